@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The wire between the harness and the guest.
+//!
+//! One JSON object a line over a virtio-serial port, never over the console: the console is
+//! evidence, and a kernel that floods it must not be able to forge or tear a fact. The host sends
+//! one [`CellRequest`]; the guest sends [`Event`]s. Facts only: nothing here is a judgement.
+//!
+//! Any change of meaning raises [`VERSION`]; host and guest refuse to talk across versions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of this wire. Both sides must have the same.
+pub const VERSION: u32 = 1;
+
+/// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
+pub const PORT_NAME: &str = "memcg.harness.0";
+
+/// Longest line either side may send, in bytes. A longer one is a protocol error.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Which cgroup interface the memory controller is mounted through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupVersion {
+    /// The legacy hierarchy (`memory.limit_in_bytes`).
+    V1,
+    /// The unified hierarchy (`memory.max`).
+    V2,
+}
+
+impl std::fmt::Display for CgroupVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        })
+    }
+}
+
+/// A value to write into a file of the limited memcg, relative to its folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemcgWrite {
+    /// File name, for example `memory.overcharge`.
+    pub file: String,
+    /// Text to write.
+    pub value: String,
+}
+
+/// Everything the guest needs to run one cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellRequest {
+    /// [`VERSION`] of the sender.
+    pub protocol: u32,
+    /// Identifies the cell in the results.
+    pub cell: String,
+    /// Name of the guest function that runs (`open-keep`, `lookup`, …).
+    pub workload: String,
+    /// Interface the memory controller is mounted through.
+    pub cgroup: CgroupVersion,
+    /// `memory.max` of the limited memcg, bytes.
+    pub limit_bytes: u64,
+    /// Acting tasks.
+    pub tasks: u32,
+    /// Whether the acting tasks may be OOM-killed (else `oom_score_adj` -1000).
+    pub killable: bool,
+    /// Bytes of the killable hog that fills the memcg beside the actors; 0 for none.
+    pub hog_bytes: u64,
+    /// Operations one acting task attempts at most.
+    pub operations: u64,
+    /// The load ends after this time at the latest, milliseconds.
+    pub load_ms_max: u64,
+    /// Seed of everything random in the workload.
+    pub seed: u64,
+    /// Period of the usage sampler, microseconds.
+    pub sample_period_us: u64,
+    /// The policy, as writes into the limited memcg made before the load.
+    pub policy: Vec<MemcgWrite>,
+    /// Flat-keyed file in the limited memcg that holds the patch's counters, where it has one.
+    pub counters_file: Option<String>,
+    /// File in the limited memcg with the cap in bytes, where the kernel has one.
+    pub cap_file: Option<String>,
+    /// Numbers only this workload knows (`depth`, `pipe_bytes`, …).
+    #[serde(default)]
+    pub params: BTreeMap<String, u64>,
+}
+
+/// One fact, with when and in which order it was said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the guest's stream, from 0 without a gap.
+    pub seq: u64,
+    /// Guest time since boot (`CLOCK_BOOTTIME`), microseconds.
+    pub at_us: u64,
+    /// What is said.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// When a memcg's files were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Limit and policy set, no task inside yet.
+    Before,
+    /// The load has just ended; its tasks may still hold what they charged.
+    LoadEnd,
+    /// The observer waited for usage to come down to the limit (see [`Fact::Settled`]).
+    Settled,
+    /// Every task has exited, files are unlinked, caches dropped.
+    After,
+}
+
+/// Which memcg a reading is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemcgRole {
+    /// The memcg whose limit is under test.
+    Limited,
+    /// A memcg beside it that must notice nothing.
+    Bystander,
+    /// The parent of both.
+    Parent,
+}
+
+/// What one process was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessRole {
+    /// Runs the system calls under test, inside the limited memcg.
+    Actor,
+    /// Fills the limited memcg and may be killed.
+    Hog,
+    /// Uses the same files from outside the limited memcg.
+    Outsider,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessEnd {
+    /// Called `exit` with this status.
+    Exited(i32),
+    /// Ended by this signal (9: OOM killer, or the guest's own clean-up, see `by_guest`).
+    Signaled(i32),
+    /// Did not end though it was sent SIGKILL, within the guest's patience.
+    Unkillable,
+}
+
+/// Spread of a set of times, microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyUs {
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+/// A fact the guest reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// First event: the guest is up and waits for its cell.
+    Hello {
+        /// [`VERSION`] of the guest.
+        protocol: u32,
+        /// `uname -r`.
+        kernel_release: String,
+        /// Online CPUs.
+        cpus: u32,
+        /// `MemTotal`, bytes.
+        memory_bytes: u64,
+        /// Page size, bytes.
+        page_bytes: u64,
+        /// Workloads this guest can run.
+        workloads: Vec<String>,
+    },
+    /// A stated requirement is missing; nothing was run.
+    Unsupported {
+        /// What is missing, for people.
+        missing: String,
+    },
+    /// Memcgs are set up. Read back from the kernel, not from the request.
+    Setup {
+        /// Limit in force, bytes.
+        limit_bytes: u64,
+        /// Cap in force, bytes, where the kernel has one.
+        cap_bytes: Option<u64>,
+        /// Sampler period, microseconds.
+        sample_period_us: u64,
+        /// Each policy file as read back after the write.
+        policy: Vec<MemcgWrite>,
+    },
+    /// The workload begins.
+    Started {
+        /// Its name.
+        workload: String,
+        /// Processes created, actors first.
+        processes: u32,
+    },
+    /// What all tasks of one role did with one system call.
+    Operations {
+        /// Who.
+        role: ProcessRole,
+        /// System call or step (`open`, `pipe2`, `write`, …).
+        op: String,
+        /// Calls begun.
+        attempted: u64,
+        /// Calls that did what they should.
+        succeeded: u64,
+        /// Failures by errno name; `SHORT` for a short read or write.
+        errnos: BTreeMap<String, u64>,
+        /// Time in the call.
+        latency: LatencyUs,
+        /// Calls that began before the load ended but never returned (task killed in it or stuck).
+        unfinished: u64,
+    },
+    /// A process of the workload ended.
+    ProcessEnded {
+        /// What it was for.
+        role: ProcessRole,
+        /// Its pid, as the console names it.
+        pid: i32,
+        /// How.
+        end: ProcessEnd,
+        /// Whether the guest itself sent the SIGKILL, at clean-up.
+        by_guest: bool,
+        /// When, since the load began, microseconds.
+        after_us: u64,
+    },
+    /// The load is over.
+    LoadEnded {
+        /// From `Started` to here, microseconds.
+        duration_us: u64,
+        /// Whether every actor finished its work or was killed, rather than being cut at `load_ms_max`.
+        complete: bool,
+    },
+    /// What the usage sampler saw between `Started` and `Settled`.
+    Usage {
+        /// Memcg it watched.
+        memcg: MemcgRole,
+        /// Period asked for, microseconds.
+        period_us: u64,
+        /// Samples taken.
+        samples: u64,
+        /// Longest time between two samples, microseconds.
+        gap_us_max: u64,
+        /// Highest usage sampled, bytes.
+        sampled_bytes_max: u64,
+        /// Samples with usage above the limit.
+        samples_over: u64,
+        /// Longest run of samples above the limit, microseconds.
+        over_us_max: u64,
+        /// Run of samples above the limit that was still going at the last sample, microseconds.
+        over_us_last: u64,
+        /// Thinned time line: microseconds since `Started`, bytes. At most 500 points.
+        line: Vec<(u64, u64)>,
+    },
+    /// The observer waited for usage to fall to the limit after the load.
+    Settled {
+        /// Whether it fell.
+        settled: bool,
+        /// How long that took or the observer waited, microseconds.
+        after_us: u64,
+    },
+    /// Files of one memcg.
+    Memcg {
+        /// When they were read.
+        stage: Stage,
+        /// Of which memcg.
+        role: MemcgRole,
+        /// `memory.current`, bytes.
+        current_bytes: u64,
+        /// `memory.peak`, bytes.
+        peak_bytes: u64,
+        /// `memory.max`, bytes; `None` for no limit.
+        max_bytes: Option<u64>,
+        /// `memory.events` (v1: `failcnt` and `oom_kill` under the v2 names `max` and `oom_kill`).
+        events: BTreeMap<String, u64>,
+        /// `memory.stat`.
+        stat: BTreeMap<String, u64>,
+        /// The patch's counters, where the kernel has them.
+        counters: Option<BTreeMap<String, u64>>,
+    },
+    /// After the memcg was removed.
+    Removed {
+        /// Whether `rmdir` worked.
+        removed: bool,
+        /// `nr_dying_descendants` of the root when the observer stopped waiting.
+        dying: u64,
+        /// How long it waited for that, microseconds.
+        after_us: u64,
+    },
+    /// A bystander in the root memcg that only sleeps and wakes.
+    Heartbeat {
+        /// Period asked for, microseconds.
+        period_us: u64,
+        /// Beats.
+        beats: u64,
+        /// Longest time between two beats, microseconds.
+        gap_us_max: u64,
+    },
+    /// The guest itself failed; the cell says nothing about the kernel.
+    Broken {
+        /// What happened, for people.
+        why: String,
+    },
+    /// Last event: everything was reported; the guest powers off.
+    Ended,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_line() {
+        let event = Event { seq: 3, at_us: 17, fact: Fact::Settled { settled: true, after_us: 5 } };
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(line, r#"{"seq":3,"at_us":17,"fact":"settled","settled":true,"after_us":5}"#);
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn a_request_with_an_unknown_key_is_refused() {
+        let line = r#"{"file":"memory.overcharge","value":"kmem","vlaue":"off"}"#;
+        assert!(serde_json::from_str::<MemcgWrite>(line).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one cell left behind: the only thing a verdict is made of.
+//!
+//! Plain data, no I/O. `vm` fills it, `results` stores it and reads it back, `verdict` judges it.
+
+use protocol::{CellRequest, Event};
+use serde::{Deserialize, Serialize};
+
+/// The facts of one cell.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What the guest was asked to do.
+    pub request: CellRequest,
+    /// What the guest said, in the order received.
+    pub events: Vec<Event>,
+    /// Lines on the port that were no event of this protocol.
+    pub torn_lines: Vec<String>,
+    /// Console text, lossy UTF-8, bounded.
+    pub console: String,
+    /// Console bytes dropped because the bound was reached.
+    pub console_dropped_bytes: u64,
+    /// How the VM ended.
+    pub ending: Ending,
+    /// From QEMU's start to its end, milliseconds.
+    pub wall_ms: u64,
+}
+
+/// How a VM ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Ending {
+    /// The guest powered off.
+    PoweredOff,
+    /// The guest reset itself: with `panic=-1` and `-no-reboot`, a panic.
+    Reset,
+    /// The harness killed it: the deadline had passed.
+    Deadline {
+        /// The deadline, milliseconds.
+        deadline_ms: u64,
+        /// Since the last console byte or event, milliseconds.
+        silent_ms: u64,
+        /// Whether the guest had said Hello.
+        booted: bool,
+    },
+    /// QEMU ended by itself with an error or a signal.
+    QemuFailed {
+        /// Exit status, as people read it.
+        status: String,
+        /// Last lines of its stderr.
+        stderr: String,
+    },
+    /// QEMU could not be started, or the host failed while it ran.
+    HostFailed {
+        /// Why.
+        why: String,
+    },
+    /// The harness was asked to stop.
+    Interrupted,
+}

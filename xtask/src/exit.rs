@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Exit codes: the part of the interface that scripts and CI read.
+//!
+//! An error carries its code with it ([`Fault`]), so that a code is chosen where the cause is
+//! known and never guessed from a text. The README and `--help` list the same table.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Why the process ends, as the shell sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything asked for was done, and every cell was as expected.
+    Ok = 0,
+    /// Cells or tests ran and at least one was not as expected.
+    Unexpected = 1,
+    /// A wrong argument, a configuration that does not parse, a filter that selects nothing.
+    Usage = 2,
+    /// A tool or package is missing; the message has the command that installs it.
+    MissingTool = 3,
+    /// The kernel source could not be had, or is not what it should be.
+    Source = 4,
+    /// A patch of the series does not apply.
+    Series = 5,
+    /// A config symbol did not land, or the build failed.
+    Build = 6,
+    /// The host failed: disk full, no permission, QEMU does not start.
+    Host = 7,
+    /// Stopped by SIGINT or SIGTERM; what was finished is kept.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// Every code with its meaning, in order: the table of `--help` and the README.
+    pub const TABLE: &[(Exit, &str)] = &[
+        (Exit::Ok, "done; every cell that ran was as expected, and at least one ran"),
+        (Exit::Unexpected, "cells or tests ran and at least one was not as expected"),
+        (Exit::Usage, "wrong argument or configuration, or a filter that selects nothing"),
+        (Exit::MissingTool, "a tool or package is missing; the message says how to get it"),
+        (Exit::Source, "the kernel source could not be had or is not what it should be"),
+        (Exit::Series, "a patch does not apply"),
+        (Exit::Build, "a config symbol did not land or a build failed"),
+        (Exit::Host, "the host failed: disk full, no permission, QEMU does not start"),
+        (Exit::Interrupted, "stopped by SIGINT or SIGTERM; what was finished is kept"),
+    ];
+}
+
+/// An error that knows its exit code: what happened, to what, and what to do.
+#[derive(Debug)]
+pub struct Fault {
+    /// Code the process ends with.
+    pub exit: Exit,
+    /// What happened, to which file or command.
+    pub what: String,
+    /// What to do about it; empty when there is nothing to say.
+    pub hint: String,
+}
+
+impl Fault {
+    /// A fault without advice. Convert with `?` or `.into()`.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), hint: String::new() }
+    }
+
+    /// The same fault with advice on what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Prints an error for people on stderr and gives the code to end with.
+pub fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
+    let exit = match outcome {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            match fault_of(&error) {
+                Some(fault) => {
+                    if !fault.hint.is_empty() {
+                        eprintln!("help: {}", fault.hint);
+                    }
+                    fault.exit
+                }
+                None if disk_is_full(&error) => {
+                    eprintln!("help: free some space, or move the cache with --cache DIR");
+                    Exit::Host
+                }
+                None => Exit::Host,
+            }
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// The first [`Fault`] in the chain.
+pub fn fault_of(error: &anyhow::Error) -> Option<&Fault> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
+}
+
+fn disk_is_full(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|io| {
+        matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_fault_is_found_under_context() {
+        let error = Err::<(), _>(Fault::new(Exit::Series, "0001-x.patch: hunk 2 does not apply"))
+            .context("kernel overcharge")
+            .unwrap_err();
+        assert_eq!(fault_of(&error).unwrap().exit, Exit::Series);
+    }
+
+    #[test]
+    fn the_table_has_every_code_once_in_order() {
+        let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| *exit as u8).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+    }
+}
