@@ -1,7 +1,262 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command line.
+//! The command line: words to plain argument structures, one task a command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
 use crate::exit::Exit;
+use crate::tasks;
+
+/// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
+/// limits, and says with evidence what the series changes.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = after_help())]
+struct Cli {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Folders, each with a default that fits a checkout.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Places {
+    /// Folder for sources, work trees, kernel images and tools [default: ~/.cache/memcg-harness]
+    #[arg(long, global = true, value_name = "DIR", env = "MEMCG_HARNESS_CACHE")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Folder with bases, kernels, scenarios and matrices [default: configs of this checkout]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) configs: Option<PathBuf>,
+    /// Folder for run folders [default: results of this checkout]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) results: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build kernels, run the matrix, print verdicts
+    #[command(after_help = RUN_EXAMPLES)]
+    RunMatrix(RunMatrix),
+    /// Build kernels (cached by content)
+    #[command(after_help = BUILD_EXAMPLES)]
+    BuildKernel(BuildKernel),
+    /// Say which tools were found, what the kernel asks for, and what is missing
+    Doctor(Doctor),
+    /// List the cells of a matrix, or the runs kept in the results folder
+    List(List),
+    /// Print the evidence for a verdict
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show(Show),
+    /// Measure seconds a cell beside bare QEMU on the same kernel
+    Bench(Bench),
+    /// Run the project's tests: fmt, clippy, unit tests, end-to-end tests on real VMs
+    Test(Test),
+}
+
+/// Which accelerator QEMU uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AccelChoice {
+    /// Boot a guest under KVM with a deadline; fall back to TCG, aloud.
+    Auto,
+    /// KVM or an error.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// Where kernels come from and how they are built.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BuildOptions {
+    /// Kernel source in place of the base's Debian package: a folder, FOLDER@REVISION, a tarball,
+    /// or URL#sha256=HEX
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// Install missing packages with apt (prints the list first)
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
+/// Arguments of `run-matrix`.
+#[derive(Debug, Args)]
+pub(crate) struct RunMatrix {
+    /// Matrix in configs/matrices
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) matrix: String,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
+    pub(crate) accel: AccelChoice,
+    /// Cells that run at once [default: as cores and memory allow]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<u32>,
+    /// Use this bzImage for a kernel and build nothing for it
+    #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
+    pub(crate) images: Vec<(String, PathBuf)>,
+    /// Print the cells and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+/// Which cells of a matrix.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Select {
+    /// Only cells whose id matches this glob (a word without * matches anywhere); may be repeated
+    #[arg(long, short, value_name = "GLOB")]
+    pub(crate) filter: Vec<String>,
+    /// Repetitions of each cell, in place of the matrix's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) repetitions: Option<u32>,
+    /// Seed of the run; the same seed gives the same requests
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+}
+
+/// Arguments of `build-kernel`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildKernel {
+    /// Kernels in configs/kernels
+    #[arg(default_values_t = ["baseline".to_owned(), "overcharge".to_owned()], value_name = "KERNEL")]
+    pub(crate) kernels: Vec<String>,
+    /// Print only the paths of the images on stdout, one a line
+    #[arg(long)]
+    pub(crate) print_image: bool,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Install missing packages with apt (prints the list first)
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// What to list
+    #[arg(value_enum, default_value_t = Listed::Cells)]
+    pub(crate) what: Listed,
+    /// Matrix in configs/matrices
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) matrix: String,
+    #[command(flatten)]
+    pub(crate) select: Select,
+}
+
+/// What `list` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    /// Cells of a matrix.
+    Cells,
+    /// Scenarios with their titles.
+    Scenarios,
+    /// Kernels with their series and policies.
+    Kernels,
+    /// Runs in the results folder.
+    Runs,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Cell id, or a part that names one
+    #[arg(value_name = "CELL")]
+    pub(crate) cell: String,
+    /// Run folder name
+    #[arg(long, default_value = "latest", value_name = "RUN")]
+    pub(crate) run: String,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Times each thing is measured, interleaved
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
+    pub(crate) accel: AccelChoice,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Install missing packages with apt (prints the list first)
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
 /// Parses the arguments and calls one task.
-pub fn run() -> anyhow::Result<Exit> {
-    Ok(Exit::Ok)
+pub(crate) fn run() -> anyhow::Result<Exit> {
+    let Cli { places, command } = Cli::parse();
+    match command {
+        Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
+        Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
+        Command::Doctor(args) => tasks::doctor::run(&places, &args),
+        Command::List(args) => tasks::list::run(&places, &args),
+        Command::Show(args) => tasks::show::run(&places, &args),
+        Command::Bench(args) => tasks::bench::run(&places, &args),
+        Command::Test(args) => tasks::test::run(&places, &args),
+    }
+}
+
+fn image(word: &str) -> Result<(String, PathBuf), String> {
+    match word.split_once('=') {
+        Some((kernel, path)) if !kernel.is_empty() && !path.is_empty() => {
+            Ok((kernel.to_owned(), PathBuf::from(path)))
+        }
+        _ => Err("write KERNEL=BZIMAGE, for example overcharge=arch/x86/boot/bzImage".to_owned()),
+    }
+}
+
+fn after_help() -> String {
+    let mut text = "Exit codes:\n".to_owned();
+    for (exit, meaning) in Exit::TABLE {
+        text.push_str(&format!("  {:>3}  {meaning}\n", *exit as u8));
+    }
+    text.push_str("\nExamples:\n  cargo xtask run-matrix --install\n  cargo xtask show open-unkillable.v2.baseline\n");
+    text
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  cargo xtask run-matrix --install                 all set-up and the main job
+  cargo xtask run-matrix --dry-run                 what would run
+  cargo xtask run-matrix --filter 'open-*.off'     only some cells
+  cargo xtask run-matrix --matrix mutants          the broken patches, each of which must FAIL
+  cargo xtask run-matrix --source ~/linux          on your own tree instead of Debian's source";
+
+const BUILD_EXAMPLES: &str = "Examples:
+  cargo xtask build-kernel                         baseline and overcharge
+  cargo xtask build-kernel mutant-no-cap
+  qemu-system-x86_64 -kernel $(cargo xtask build-kernel baseline --print-image) ...
+  cargo xtask build-kernel baseline --source ~/linux@v6.12.40
+  cargo xtask build-kernel baseline --source https://example.org/linux-6.12.tar.xz#sha256=HEX";
+
+const SHOW_EXAMPLES: &str = "Examples:
+  cargo xtask show open-unkillable.v2.baseline     a part of an id is enough when it names one cell
+  cargo xtask show create-contended --run 2026-01-31T04-00-00Z";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_image_needs_both_halves() {
+        assert_eq!(image("a=b"), Ok(("a".to_owned(), PathBuf::from("b"))));
+        assert!(image("a").is_err() && image("=b").is_err() && image("a=").is_err());
+    }
 }

@@ -6,6 +6,10 @@
 use protocol::{CellRequest, Event};
 use serde::{Deserialize, Serialize};
 
+/// Begins the console line after which everything was printed because the harness asked, at the
+/// deadline, where the kernel hangs (sysrq): what a person reads, but no fault of the kernel.
+pub const DUMP_MARK: &str = "[harness: the deadline has passed, asking the kernel where it hangs]";
+
 /// The facts of one cell.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -23,6 +27,21 @@ pub struct Evidence {
     pub ending: Ending,
     /// From QEMU's start to its end, milliseconds.
     pub wall_ms: u64,
+}
+
+impl Evidence {
+    /// What is left of a cell that the host's side failed before or while it ran.
+    pub(crate) fn of_failed_host(request: &CellRequest, why: String, wall_ms: u64) -> Self {
+        Self {
+            request: request.clone(),
+            events: Vec::new(),
+            torn_lines: Vec::new(),
+            console: String::new(),
+            console_dropped_bytes: 0,
+            ending: Ending::HostFailed { why },
+            wall_ms,
+        }
+    }
 }
 
 /// How a VM ended.

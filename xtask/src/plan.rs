@@ -1,48 +1,316 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Matrix + filter -> ordered cells. Pure: the same configs and arguments give the same plan.
+//!
+//! Cells of one scenario stand together, baseline first, so that the two halves of a differential
+//! verdict are run close to each other. Selecting nothing is a fault, never an empty plan.
 
-use protocol::{CellRequest, CgroupVersion};
+#[cfg(test)]
+mod tests;
+
+use globset::{Glob, GlobMatcher};
+use protocol::{CellRequest, CgroupVersion, MemcgWrite};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{Config, Expectation, Kernel, Matrix, Policy, Scenario, did_you_mean};
+use crate::exit::{Exit, Fault};
+use crate::verdict::Verdict;
+
+/// From QEMU's start to Hello on KVM; a boot takes about 2 s even under emulation.
+const BOOT_MS: u64 = 10_000;
+
+/// The guest's own patience after the load: settling, SIGKILL, dying memcgs, power-off.
+const AFTER_LOAD_MS: u64 = 20_000;
+
+/// Set-up before the load: mounts, memory locked and pre-faulted, a hog that fills the memcg.
+const BEFORE_LOAD_MS: u64 = 10_000;
 
 /// The shape of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VmShape {
+pub(crate) struct VmShape {
     /// Virtual CPUs.
-    pub cpus: u32,
+    pub(crate) cpus: u32,
     /// Guest memory, MiB.
-    pub memory_mib: u32,
+    pub(crate) memory_mib: u32,
     /// Words added to the kernel command line.
-    pub cmdline: Vec<String>,
+    pub(crate) cmdline: Vec<String>,
 }
 
 /// One cell of the matrix: the unit that runs, in a fresh kernel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// Identifies the cell in a run: `<scenario>.<v1|v2>.<kernel>.<policy>[.r<n>]`, fit for a folder name.
-    pub id: String,
+    pub(crate) id: String,
     /// Name of the kernel.
-    pub kernel: String,
+    pub(crate) kernel: String,
     /// Name of the policy: `mainline` where the kernel has none.
-    pub policy: String,
+    pub(crate) policy: String,
     /// Name of the scenario.
-    pub scenario: String,
+    pub(crate) scenario: String,
     /// Interface of the memory controller.
-    pub cgroup: CgroupVersion,
+    pub(crate) cgroup: CgroupVersion,
     /// Repetition, from 1.
-    pub repetition: u32,
+    pub(crate) repetition: u32,
     /// Shape of its VM.
-    pub vm: VmShape,
+    pub(crate) vm: VmShape,
     /// What the guest is asked.
-    pub request: CellRequest,
+    pub(crate) request: CellRequest,
+    /// What is expected of it: the scenario's word on the policy, or the matrix's on a mutant.
+    pub(crate) expect: Expectation,
+    /// Which of the scenario's expectations that is ([`Policy::expects_as`]).
+    pub(crate) expects_as: String,
     /// Limits of the waits, milliseconds on KVM; `vm` scales them under emulation.
-    pub deadline: Deadline,
+    pub(crate) deadline: Deadline,
 }
 
 /// How long a cell may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deadline {
+pub(crate) struct Deadline {
     /// From QEMU's start to the guest's Hello, milliseconds.
-    pub boot_ms: u64,
+    pub(crate) boot_ms: u64,
     /// From the request to the guest's power-off, milliseconds.
-    pub cell_ms: u64,
+    pub(crate) cell_ms: u64,
+}
+
+/// Which cells of a matrix to run. Empty lists select everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    /// Cells whose id contains one of these, or matches it where it has `*`, `?`, `[` or `{`.
+    pub(crate) filters: Vec<String>,
+    /// Kernels by name.
+    pub(crate) kernels: Vec<String>,
+    /// Scenarios by name.
+    pub(crate) scenarios: Vec<String>,
+    /// Policies by name.
+    pub(crate) policies: Vec<String>,
+    /// Repetitions of each cell instead of the matrix's.
+    pub(crate) repetitions: Option<u32>,
+    /// Everything random derives from it and the cell.
+    pub(crate) run_seed: u64,
+}
+
+/// The cells of a matrix that the selection picks, in the order they should run.
+///
+/// A fault of [`Exit::Usage`] when a name is unknown, a pattern is wrong, or nothing is selected.
+pub(crate) fn plan(
+    config: &Config,
+    matrix: &Matrix,
+    selection: &Selection,
+) -> Result<Vec<Cell>, Fault> {
+    let all = every_cell(config, matrix, selection)?;
+    let by = |kind, names: &[String], of: fn(&Cell) -> &String| {
+        names.iter().try_for_each(|name| in_matrix(kind, name, matrix, all.iter().map(of)))
+    };
+    by("kernel", &selection.kernels, |cell| &cell.kernel)?;
+    by("scenario", &selection.scenarios, |cell| &cell.scenario)?;
+    by("policy", &selection.policies, |cell| &cell.policy)?;
+    let patterns: Vec<Pattern> =
+        selection.filters.iter().map(|text| Pattern::new(text)).collect::<Result<_, _>>()?;
+    let picks = |names: &[String], name: &String| names.is_empty() || names.contains(name);
+    let ids: Vec<String> = all.iter().map(|cell| cell.id.clone()).collect();
+    let cells: Vec<Cell> = all
+        .into_iter()
+        .filter(|cell| picks(&selection.kernels, &cell.kernel))
+        .filter(|cell| picks(&selection.scenarios, &cell.scenario))
+        .filter(|cell| picks(&selection.policies, &cell.policy))
+        .filter(|cell| patterns.is_empty() || patterns.iter().any(|p| p.matches(&cell.id)))
+        .collect();
+    if cells.is_empty() { Err(nothing_selected(selection, matrix, &ids)) } else { Ok(cells) }
+}
+
+/// Every cell of the matrix; a `must_fail` pair takes the place of the same plain pair.
+fn every_cell(config: &Config, matrix: &Matrix, selection: &Selection) -> Result<Vec<Cell>, Fault> {
+    let repetitions = selection.repetitions.unwrap_or(matrix.repetitions).max(1);
+    let mut pairs: Vec<(&str, &str, Option<&[String]>)> = Vec::new();
+    for scenario in &matrix.scenarios {
+        for kernel in &matrix.kernels {
+            let caught =
+                matrix.must_fail.iter().any(|m| m.kernel == *kernel && m.scenario == *scenario);
+            if !caught {
+                pairs.push((scenario, kernel, None));
+            }
+        }
+    }
+    pairs.extend(matrix.must_fail.iter().map(|m| (&*m.scenario, &*m.kernel, Some(&*m.breaks))));
+    let mut cells = Vec::new();
+    for (scenario, kernel, must_break) in pairs {
+        let (scenario, kernel) = (config.scenario(scenario)?, config.kernel(kernel)?);
+        for &cgroup in &scenario.cgroups {
+            for repetition in 1..=repetitions {
+                for policy in &kernel.policies {
+                    let place = Place { matrix, scenario, kernel, policy, cgroup, repetition };
+                    let suffix =
+                        if repetitions > 1 { format!(".r{repetition}") } else { String::new() };
+                    cells.push(place.cell(&suffix, must_break, selection.run_seed)?);
+                }
+            }
+        }
+    }
+    Ok(cells)
+}
+
+/// Where in the matrix a cell stands.
+struct Place<'a> {
+    matrix: &'a Matrix,
+    scenario: &'a Scenario,
+    kernel: &'a Kernel,
+    policy: &'a Policy,
+    cgroup: CgroupVersion,
+    repetition: u32,
+}
+
+impl Place<'_> {
+    fn cell(
+        &self,
+        suffix: &str,
+        must_break: Option<&[String]>,
+        run_seed: u64,
+    ) -> Result<Cell, Fault> {
+        let Self { matrix, scenario, kernel, policy, cgroup, repetition } = *self;
+        let id = format!("{}.{cgroup}.{}.{}{suffix}", scenario.name, kernel.name, policy.name);
+        let expect = scenario.expect.get(&policy.expects_as).ok_or_else(|| {
+            let what = format!(
+                "{id}: scenario `{}` expects nothing of `{}`",
+                scenario.name, policy.expects_as
+            );
+            Fault::new(Exit::Usage, what)
+        })?;
+        let expect = must_break.map_or_else(|| expect.clone(), |breaks| caught(expect, breaks));
+        Ok(Cell {
+            request: self.request(&id, run_seed),
+            id,
+            kernel: kernel.name.clone(),
+            policy: policy.name.clone(),
+            scenario: scenario.name.clone(),
+            cgroup,
+            repetition,
+            vm: VmShape {
+                cpus: matrix.cpus,
+                memory_mib: matrix.memory_mib,
+                cmdline: matrix.cmdline.clone(),
+            },
+            expect,
+            expects_as: policy.expects_as.clone(),
+            deadline: Deadline {
+                boot_ms: BOOT_MS,
+                cell_ms: BEFORE_LOAD_MS + scenario.load_ms_max + AFTER_LOAD_MS,
+            },
+        })
+    }
+
+    fn request(&self, id: &str, run_seed: u64) -> CellRequest {
+        let Self { matrix: _, scenario, kernel, policy, cgroup, repetition } = *self;
+        // The cap goes first: a policy that is switched on must find it in place.
+        let cap = kernel.cap_file.iter().zip(scenario.cap_bytes).map(|(file, cap_bytes)| {
+            MemcgWrite { file: file.clone(), value: cap_bytes.to_string() }
+        });
+        CellRequest {
+            protocol: protocol::VERSION,
+            cell: id.to_owned(),
+            workload: scenario.workload.clone(),
+            cgroup,
+            limit_bytes: scenario.limit_bytes,
+            tasks: scenario.tasks,
+            killable: scenario.killable,
+            hog_bytes: scenario.hog_bytes,
+            operations: scenario.operations,
+            load_ms_max: scenario.load_ms_max,
+            seed: seed(run_seed, &scenario.name, cgroup, repetition),
+            sample_period_us: scenario.sample_period_us,
+            policy: cap.chain(policy.writes.iter().cloned()).collect(),
+            counters_file: kernel.counters_file.clone(),
+            cap_file: kernel.cap_file.clone(),
+            params: scenario.params.clone(),
+        }
+    }
+}
+
+/// What is expected of a mutant: it runs the path, and at least these rules break.
+fn caught(expect: &Expectation, breaks: &[String]) -> Expectation {
+    Expectation {
+        verdict: Verdict::Fail,
+        breaks: breaks.to_vec(),
+        or_more: true,
+        exercised: expect.exercised.clone(),
+        facts: Vec::new(),
+    }
+}
+
+/// Neither kernel nor policy goes in: both sides of a differential verdict get the same load.
+/// 53 bits, so that every reader of JSON keeps the number exact.
+fn seed(run_seed: u64, scenario: &str, cgroup: CgroupVersion, repetition: u32) -> u64 {
+    let hash = Sha256::digest(format!("{run_seed} {scenario} {cgroup} {repetition}"));
+    hash.iter().take(8).fold(0, |seed: u64, byte| seed << 8 | u64::from(*byte)) >> 11
+}
+
+/// A filter as people write it.
+enum Pattern {
+    Part(String),
+    Glob(GlobMatcher),
+}
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self, Fault> {
+        if !text.contains(['*', '?', '[', '{']) {
+            return Ok(Self::Part(text.to_owned()));
+        }
+        match Glob::new(text) {
+            Ok(glob) => Ok(Self::Glob(glob.compile_matcher())),
+            Err(error) => Err(Fault::new(Exit::Usage, format!("--filter: {error}"))
+                .hint("`*` stands for any text: --filter 'open-*', --filter '*.baseline.*'")),
+        }
+    }
+
+    fn matches(&self, id: &str) -> bool {
+        match self {
+            Self::Part(part) => id.contains(part.as_str()),
+            Self::Glob(glob) => glob.is_match(id),
+        }
+    }
+}
+
+fn in_matrix<'a>(
+    kind: &str,
+    name: &str,
+    matrix: &Matrix,
+    all: impl Iterator<Item = &'a String>,
+) -> Result<(), Fault> {
+    let mut known: Vec<&str> = all.map(String::as_str).collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    known.sort_unstable();
+    known.dedup();
+    Err(Fault::new(Exit::Usage, format!("matrix `{}` has no {kind} `{name}`", matrix.name))
+        .hint(did_you_mean(name, known)))
+}
+
+fn nothing_selected(selection: &Selection, matrix: &Matrix, ids: &[String]) -> Fault {
+    /// More names than this hide the one that was meant.
+    const SHOWN: usize = 5;
+    let wanted = selection.filters.first().map_or("", String::as_str);
+    let near = nearest_ids(wanted, ids, SHOWN);
+    let what = match selection.filters.as_slice() {
+        [] => "no cell has that kernel, scenario and policy together".to_owned(),
+        filters => format!("no cell matches --filter {}", filters.join(" or ")),
+    };
+    Fault::new(Exit::Usage, format!("matrix `{}`: {what}", matrix.name)).hint(format!(
+        "the nearest of {} cells: {}; `cargo xtask list` shows all",
+        ids.len(),
+        near.join(", ")
+    ))
+}
+
+/// A filter is mostly a piece of an id: compare it with the pieces before the whole.
+fn nearest_ids<'a>(wanted: &str, ids: &'a [String], shown: usize) -> Vec<&'a str> {
+    let wanted: String = wanted.chars().filter(|c| !"*?[]{}".contains(*c)).collect();
+    let distance = |id: &str| {
+        let pieces = id.split('.').map(|piece| strsim::damerau_levenshtein(&wanted, piece));
+        pieces.chain([strsim::damerau_levenshtein(&wanted, id)]).min()
+    };
+    let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // Stable: of equally near ones the plan's own order stands.
+    sorted.sort_by_cached_key(|id| distance(id));
+    sorted.truncate(shown);
+    sorted
 }

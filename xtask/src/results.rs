@@ -1,2 +1,193 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! To be written.
+//! The one writer under `results/`, and the reader that makes reports without QEMU.
+//!
+//! A run folder is named after its start in UTC. Files are published whole (written beside their
+//! name, then renamed); the exception are the cells' own logs, which `vm` appends as they happen.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::exit::{Exit, Fault};
+
+const LATEST: &str = "latest";
+const MANIFEST: &str = "manifest.json";
+const RESULT: &str = "result.json";
+const REPORT: &str = "report.txt";
+/// Runs that begin in the same second get a number; more than this is something else.
+const SAME_SECOND_MAX: u32 = 100;
+
+/// A run folder.
+#[derive(Clone, Debug)]
+pub(crate) struct RunFolder {
+    /// Name of the folder.
+    pub(crate) id: String,
+    dir: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes a folder named `stamp` (or `stamp-2`, …) and points `latest` at it.
+    ///
+    /// # Errors
+    /// What the file system says: disk full, no permission.
+    pub(crate) fn create(results: &Path, stamp: &str) -> anyhow::Result<Self> {
+        let made = || format!("cannot make a run folder in {}", results.display());
+        fs::create_dir_all(results).with_context(made)?;
+        for number in 1..=SAME_SECOND_MAX {
+            let id = if number == 1 { stamp.to_owned() } else { format!("{stamp}-{number}") };
+            let dir = results.join(&id);
+            match fs::create_dir(&dir) {
+                Ok(()) => {
+                    point_latest(results, &id)?;
+                    return Ok(Self { id, dir });
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).with_context(made),
+            }
+        }
+        Err(Fault::new(Exit::Host, format!("{}: too many runs named {stamp}", results.display())).into())
+    }
+
+    /// Finds a run by its name; `latest` is one.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] when there is none.
+    pub(crate) fn open(results: &Path, name: &str) -> anyhow::Result<Self> {
+        let dir = results.join(name);
+        let dir = fs::canonicalize(&dir).map_err(|_| {
+            Fault::new(Exit::Usage, format!("no run `{name}` in {}", results.display()))
+                .hint("`cargo xtask list runs` names them; `cargo xtask run-matrix` makes one")
+        })?;
+        let id = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { id, dir })
+    }
+
+    /// Where it is.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Folder of a cell's attempt, from 1.
+    pub(crate) fn attempt(&self, cell: &str, attempt: u32) -> PathBuf {
+        self.cell(cell).join(format!("attempt-{attempt}"))
+    }
+
+    /// Writes what ran and where.
+    pub(crate) fn write_manifest(&self, manifest: &impl Serialize) -> anyhow::Result<()> {
+        write_json(&self.dir.join(MANIFEST), manifest)
+    }
+
+    /// Writes a cell as planned.
+    pub(crate) fn write_cell(&self, id: &str, cell: &impl Serialize) -> anyhow::Result<()> {
+        let dir = self.cell(id);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        write_json(&dir.join("cell.json"), cell)
+    }
+
+    /// Reads a cell as planned.
+    pub(crate) fn read_cell<T: DeserializeOwned>(&self, id: &str) -> anyhow::Result<T> {
+        read_json(&self.cell(id).join("cell.json"))
+    }
+
+    /// Writes the results and the report.
+    pub(crate) fn write_result(&self, result: &impl Serialize, report: &str) -> anyhow::Result<()> {
+        write_json(&self.dir.join(RESULT), result)?;
+        write_whole(&self.dir.join(REPORT), report.as_bytes())
+    }
+
+    /// Reads the results.
+    pub(crate) fn read_result<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        read_json(&self.dir.join(RESULT))
+    }
+
+    fn cell(&self, id: &str) -> PathBuf {
+        self.dir.join("cells").join(id)
+    }
+}
+
+/// Names of the runs that ended, oldest first.
+pub(crate) fn runs(results: &Path) -> anyhow::Result<Vec<String>> {
+    let entries = match fs::read_dir(results) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", results.display()))?,
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.path().join(RESULT).exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name != LATEST)
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// A symbolic link cannot be replaced in place: the new one is made beside it and renamed over it.
+fn point_latest(results: &Path, id: &str) -> anyhow::Result<()> {
+    let beside = results.join(format!(".{LATEST}-{id}"));
+    std::os::unix::fs::symlink(id, &beside)
+        .and_then(|()| fs::rename(&beside, results.join(LATEST)))
+        .with_context(|| format!("cannot point {} at {id}", results.join(LATEST).display()))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    write_whole(path, text.as_bytes())
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        // A temporary file is private by default; results are for everybody to read.
+        let readable = fs::Permissions::from_mode(0o644);
+        let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(dir)?;
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is not what this version writes", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_the_same_second_get_numbers_and_latest_follows() {
+        let results = tempfile::tempdir().unwrap();
+        let first = RunFolder::create(results.path(), "2026-01-31T04-00-00Z").unwrap();
+        let second = RunFolder::create(results.path(), "2026-01-31T04-00-00Z").unwrap();
+        assert_eq!(first.id, "2026-01-31T04-00-00Z");
+        assert_eq!(second.id, "2026-01-31T04-00-00Z-2");
+        assert_eq!(RunFolder::open(results.path(), "latest").unwrap().id, second.id);
+    }
+
+    #[test]
+    fn only_runs_that_ended_are_listed() {
+        let results = tempfile::tempdir().unwrap();
+        assert_eq!(runs(&results.path().join("none")).unwrap(), [""; 0]);
+        let ended = RunFolder::create(results.path(), "a").unwrap();
+        RunFolder::create(results.path(), "b").unwrap();
+        ended.write_result(&serde_json::json!({"x": 1}), "table").unwrap();
+        assert_eq!(runs(results.path()).unwrap(), ["a"]);
+        assert_eq!(ended.read_result::<serde_json::Value>().unwrap()["x"], 1);
+    }
+
+    #[test]
+    fn an_unknown_run_is_a_usage_fault() {
+        let results = tempfile::tempdir().unwrap();
+        let error = RunFolder::open(results.path(), "x").unwrap_err();
+        assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Usage);
+    }
+}

@@ -136,6 +136,8 @@ pub enum ProcessRole {
     Hog,
     /// Uses the same files from outside the limited memcg.
     Outsider,
+    /// Sits in the bystander memcg, killable, and must be left alone until clean-up.
+    Bystander,
 }
 
 /// How a process ended.
@@ -250,11 +252,11 @@ pub enum Fact {
         samples: u64,
         /// Longest time between two samples, microseconds.
         gap_us_max: u64,
-        /// Highest usage sampled, bytes.
+        /// Highest usage sampled, bytes; a charge that is just being refused is left out.
         sampled_bytes_max: u64,
         /// Samples with usage above the limit.
         samples_over: u64,
-        /// Longest run of samples above the limit, microseconds.
+        /// Longest run of samples above the limit, until the first that is not, microseconds.
         over_us_max: u64,
         /// Run of samples above the limit that was still going at the last sample, microseconds.
         over_us_last: u64,

@@ -4,118 +4,264 @@
 //! Raw structures refuse unknown keys; checked values hold what the rest of the program relies on.
 //! An error names file, line and column, and what would be right.
 
+mod kernels;
+mod matrices;
+mod number;
+mod place;
+mod raw;
+mod scenarios;
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use protocol::{CgroupVersion, MemcgWrite};
+use serde::{Deserialize, Serialize};
 
+use crate::exit::{Exit, Fault};
 use crate::verdict::Verdict;
+
+pub(crate) use place::{Text, did_you_mean};
+
+/// Name of the one policy of a kernel that has none, and of what it expects.
+pub(crate) const MAINLINE: &str = "mainline";
+
+/// The config files as text, each kind in any order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Texts {
+    /// `configs/bases/*.toml`
+    pub(crate) bases: Vec<Text>,
+    /// `configs/kernels/*.toml`
+    pub(crate) kernels: Vec<Text>,
+    /// `configs/scenarios/*.toml`
+    pub(crate) scenarios: Vec<Text>,
+    /// `configs/matrices/*.toml`
+    pub(crate) matrices: Vec<Text>,
+    /// Names of `configs/fragments/*.config`, without the ending.
+    pub(crate) fragments: Vec<String>,
+}
+
+/// Everything the config files say, by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Unpatched sources.
+    pub(crate) bases: BTreeMap<String, Base>,
+    /// What can be built.
+    pub(crate) kernels: BTreeMap<String, Kernel>,
+    /// What can be run.
+    pub(crate) scenarios: BTreeMap<String, Scenario>,
+    /// What is run together.
+    pub(crate) matrices: BTreeMap<String, Matrix>,
+    /// Files each kernel is built from, with the fault to raise when one is not there.
+    needed: BTreeMap<String, Vec<Needed>>,
+}
+
+/// A file that a kernel names.
+#[derive(Clone, Debug)]
+struct Needed {
+    path: PathBuf,
+    fault: String,
+}
+
+impl Config {
+    /// Checks every file by itself and against the others.
+    pub(crate) fn read(texts: &Texts) -> Result<Self, Fault> {
+        let mut bases = BTreeMap::new();
+        for text in &texts.bases {
+            bases.insert(text.name.clone(), base(text)?);
+        }
+        let refer = kernels::Known { bases: &bases, fragments: &texts.fragments };
+        let (kernels, needed) = kernels::check(&texts.kernels, &refer)?;
+        let mut scenarios = BTreeMap::new();
+        for text in &texts.scenarios {
+            scenarios.insert(text.name.clone(), scenarios::check(text)?);
+        }
+        let refer = matrices::Known { kernels: &kernels, scenarios: &scenarios };
+        let mut matrices = BTreeMap::new();
+        for text in &texts.matrices {
+            matrices.insert(text.name.clone(), matrices::check(text, &refer)?);
+        }
+        Ok(Self { bases, kernels, scenarios, matrices, needed })
+    }
+
+    /// Whether everything that this kernel is built from is there, as `exists` says. Asked only of
+    /// kernels in use: a series that is still being written must not stop the others.
+    pub(crate) fn sources_present(
+        &self,
+        kernel: &str,
+        exists: &dyn Fn(&Path) -> bool,
+    ) -> Result<(), Fault> {
+        match self.needed.get(kernel).into_iter().flatten().find(|needed| !exists(&needed.path)) {
+            None => Ok(()),
+            Some(needed) => Err(Fault::new(Exit::Usage, needed.fault.clone()).hint(
+                "paths are relative to the workspace; a series is a folder with a `series` file",
+            )),
+        }
+    }
+
+    /// The kernel of that name, or a fault that lists what there is.
+    pub(crate) fn kernel(&self, name: &str) -> Result<&Kernel, Fault> {
+        named("kernel", name, &self.kernels)
+    }
+
+    /// The scenario of that name, or a fault that lists what there is.
+    pub(crate) fn scenario(&self, name: &str) -> Result<&Scenario, Fault> {
+        named("scenario", name, &self.scenarios)
+    }
+
+    /// The matrix of that name, or a fault that lists what there is.
+    pub(crate) fn matrix(&self, name: &str) -> Result<&Matrix, Fault> {
+        named("matrix", name, &self.matrices)
+    }
+
+    /// The base of that name, or a fault that lists what there is.
+    pub(crate) fn base(&self, name: &str) -> Result<&Base, Fault> {
+        named("base", name, &self.bases)
+    }
+}
+
+fn named<'a, T>(kind: &str, name: &str, all: &'a BTreeMap<String, T>) -> Result<&'a T, Fault> {
+    all.get(name).ok_or_else(|| {
+        Fault::new(Exit::Usage, format!("there is no {kind} `{name}`"))
+            .hint(did_you_mean(name, all.keys().map(String::as_str)))
+    })
+}
+
+fn base(text: &Text) -> Result<Base, Fault> {
+    if !text.name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
+        return Err(text.fault_all("the name of a base has letters, digits, `.`, `-` and `_` only"));
+    }
+    let raw: raw::Base = text.parse()?;
+    Ok(Base { name: text.name.clone(), debian_package: raw.debian_package.into_inner() })
+}
+
+fn name_fits(text: &Text) -> Result<(), Fault> {
+    fits_folder(&text.name).map_err(|why| text.fault_all(why))
+}
+
+/// Names become parts of cell ids, which are folder names with `.` between the parts.
+fn fits_folder(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.starts_with('-') || !name.chars().all(fits) {
+        return Err(format!("`{name}`: a name has letters, digits, `-` and `_` only"));
+    }
+    Ok(())
+}
 
 /// An unpatched kernel source of one version (`configs/bases/<name>.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
+pub(crate) struct Base {
     /// For example `6.12`.
-    pub name: String,
+    pub(crate) name: String,
     /// Debian package that holds the source, for example `linux-source-6.12`.
-    pub debian_package: String,
+    pub(crate) debian_package: String,
 }
 
 /// What one build makes (`configs/kernels/<name>.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// For example `overcharge`.
-    pub name: String,
+    pub(crate) name: String,
     /// Name of its [`Base`].
-    pub base: String,
+    pub(crate) base: String,
     /// Folder with a `series` file, relative to the workspace; `None` for an unpatched kernel.
-    pub series: Option<PathBuf>,
+    pub(crate) series: Option<PathBuf>,
     /// Patches on top of the series (a mutant's one bug), relative to the workspace.
-    pub extra_patches: Vec<PathBuf>,
+    pub(crate) extra_patches: Vec<PathBuf>,
     /// Kernel whose work tree it builds in, so that only what differs is compiled; itself if unset.
-    pub tree: String,
+    pub(crate) tree: String,
     /// Fragments in `configs/fragments`, without `.config`, in order.
-    pub fragments: Vec<String>,
+    pub(crate) fragments: Vec<String>,
     /// Policies it can run under; exactly one, `mainline`, where it has none.
-    pub policies: Vec<Policy>,
+    pub(crate) policies: Vec<Policy>,
     /// Flat-keyed counters file of the patch in a memcg.
-    pub counters_file: Option<String>,
+    pub(crate) counters_file: Option<String>,
     /// File with the cap in bytes in a memcg.
-    pub cap_file: Option<String>,
+    pub(crate) cap_file: Option<String>,
 }
 
 /// Run-time behaviour of a kernel: what is written into the limited memcg.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// `mainline`, `off`, `overcharge`, …
-    pub name: String,
+    pub(crate) name: String,
     /// Which of a scenario's expectations holds: `off` expects what `mainline` does.
-    pub expects_as: String,
+    pub(crate) expects_as: String,
     /// Writes that switch it on.
-    pub writes: Vec<MemcgWrite>,
+    pub(crate) writes: Vec<MemcgWrite>,
 }
 
 /// One workload in one memcg set-up (`configs/scenarios/<name>.toml`).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// For example `open-unkillable`.
-    pub name: String,
+    pub(crate) name: String,
     /// One line.
-    pub title: String,
+    pub(crate) title: String,
     /// A paragraph that a kernel developer can check against the source.
-    pub about: String,
+    pub(crate) about: String,
     /// Guest function.
-    pub workload: String,
+    pub(crate) workload: String,
     /// Interfaces it makes sense on.
-    pub cgroups: Vec<CgroupVersion>,
+    pub(crate) cgroups: Vec<CgroupVersion>,
     /// `memory.max`, bytes.
-    pub limit_bytes: u64,
+    pub(crate) limit_bytes: u64,
     /// Acting tasks.
-    pub tasks: u32,
+    pub(crate) tasks: u32,
     /// Whether they may be killed.
-    pub killable: bool,
+    pub(crate) killable: bool,
     /// Bytes of the hog, 0 for none.
-    pub hog_bytes: u64,
+    pub(crate) hog_bytes: u64,
+    /// Cap to set where the kernel has one, bytes; the kernel's own default if unset.
+    pub(crate) cap_bytes: Option<u64>,
+    /// What the same load overruns with the feature off (charges that may not fail), bytes.
+    /// The cells of the baseline and of policy `off` show whether it is still true.
+    pub(crate) forced_bytes: u64,
     /// Operations per task at most.
-    pub operations: u64,
+    pub(crate) operations: u64,
     /// Longest load, milliseconds.
-    pub load_ms_max: u64,
+    pub(crate) load_ms_max: u64,
     /// Sampler period, microseconds.
-    pub sample_period_us: u64,
+    pub(crate) sample_period_us: u64,
     /// Numbers only the workload knows.
-    pub params: BTreeMap<String, u64>,
+    pub(crate) params: BTreeMap<String, u64>,
     /// The problem the patch exists to solve, asked of every kernel alike.
-    pub problem: Vec<Condition>,
+    pub(crate) problem: Vec<Condition>,
     /// What each policy is expected to do, by [`Policy::expects_as`].
-    pub expect: BTreeMap<String, Expectation>,
+    pub(crate) expect: BTreeMap<String, Expectation>,
 }
 
 /// What a scenario expects of one policy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Expectation {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Expectation {
     /// Verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// Rules that are broken when the verdict is FAIL, in order.
-    pub breaks: Vec<String>,
+    pub(crate) breaks: Vec<String>,
+    /// Whether more rules than `breaks` may be broken too (a mutant: one bug shows in many places).
+    pub(crate) or_more: bool,
     /// Unless all hold, the path under test never ran: INCONCLUSIVE.
-    pub exercised: Vec<Condition>,
+    pub(crate) exercised: Vec<Condition>,
     /// Must hold too: rule `E`.
-    pub facts: Vec<Condition>,
+    pub(crate) facts: Vec<Condition>,
 }
 
 /// A fact compared with a number: `"open.ENOMEM" = ">= 1"`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Condition {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Condition {
     /// Name of the fact.
-    pub fact: String,
+    pub(crate) fact: String,
     /// How to compare.
-    pub comparison: Comparison,
+    pub(crate) comparison: Comparison,
     /// The number.
-    pub number: f64,
+    pub(crate) number: f64,
 }
 
 /// How a [`Condition`] compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Comparison {
     /// `==`
     Equal,
     /// `>=`
@@ -130,21 +276,60 @@ pub enum Comparison {
 
 /// Which cells exist (`configs/matrices/<name>.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Matrix {
+pub(crate) struct Matrix {
     /// For example `default`.
-    pub name: String,
+    pub(crate) name: String,
     /// Kernels, baseline first.
-    pub kernels: Vec<String>,
-    /// The kernel that differential verdicts compare with; one of `kernels`.
-    pub baseline: String,
-    /// Scenarios.
-    pub scenarios: Vec<String>,
+    pub(crate) kernels: Vec<String>,
+    /// The kernel that differential verdicts compare with; one of `kernels`. None: no comparison.
+    pub(crate) baseline: Option<String>,
+    /// Scenarios, each run on each kernel.
+    pub(crate) scenarios: Vec<String>,
+    /// Cells of their own that must be caught: kernels with a deliberate bug.
+    pub(crate) must_fail: Vec<MustFail>,
     /// Repetitions of each cell, at least 1.
-    pub repetitions: u32,
+    pub(crate) repetitions: u32,
     /// Virtual CPUs.
-    pub cpus: u32,
+    pub(crate) cpus: u32,
     /// Guest memory, MiB.
-    pub memory_mib: u32,
+    pub(crate) memory_mib: u32,
     /// Words added to the kernel command line.
-    pub cmdline: Vec<String>,
+    pub(crate) cmdline: Vec<String>,
+}
+
+/// A kernel with a deliberate bug and where the harness must catch it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MustFail {
+    /// The mutant.
+    pub(crate) kernel: String,
+    /// The scenario that must catch it.
+    pub(crate) scenario: String,
+    /// Rules that must be among the broken ones.
+    pub(crate) breaks: Vec<String>,
+}
+
+impl Condition {
+    /// Whether a value fulfils it.
+    pub(crate) fn holds(&self, value: f64) -> bool {
+        match self.comparison {
+            Comparison::Equal => value == self.number,
+            Comparison::AtLeast => value >= self.number,
+            Comparison::AtMost => value <= self.number,
+            Comparison::Above => value > self.number,
+            Comparison::Below => value < self.number,
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = match self.comparison {
+            Comparison::Equal => "==",
+            Comparison::AtLeast => ">=",
+            Comparison::AtMost => "<=",
+            Comparison::Above => ">",
+            Comparison::Below => "<",
+        };
+        write!(f, "{} {sign} {}", self.fact, self.number)
+    }
 }

@@ -1,2 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! To be written.
+//! Kernels: source, series, config, toolchain -> an image in the cache.
+//!
+//! In the order of use: [`Cache::open`], [`Spec::locate`], [`Toolchain::find`], then
+//! [`Site::image`] for each kernel. Everything expensive is kept in the cache by its content.
+//!
+//! Contract: nothing half-made is ever used, nothing runs without a limit, the user's tree and the
+//! system's apt are only read, and two commands at once wait for each other.
+
+mod apt;
+mod aptlist;
+mod build;
+pub(crate) mod cache;
+mod errors;
+mod fragments;
+mod image;
+mod kconfig;
+mod local;
+mod make;
+mod overlay;
+mod pristine;
+pub(crate) mod process;
+mod series;
+mod source;
+mod tarball;
+#[cfg(test)]
+mod tests;
+mod toolchain;
+mod tree;
+
+pub(crate) use build::Site;
+pub(crate) use cache::Cache;
+pub(crate) use image::Image;
+pub(crate) use pristine::newest_tree;
+pub(crate) use source::{Located, Spec};
+pub(crate) use tarball::sha256_of;
+pub(crate) use toolchain::{BINDGEN_VERSION, Tool, Toolchain, least_version, say, version_in};

@@ -1,2 +1,70 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! To be written.
+//! One file a command: the order of steps, nothing else. The only room that knows both the rooms
+//! that decide and the rooms that touch.
+
+mod attempts;
+pub(crate) mod bench;
+pub(crate) mod build_kernel;
+pub(crate) mod doctor;
+mod inputs;
+pub(crate) mod list;
+mod rig;
+pub(crate) mod run_matrix;
+pub(crate) mod show;
+pub(crate) mod test;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use crate::cli::Places;
+use crate::exit::{Exit, Fault};
+use crate::kernel::Cache;
+use crate::report::Style;
+
+/// The folders a task works with, all absolute.
+#[derive(Clone, Debug)]
+pub(crate) struct Folders {
+    /// The checkout.
+    pub(crate) workspace: PathBuf,
+    /// Bases, kernels, fragments, scenarios, matrices.
+    pub(crate) configs: PathBuf,
+    /// Run folders.
+    pub(crate) results: PathBuf,
+    /// Sources, trees, images, tools, disks.
+    pub(crate) cache: PathBuf,
+}
+
+impl Folders {
+    /// Fills what was not given with the defaults.
+    ///
+    /// # Errors
+    /// When no cache folder is given and the environment names none, or there is no current folder.
+    pub(crate) fn of(places: &Places) -> anyhow::Result<Self> {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .map(Path::to_owned)
+            .ok_or_else(|| Fault::new(Exit::Host, "the xtask crate has no folder above it"))?;
+        let or = |given: &Option<PathBuf>, default: &str| match given {
+            Some(path) => std::path::absolute(path),
+            None => Ok(workspace.join(default)),
+        };
+        Ok(Self {
+            configs: or(&places.configs, "configs")?,
+            results: or(&places.results, "results")?,
+            cache: match &places.cache {
+                Some(path) => std::path::absolute(path)?,
+                None => {
+                    let variable = |name| std::env::var_os(name);
+                    Cache::default_root(variable("XDG_CACHE_HOME"), variable("HOME"))?
+                }
+            },
+            workspace,
+        })
+    }
+}
+
+/// Colours for people at a terminal who did not refuse them (<https://no-color.org>).
+fn style(stream: impl IsTerminal) -> Style {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    Style { colour: stream.is_terminal() && !refused }
+}

@@ -3,14 +3,41 @@
 //!
 //! One file an invariant. PASS needs positive evidence; absence is never zero.
 
+mod console;
+mod differential;
+mod facts;
+mod i1_no_escape;
+mod i2_bound;
+mod i3_timely;
+mod i5_no_leak;
+mod i6_no_hang;
+mod judge;
+pub(crate) mod names;
+mod oom;
+mod proof;
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{MAINLINE, Scenario};
+use crate::evidence::Evidence;
+use crate::plan::Cell;
+
+pub(crate) use console::{Finding, findings};
+pub(crate) use differential::{Judged, SideBySide, compare};
+pub(crate) use judge::judge;
+pub(crate) use oom::{Report, ooms};
+
+/// Invariants that are asked, in the order in which a verdict names them.
+pub(crate) const RULES: [&str; 5] = ["I1", "I2", "I3", "I5", "I6"];
+
 /// What the invariants say of one cell. Ordered: of two causes the one that comes first is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Harness or host failed, or the evidence is incomplete.
     Error,
     /// The kernel crashed or warned.
@@ -29,19 +56,19 @@ pub enum Verdict {
 
 /// What one rule says of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// `I1`…`I11` for an invariant, `E` for the scenario's own expectation, `X` for exercised.
-    pub rule: String,
+    pub(crate) rule: String,
     /// Whether the rule was kept.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// With the numbers, for people: `peak 4235264 - max 4194304 = 40960 <= bound 630784`.
-    pub said: String,
+    pub(crate) said: String,
 }
 
 /// Whether a rule was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Kept, on evidence.
     Kept,
     /// Broken, on evidence.
@@ -54,25 +81,25 @@ pub enum Outcome {
 
 /// The verdict on one cell with everything it rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
+pub(crate) struct Judgement {
     /// The verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// Rules broken, in order (`["I1"]`).
-    pub breaks: Vec<String>,
+    pub(crate) breaks: Vec<String>,
     /// One line for people: why this verdict.
-    pub why: String,
+    pub(crate) why: String,
     /// Whether verdict and broken rules are those the scenario expects of this policy.
-    pub as_expected: bool,
+    pub(crate) as_expected: bool,
     /// Every rule asked.
-    pub checks: Vec<Check>,
+    pub(crate) checks: Vec<Check>,
     /// Flat facts derived from the evidence (`open.ENOMEM`, `counters.charges`, `peak_over_bytes`).
-    pub facts: BTreeMap<String, f64>,
+    pub(crate) facts: BTreeMap<String, f64>,
 }
 
 /// What a scenario says of the patch: baseline beside patched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Differential {
+pub(crate) enum Differential {
     /// The baseline shows the problem, the patched kernel does not.
     Fixed,
     /// Both show the problem.
@@ -81,6 +108,70 @@ pub enum Differential {
     NoDifference,
     /// Only the patched kernel shows the problem or fails.
     Regressed,
+    /// A policy that should change nothing changes nothing.
+    Inert,
     /// One side has no usable verdict.
     Unknown,
+}
+
+/// How slow the machine is that the cell ran on: tolerances in time that do not come from the
+/// kernel's own timers grow with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pace {
+    /// Times slower than KVM, at least 1.
+    pub(crate) slowdown: u32,
+}
+
+/// A fact that a rule needs and the evidence does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing(pub(crate) String);
+
+/// Everything a rule may look at.
+pub(crate) struct Case<'a> {
+    cell: &'a Cell,
+    scenario: &'a Scenario,
+    evidence: &'a Evidence,
+    facts: &'a facts::Facts,
+    findings: &'a [Finding],
+    pace: Pace,
+    cpus: u32,
+    page_bytes: u64,
+}
+
+impl Case<'_> {
+    /// The fact of that name, or the reason why the rule cannot be asked.
+    fn need(&self, name: &str) -> Result<f64, Missing> {
+        self.facts.get(name).ok_or_else(|| Missing(name.to_owned()))
+    }
+
+    /// Whether the policy of this cell lets charges go over the limit.
+    fn overcharges(&self) -> bool {
+        self.cell.expects_as != MAINLINE
+    }
+}
+
+impl Check {
+    fn of(rule: &str, kept: bool, said: String) -> Self {
+        let outcome = if kept { Outcome::Kept } else { Outcome::Broken };
+        Self { rule: rule.to_owned(), outcome, said }
+    }
+
+    fn unknown(rule: &str, Missing(fact): &Missing) -> Self {
+        let said = format!("cannot be told: {fact} is missing");
+        Self { rule: rule.to_owned(), outcome: Outcome::Unknown, said }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Error => "ERROR",
+            Self::Crash => "CRASH",
+            Self::Hang => "HANG",
+            Self::Skip => "SKIP",
+            Self::Fail => "FAIL",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Pass => "PASS",
+        })
+    }
 }

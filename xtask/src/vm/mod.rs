@@ -1,2 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! To be written.
+//! VMs: kernel image + guest + cell -> evidence.
+//!
+//! `command` decides what the VM is and touches nothing; everything else here touches processes
+//! and files and decides nothing. In the order of a run: [`Qemu::find`], [`guest_binary::build`] and
+//! [`guest_binary::pack`], [`disk::scratch`], [`accel::choose`], then [`pool::run`] with
+//! [`cell::run`] for each cell. [`evidence_dir::load`] reads a cell's evidence back without QEMU.
+//!
+//! Contract: no wait without a limit, no file without a bound, no VM that outlives the harness, and
+//! no cell that ends another.
+
+pub(crate) mod accel;
+pub(crate) mod cell;
+mod command;
+mod console;
+pub(crate) mod disk;
+pub(crate) mod evidence_dir;
+pub(crate) mod guest_binary;
+mod initramfs;
+mod lines;
+pub(crate) mod pool;
+mod process;
+mod publish;
+mod qemu;
+mod qmp;
+mod session;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use qemu::{QEMU_BINARY, Qemu};
+pub(crate) use stop::Stop;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From a bare initramfs to a machine that can run a cell, and what the guest says of it.
+//!
+//! Nothing here depends on the request: the host may take a snapshot after it and run many cells
+//! from there. So no disk is mounted and no memory controller bound yet.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::Pid;
+use protocol::{Fact, VERSION};
+
+use crate::process::OOM_NEVER;
+
+/// Open files a task may have: the kernel's own ceiling (`fs.nr_open`).
+const FILES_MAX: u64 = 1 << 20;
+
+/// Mounts what the guest itself needs.
+///
+/// # Errors
+///
+/// When a file system is missing from the kernel.
+pub(crate) fn mount_all() -> Result<()> {
+    for (kind, folder) in [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("tmpfs", "/tmp"),
+        ("debugfs", "/sys/kernel/debug"),
+    ] {
+        fs::create_dir_all(folder).with_context(|| format!("create {folder}"))?;
+        match mount(Some(kind), folder, Some(kind), MsFlags::empty(), None::<&str>) {
+            // A kernel may mount devtmpfs by itself.
+            Ok(()) | Err(Errno::EBUSY) => {}
+            Err(errno) => bail!("mount {kind} on {folder}: {errno}"),
+        }
+    }
+    Ok(())
+}
+
+/// Makes PID 1 survive, run promptly and hand down a high file limit.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub(crate) fn shield() -> Result<()> {
+    fs::write("/proc/self/oom_score_adj", OOM_NEVER.to_string()).context("set oom_score_adj")?;
+    // Not real-time: PID 1 also does bulk work, and the kernel's own threads must run beside it.
+    // SAFETY: plain numbers.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+    setrlimit(Resource::RLIMIT_NOFILE, FILES_MAX, FILES_MAX).context("raise RLIMIT_NOFILE")
+}
+
+/// Makes `WARN_ONCE` speak again, so that a warning at boot does not hide one in the cell.
+///
+/// # Errors
+///
+/// When debugfs lacks the file.
+pub(crate) fn rearm_warnings() -> Result<()> {
+    fs::write("/sys/kernel/debug/clear_warn_once", "1").context("write clear_warn_once")
+}
+
+/// What the guest says first.
+///
+/// # Errors
+///
+/// When `/proc` cannot be read.
+pub(crate) fn hello(workloads: Vec<String>) -> Result<Fact> {
+    let kernel_release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
+    let meminfo = fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
+    Ok(Fact::Hello {
+        protocol: VERSION,
+        kernel_release: kernel_release.trim().to_owned(),
+        cpus: cpus()?.len() as u32,
+        memory_bytes: memory_bytes(&meminfo).context("no MemTotal in /proc/meminfo")?,
+        page_bytes: page_bytes(),
+        workloads,
+    })
+}
+
+/// CPUs the guest may run on.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub(crate) fn cpus() -> Result<Vec<usize>> {
+    let set = sched_getaffinity(Pid::from_raw(0)).context("ask for the CPUs")?;
+    Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
+}
+
+/// Page size, bytes.
+pub(crate) fn page_bytes() -> u64 {
+    // SAFETY: no preconditions; this name is always known.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
+}
+
+fn memory_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_memory_size() {
+        let meminfo = "MemTotal:         485092 kB\nMemFree:          470312 kB\n";
+        assert_eq!(memory_bytes(meminfo), Some(485_092 * 1024));
+        assert_eq!(memory_bytes("MemFree: 1 kB\n"), None);
+    }
+}

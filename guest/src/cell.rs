@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One cell, from the request to the last fact: the order of the steps and nothing else.
+//!
+//! A requirement that is missing is said and nothing is run; a failure of the guest itself is an
+//! error; what the kernel does is reported.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result};
+use protocol::{CellRequest, Fact, ProcessRole, Stage};
+
+use crate::board::Board;
+use crate::clock::{self, Deadline};
+use crate::crew::Crew;
+use crate::memcgs::Memcgs;
+use crate::observer::Observer;
+use crate::port::Port;
+use crate::scenarios::{self, Plan, Terms, Workload};
+use crate::watchdog::{Step, Watchdog};
+use crate::{arena, patience, release, shared};
+
+/// How often the usage, or the count of dying memcgs, is looked at, microseconds.
+const LOOK_US: u64 = 2_000;
+
+/// Runs the cell and reports everything but `Ended`.
+///
+/// # Errors
+///
+/// When the guest itself fails.
+pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
+    let watchdog = Watchdog::start(cell)?;
+    let (memcgs, workload) = match requirements(cell)? {
+        Ok(met) => met,
+        Err(missing) => return port.send(Fact::Unsupported { missing }),
+    };
+    arena::mount_tmpfs()?;
+    port.send(memcgs.limit(cell)?)?;
+    let plan = (workload.plan)(&Terms::new(workload, cell)?)
+        .with_context(|| format!("prepare {}", workload.name))?;
+    // What preparation left in the caches would be found there instead of being charged.
+    nix::unistd::sync();
+    release::drop_caches()?;
+    memcgs.report(port, Stage::Before)?;
+
+    watchdog.begins(Step::Muster);
+    let board: &'static Board = shared::map_one()?;
+    let limit_bytes = memcgs.limited.limit_bytes()?.context("the limit is gone")?;
+    let sampler = Observer::sampler(board, &memcgs.limited, limit_bytes, cell.sample_period_us)?;
+    let heartbeat = Observer::heartbeat(board)?;
+    let mut crew = Crew::muster(port, board, cell, &plan, &memcgs.limited)?;
+    sampler.await_ready()?;
+    heartbeat.await_ready()?;
+    crew.take_places(&memcgs)?;
+
+    watchdog.begins(Step::Load);
+    crew.start(workload.name)?;
+    let complete = crew.await_load(cell.load_ms_max)?;
+    port.send(Fact::LoadEnded { duration_us: crew.since_start_us(), complete })?;
+    memcgs.report(port, Stage::LoadEnd)?;
+
+    watchdog.begins(Step::Settle);
+    port.send(settle(&memcgs, &mut crew, limit_bytes)?)?;
+    board.observed.store(1, Ordering::SeqCst);
+    memcgs.report(port, Stage::Settled)?;
+    port.send(sampler.finding()?)?;
+    port.send(heartbeat.finding()?)?;
+
+    watchdog.begins(Step::Disband);
+    crew.disband()?;
+    report_operations(&crew, &plan)?;
+
+    watchdog.begins(Step::Empty);
+    arena::unmount(workload.on_scratch)?;
+    release::empty(&memcgs)?;
+    memcgs.report(port, Stage::After)?;
+    watchdog.begins(Step::Remove);
+    port.send(remove(&memcgs)?)
+}
+
+/// What the cell needs, or what is missing.
+fn requirements(cell: &CellRequest) -> Result<Result<(Memcgs, &'static Workload), String>> {
+    let Some(workload) = scenarios::find(&cell.workload) else {
+        return Ok(Err(format!("workload {}", cell.workload)));
+    };
+    let Some(memcgs) = Memcgs::create(cell)? else {
+        return Ok(Err(format!("memory controller of cgroup {}", cell.cgroup)));
+    };
+    let policy_files = cell.policy.iter().map(|write| &write.file);
+    let mut files = policy_files.chain(&cell.counters_file).chain(&cell.cap_file);
+    if let Some(file) = files.find(|file| !memcgs.limited.has(file)) {
+        return Ok(Err(format!("{file} in a memcg of cgroup {}", cell.cgroup)));
+    }
+    if workload.on_scratch && !arena::mount_scratch()? {
+        return Ok(Err("ext4 scratch disk".to_owned()));
+    }
+    Ok(Ok((memcgs, workload)))
+}
+
+/// Waits for usage to come down to the limit while tasks still hold what they have.
+fn settle(memcgs: &Memcgs, crew: &mut Crew, limit_bytes: u64) -> Result<Fact> {
+    let begun_us = clock::now_us();
+    let hopeless = Deadline::in_ms(patience::SETTLE_UNKILLABLE_MS);
+    let mut settled = false;
+    clock::poll(Deadline::in_ms(patience::SETTLE_MS), LOOK_US, || {
+        crew.reap()?;
+        settled = memcgs.limited.current_bytes()? <= limit_bytes;
+        Ok(settled || (hopeless.passed() && !crew.has_victims()))
+    })?;
+    Ok(Fact::Settled { settled, after_us: clock::now_us() - begun_us })
+}
+
+fn report_operations(crew: &Crew, plan: &Plan) -> Result<()> {
+    crew.report(ProcessRole::Actor, &plan.actor)?;
+    if let Some(part) = &plan.outsider {
+        crew.report(ProcessRole::Outsider, part)?;
+    }
+    Ok(())
+}
+
+/// Removes the limited memcg and waits until the kernel has freed it.
+fn remove(memcgs: &Memcgs) -> Result<Fact> {
+    let begun_us = clock::now_us();
+    let removed = memcgs.limited.remove();
+    clock::poll(Deadline::in_ms(patience::DYING_MS), LOOK_US, || Ok(memcgs.dying()? == 0))?;
+    Ok(Fact::Removed { removed, dying: memcgs.dying()?, after_us: clock::now_us() - begun_us })
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The processes of a workload: actors, hog, outsider, bystander; from fork to funeral.
+//!
+//! Every end is reported when PID 1 sees it. A process that fails in its own set-up breaks the
+//! cell; one that is killed is a fact.
+
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use protocol::{CellRequest, Fact, ProcessEnd, ProcessRole};
+
+use crate::board::{Board, Phase, Slot};
+use crate::clock::{self, Deadline};
+use crate::lane::Lane;
+use crate::memcg::Memcg;
+use crate::memcgs::Memcgs;
+use crate::port::Port;
+use crate::scenarios::{Part, Plan};
+use crate::{hog, patience, process, shared, tally};
+
+/// How often PID 1 looks whether something has ended, microseconds.
+const LOOK_US: u64 = 1_000;
+
+/// The bystander is the victim that an OOM killer would like best, were it to look outside the
+/// memcg that is over its limit.
+const BYSTANDER_OOM_SCORE_ADJ: i32 = 1000;
+
+/// User memory that the bystander holds, so that there is something to gain by killing it.
+const BYSTANDER_BYTES: usize = 4 << 20;
+
+struct Member {
+    role: ProcessRole,
+    name: String,
+    pid: Pid,
+    slot: &'static Slot,
+    killed_by_guest: bool,
+    ended: bool,
+}
+
+/// All processes of one cell except PID 1 and its observers.
+pub(crate) struct Crew {
+    port: &'static Port,
+    board: &'static Board,
+    actors_killable: bool,
+    members: Vec<Member>,
+}
+
+impl Crew {
+    /// Forks everybody and waits until each is set up and waits at its gate, in the root memcg.
+    ///
+    /// # Errors
+    ///
+    /// When a process fails in its set-up.
+    pub(crate) fn muster(
+        port: &'static Port,
+        board: &'static Board,
+        cell: &CellRequest,
+        plan: &Plan,
+        limited: &Memcg,
+    ) -> Result<Self> {
+        let actors_killable = cell.killable;
+        let mut crew = Self { port, board, actors_killable, members: Vec::new() };
+        let score = if cell.killable { 0 } else { process::OOM_NEVER };
+        for index in 0..cell.tasks {
+            crew.add(ProcessRole::Actor, &format!("actor-{index}"), score, |slot| {
+                let lane = Lane::new(board, slot, cell.operations, plan.failures_max);
+                take_part(board, slot, &plan.actor, index, &lane)
+            })?;
+        }
+        if cell.hog_bytes > 0 {
+            crew.add(ProcessRole::Hog, "hog", hog::OOM_SCORE_ADJ, |slot| {
+                hog::body(board, slot, limited, cell)
+            })?;
+        }
+        if let Some(part) = &plan.outsider {
+            crew.add(ProcessRole::Outsider, "outsider", process::OOM_NEVER, |slot| {
+                take_part(board, slot, part, 0, &Lane::new(board, slot, u64::MAX, u64::MAX))
+            })?;
+        }
+        crew.add(ProcessRole::Bystander, "bystander", BYSTANDER_OOM_SCORE_ADJ, |slot| {
+            stand_by(board, slot)
+        })?;
+        crew.await_phase(Phase::Ready, "ready", patience::READY_MS, |_| true)?;
+        Ok(crew)
+    }
+
+    fn add(
+        &mut self,
+        role: ProcessRole,
+        name: &str,
+        oom_score_adj: i32,
+        body: impl FnOnce(&'static Slot) -> Result<()>,
+    ) -> Result<()> {
+        let slot: &'static Slot = shared::map_one()?;
+        let pid = process::spawn(slot, name, oom_score_adj, || body(slot))?;
+        let name = name.to_owned();
+        let member = Member { role, name, pid, slot, killed_by_guest: false, ended: false };
+        self.members.push(member);
+        Ok(())
+    }
+
+    /// Moves everybody to their memcg and lets the hog and the bystander fill theirs.
+    ///
+    /// # Errors
+    ///
+    /// When a process cannot be moved, or ends before the load.
+    pub(crate) fn take_places(&mut self, memcgs: &Memcgs) -> Result<()> {
+        for member in &self.members {
+            let memcg = match member.role {
+                ProcessRole::Actor | ProcessRole::Hog => &memcgs.limited,
+                ProcessRole::Bystander => &memcgs.bystander,
+                ProcessRole::Outsider => continue,
+            };
+            memcg.admit(member.pid).with_context(|| format!("move {}", member.name))?;
+        }
+        self.board.fill.open();
+        self.await_phase(Phase::Done, "full", patience::FILL_MS, |role| {
+            matches!(role, ProcessRole::Hog | ProcessRole::Bystander)
+        })
+    }
+
+    fn await_phase(
+        &mut self,
+        phase: Phase,
+        word: &str,
+        within_ms: u64,
+        whom: impl Fn(ProcessRole) -> bool,
+    ) -> Result<()> {
+        let reached = clock::poll(Deadline::in_ms(within_ms), LOOK_US, || {
+            self.reap()?;
+            if let Some(ended) = self.members.iter().find(|member| member.ended) {
+                bail!("{} ended before the load began", ended.name);
+            }
+            Ok(self.late(phase, &whom).is_none())
+        })?;
+        match self.late(phase, &whom) {
+            Some(late) if !reached => {
+                bail!("{} is not {word} within {within_ms} ms", late.name)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn late(&self, phase: Phase, whom: impl Fn(ProcessRole) -> bool) -> Option<&Member> {
+        self.members.iter().find(|member| whom(member.role) && !member.slot.reached(phase))
+    }
+
+    /// Starts the load.
+    ///
+    /// # Errors
+    ///
+    /// When the port fails.
+    pub(crate) fn start(&self, workload: &str) -> Result<()> {
+        let processes = self.members.len() as u32;
+        self.port.send(Fact::Started { workload: workload.to_owned(), processes })?;
+        self.board.started_us.store(clock::now_us(), Ordering::SeqCst);
+        self.board.start.open();
+        Ok(())
+    }
+
+    /// Time since the load began, microseconds; 0 before.
+    pub(crate) fn since_start_us(&self) -> u64 {
+        match self.board.started_us.load(Ordering::SeqCst) {
+            0 => 0,
+            started_us => clock::now_us() - started_us,
+        }
+    }
+
+    /// Waits for the end of the load and tells everybody; `true` when every actor has done its
+    /// work or was killed, `false` when `load_ms_max` cut it.
+    ///
+    /// # Errors
+    ///
+    /// When a process failed by itself.
+    pub(crate) fn await_load(&mut self, load_ms_max: u64) -> Result<bool> {
+        let complete = clock::poll(Deadline::in_ms(load_ms_max), LOOK_US, || {
+            self.reap()?;
+            Ok(self.members.iter().all(|member| {
+                member.role != ProcessRole::Actor
+                    || member.ended
+                    || member.slot.reached(Phase::Done)
+            }))
+        })?;
+        self.board.stop.store(1, Ordering::SeqCst);
+        Ok(complete)
+    }
+
+    /// Whether somebody in the limited memcg is left that the OOM killer may choose.
+    pub(crate) fn has_victims(&self) -> bool {
+        self.members.iter().any(|member| match member.role {
+            ProcessRole::Actor => self.actors_killable && !member.ended,
+            ProcessRole::Hog => !member.ended,
+            ProcessRole::Outsider | ProcessRole::Bystander => false,
+        })
+    }
+
+    /// Notes and reports every process that has ended.
+    ///
+    /// # Errors
+    ///
+    /// When one failed in its set-up, or the port fails.
+    pub(crate) fn reap(&mut self) -> Result<()> {
+        loop {
+            let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => (pid, ProcessEnd::Exited(status)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    (pid, ProcessEnd::Signaled(signal as i32))
+                }
+                Ok(_) | Err(Errno::ECHILD) => return Ok(()),
+                Err(errno) => bail!("wait for children: {errno}"),
+            };
+            let after_us = self.since_start_us();
+            // Observers are children too, but their end is seen in their pipe.
+            let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) else {
+                continue;
+            };
+            member.ended = true;
+            if end == ProcessEnd::Exited(process::EXIT_FAULT) {
+                bail!("{}: {}", member.name, member.slot.fault().unwrap_or_default());
+            }
+            let (role, by_guest) = (member.role, member.killed_by_guest);
+            self.port.send(Fact::ProcessEnded {
+                role,
+                pid: pid.as_raw(),
+                end,
+                by_guest,
+                after_us,
+            })?;
+        }
+    }
+
+    /// Lets everybody go and makes sure that they do: first what is inside memcgs, then the
+    /// outsider, which may be stuck behind an actor.
+    ///
+    /// # Errors
+    ///
+    /// When the port fails.
+    pub(crate) fn disband(&mut self) -> Result<()> {
+        self.board.release.open();
+        // The hog and the bystander only ever end by a signal.
+        self.kill(|role| matches!(role, ProcessRole::Hog | ProcessRole::Bystander))?;
+        self.end(|role| role != ProcessRole::Outsider)?;
+        self.end(|_| true)?;
+        for member in self.members.iter().filter(|member| !member.ended) {
+            self.port.send(Fact::ProcessEnded {
+                role: member.role,
+                pid: member.pid.as_raw(),
+                end: ProcessEnd::Unkillable,
+                by_guest: true,
+                after_us: self.since_start_us(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of some, and kills those who do not end by themselves.
+    fn end(&mut self, whom: impl Fn(ProcessRole) -> bool) -> Result<()> {
+        if !self.await_end(patience::LEAVE_MS, &whom)? {
+            self.kill(&whom)?;
+            self.await_end(patience::EXIT_MS, &whom)?;
+        }
+        Ok(())
+    }
+
+    fn await_end(&mut self, within_ms: u64, whom: impl Fn(ProcessRole) -> bool) -> Result<bool> {
+        clock::poll(Deadline::in_ms(within_ms), LOOK_US, || {
+            self.reap()?;
+            Ok(self.members.iter().all(|member| !whom(member.role) || member.ended))
+        })
+    }
+
+    fn kill(&mut self, whom: impl Fn(ProcessRole) -> bool) -> Result<()> {
+        // Whoever the OOM killer was faster with is noted first.
+        self.reap()?;
+        let alive = self.members.iter_mut().filter(|member| !member.ended);
+        for member in alive.filter(|member| whom(member.role)) {
+            member.killed_by_guest = true;
+            // It may end between the look and the signal; the next look sees that.
+            let _ = kill(member.pid, Signal::SIGKILL);
+        }
+        Ok(())
+    }
+
+    /// Reports what all processes of one role did with each kind of call.
+    ///
+    /// # Errors
+    ///
+    /// When the port fails.
+    pub(crate) fn report(&self, role: ProcessRole, part: &Part) -> Result<()> {
+        for (number, op) in part.ops.iter().enumerate() {
+            let players = self.members.iter().filter(|member| member.role == role);
+            let tallies = players.map(|member| &member.slot.tallies[number]);
+            self.port.send(tally::operations(role, op, tallies))?;
+        }
+        Ok(())
+    }
+}
+
+/// The life of an actor or outsider.
+fn take_part(board: &Board, slot: &Slot, part: &Part, index: u32, lane: &Lane) -> Result<()> {
+    let run = (part.setup)(index)?;
+    process::lock_memory()?;
+    slot.reach(Phase::Ready);
+    board.start.pass();
+    run(lane);
+    slot.reach(Phase::Done);
+    board.release.pass();
+    process::exit_now(0)
+}
+
+/// The life of the bystander: holds some memory in its memcg until it is killed.
+fn stand_by(board: &Board, slot: &Slot) -> Result<()> {
+    slot.reach(Phase::Ready);
+    board.fill.pass();
+    let held = vec![1_u8; BYSTANDER_BYTES];
+    std::hint::black_box(&held);
+    slot.reach(Phase::Done);
+    loop {
+        clock::sleep_us(1_000_000);
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a running task has at hand: its tallies and when to stop.
+//!
+//! Used inside the limited memcg: nothing here allocates or touches fresh memory.
+
+use std::cell::Cell;
+
+use crate::board::{Board, Slot};
+use crate::tally::Failure;
+
+/// One task's view of the load.
+pub(crate) struct Lane {
+    board: &'static Board,
+    slot: &'static Slot,
+    rounds_left: Cell<u64>,
+    failures_left: Cell<u64>,
+}
+
+impl Lane {
+    /// A lane of at most `rounds` operations that ends earlier after `failures_max` failed calls.
+    pub(crate) fn new(
+        board: &'static Board,
+        slot: &'static Slot,
+        rounds: u64,
+        failures_max: u64,
+    ) -> Self {
+        Self { board, slot, rounds_left: Cell::new(rounds), failures_left: Cell::new(failures_max) }
+    }
+
+    /// Whether to do one more operation; takes it from the number left.
+    pub(crate) fn goes_on(&self) -> bool {
+        let rounds_left = self.rounds_left.get();
+        if rounds_left == 0 || self.failures_left.get() == 0 || self.board.stopped() {
+            return false;
+        }
+        self.rounds_left.set(rounds_left - 1);
+        true
+    }
+
+    /// Makes one system call, tallied as number `op` of the part's `ops`. `None` is a failure:
+    /// it is counted, and what follows is the workload's business.
+    pub(crate) fn call<T>(
+        &self,
+        op: usize,
+        call: impl FnOnce() -> Result<T, Failure>,
+    ) -> Option<T> {
+        let outcome = self.slot.tallies[op].call(call).ok();
+        if outcome.is_none() {
+            self.failures_left.set(self.failures_left.get().saturating_sub(1));
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::shared;
+
+    fn lane(rounds: u64, failures_max: u64) -> Lane {
+        Lane::new(shared::map_one().unwrap(), shared::map_one().unwrap(), rounds, failures_max)
+    }
+
+    fn rounds_run(lane: &Lane, outcome: Result<(), Failure>) -> u64 {
+        let mut rounds = 0;
+        while lane.goes_on() {
+            lane.call(0, || outcome);
+            rounds += 1;
+        }
+        rounds
+    }
+
+    #[test]
+    fn ends_after_its_operations() {
+        assert_eq!(rounds_run(&lane(5, 2), Ok(())), 5);
+    }
+
+    #[test]
+    fn ends_after_its_failures() {
+        assert_eq!(rounds_run(&lane(5, 2), Err(Errno::ENOMEM.into())), 2);
+    }
+
+    #[test]
+    fn ends_when_the_load_is_over() {
+        let lane = lane(5, 2);
+        lane.board.stop.store(1, Ordering::Relaxed);
+        assert_eq!(rounds_run(&lane, Ok(())), 0);
+    }
+}

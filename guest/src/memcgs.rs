@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The memcgs of a cell: a parent without a limit, in it the limited one and a bystander.
+//!
+//! The guest itself, its observers and all set-up stay in the root memcg, whose usage is not
+//! counted against anything.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MsFlags, mount};
+use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, Stage};
+
+use crate::memcg::{Memcg, flat_keyed};
+use crate::port::Port;
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The memcgs of one cell.
+pub(crate) struct Memcgs {
+    version: CgroupVersion,
+    /// The root; only the guest's own helpers are created here.
+    pub(crate) root: Memcg,
+    parent: Memcg,
+    /// Under test.
+    pub(crate) limited: Memcg,
+    /// Must notice nothing.
+    pub(crate) bystander: Memcg,
+    counters_file: Option<String>,
+}
+
+impl Memcgs {
+    /// Mounts the hierarchy that the request names and creates the memcgs in it; `None` when the
+    /// kernel has no memory controller there.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(crate) fn create(cell: &CellRequest) -> Result<Option<Self>> {
+        if !mount_hierarchy(cell.cgroup)? {
+            return Ok(None);
+        }
+        let root = Memcg::at(ROOT.into(), cell.cgroup);
+        root.delegate()?;
+        let parent = root.child("parent")?;
+        parent.delegate()?;
+        Ok(Some(Self {
+            version: cell.cgroup,
+            limited: parent.child("limited")?,
+            bystander: parent.child("bystander")?,
+            counters_file: cell.counters_file.clone(),
+            root,
+            parent,
+        }))
+    }
+
+    /// Sets limit and policy, and says what the kernel made of them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a value, or there is no limit afterwards.
+    pub(crate) fn limit(&self, cell: &CellRequest) -> Result<Fact> {
+        // The limit first: a kernel may derive the default of its cap from it.
+        self.limited.limit_to(cell.limit_bytes)?;
+        let policy =
+            cell.policy.iter().map(|write| self.limited.apply(write)).collect::<Result<_>>()?;
+        Ok(Fact::Setup {
+            limit_bytes: self.limited.limit_bytes()?.context("no limit is in force")?,
+            cap_bytes: cell
+                .cap_file
+                .as_ref()
+                .map(|file| self.limited.bytes_in(file))
+                .transpose()?,
+            sample_period_us: cell.sample_period_us,
+            policy,
+        })
+    }
+
+    /// Reads and reports all three.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or the port fails.
+    pub(crate) fn report(&self, port: &Port, stage: Stage) -> Result<()> {
+        for (memcg, role) in [
+            (&self.limited, MemcgRole::Limited),
+            (&self.bystander, MemcgRole::Bystander),
+            (&self.parent, MemcgRole::Parent),
+        ] {
+            // A kernel may keep the counters off memcgs it does not ask: absence is a fact there.
+            let counters_file = self.counters_file.as_deref().filter(|file| memcg.has(file));
+            port.send(memcg.reading(stage, role, counters_file)?)?;
+        }
+        Ok(())
+    }
+
+    /// Removed memcgs that the kernel has not freed yet.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel's own count cannot be read.
+    pub(crate) fn dying(&self) -> Result<u64> {
+        match self.version {
+            CgroupVersion::V2 => {
+                let text = fs::read_to_string(Path::new(ROOT).join("cgroup.stat"))?;
+                let stat = flat_keyed(&text).context("parse cgroup.stat")?;
+                stat.get("nr_dying_descendants").copied().context("no nr_dying_descendants")
+            }
+            CgroupVersion::V1 => {
+                // v1 has no such count, but its total includes what is not freed yet.
+                let text = fs::read_to_string("/proc/cgroups").context("read /proc/cgroups")?;
+                let total = v1_total(&text).context("no memory line in /proc/cgroups")?;
+                Ok(total.saturating_sub(folders_in(Path::new(ROOT))?))
+            }
+        }
+    }
+}
+
+/// Mounts the hierarchy; whether it has the memory controller.
+fn mount_hierarchy(version: CgroupVersion) -> Result<bool> {
+    let (kind, options) = match version {
+        CgroupVersion::V1 => ("cgroup", Some("memory")),
+        CgroupVersion::V2 => ("cgroup2", None),
+    };
+    match (mount(Some(kind), ROOT, Some(kind), MsFlags::empty(), options), version) {
+        (Ok(()), CgroupVersion::V1) => Ok(true),
+        (Ok(()), CgroupVersion::V2) => {
+            let controllers = fs::read_to_string(Path::new(ROOT).join("cgroup.controllers"))?;
+            Ok(controllers.split_whitespace().any(|name| name == "memory"))
+        }
+        // EINVAL: this kernel has no such controller for v1; ENODEV: no such file system.
+        (Err(nix::Error::EINVAL | nix::Error::ENODEV), _) => Ok(false),
+        (Err(errno), _) => bail!("mount {kind} on {ROOT}: {errno}"),
+    }
+}
+
+/// The number of memcgs in `/proc/cgroups`: name, hierarchy, count, enabled.
+fn v1_total(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with("memory\t"))?;
+    line.split('\t').nth(2)?.parse().ok()
+}
+
+/// Folders at and below `folder`.
+fn folders_in(folder: &Path) -> Result<u64> {
+    let mut folders = 1;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders += folders_in(&entry.path())?;
+        }
+    }
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_count_of_memcgs() {
+        let text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t1\t1\nmemory\t1\t5\t1\n";
+        assert_eq!(v1_total(text), Some(5));
+        assert_eq!(v1_total("cpu\t0\t1\t1\n"), None);
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The virtio-serial port to the host: one JSON object a line, numbered without a gap.
+//!
+//! The number lives in shared memory, because the watchdog may have to say the last line while
+//! PID 1 is stuck in the kernel. Everybody else leaves the port to PID 1.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use protocol::{CellRequest, Event, Fact, LINE_BYTES_MAX, PORT_NAME, VERSION};
+
+use crate::clock::{self, Deadline};
+use crate::patience;
+use crate::shared;
+
+/// Pause before looking for the port, or for the host at its other end, again, microseconds.
+const RETRY_US: u64 = 2_000;
+
+static PORT: OnceLock<Port> = OnceLock::new();
+
+/// The open port.
+pub(crate) struct Port {
+    file: File,
+    next_seq: &'static AtomicU64,
+}
+
+/// Keeps the port for the whole process, so that a panic can still be reported.
+///
+/// # Errors
+///
+/// When called twice.
+pub(crate) fn install(port: Port) -> Result<&'static Port> {
+    PORT.set(port).ok().context("the port is open already")?;
+    installed().context("the port was not kept")
+}
+
+/// The port, once it is open.
+pub(crate) fn installed() -> Option<&'static Port> {
+    PORT.get()
+}
+
+impl Port {
+    /// Finds the port by its name and opens it.
+    ///
+    /// # Errors
+    ///
+    /// When no port of that name appears in time.
+    pub(crate) fn open() -> Result<Self> {
+        let mut found = None;
+        clock::poll(Deadline::in_ms(patience::DEVICE_MS), RETRY_US, || {
+            found = device_named(PORT_NAME);
+            Ok(found.is_some())
+        })?;
+        let device = found.with_context(|| format!("no virtio port is named {PORT_NAME}"))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(&device)
+            .with_context(|| format!("open {}", device.display()))?;
+        Ok(Self { file, next_seq: shared::map_one()? })
+    }
+
+    /// Sends one fact.
+    ///
+    /// # Errors
+    ///
+    /// When the line would be too long, or the write fails.
+    pub(crate) fn send(&self, fact: Fact) -> Result<()> {
+        let seq = self.next_seq.fetch_add(1, Ordering::SeqCst);
+        let mut line = serde_json::to_string(&Event { seq, at_us: clock::now_us(), fact })?;
+        ensure!(line.len() < LINE_BYTES_MAX, "event {seq} has {} bytes", line.len());
+        line.push('\n');
+        (&self.file).write_all(line.as_bytes()).context("write to the port")
+    }
+
+    /// Reads the one request.
+    ///
+    /// # Errors
+    ///
+    /// When none comes in time, it is too long, not a request, or of another protocol version.
+    pub(crate) fn request(&self) -> Result<CellRequest> {
+        let line = self.line(Deadline::in_ms(patience::REQUEST_MS))?;
+        // The version first: another version's request may have other fields.
+        let any: serde_json::Value = serde_json::from_slice(&line).context("not JSON")?;
+        let version = any.get("protocol").and_then(serde_json::Value::as_u64);
+        ensure!(
+            version == Some(u64::from(VERSION)),
+            "the host speaks protocol version {version:?}, this guest {VERSION}: rebuild both"
+        );
+        serde_json::from_value(any).context("not a request")
+    }
+
+    fn line(&self, deadline: Deadline) -> Result<Vec<u8>> {
+        let mut line = Vec::new();
+        let mut chunk = [0; 4096];
+        while !deadline.passed() {
+            let mut ready = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+            let timeout = PollTimeout::try_from(deadline.left_ms()).unwrap_or(PollTimeout::MAX);
+            poll(&mut ready, timeout).context("wait for the host")?;
+            let bytes = (&self.file).read(&mut chunk).context("read from the port")?;
+            if bytes == 0 {
+                // The host has not connected yet, or has just been replaced by a new one.
+                clock::sleep_us(RETRY_US);
+            }
+            line.extend_from_slice(&chunk[..bytes]);
+            if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+                line.truncate(end);
+                return Ok(line);
+            }
+            ensure!(line.len() < LINE_BYTES_MAX, "the request is longer than {LINE_BYTES_MAX}");
+        }
+        bail!("no request within {} ms", patience::REQUEST_MS)
+    }
+}
+
+fn device_named(name: &str) -> Option<PathBuf> {
+    let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
+    let port = ports.flatten().find(|port| {
+        fs::read_to_string(port.path().join("name")).is_ok_and(|found| found.trim() == name)
+    })?;
+    Some(PathBuf::from("/dev").join(port.file_name()))
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Gives back what the load charged, so that what is left afterwards is a leak.
+//!
+//! Freed kernel objects are uncharged after an RCU grace period, and each CPU keeps some pages and
+//! bytes charged to the memcg that was last active there: both are pushed out here.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use nix::libc;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::board::{Gate, Slot};
+use crate::clock::{self, Deadline};
+use crate::memcg::Memcg;
+use crate::memcgs::Memcgs;
+use crate::{boot, patience, process, shared};
+
+/// How often to try again, microseconds: about an RCU grace period under emulation.
+const RETRY_US: u64 = 20_000;
+
+/// `MEMBARRIER_CMD_GLOBAL`: returns after an RCU grace period.
+const MEMBARRIER_GLOBAL: i32 = 1;
+
+/// Drops caches, waits and flushes until the limited memcg holds next to nothing or patience ends.
+///
+/// # Errors
+///
+/// When a step fails; memory that stays is no error.
+pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
+    let flusher = memcgs.root.child("flusher")?;
+    let cpus = boot::cpus()?;
+    // Pages kept on a CPU are pushed out; a part of one page of objects may stay on each.
+    let small_bytes = cpus.len() as u64 * boot::page_bytes();
+    clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
+        drop_caches()?;
+        await_rcu();
+        flush_stocks(&flusher, &cpus)?;
+        Ok(memcgs.limited.current_bytes()? <= small_bytes)
+    })?;
+    flusher.remove();
+    Ok(())
+}
+
+/// Drops the page cache, dentries and inodes that nobody uses.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub(crate) fn drop_caches() -> Result<()> {
+    std::fs::write("/proc/sys/vm/drop_caches", "3").context("drop caches")
+}
+
+/// Waits for an RCU grace period.
+fn await_rcu() {
+    // SAFETY: no memory is passed. A kernel without the call makes the wait shorter, no more.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) };
+}
+
+/// Makes another memcg active on each CPU: a CPU has room for a few memcgs' charges only.
+fn flush_stocks(flusher: &Memcg, cpus: &[usize]) -> Result<()> {
+    let gate: &'static Flush = shared::map_one()?;
+    let pid = process::spawn(&gate.slot, "flusher", process::OOM_NEVER, || {
+        gate.gate.pass();
+        cpus.iter().try_for_each(|cpu| charge_on(*cpu))
+    })?;
+    flusher.admit(pid)?;
+    gate.gate.open();
+    match waitpid(pid, None).context("wait for the flusher")? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        end => bail!("the flusher ended with {end:?}: {:?}", gate.slot.fault()),
+    }
+}
+
+#[repr(C)]
+struct Flush {
+    gate: Gate,
+    slot: Slot,
+}
+
+// SAFETY: atomics only; all zero is a shut gate and an empty slot.
+unsafe impl shared::Shareable for Flush {}
+
+/// Charges both objects and pages to the caller's memcg on one CPU, and gives them back there.
+fn charge_on(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("run on CPU {cpu}"))?;
+    // Kernel memory only. A page of user memory would stay in the CPU's list of pages to be put on
+    // the LRU after the exit of its owner, and keep the flusher's own memcg from being freed.
+    let (_reader, mut writer) = std::io::pipe().context("make a pipe")?;
+    writer.write_all(&[0]).context("fill a page of the pipe")?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Raw kernels -> checked kernels, with what an extending kernel inherits.
+//!
+//! One step of `extends` only: a chain would hide what a kernel is built from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use protocol::MemcgWrite;
+use toml::Spanned;
+
+use super::place::{Text, did_you_mean, known};
+use super::{Base, Kernel, MAINLINE, Needed, Policy, name_fits, raw};
+use crate::exit::Fault;
+
+type Raw<'a> = BTreeMap<String, (&'a Text, raw::Kernel)>;
+
+/// What there is to refer to.
+pub(super) struct Known<'a> {
+    pub(super) bases: &'a BTreeMap<String, Base>,
+    pub(super) fragments: &'a [String],
+}
+
+/// The kernels by name, and the files that each is built from.
+type Checked = (BTreeMap<String, Kernel>, BTreeMap<String, Vec<Needed>>);
+
+/// Checks every kernel; an extending one after reading the one it extends.
+pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<Checked, Fault> {
+    let mut all = Raw::new();
+    for text in texts {
+        name_fits(text)?;
+        all.insert(text.name.clone(), (text, text.parse()?));
+    }
+    let (mut kernels, mut needed) = (BTreeMap::new(), BTreeMap::new());
+    for (name, (text, raw)) in &all {
+        let parent = parent_of(text, raw, &all)?;
+        kernels.insert(name.clone(), kernel(text, raw, parent, refer)?);
+        let inherited = parent.filter(|_| raw.series.is_none());
+        let (series_text, series) = match inherited {
+            Some((text, parent)) => (text, &parent.series),
+            None => (*text, &raw.series),
+        };
+        let mut files: Vec<Needed> = Vec::new();
+        files.extend(series.iter().map(|path| need(series_text, path, "series")));
+        files.extend(raw.extra_patches.iter().map(|path| need(text, path, "")));
+        needed.insert(name.clone(), files);
+    }
+    Ok((kernels, needed))
+}
+
+fn need(text: &Text, path: &Spanned<String>, file: &str) -> Needed {
+    let full = PathBuf::from(path.get_ref());
+    let path_wanted = if file.is_empty() { full } else { full.join(file) };
+    Needed {
+        fault: text.fault(path.span(), format!("{} does not exist", path_wanted.display())).what,
+        path: path_wanted,
+    }
+}
+
+fn parent_of<'a>(
+    text: &Text,
+    raw: &raw::Kernel,
+    all: &'a Raw<'_>,
+) -> Result<Option<(&'a Text, &'a raw::Kernel)>, Fault> {
+    let Some(extends) = &raw.extends else { return Ok(None) };
+    let (parent_text, parent) = known(text, "kernel", extends, all)?;
+    if parent.extends.is_some() {
+        let what = format!("`{}` extends another kernel itself", extends.get_ref());
+        return Err(text.fault(extends.span(), what).hint("extend the kernel that it extends"));
+    }
+    Ok(Some((parent_text, parent)))
+}
+
+fn kernel(
+    text: &Text,
+    raw: &raw::Kernel,
+    parent: Option<(&Text, &raw::Kernel)>,
+    refer: &Known<'_>,
+) -> Result<Kernel, Fault> {
+    // A fault in an inherited value must show the file it stands in.
+    let (from, parent) = parent.map_or((text, None), |(text, raw)| (text, Some(raw)));
+    macro_rules! own_or_inherited {
+        ($key:ident) => {
+            match &raw.$key {
+                Some(own) => Some((text, own)),
+                None => parent.and_then(|parent| parent.$key.as_ref()).map(|value| (from, value)),
+            }
+        };
+    }
+    let missing = |key| text.fault_all(format!("a kernel that extends no other needs `{key}`"));
+    let (at, base) = own_or_inherited!(base).ok_or_else(|| missing("base"))?;
+    known(at, "base", base, refer.bases)?;
+    let (at, names) = own_or_inherited!(fragments).ok_or_else(|| missing("fragments"))?;
+    let fragments = fragments(at, names, refer.fragments)?;
+    let series = own_or_inherited!(series).map(|(_, series)| PathBuf::from(series.get_ref()));
+    let patched = series.is_some() || !raw.extra_patches.is_empty();
+    let policies = match own_or_inherited!(policy) {
+        Some((at, given)) => policies(at, given)?,
+        None => vec![mainline()],
+    };
+    // Another base, series or configuration compiles everything anew: such a tree is not shared.
+    let shares = raw.base.is_none() && raw.series.is_none() && raw.fragments.is_none();
+    let tree = raw.extends.as_ref().filter(|_| shares).map_or(&text.name, |name| name.get_ref());
+    let file = |found: Option<(&Text, &Spanned<String>)>| {
+        found.map(|(at, file)| memcg_file(at, file)).transpose()
+    };
+    let counters_file = file(own_or_inherited!(counters_file))?;
+    if let (Some(counters), false) = (&raw.counters_file, patched) {
+        return Err(text.fault(counters.span(), "an unpatched kernel has no counters of a patch"));
+    }
+    Ok(Kernel {
+        name: text.name.clone(),
+        base: base.get_ref().clone(),
+        series,
+        extra_patches: raw.extra_patches.iter().map(|path| path.get_ref().into()).collect(),
+        tree: tree.clone(),
+        fragments,
+        policies: selected(text, raw.policies.as_ref(), policies)?,
+        counters_file,
+        cap_file: file(own_or_inherited!(cap_file))?,
+    })
+}
+
+fn fragments(text: &Text, names: &[Spanned<String>], all: &[String]) -> Result<Vec<String>, Fault> {
+    for name in names {
+        if !all.contains(name.get_ref()) {
+            let what = format!("unknown fragment `{}`", name.get_ref());
+            let hint = did_you_mean(name.get_ref(), all.iter().map(String::as_str));
+            return Err(text.fault(name.span(), what).hint(hint));
+        }
+    }
+    Ok(names.iter().map(|name| name.get_ref().clone()).collect())
+}
+
+fn mainline() -> Policy {
+    Policy { name: MAINLINE.to_owned(), expects_as: MAINLINE.to_owned(), writes: Vec::new() }
+}
+
+fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy>, Fault> {
+    let mut policies: Vec<Policy> = Vec::new();
+    for raw in given.get_ref() {
+        let name = raw.name.get_ref();
+        if policies.iter().any(|policy| policy.name == *name) {
+            return Err(text.fault(raw.name.span(), format!("policy `{name}` is given twice")));
+        }
+        if let Err(why) = super::fits_folder(name) {
+            return Err(text.fault(raw.name.span(), why));
+        }
+        let writes = raw.write.iter().map(|(file, value)| {
+            Ok(MemcgWrite { file: memcg_file(text, file)?, value: value.clone() })
+        });
+        policies.push(Policy {
+            name: name.clone(),
+            expects_as: raw.expects_as.clone().unwrap_or_else(|| name.clone()),
+            writes: writes.collect::<Result<_, Fault>>()?,
+        });
+    }
+    if policies.is_empty() {
+        return Err(text.fault(given.span(), "no policy is given").hint("leave `policy` out"));
+    }
+    Ok(policies)
+}
+
+/// A name in the memcg's own folder: a path would let a config write anywhere in the guest.
+fn memcg_file(text: &Text, file: &Spanned<String>) -> Result<String, Fault> {
+    let name = file.get_ref();
+    if name.is_empty() || name.contains('/') {
+        return Err(text.fault(file.span(), format!("`{name}` is no file name in a memcg")));
+    }
+    Ok(name.clone())
+}
+
+fn selected(
+    text: &Text,
+    names: Option<&Spanned<Vec<Spanned<String>>>>,
+    all: Vec<Policy>,
+) -> Result<Vec<Policy>, Fault> {
+    let Some(names) = names else { return Ok(all) };
+    if names.get_ref().is_empty() {
+        return Err(text.fault(names.span(), "no policy is selected").hint("leave `policies` out"));
+    }
+    let by_name: BTreeMap<String, Policy> =
+        all.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
+    names.get_ref().iter().map(|name| known(text, "policy", name, &by_name).cloned()).collect()
+}

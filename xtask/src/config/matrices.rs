@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Raw matrices -> checked matrices: everything they name exists and fits together.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::place::{Text, did_you_mean, known};
+use super::{Kernel, Matrix, MustFail, Scenario, number, raw, scenarios};
+use crate::exit::Fault;
+
+/// More than this is a typing error, not a machine.
+const CPUS_MAX: u32 = 256;
+
+/// What there is to refer to.
+pub(super) struct Known<'a> {
+    pub(super) kernels: &'a BTreeMap<String, Kernel>,
+    pub(super) scenarios: &'a BTreeMap<String, Scenario>,
+}
+
+/// Checks one matrix.
+pub(super) fn check(text: &Text, refer: &Known<'_>) -> Result<Matrix, Fault> {
+    super::name_fits(text)?;
+    let raw: raw::Matrix = text.parse()?;
+    let kernels = names(text, "kernel", &raw.kernels, refer.kernels)?;
+    let scenarios = names(text, "scenario", &raw.scenarios, refer.scenarios)?;
+    for kernel in &kernels {
+        for scenario in &raw.scenarios {
+            expects(text, kernel, scenario, refer)?;
+        }
+    }
+    let must_fail = raw
+        .must_fail
+        .iter()
+        .map(|raw| must_fail(text, raw, refer))
+        .collect::<Result<Vec<_>, _>>()?;
+    if kernels.is_empty() != scenarios.is_empty() || (kernels.is_empty() && must_fail.is_empty()) {
+        let fault = text.fault_all("the matrix has no cells");
+        return Err(fault.hint("give `kernels` and `scenarios`, or `[[must_fail]]` entries"));
+    }
+    if let Some(baseline) = &raw.baseline
+        && !kernels.contains(baseline.get_ref())
+    {
+        let what = format!("baseline `{}` is not one of `kernels`", baseline.get_ref());
+        let hint = did_you_mean(baseline.get_ref(), kernels.iter().map(String::as_str));
+        return Err(text.fault(baseline.span(), what).hint(hint));
+    }
+    Ok(Matrix {
+        name: text.name.clone(),
+        kernels,
+        baseline: raw.baseline.map(Spanned::into_inner),
+        scenarios,
+        must_fail,
+        repetitions: raw
+            .repetitions
+            .as_ref()
+            .map_or(Ok(1), |n| within(text, "repetitions", n, 1000))?,
+        cpus: within(text, "cpus", &raw.vm.cpus, CPUS_MAX)?,
+        memory_mib: memory_mib(text, &raw.vm.memory)?,
+        cmdline: words(text, &raw.vm.cmdline)?,
+    })
+}
+
+fn names<T>(
+    text: &Text,
+    kind: &str,
+    given: &[Spanned<String>],
+    all: &BTreeMap<String, T>,
+) -> Result<Vec<String>, Fault> {
+    let mut names: Vec<String> = Vec::new();
+    for name in given {
+        known(text, kind, name, all)?;
+        if names.contains(name.get_ref()) {
+            return Err(
+                text.fault(name.span(), format!("{kind} `{}` is named twice", name.get_ref()))
+            );
+        }
+        names.push(name.get_ref().clone());
+    }
+    Ok(names)
+}
+
+/// Every policy of the kernel has an expectation in the scenario.
+fn expects(
+    text: &Text,
+    kernel: &str,
+    scenario: &Spanned<String>,
+    refer: &Known<'_>,
+) -> Result<(), Fault> {
+    let (Some(kernel), Some(asked)) =
+        (refer.kernels.get(kernel), refer.scenarios.get(scenario.get_ref()))
+    else {
+        return Ok(());
+    };
+    for policy in &kernel.policies {
+        if !asked.expect.contains_key(&policy.expects_as) {
+            let what = format!(
+                "scenario `{}` does not say what it expects of policy `{}` of kernel `{}`",
+                asked.name, policy.name, kernel.name
+            );
+            return Err(text.fault(scenario.span(), what).hint(format!(
+                "add [expect.{}] to configs/scenarios/{}.toml; it has: {}",
+                policy.expects_as,
+                asked.name,
+                scenarios::expected_policies(asked).join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn must_fail(text: &Text, raw: &raw::MustFail, refer: &Known<'_>) -> Result<MustFail, Fault> {
+    known(text, "kernel", &raw.kernel, refer.kernels)?;
+    known(text, "scenario", &raw.scenario, refer.scenarios)?;
+    expects(text, raw.kernel.get_ref(), &raw.scenario, refer)?;
+    let breaks = scenarios::broken_rules(text, raw.breaks.get_ref())?;
+    if breaks.is_empty() {
+        return Err(text.fault(raw.breaks.span(), "`breaks` names no rule"));
+    }
+    Ok(MustFail {
+        kernel: raw.kernel.get_ref().clone(),
+        scenario: raw.scenario.get_ref().clone(),
+        breaks,
+    })
+}
+
+fn within(text: &Text, key: &str, value: &Spanned<u32>, max: u32) -> Result<u32, Fault> {
+    match *value.get_ref() {
+        number if (1..=max).contains(&number) => Ok(number),
+        _ => Err(text.fault(value.span(), format!("`{key}` must be from 1 to {max}"))),
+    }
+}
+
+fn memory_mib(text: &Text, value: &Spanned<String>) -> Result<u32, Fault> {
+    let bytes = number::size_bytes(value.get_ref())
+        .map_err(|why| text.fault(value.span(), format!("`memory`: {why}")))?;
+    u32::try_from(bytes >> 20)
+        .ok()
+        .filter(|mib| *mib >= 64 && bytes % (1 << 20) == 0)
+        .ok_or_else(|| text.fault(value.span(), "`memory` must be whole MiB, at least \"64M\""))
+}
+
+fn words(text: &Text, given: &[Spanned<String>]) -> Result<Vec<String>, Fault> {
+    for word in given {
+        if word.get_ref().is_empty() || word.get_ref().contains(char::is_whitespace) {
+            return Err(text.fault(word.span(), "one word of the kernel command line an entry"));
+        }
+    }
+    Ok(given.iter().map(|word| word.get_ref().clone()).collect())
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Raw scenarios -> checked scenarios with their expectations.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::place::{Text, did_you_mean};
+use super::{Condition, Expectation, Scenario, number, raw};
+use crate::exit::Fault;
+use crate::verdict::{RULES, Verdict, names};
+
+/// Longest load a scenario may ask for: a cell that needs more is a benchmark.
+const LOAD_MAX: Duration = Duration::from_secs(600);
+
+/// Shortest sampler period: reading `memory.current` takes tens of microseconds under emulation.
+const SAMPLE_PERIOD_MIN: Duration = Duration::from_micros(100);
+
+/// Verdicts a scenario may expect. ERROR is never expected: it says nothing of the kernel.
+const EXPECTABLE: [(&str, Verdict); 6] = [
+    ("PASS", Verdict::Pass),
+    ("FAIL", Verdict::Fail),
+    ("INCONCLUSIVE", Verdict::Inconclusive),
+    ("SKIP", Verdict::Skip),
+    ("HANG", Verdict::Hang),
+    ("CRASH", Verdict::Crash),
+];
+
+/// Checks one scenario by itself; the matrices check what it is used with.
+pub(super) fn check(text: &Text) -> Result<Scenario, Fault> {
+    super::name_fits(text)?;
+    let raw: raw::Scenario = text.parse()?;
+    for (key, value) in [("title", &raw.title), ("about", &raw.about), ("workload", &raw.workload)]
+    {
+        if value.get_ref().trim().is_empty() {
+            return Err(text.fault(value.span(), format!("`{key}` is empty")));
+        }
+    }
+    if raw.cgroups.get_ref().is_empty() {
+        let fault = text.fault(raw.cgroups.span(), "`cgroups` is empty");
+        return Err(fault.hint("write [\"v2\"], [\"v1\"] or both"));
+    }
+    let expect =
+        raw.expect.iter().map(|(policy, raw)| Ok((policy.clone(), expectation(text, raw)?)));
+    Ok(Scenario {
+        name: text.name.clone(),
+        title: raw.title.get_ref().trim().to_owned(),
+        about: raw.about.get_ref().trim().to_owned(),
+        workload: raw.workload.get_ref().clone(),
+        cgroups: raw.cgroups.get_ref().clone(),
+        limit_bytes: pages(text, "limit", &raw.limit, 1)?,
+        tasks: at_least_one(text, "tasks", &raw.tasks)?,
+        killable: raw.killable,
+        hog_bytes: optional(text, "hog", raw.hog.as_ref())?.unwrap_or(0),
+        cap_bytes: optional(text, "cap", raw.cap.as_ref())?,
+        forced_bytes: optional(text, "forced", raw.forced.as_ref())?.unwrap_or(0),
+        operations: at_least_one(text, "operations", &raw.operations)?,
+        load_ms_max: time(text, "load_max", &raw.load_max, Duration::from_millis(1), LOAD_MAX)?
+            .as_millis() as u64,
+        sample_period_us: time(
+            text,
+            "sample_period",
+            &raw.sample_period,
+            SAMPLE_PERIOD_MIN,
+            Duration::from_secs(1),
+        )?
+        .as_micros() as u64,
+        params: raw.params.clone(),
+        problem: conditions(text, &raw.problem)?,
+        expect: expect.collect::<Result<_, Fault>>()?,
+    })
+}
+
+fn expectation(text: &Text, raw: &Spanned<raw::Expectation>) -> Result<Expectation, Fault> {
+    let (span, raw) = (raw.span(), raw.get_ref());
+    let word = raw.verdict.get_ref();
+    let Some((_, verdict)) = EXPECTABLE.iter().find(|(name, _)| name == word) else {
+        let what = format!("`{word}` is no verdict that can be expected");
+        let hint = did_you_mean(word, EXPECTABLE.iter().map(|(name, _)| *name));
+        return Err(text.fault(raw.verdict.span(), what).hint(hint));
+    };
+    let breaks = broken_rules(text, &raw.breaks)?;
+    if (*verdict == Verdict::Fail) == breaks.is_empty() {
+        return Err(match raw.breaks.first() {
+            None => text
+                .fault(raw.verdict.span(), "FAIL needs `breaks`")
+                .hint(format!("name the rules that are broken: {}", RULES.join(", "))),
+            Some(first) => text.fault(first.span(), "only FAIL breaks rules"),
+        });
+    }
+    if *verdict == Verdict::Pass && raw.exercised.is_empty() {
+        return Err(text
+            .fault(span, "PASS needs `exercised`: what shows that the path under test ran?")
+            .hint("for example exercised = { \"events.max\" = \">= 1\" }"));
+    }
+    Ok(Expectation {
+        verdict: *verdict,
+        breaks,
+        or_more: false,
+        exercised: conditions(text, &raw.exercised)?,
+        facts: conditions(text, &raw.facts)?,
+    })
+}
+
+/// Known rules, each once, in the order that verdicts name them.
+pub(super) fn broken_rules(text: &Text, given: &[Spanned<String>]) -> Result<Vec<String>, Fault> {
+    for rule in given {
+        if !RULES.contains(&rule.get_ref().as_str()) {
+            let what = format!("unknown rule `{}`", rule.get_ref());
+            return Err(text.fault(rule.span(), what).hint(did_you_mean(rule.get_ref(), RULES)));
+        }
+    }
+    let named = |rule: &&str| given.iter().any(|given| given.get_ref() == rule);
+    Ok(RULES.into_iter().filter(named).map(str::to_owned).collect())
+}
+
+fn conditions(text: &Text, raw: &raw::Conditions) -> Result<Vec<Condition>, Fault> {
+    let mut all = Vec::new();
+    for (fact, comparison) in raw {
+        if !names::is_name(fact.get_ref()) {
+            let what = format!("`{}` is no fact", fact.get_ref());
+            let hint = did_you_mean(fact.get_ref(), names::NAMES.iter().map(|(name, _)| *name));
+            return Err(text.fault(fact.span(), what).hint(hint));
+        }
+        all.extend(number::conditions(fact.get_ref(), comparison.get_ref()).map_err(|why| {
+            text.fault(comparison.span(), format!("`{}`: {why}", fact.get_ref()))
+        })?);
+    }
+    Ok(all)
+}
+
+fn at_least_one<T: Copy + Default + PartialEq>(
+    text: &Text,
+    key: &str,
+    value: &Spanned<T>,
+) -> Result<T, Fault> {
+    if *value.get_ref() == T::default() {
+        return Err(text.fault(value.span(), format!("`{key}` must be at least 1")));
+    }
+    Ok(*value.get_ref())
+}
+
+/// A size that the kernel will not round: memory.max counts pages.
+fn pages(text: &Text, key: &str, value: &Spanned<String>, min: u64) -> Result<u64, Fault> {
+    const PAGE_BYTES: u64 = 4096;
+    let bytes = number::size_bytes(value.get_ref())
+        .map_err(|why| text.fault(value.span(), format!("`{key}`: {why}")))?;
+    if bytes % PAGE_BYTES != 0 || bytes < min * PAGE_BYTES {
+        let what = format!("`{key}`: {bytes} bytes is no multiple of {PAGE_BYTES}, at least {min}");
+        return Err(text.fault(value.span(), what));
+    }
+    Ok(bytes)
+}
+
+fn optional(text: &Text, key: &str, value: Option<&Spanned<String>>) -> Result<Option<u64>, Fault> {
+    value.map(|value| pages(text, key, value, 0)).transpose()
+}
+
+fn time(
+    text: &Text,
+    key: &str,
+    value: &Spanned<String>,
+    min: Duration,
+    max: Duration,
+) -> Result<Duration, Fault> {
+    let time = number::duration(value.get_ref())
+        .map_err(|why| text.fault(value.span(), format!("`{key}`: {why}")))?;
+    if time < min || time > max {
+        let what = format!("`{key}` must be from {min:?} to {max:?}");
+        return Err(text.fault(value.span(), what));
+    }
+    Ok(time)
+}
+
+/// The expectation of every policy name, for the cross check of the matrices.
+pub(super) fn expected_policies(scenario: &Scenario) -> Vec<&str> {
+    scenario.expect.keys().map(String::as_str).collect()
+}

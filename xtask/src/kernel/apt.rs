@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Debian's kernel source package, fetched with apt without touching the system's apt.
+//!
+//! Contract: apt runs with state, cache and source list in our cache folder, so it needs no root
+//! and changes nothing outside. Mirrors and keys are those the system is configured with; without
+//! any, Debian's public ones. apt checks the signature and the hash, and the hash is checked again here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::aptlist;
+use super::cache::{self, Cache};
+use super::{process, tarball};
+use crate::exit::{Exit, Fault};
+use crate::host;
+use crate::progress::Step;
+
+const UPDATE_DEADLINE: Duration = Duration::from_secs(10 * 60);
+const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
+const DOWNLOAD_MIB: u64 = 400;
+
+/// A package that was fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deb {
+    /// Debian's version of it.
+    pub(crate) version: String,
+    /// Of the `.deb`.
+    pub(crate) sha256: String,
+    /// Its name under `downloads/`.
+    name: String,
+}
+
+impl Deb {
+    /// Where it is.
+    pub(crate) fn file(&self, cache: &Cache) -> PathBuf {
+        cache.downloads().join(&self.name)
+    }
+}
+
+/// The version fetched before, so that nothing changes under a user who did not ask for it.
+///
+/// # Errors
+/// A record that cannot be read.
+pub(crate) fn known(cache: &Cache, package: &str) -> anyhow::Result<Option<Deb>> {
+    let record = record(cache, package);
+    match fs::read(&record) {
+        Ok(bytes) => {
+            let deb = serde_json::from_slice(&bytes);
+            Ok(Some(
+                deb.with_context(|| format!("{} cannot be read: remove it", record.display()))?,
+            ))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// The package file, fetched again if it is gone or wrong.
+///
+/// # Errors
+/// As [`fetch`].
+pub(crate) fn deb_file(cache: &Cache, package: &str) -> anyhow::Result<Deb> {
+    if let Some(deb) = known(cache, package)? {
+        let file = deb.file(cache);
+        if file.exists() && tarball::sha256_of(&file)? == deb.sha256 {
+            return Ok(deb);
+        }
+        fs::remove_file(record(cache, package))?;
+    }
+    fetch(cache, package)
+}
+
+/// Fetches the newest version that Debian has for this release and records it.
+///
+/// # Errors
+/// [`Exit::Source`] with what apt said; [`Exit::Host`] without space.
+pub(crate) fn fetch(cache: &Cache, package: &str) -> anyhow::Result<Deb> {
+    let _lock = cache.lock("apt", package)?;
+    if let Some(deb) = known(cache, package)? {
+        return Ok(deb);
+    }
+    host::require_program("apt-get", "apt")?;
+    host::require_free(&cache.downloads(), DOWNLOAD_MIB, "to fetch the kernel source")?;
+    let apt = Apt::prepare(cache)?;
+    apt.update(package)?;
+    let offer = apt.offer(package)?;
+    let deb = apt.download(cache, package, &offer)?;
+    cache::write_whole(&record(cache, package), &serde_json::to_vec_pretty(&deb)?)?;
+    Ok(deb)
+}
+
+fn record(cache: &Cache, package: &str) -> PathBuf {
+    cache.sources().join(format!("{package}.json"))
+}
+
+/// apt with everything it writes in one folder of ours.
+struct Apt {
+    home: PathBuf,
+}
+
+/// What apt would fetch: from `--print-uris`.
+#[derive(Debug, PartialEq, Eq)]
+struct Offer {
+    name: String,
+    bytes: u64,
+    sha256: String,
+}
+
+impl Apt {
+    fn prepare(cache: &Cache) -> anyhow::Result<Self> {
+        let home = cache.downloads().join("apt");
+        for part in ["state/lists/partial", "cache/archives/partial", "sources"] {
+            fs::create_dir_all(home.join(part))
+                .with_context(|| format!("making {part} in {}", home.display()))?;
+        }
+        let configured = read_configured(Path::new("/etc/apt"));
+        let lists = aptlist::select(&configured, &host::debian_codename());
+        cache::write_whole(&home.join("sources/debian.list"), lists.one_line.as_bytes())?;
+        cache::write_whole(&home.join("sources/debian.sources"), lists.deb822.as_bytes())?;
+        Ok(Self { home })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let at = |part: &str| self.home.join(part).display().to_string();
+        for (option, value) in [
+            ("Dir::State", at("state")),
+            ("Dir::Cache", at("cache")),
+            ("Dir::Etc::sourcelist", "/dev/null".to_owned()),
+            ("Dir::Etc::sourceparts", at("sources")),
+            // No other user may read our folder, and none has to: apt runs as whoever calls us.
+            ("APT::Sandbox::User", String::new()),
+            // Without this a mirror that does not answer is a warning, and old lists are used.
+            ("APT::Update::Error-Mode", "any".to_owned()),
+            ("APT::Update::Post-Invoke", String::new()),
+            ("DPkg::Post-Invoke", String::new()),
+            ("Acquire::Retries", "3".to_owned()),
+            ("Acquire::http::Timeout", "30".to_owned()),
+            ("Acquire::Languages", "none".to_owned()),
+        ] {
+            command.arg("-o").arg(format!("{option}={value}"));
+        }
+        command.env("LC_ALL", "C").env_remove("LD_LIBRARY_PATH");
+        command
+    }
+
+    fn update(&self, package: &str) -> anyhow::Result<()> {
+        let step = Step::begin("asking Debian for package lists", None);
+        let mut command = self.command("apt-get");
+        command.args(["-q", "update"]);
+        let output = process::capture(command, UPDATE_DEADLINE)?;
+        if !output.status.success() {
+            return Err(refused(package, &output.text).into());
+        }
+        step.end("done");
+        Ok(())
+    }
+
+    fn offer(&self, package: &str) -> anyhow::Result<Offer> {
+        let mut command = self.command("apt-get");
+        command.args(["-q", "download", "--print-uris", package]);
+        let output = process::capture(command, UPDATE_DEADLINE)?;
+        let offer = output.text.lines().find_map(parse_offer).filter(|_| output.status.success());
+        Ok(offer.ok_or_else(|| refused(package, &output.text))?)
+    }
+
+    fn download(&self, cache: &Cache, package: &str, offer: &Offer) -> anyhow::Result<Deb> {
+        let room = tempfile::Builder::new().prefix(".tmp-").tempdir_in(cache.downloads())?;
+        let step = Step::begin(format!("fetching {}, KiB", offer.name), Some(offer.bytes / 1024));
+        let mut command = self.command("apt-get");
+        command.args(["-q", "download", package]).current_dir(room.path());
+        let mut said = String::new();
+        let status = process::follow(command, DOWNLOAD_DEADLINE, |line| match line {
+            Some(line) if said.len() < 64 * 1024 => said.push_str(&format!("{line}\n")),
+            _ => step.at(bytes_in(room.path()) / 1024, ""),
+        })?;
+        let file = room.path().join(&offer.name);
+        if !status.success() || !file.exists() {
+            return Err(refused(package, &said).into());
+        }
+        tarball::require(&offer.name, &offer.sha256, &tarball::sha256_of(&file)?)?;
+        // apt writes % and ~ in file names; make and people prefer none.
+        let dest = cache.downloads().join(&offer.name);
+        fs::rename(&file, &dest)
+            .with_context(|| format!("moving the package to {}", dest.display()))?;
+        step.end("done, hash and signature good");
+        let version = offer.name.split('_').nth(1).unwrap_or("unknown").replace("%3a", ":");
+        Ok(Deb { version, sha256: offer.sha256.clone(), name: offer.name.clone() })
+    }
+}
+
+fn refused(package: &str, said: &str) -> Fault {
+    let errors: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("E:") || line.starts_with("W:"))
+        .take(6)
+        .collect();
+    Fault::new(Exit::Source, format!("apt does not give {package}: {}", errors.join("; "))).hint(
+        "check the network and the Debian lines in /etc/apt/sources.list*; \
+         or give a source: --source FOLDER, FILE.tar.xz or URL#sha256=HEX",
+    )
+}
+
+fn bytes_in(room: &Path) -> u64 {
+    let files = fs::read_dir(room).into_iter().flatten().flatten();
+    files.filter_map(|entry| entry.metadata().ok()).map(|stat| stat.len()).sum()
+}
+
+/// Name and text of every source list of the system.
+fn read_configured(etc: &Path) -> Vec<(String, String)> {
+    let parts = fs::read_dir(etc.join("sources.list.d"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = parts.chain([etc.join("sources.list")]).collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        Some((path.file_name()?.to_str()?.to_owned(), fs::read_to_string(&path).ok()?))
+    };
+    files.into_iter().filter_map(read).collect()
+}
+
+/// `'URI' file bytes SHA256:hash`
+fn parse_offer(line: &str) -> Option<Offer> {
+    let mut words = line.strip_prefix('\'')?.split_once("' ")?.1.split(' ');
+    let name = words.next()?.to_owned();
+    let bytes = words.next()?.parse().ok()?;
+    let sha256 = words.next()?.strip_prefix("SHA256:")?.to_owned();
+    (!name.contains('/')).then_some(Offer { name, bytes, sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_is_read_from_print_uris() {
+        let line = "'http://deb.debian.org/debian-security/pool/l/linux-source-6.12_6.12.117-1%7edeb12u1_all.deb' \
+                    linux-source-6.12_6.12.117-1~deb12u1_all.deb 153476148 SHA256:e849";
+        let offer = parse_offer(line).unwrap();
+        assert_eq!(
+            (offer.name.as_str(), offer.bytes),
+            ("linux-source-6.12_6.12.117-1~deb12u1_all.deb", 153_476_148)
+        );
+        assert_eq!(offer.sha256, "e849");
+        assert_eq!(parse_offer("Reading package lists..."), None);
+        assert_eq!(parse_offer("'http://x/y' ../y 1 SHA256:e8"), None);
+    }
+
+    #[test]
+    fn the_version_stays_until_its_file_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        assert_eq!(known(&cache, "linux-source-6.12").unwrap(), None);
+        let sha256 = super::super::source::hex(&<sha2::Sha256 as sha2::Digest>::digest(b"deb"));
+        let deb = Deb { version: "1".into(), sha256, name: "x.deb".into() };
+        fs::write(cache.downloads().join("x.deb"), "deb").unwrap();
+        cache::write_whole(
+            &record(&cache, "linux-source-6.12"),
+            &serde_json::to_vec(&deb).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(known(&cache, "linux-source-6.12").unwrap(), Some(deb.clone()));
+        assert_eq!(deb_file(&cache, "linux-source-6.12").unwrap(), deb);
+    }
+
+    #[test]
+    fn a_refusal_shows_what_apt_said() {
+        let fault = refused(
+            "linux-source-6.12",
+            "Reading ...\nE: Unable to locate package linux-source-6.12\n",
+        );
+        assert!(fault.what.contains("Unable to locate"), "{}", fault.what);
+        assert_eq!(fault.exit, Exit::Source);
+    }
+}

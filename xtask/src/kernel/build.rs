@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One kernel: from what it is made of to an image in the cache.
+//!
+//! Contract: the key is computed without unpacking, applying or configuring anything, so a hit is
+//! fast. A miss holds two locks, first the key's (who builds the same waits and gets a hit) and
+//! then the work tree's; the order is the same everywhere, so nobody waits in a ring.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use super::cache::Cache;
+use super::fragments::{self, Wish};
+use super::image::{self, Image, Ingredients, Manifest};
+use super::make::Make;
+use super::overlay;
+use super::pristine::Source;
+use super::series::Series;
+use super::source::{Located, hex};
+use super::toolchain::Toolchain;
+use super::tree::Tree;
+use crate::config::Kernel;
+use crate::exit::{Exit, Fault};
+use crate::host;
+
+/// What every kernel of one command is built with.
+pub(crate) struct Site<'a> {
+    /// The cache.
+    pub(crate) cache: &'a Cache,
+    /// Series and patches are relative to it.
+    pub(crate) workspace: &'a Path,
+    /// Folder of the fragments.
+    pub(crate) fragments: &'a Path,
+    /// Tools that were found.
+    pub(crate) toolchain: &'a Toolchain,
+    /// Commands make runs at once.
+    pub(crate) jobs: usize,
+}
+
+/// What one kernel is made of.
+struct Recipe<'a> {
+    kernel: &'a Kernel,
+    located: &'a Located,
+    series: Series,
+    wishes: Vec<Wish>,
+    rust: bool,
+    key: String,
+}
+
+impl Site<'_> {
+    /// The image of `kernel` on the source `located`: from the cache, or built.
+    ///
+    /// # Errors
+    /// [`Exit::Series`], [`Exit::Source`], [`Exit::Build`], [`Exit::MissingTool`], [`Exit::Host`], as the cause is.
+    pub(crate) fn image(&self, kernel: &Kernel, located: &Located) -> anyhow::Result<Image> {
+        let begun = Instant::now();
+        let recipe = self.recipe(kernel, located)?;
+        let found = image::find(self.cache, &recipe.key);
+        let hit = found.is_some();
+        let (dir, manifest) = match found {
+            Some(found) => found,
+            None => self.make(&recipe).with_context(|| format!("kernel {}", kernel.name))?,
+        };
+        let Recipe { key, .. } = recipe;
+        Ok(Image {
+            kernel: kernel.name.clone(),
+            key,
+            dir,
+            manifest,
+            hit,
+            seconds: begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn recipe<'a>(&self, kernel: &'a Kernel, located: &'a Located) -> anyhow::Result<Recipe<'a>> {
+        let series = Series::read(self.workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
+        let mut texts = Vec::new();
+        for name in &kernel.fragments {
+            let path = self.fragments.join(format!("{name}.config"));
+            let text = fs::read_to_string(&path).map_err(|error| {
+                Fault::new(
+                    Exit::Usage,
+                    format!("kernel {}: fragment {}: {error}", kernel.name, path.display()),
+                )
+            })?;
+            texts.push((name.clone(), text));
+        }
+        let wishes = fragments::merge(&texts).map_err(|why| Fault::new(Exit::Usage, why))?;
+        let rust = fragments::want_rust(&wishes);
+        let ingredients = Ingredients {
+            source_id: &located.id,
+            series: series.digest(),
+            config: &fragments::canonical(&wishes),
+            toolchain: &self.toolchain.identity(rust),
+        };
+        Ok(Recipe { key: ingredients.key(), kernel, located, series, wishes, rust })
+    }
+
+    fn make(&self, recipe: &Recipe<'_>) -> anyhow::Result<(std::path::PathBuf, Manifest)> {
+        let Recipe { kernel, located, series, rust, key, .. } = recipe;
+        host::provide(&self.toolchain.missing(*rust), false)?;
+        let _key = self.cache.lock(&format!("image-{key}"), &kernel.name)?;
+        if let Some(found) = image::find(self.cache, key) {
+            return Ok(found);
+        }
+        let source = located.unpack(self.cache)?;
+        self.toolchain.check(&source.tree, *rust)?;
+        if *rust {
+            self.toolchain.provide_bindgen(self.cache)?;
+        }
+        // Before the tree is touched: a series that does not apply costs the tree nothing.
+        let overlay = overlay::apply(series, &source.tree)?;
+        for note in &overlay.notes {
+            crate::progress::note(&format!("note: {note}"));
+        }
+        let name = format!("{}.{}", kernel.tree, located.slot);
+        let _tree = self.cache.lock(&format!("tree-{name}"), &format!("the work tree {name}"))?;
+        let tree = Tree::open(self.cache, &name, &source)?;
+        let begun = Instant::now();
+        let written = tree.move_to(&overlay, &hex(&series.digest()))?;
+        let make = Make::new(tree.dir(), self.jobs, self.toolchain, *rust);
+        let log = tree.beside("build.log");
+        tree.begin_build()?;
+        let built =
+            make.configure(&recipe.wishes).and_then(|()| make.build(&kernel.name, &log, &written));
+        if !was_cut_off(&built) {
+            tree.end_build()?;
+        }
+        let tree = unharmed(&source, tree)?;
+        built?;
+        let manifest = Manifest {
+            source: source.origin.clone(),
+            source_id: source.id.clone(),
+            version: source.version.clone(),
+            patches: series.patches.iter().map(|patch| patch.name.clone()).collect(),
+            series_sha256: hex(&series.digest()),
+            toolchain: self.toolchain.identity(*rust),
+            notes: overlay.notes,
+            build_s: begun.elapsed().as_secs_f64(),
+            sizes: std::collections::BTreeMap::new(),
+        };
+        image::publish(self.cache, key, &tree.dir(), &log, manifest)
+    }
+}
+
+/// Whether make did not end by itself: then the next build cleans up.
+fn was_cut_off(built: &anyhow::Result<()>) -> bool {
+    let exit = built.as_ref().err().and_then(crate::exit::fault_of).map(|fault| fault.exit);
+    matches!(exit, Some(Exit::Host | Exit::Interrupted)) || (built.is_err() && exit.is_none())
+}
+
+/// A build that wrote into its source through a hard link has spoilt the pristine one: both go.
+fn unharmed(source: &Source, tree: Tree) -> anyhow::Result<Tree> {
+    let spoilt = source.written_through();
+    if spoilt.is_empty() {
+        return Ok(tree);
+    }
+    let names: Vec<String> = spoilt.iter().take(5).map(|path| path.display().to_string()).collect();
+    tree.remove()?;
+    let home = source.tree.parent().context("a source has a folder")?;
+    fs::remove_dir_all(home).with_context(|| format!("removing {}", home.display()))?;
+    let text = format!("the build writes into its own source files: {}", names.join(", "));
+    Err(Fault::new(Exit::Build, text)
+        .hint("that spoils the shared source, which was removed; the rule that does it has to write elsewhere")
+        .into())
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The cache folder: what is expensive to have is had once.
+//!
+//! Contract: whatever stands under its final name is whole. It is written under a temporary name
+//! beside it and renamed; what a killed process left under a temporary name is never read and is
+//! removed by the next one that holds the lock. Two processes that want the same thing wait for
+//! each other, visibly and not for ever.
+//!
+//! ```text
+//! downloads/  .deb files, tarballs, apt's own state
+//! sources/    unpacked pristine sources, by content
+//! trees/      work trees, by name
+//! images/     built kernels, by key
+//! tools/      bindgen
+//! disks/      scratch disks (used by `vm`)
+//! locks/      one file a lock; empty ones are normal
+//! ```
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use fs4::fs_std::FileExt as _;
+use tempfile::TempDir;
+
+use super::process;
+use crate::exit::{Exit, Fault};
+use crate::progress::Step;
+
+/// Longest wait for another process; longer than any build takes.
+const LOCK_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// The cache folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    root: PathBuf,
+}
+
+/// Held until dropped; the kernel drops it when the process dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Cache {
+    /// Where the cache is unless said otherwise, from `$XDG_CACHE_HOME` and `$HOME`.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if neither is set.
+    pub(crate) fn default_root(
+        xdg: Option<OsString>,
+        home: Option<OsString>,
+    ) -> anyhow::Result<PathBuf> {
+        let usable =
+            |value: Option<OsString>| value.map(PathBuf::from).filter(|path| path.is_absolute());
+        match (usable(xdg), usable(home)) {
+            (Some(xdg), _) => Ok(xdg.join("memcg-harness")),
+            (None, Some(home)) => Ok(home.join(".cache/memcg-harness")),
+            (None, None) => Err(Fault::new(Exit::Usage, "neither XDG_CACHE_HOME nor HOME is set")
+                .hint("say where the cache shall be with --cache DIR")
+                .into()),
+        }
+    }
+
+    /// Opens the cache and makes its folders.
+    ///
+    /// # Errors
+    /// I/O errors, with the path.
+    pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
+        let root =
+            std::path::absolute(root).with_context(|| format!("the cache {}", root.display()))?;
+        // make cuts paths at blanks and colons; a tree under such a path does not build.
+        if root.to_string_lossy().contains(|c: char| c.is_whitespace() || c == ':') {
+            return Err(Fault::new(
+                Exit::Usage,
+                format!("the kernel cannot be built below {:?}: blank or colon", root),
+            )
+            .hint("choose another place with --cache DIR")
+            .into());
+        }
+        for room in ["downloads", "sources", "trees", "images", "tools", "disks", "locks"] {
+            let path = root.join(room);
+            fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        }
+        Ok(Self { root })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What came over the network.
+    pub(crate) fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+
+    /// Unpacked sources, by content.
+    pub(crate) fn sources(&self) -> PathBuf {
+        self.root.join("sources")
+    }
+
+    /// Work trees, by name.
+    pub(crate) fn trees(&self) -> PathBuf {
+        self.root.join("trees")
+    }
+
+    /// Built kernels, by key.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// Tools that are built here.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.root.join("tools")
+    }
+
+    /// Scratch disks of VMs.
+    pub(crate) fn disks(&self) -> PathBuf {
+        self.root.join("disks")
+    }
+
+    /// Waits until nobody else works on `name`. `what` is shown: "waiting for another build of …".
+    ///
+    /// # Errors
+    /// [`Exit::Host`] after two hours; [`Exit::Interrupted`]; I/O errors.
+    pub(crate) fn lock(&self, name: &str, what: &str) -> anyhow::Result<Lock> {
+        let (mut file, path) = self.lock_file(name)?;
+        if !file.try_lock_exclusive()? {
+            wait_for(&mut file, &path, what, &|file| file.try_lock_exclusive())?;
+        }
+        // Only so that whoever waits can say for whom.
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Says that `name` is in use, as others may say too; waits until nobody changes it.
+    ///
+    /// # Errors
+    /// As [`Cache::lock`].
+    pub(crate) fn share(&self, name: &str, what: &str) -> anyhow::Result<Lock> {
+        let (mut file, path) = self.lock_file(name)?;
+        // `FileExt::` since the standard library has grown a method of this name.
+        if !fs4::fs_std::FileExt::try_lock_shared(&file)? {
+            wait_for(&mut file, &path, what, &|file| fs4::fs_std::FileExt::try_lock_shared(file))?;
+        }
+        Ok(Lock { _file: file })
+    }
+
+    /// The lock of `name` if nobody has it in use; does not wait.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn lock_if_idle(&self, name: &str) -> anyhow::Result<Option<Lock>> {
+        let (file, _) = self.lock_file(name)?;
+        Ok(file.try_lock_exclusive()?.then_some(Lock { _file: file }))
+    }
+
+    fn lock_file(&self, name: &str) -> anyhow::Result<(File, PathBuf)> {
+        let path = self.root.join("locks").join(format!("{name}.lock"));
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        Ok((file.with_context(|| format!("opening the lock {}", path.display()))?, path))
+    }
+}
+
+fn wait_for(
+    file: &mut File,
+    path: &Path,
+    what: &str,
+    try_lock: &dyn Fn(&File) -> std::io::Result<bool>,
+) -> anyhow::Result<()> {
+    let mut holder = String::new();
+    file.take(32).read_to_string(&mut holder).unwrap_or_default();
+    let step = Step::begin(format!("waiting for another build of {what} (process {holder})"), None);
+    let begun = Instant::now();
+    while !try_lock(file)? {
+        process::unless_stopped()?;
+        if begun.elapsed() > LOCK_WAIT {
+            let text = format!("process {holder} has held {} for two hours", path.display());
+            return Err(Fault::new(Exit::Host, text)
+                .hint("is it alive? end it and try again")
+                .into());
+        }
+        step.at(0, "");
+        std::thread::sleep(LOCK_POLL);
+    }
+    step.end("it is done");
+    Ok(())
+}
+
+/// A folder beside `dest` to make it in; give it to [`publish`]. Whoever calls holds the lock of `dest`.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) fn scratch(dest: &Path) -> anyhow::Result<TempDir> {
+    let (parent, prefix) = beside(dest)?;
+    remove_leftovers(parent, &prefix)?;
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir_in(parent)
+        .with_context(|| format!("making a folder in {}", parent.display()))
+}
+
+/// Moves a finished folder to its name, in one step.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) fn publish(made: TempDir, dest: &Path) -> anyhow::Result<()> {
+    let made = made.keep();
+    fs::rename(&made, dest)
+        .with_context(|| format!("moving {} to {}", made.display(), dest.display()))
+}
+
+/// Writes a file so that it is whole or not there.
+///
+/// # Errors
+/// I/O errors, with the path.
+pub(crate) fn write_whole(dest: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let (parent, prefix) = beside(dest)?;
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(parent)?;
+        file.write_all(bytes)?;
+        file.persist(dest).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("writing {}", dest.display()))
+}
+
+fn beside(dest: &Path) -> anyhow::Result<(&Path, String)> {
+    let parent = dest.parent().with_context(|| format!("{} has no parent", dest.display()))?;
+    let name = dest.file_name().with_context(|| format!("{} has no name", dest.display()))?;
+    Ok((parent, format!(".tmp-{}-", name.to_string_lossy())))
+}
+
+fn remove_leftovers(parent: &Path, prefix: &str) -> anyhow::Result<()> {
+    for entry in fs::read_dir(parent).with_context(|| format!("reading {}", parent.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("removing {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn the_place_follows_xdg_then_home() {
+        let root = |xdg: Option<&str>, home: Option<&str>| {
+            Cache::default_root(xdg.map(Into::into), home.map(Into::into))
+                .map(|p| p.display().to_string())
+                .ok()
+        };
+        assert_eq!(root(Some("/x"), Some("/h")).unwrap(), "/x/memcg-harness");
+        assert_eq!(root(Some(""), Some("/h")).unwrap(), "/h/.cache/memcg-harness");
+        assert_eq!(root(None, None), None);
+    }
+
+    #[test]
+    fn the_second_waits_for_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let held = cache.lock("tree-a", "tree a").unwrap();
+        let released = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _second = cache.lock("tree-a", "tree a").unwrap();
+                assert!(released.load(Ordering::SeqCst), "got the lock while it was held");
+            });
+            let _other = cache.lock("tree-b", "tree b").unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+            released.store(true, Ordering::SeqCst);
+            drop(held);
+        });
+    }
+
+    #[test]
+    fn what_is_in_use_is_shared_and_not_idle() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let first = cache.share("source-a", "a").unwrap();
+        let second = cache.share("source-a", "a").unwrap();
+        assert!(cache.lock_if_idle("source-a").unwrap().is_none());
+        drop(first);
+        assert!(cache.lock_if_idle("source-a").unwrap().is_none());
+        drop(second);
+        assert!(cache.lock_if_idle("source-a").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("abc");
+        fs::create_dir(dir.path().join(".tmp-abc-x1")).unwrap();
+        fs::create_dir(dir.path().join(".tmp-abd-x1")).unwrap();
+        let made = scratch(&dest).unwrap();
+        fs::write(made.path().join("f"), "1").unwrap();
+        assert!(!dest.exists());
+        publish(made, &dest).unwrap();
+        assert_eq!(fs::read_to_string(dest.join("f")).unwrap(), "1");
+        assert!(!dir.path().join(".tmp-abc-x1").exists());
+        assert!(dir.path().join(".tmp-abd-x1").exists());
+    }
+
+    #[test]
+    fn a_path_that_make_cannot_take_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Cache::open(&dir.path().join("a b")).unwrap_err();
+        assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Usage);
+    }
+}

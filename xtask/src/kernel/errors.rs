@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The first errors of a build log. Pure.
+//!
+//! Contract: with `make -j` the last lines tell that something failed, not what; the cause is the
+//! first diagnostic, with the lines that belong to it.
+
+/// Lines of one diagnostic that are shown.
+const BLOCK_LINES: usize = 12;
+
+/// The first `limit` diagnostics, each some lines. Empty if there is none to be seen.
+pub(crate) fn first(log: &str, limit: usize) -> Vec<String> {
+    let lines: Vec<&str> = log.lines().collect();
+    let strong = blocks(&lines, limit, is_diagnostic);
+    // make's own complaint is the last resort: it says where, not why.
+    if strong.is_empty() {
+        blocks(&lines, limit, |line| line.starts_with("make") && line.contains("***"))
+    } else {
+        strong
+    }
+}
+
+fn blocks(lines: &[&str], limit: usize, is_first: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while at < lines.len() && blocks.len() < limit {
+        if !is_first(lines[at]) {
+            at += 1;
+            continue;
+        }
+        let belongs = |line: &&&str| !is_first(line) && is_continuation(line);
+        let more = lines[at + 1..].iter().take_while(belongs).take(BLOCK_LINES - 1).count();
+        // "In function 'f':" and "In file included from" come before gcc's error.
+        let before =
+            lines[..at].iter().rev().take_while(|line| is_introduction(line)).take(3).count();
+        blocks.push(lines[at - before..=at + more].join("\n"));
+        at += more + 1;
+    }
+    blocks
+}
+
+fn is_diagnostic(line: &str) -> bool {
+    let words = [
+        "undefined reference to ",
+        "multiple definition of ",
+        "No rule to make target",
+        ": not found",
+        "command not found",
+    ];
+    let rustc = line.starts_with("error: ") || line.starts_with("error[E");
+    let gcc = line.contains(": error: ")
+        || line.contains(": fatal error: ")
+        || line.contains(": Error: ");
+    let linker = line.starts_with("ld:") && !line.contains("warning:");
+    let kconfig = line.contains("Kconfig:")
+        && (line.contains("syntax error") || line.contains("recursive dependency"));
+    let objtool = line.contains("objtool:") && line.contains("error");
+    let killed = line.contains("Killed")
+        || line.contains("No space left on device")
+        || line.contains("internal compiler error");
+    // "aborting due to 2 previous errors" is a count, not a cause.
+    let is_count = line.contains("aborting due to") || line.starts_with("error: could not compile");
+    !is_count
+        && (rustc
+            || gcc
+            || linker
+            || kconfig
+            || objtool
+            || killed
+            || words.iter().any(|word| line.contains(word)))
+}
+
+/// Source excerpts of gcc and rustc are indented or begin with a bar, a line number or a note.
+fn is_continuation(line: &str) -> bool {
+    if is_progress(line) {
+        return false;
+    }
+    let note =
+        line.contains(": note: ") || line.starts_with("note: ") || line.starts_with("help: ");
+    note || line.starts_with([' ', '\t', '|', '='])
+        || line.trim_start().starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_introduction(line: &str) -> bool {
+    line.contains(": In function ")
+        || line.starts_with("In file included from")
+        || line.starts_with("                 from ")
+}
+
+/// `  CC      mm/memcontrol.o`: a line that says make began something.
+pub(crate) fn is_progress(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("  ") else { return false };
+    let word = rest.split(' ').next().unwrap_or_default();
+    let is_command = word.len() >= 2
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    is_command && rest.len() > 8 && rest[word.len()..].starts_with(' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_lines_are_told_from_source_excerpts() {
+        assert!(is_progress("  CC      mm/memcontrol.o"));
+        assert!(is_progress("  RUSTC L rust/core.o"));
+        assert!(is_progress("  HOSTCC  scripts/kconfig/conf.o"));
+        for line in
+            ["   12 |  foo();", "  int a = b;", "make[2]: *** [x] Error 1", "      |      ^~~"]
+        {
+            assert!(!is_progress(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_first_gcc_error_comes_with_its_excerpt_and_function() {
+        let log = "  CC      mm/a.o\nmm/memcontrol.c: In function 'try_charge':\nmm/memcontrol.c:12:5: error: 'x' undeclared\n   \
+                   12 |     x = 1;\n      |     ^\nmm/memcontrol.c:12:5: note: each undeclared\n  CC      mm/b.o\n\
+                   make[3]: *** [scripts/Makefile.build:229: mm/memcontrol.o] Error 1\n";
+        let found = first(log, 3);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("mm/memcontrol.c: In function"));
+        assert!(found[0].ends_with("note: each undeclared"), "{}", found[0]);
+    }
+
+    #[test]
+    fn rustc_and_linker_errors_are_found() {
+        let log = "error[E0425]: cannot find value `x` in this scope\n --> mm/o.rs:3:5\n  |\n3 |     x\n  |     ^ not found\n\n\
+                   error: aborting due to 1 previous error\n";
+        let found = first(log, 3);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("mm/o.rs:3:5") && found[0].contains("3 |     x"), "{}", found[0]);
+        let found = first(
+            "ld: vmlinux.o: in function `f':\nmm/a.c:3:(.text+0x1): undefined reference to `g'\n",
+            3,
+        );
+        assert!(found.join("\n").contains("undefined reference to `g'"));
+        assert!(
+            first("/bin/sh: 1: bc: not found\nmake: *** [x] Error 127\n", 3)[0]
+                .contains("bc: not found")
+        );
+    }
+
+    #[test]
+    fn the_first_ones_are_taken_and_make_is_the_last_resort() {
+        let many: String =
+            (1..9).map(|n| format!("a.c:{n}:1: error: e{n}\n  CC      b.o\n")).collect();
+        let found = first(&many, 3);
+        assert_eq!(found, ["a.c:1:1: error: e1", "a.c:2:1: error: e2", "a.c:3:1: error: e3"]);
+        assert_eq!(
+            first("  CC x\nmake: *** [Makefile:1: all] Error 2\n", 3),
+            ["make: *** [Makefile:1: all] Error 2"]
+        );
+        assert!(first("  CC      a.o\n", 3).is_empty());
+    }
+}

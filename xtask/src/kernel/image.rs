@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Built kernels in the cache, by a key made of everything they depend on.
+//!
+//! Contract: `images/<key>/` appears in one step, and is an image only while its files have the
+//! sizes its manifest says. A hit reads the manifest and asks for five sizes, nothing more.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::cache::{self, Cache};
+use super::source::hex;
+
+/// Raised when the build itself changes: other targets, other variables.
+const RECIPE: u32 = 1;
+/// Folder entry and where it is in the work tree; the log is beside the tree.
+const FILES: [(&str, &str); 4] = [
+    ("bzImage", "arch/x86/boot/bzImage"),
+    ("vmlinux", "vmlinux"),
+    ("config", ".config"),
+    ("System.map", "System.map"),
+];
+const LOG: &str = "build.log";
+
+/// A kernel that can be booted.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    /// Name of the kernel it was asked for as.
+    pub(crate) kernel: String,
+    /// Of everything it depends on.
+    pub(crate) key: String,
+    /// Where its files are.
+    pub(crate) dir: PathBuf,
+    /// What was known when it was built.
+    pub(crate) manifest: Manifest,
+    /// Whether it was there already.
+    pub(crate) hit: bool,
+    /// How long it took to have it now, seconds.
+    pub(crate) seconds: f64,
+}
+
+/// `manifest.json` of an image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// For people: where the source came from.
+    pub(crate) source: String,
+    /// Content of the source.
+    pub(crate) source_id: String,
+    /// As the Makefile says.
+    pub(crate) version: String,
+    /// Patches in order, by path in the workspace.
+    pub(crate) patches: Vec<String>,
+    /// Of their texts.
+    pub(crate) series_sha256: String,
+    /// Tools, one a line.
+    pub(crate) toolchain: String,
+    /// Fuzz and offsets with which the series applied.
+    pub(crate) notes: Vec<String>,
+    /// How long the build took, seconds.
+    pub(crate) build_s: f64,
+    /// File sizes, bytes.
+    pub(crate) sizes: BTreeMap<String, u64>,
+}
+
+/// What an image depends on.
+pub(crate) struct Ingredients<'a> {
+    /// Content of the source.
+    pub(crate) source_id: &'a str,
+    /// Digest of the series with the extra patches.
+    pub(crate) series: [u8; 32],
+    /// The config that is asked for, in canonical form.
+    pub(crate) config: &'a str,
+    /// Identity of the tools.
+    pub(crate) toolchain: &'a str,
+}
+
+impl Ingredients<'_> {
+    /// The key.
+    pub(crate) fn key(&self) -> String {
+        let Self { source_id, series, config, toolchain } = self;
+        let mut hash = Sha256::new();
+        for part in [
+            &RECIPE.to_le_bytes(),
+            source_id.as_bytes(),
+            series,
+            config.as_bytes(),
+            toolchain.as_bytes(),
+        ] {
+            // The length keeps the end of one part from passing for the beginning of the next.
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hex(&hash.finalize())[..32].to_owned()
+    }
+}
+
+impl Image {
+    /// Direct-boot kernel.
+    pub(crate) fn bz_image(&self) -> PathBuf {
+        self.dir.join("bzImage")
+    }
+
+    /// With symbols and debug info.
+    pub(crate) fn vmlinux(&self) -> PathBuf {
+        self.dir.join("vmlinux")
+    }
+
+    /// The `.config` as it was built.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.join("config")
+    }
+
+    /// Full output of make.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join(LOG)
+    }
+}
+
+/// The image with this key, if it is there and whole.
+pub(crate) fn find(cache: &Cache, key: &str) -> Option<(PathBuf, Manifest)> {
+    let dir = cache.images().join(key);
+    let manifest: Manifest =
+        serde_json::from_slice(&fs::read(dir.join("manifest.json")).ok()?).ok()?;
+    let whole = |name: &&str| {
+        let size = fs::metadata(dir.join(name)).ok().map(|stat| stat.len());
+        size.is_some() && size == manifest.sizes.get(*name).copied()
+    };
+    FILES
+        .iter()
+        .map(|(name, _)| *name)
+        .chain([LOG])
+        .all(|name| whole(&name))
+        .then_some((dir, manifest))
+}
+
+/// Copies what make made into the cache. The caller holds the lock of the key.
+///
+/// # Errors
+/// I/O errors; a product that is missing.
+pub(crate) fn publish(
+    cache: &Cache,
+    key: &str,
+    tree: &Path,
+    log: &Path,
+    mut manifest: Manifest,
+) -> anyhow::Result<(PathBuf, Manifest)> {
+    let dir = cache.images().join(key);
+    let made = cache::scratch(&dir)?;
+    let mut take = |name: &str, from: &Path| -> anyhow::Result<()> {
+        let bytes = fs::copy(from, made.path().join(name))
+            .with_context(|| format!("copying {}", from.display()))?;
+        manifest.sizes.insert(name.to_owned(), bytes);
+        Ok(())
+    };
+    for (name, from) in FILES {
+        take(name, &tree.join(from))?;
+    }
+    take(LOG, log)?;
+    fs::write(made.path().join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
+    if dir.exists() {
+        // `find` refused it: something of it is missing or cut off.
+        fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+    }
+    cache::publish(made, &dir)?;
+    Ok((dir, manifest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            source: "fake".into(),
+            source_id: "s".into(),
+            version: "6.12".into(),
+            patches: vec![],
+            series_sha256: String::new(),
+            toolchain: String::new(),
+            notes: vec!["fuzz".into()],
+            build_s: 1.5,
+            sizes: BTreeMap::new(),
+        }
+    }
+
+    fn built(root: &Path) {
+        for (name, from) in FILES {
+            let path = root.join(from);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        fs::write(root.join("log"), "CC").unwrap();
+    }
+
+    #[test]
+    fn every_ingredient_changes_the_key_and_its_border_counts() {
+        let key = |source_id, series, config, toolchain| {
+            Ingredients { source_id, series: [series; 32], config, toolchain }.key()
+        };
+        let keys = [
+            key("s", 0, "c", "t"),
+            key("S", 0, "c", "t"),
+            key("s", 1, "c", "t"),
+            key("s", 0, "C", "t"),
+            key("s", 0, "c", "T"),
+            key("s", 0, "ct", ""),
+            key("s", 0, "", "ct"),
+        ];
+        let unique: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(unique.len(), keys.len());
+        assert_eq!(keys[0], key("s", 0, "c", "t"));
+    }
+
+    #[test]
+    fn an_image_is_found_only_while_it_is_whole() {
+        let (dir, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::open(dir.path()).unwrap();
+        built(tree.path());
+        assert!(find(&cache, "k").is_none());
+        let (home, _) =
+            publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap();
+        let (_, found) = find(&cache, "k").unwrap();
+        assert_eq!((found.notes.as_slice(), found.sizes["bzImage"]), (&["fuzz".to_owned()][..], 7));
+        fs::write(home.join("vmlinux"), "v").unwrap();
+        assert!(find(&cache, "k").is_none(), "a cut-off vmlinux passed for whole");
+        publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap();
+        assert!(find(&cache, "k").is_some());
+        fs::remove_file(home.join("System.map")).unwrap();
+        assert!(find(&cache, "k").is_none());
+    }
+
+    #[test]
+    fn a_build_that_made_nothing_publishes_nothing() {
+        let (dir, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::open(dir.path()).unwrap();
+        publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap_err();
+        assert_eq!(fs::read_dir(cache.images()).unwrap().count(), 0);
+    }
+}

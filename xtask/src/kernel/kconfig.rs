@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why a config symbol did not land: its unmet dependency, found in the Kconfig files. Pure.
+//!
+//! Contract: an explanation, not an evaluation. It reads `depends on`, enclosing `if`, `menu` and
+//! `choice` blocks, prompts, and simple terms; what it cannot read (macros, ranges) it shows as it stands.
+
+use std::collections::BTreeMap;
+
+/// A `config` entry with what it needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Definition {
+    place: String,
+    depends: Vec<String>,
+    prompt: bool,
+    in_choice: bool,
+}
+
+/// Says why `symbol` (with `CONFIG_`) is not what was asked, given the Kconfig files (name, text)
+/// and the values of the `.config`.
+pub(crate) fn explain(
+    symbol: &str,
+    files: &[(String, String)],
+    values: &BTreeMap<&str, &str>,
+) -> String {
+    let name = symbol.strip_prefix("CONFIG_").unwrap_or(symbol);
+    let definitions: Vec<Definition> =
+        files.iter().flat_map(|(file, text)| definitions(name, file, text)).collect();
+    let Some(best) = definitions.iter().find(|d| d.prompt).or(definitions.first()) else {
+        return "no Kconfig of this kernel defines it: is it misspelt, or does a patch of the series add it?".to_owned();
+    };
+    let pieces = best.depends.iter().flat_map(|expression| split_and(expression));
+    let unmet: Vec<String> = pieces
+        .filter(|piece| eval(piece, values) == Some(false))
+        .map(|p| told(p, values))
+        .collect();
+    if !unmet.is_empty() {
+        return format!("it depends on {} ({})", unmet.join(", and on "), best.place);
+    }
+    if !best.prompt {
+        return format!(
+            "it has no prompt, so only another symbol's `select` or its own default sets it ({})",
+            best.place
+        );
+    }
+    if best.in_choice {
+        return format!("it is one of a choice, and another of it is set ({})", best.place);
+    }
+    let depends = match best.depends.join(" && ") {
+        none if none.is_empty() => "it depends on nothing".to_owned(),
+        some => format!("its dependencies seem to hold: {some}"),
+    };
+    format!("{depends}; a `select`, a range or a macro overrides it ({})", best.place)
+}
+
+fn told(piece: &str, values: &BTreeMap<&str, &str>) -> String {
+    let state = |word: &str| {
+        values.get(format!("CONFIG_{word}").as_str()).copied().unwrap_or("n").to_owned()
+    };
+    let symbols: Vec<&str> = words(piece).into_iter().filter(|word| is_symbol(word)).collect();
+    let states: Vec<String> =
+        symbols.iter().map(|word| format!("{word}={}", state(word))).collect();
+    format!("`{}`, which does not hold: {}", piece.trim(), states.join(", "))
+}
+
+/// Every entry for `name` in one file.
+fn definitions(name: &str, file: &str, text: &str) -> Vec<Definition> {
+    let mut found = Vec::new();
+    // Dependencies of the enclosing blocks, and which kind each is.
+    let lines = joined(text);
+    let mut blocks: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut current: Option<Definition> = None;
+    let (mut in_help, mut in_block_head) = (false, false);
+    for (at, line) in &lines {
+        let indented = line.starts_with([' ', '\t']);
+        let (word, rest) = line.trim().split_once([' ', '\t']).unwrap_or((line.trim(), ""));
+        if line.trim().is_empty() || word.starts_with('#') || (in_help && indented) {
+            continue;
+        }
+        in_help = matches!(word, "help" | "---help---");
+        let attribute = match word {
+            "depends" => Some(rest.trim_start_matches("on").trim().to_owned()),
+            _ => None,
+        };
+        match (word, attribute) {
+            ("config" | "menuconfig", _) => {
+                found.extend(current.take());
+                in_block_head = false;
+                if rest.trim() == name {
+                    current = Some(Definition {
+                        place: format!("{file}:{at}"),
+                        depends: blocks.iter().flat_map(|(_, depends)| depends.clone()).collect(),
+                        prompt: false,
+                        in_choice: blocks.iter().any(|(kind, _)| *kind == "choice"),
+                    });
+                }
+            }
+            ("if" | "menu" | "choice", _) => {
+                found.extend(current.take());
+                let depends = if word == "if" { vec![rest.trim().to_owned()] } else { vec![] };
+                blocks.push((word, depends));
+                in_block_head = word != "if";
+            }
+            ("endif" | "endmenu" | "endchoice", _) => {
+                found.extend(current.take());
+                blocks.pop();
+                in_block_head = false;
+            }
+            (_, Some(expression)) => match (&mut current, blocks.last_mut()) {
+                (Some(definition), _) => definition.depends.push(expression),
+                (None, Some((_, depends))) if in_block_head => depends.push(expression),
+                _ => {}
+            },
+            ("bool" | "tristate" | "int" | "hex" | "string" | "prompt", _)
+                if rest.contains(['"', '\'']) =>
+            {
+                if let Some(definition) = &mut current {
+                    definition.prompt = true;
+                }
+            }
+            _ => {}
+        }
+    }
+    found.extend(current);
+    found
+}
+
+/// Lines with their numbers; one that ends with a backslash goes on in the next.
+fn joined(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut open = false;
+    for (at, line) in text.lines().enumerate() {
+        let part = line.trim_end().trim_end_matches('\\');
+        match lines.last_mut().filter(|_| open) {
+            Some((_, last)) => last.push_str(part),
+            None => lines.push((at + 1, part.to_owned())),
+        }
+        open = line.trim_end().ends_with('\\');
+    }
+    lines
+}
+
+/// The parts of `a && (b || c) && d`.
+fn split_and(expression: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut parts) = (0_i32, 0, Vec::new());
+    let bytes = expression.as_bytes();
+    for at in 0..bytes.len() {
+        match bytes[at] {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            b'|' if depth == 0 => return vec![expression],
+            b'&' if depth == 0 && bytes.get(at + 1) == Some(&b'&') => {
+                parts.push(&expression[from..at]);
+                from = at + 2;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&expression[from..]);
+    parts
+}
+
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let length = ["&&", "||", "!=", "<=", ">="]
+            .iter()
+            .find(|op| rest.starts_with(**op))
+            .map(|op| op.len());
+        let length = length.unwrap_or_else(|| {
+            match rest.find(|c: char| !c.is_alphanumeric() && !"_\"'$.-".contains(c)) {
+                Some(0) => rest.chars().next().map_or(1, char::len_utf8),
+                Some(length) => length,
+                None => rest.len(),
+            }
+        });
+        words.push(&rest[..length]);
+        rest = rest[length..].trim_start();
+    }
+    words
+}
+
+fn is_symbol(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit())
+        && word.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+/// Whether an expression holds; `None` if it has something that is not understood.
+fn eval(expression: &str, values: &BTreeMap<&str, &str>) -> Option<bool> {
+    let words = words(expression);
+    let mut at = 0;
+    let value = or(&words, &mut at, values)?;
+    (at == words.len()).then_some(value)
+}
+
+fn or(words: &[&str], at: &mut usize, values: &BTreeMap<&str, &str>) -> Option<bool> {
+    let mut value = and(words, at, values)?;
+    while words.get(*at) == Some(&"||") {
+        *at += 1;
+        value |= and(words, at, values)?;
+    }
+    Some(value)
+}
+
+fn and(words: &[&str], at: &mut usize, values: &BTreeMap<&str, &str>) -> Option<bool> {
+    let mut value = term(words, at, values)?;
+    while words.get(*at) == Some(&"&&") {
+        *at += 1;
+        value &= term(words, at, values)?;
+    }
+    Some(value)
+}
+
+fn term(words: &[&str], at: &mut usize, values: &BTreeMap<&str, &str>) -> Option<bool> {
+    let word = *words.get(*at)?;
+    *at += 1;
+    match word {
+        "!" => Some(!term(words, at, values)?),
+        "(" => {
+            let value = or(words, at, values)?;
+            (words.get(*at) == Some(&")")).then(|| *at += 1)?;
+            Some(value)
+        }
+        _ => {
+            let left = value_of(word, values)?;
+            let operator = words.get(*at).copied().filter(|word| matches!(*word, "=" | "!="));
+            let Some(operator) = operator else { return Some(left == "y" || left == "m") };
+            let right = value_of(words.get(*at + 1)?, values)?;
+            *at += 2;
+            Some((left == right) == (operator == "="))
+        }
+    }
+}
+
+fn value_of<'a>(word: &'a str, values: &BTreeMap<&str, &'a str>) -> Option<&'a str> {
+    match word {
+        "y" | "n" | "m" => Some(word),
+        _ if word.starts_with(['"', '\'']) => Some(word.trim_matches(['"', '\''])),
+        _ if is_symbol(word) => Some(
+            values.get(format!("CONFIG_{word}").as_str()).copied().unwrap_or("n").trim_matches('"'),
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "menu \"Top\"\n\tdepends on NET\n\nconfig A\n\tbool \"a prompt\"\n\tdepends on B && (C || !D) && \\\n\t\tE=y\n\
+        \thelp\n\t  It depends on luck.\n\nendmenu\n\nif X\nchoice\n\tprompt \"which\"\nconfig ONE\n\tbool \"one\"\nconfig TWO\n\tbool \"two\"\nendchoice\nendif\n\
+        config HIDDEN\n\tdef_bool y\n\tdepends on $(success,true)\nconfig FREE\n\tint \"n\"\n\trange 1 2\n";
+
+    fn say(symbol: &str, set: &[&str]) -> String {
+        let names: Vec<String> = set.iter().map(|name| format!("CONFIG_{name}")).collect();
+        let values = names.iter().map(|name| (name.as_str(), "y")).collect();
+        explain(symbol, &[("init/Kconfig".to_owned(), TEXT.to_owned())], &values)
+    }
+
+    #[test]
+    fn the_unmet_part_is_named_with_its_state() {
+        assert_eq!(
+            say("CONFIG_A", &["NET", "B", "C"]),
+            "it depends on `E=y`, which does not hold: E=n (init/Kconfig:4)"
+        );
+        let said = say("CONFIG_A", &["NET", "E", "D", "B"]);
+        assert_eq!(
+            said,
+            "it depends on `(C || !D)`, which does not hold: C=n, D=y (init/Kconfig:4)"
+        );
+        assert!(
+            say("CONFIG_A", &["B", "C", "E"]).starts_with("it depends on `NET`"),
+            "of the menu"
+        );
+        assert!(
+            say("CONFIG_A", &["C", "E"]).contains("`NET`, which does not hold: NET=n, and on `B`")
+        );
+        assert!(say("CONFIG_ONE", &[]).starts_with("it depends on `X`"), "of the if block");
+    }
+
+    #[test]
+    fn other_reasons_are_told_apart() {
+        assert!(say("CONFIG_NOPE", &[]).contains("no Kconfig of this kernel defines it"));
+        assert!(say("CONFIG_ONE", &["X"]).contains("one of a choice"));
+        assert!(say("CONFIG_HIDDEN", &[]).contains("no prompt"));
+        assert!(say("CONFIG_FREE", &[]).contains("depends on nothing"));
+    }
+
+    #[test]
+    fn expressions_hold_or_not_or_are_not_understood() {
+        let values = BTreeMap::from([("CONFIG_A", "y"), ("CONFIG_N", "3")]);
+        for (text, expected) in [
+            ("A && !B", Some(true)),
+            ("A=n || B", Some(false)),
+            ("A!=n && (B || A)", Some(true)),
+            ("$(cc-option,-x)", None),
+            ("A && ", None),
+        ] {
+            assert_eq!(eval(text, &values), expected, "{text}");
+        }
+    }
+}

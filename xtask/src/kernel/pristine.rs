@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Pristine trees: unpacked once, shared by hard links, and watched.
+//!
+//! Contract: `sources/<id>/` holds `tree/`, a `files` list and `origin`; it appears in one step and
+//! whole. Its files are read-only, and since that stops neither root nor a rename of permissions,
+//! [`Source::written_through`] finds any file that a build changed through a hard link.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use walkdir::WalkDir;
+
+use super::cache::{self, Cache, Lock};
+use crate::exit::{Exit, Fault};
+use crate::host;
+use crate::progress::Step;
+
+/// An unpacked 6.12 takes 1.7 GB; later ones grow.
+const UNPACKED_MIB: u64 = 2_500;
+/// A kernel has 92,000 entries.
+const ENTRIES_MAX: usize = 1_000_000;
+
+/// A pristine kernel tree in the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Made of the content.
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) origin: String,
+    /// The tree. Never written.
+    pub(crate) tree: PathBuf,
+    /// As the Makefile says: `6.12.117`.
+    pub(crate) version: String,
+    /// Every file, in order.
+    pub(crate) files: Vec<Entry>,
+    /// Keeps [`forget_if_idle`] away.
+    pub(crate) in_use: Arc<Lock>,
+}
+
+/// One file of a pristine tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Relative to the tree.
+    pub(crate) path: PathBuf,
+    /// Whether it is a symbolic link.
+    pub(crate) link: bool,
+    stamp: Stamp,
+}
+
+/// Changes whenever a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    mtime: (i64, i64),
+}
+
+impl Source {
+    /// Files whose pristine content was changed, most likely by a build through a hard link.
+    pub(crate) fn written_through(&self) -> Vec<&Path> {
+        let changed = |entry: &&Entry| {
+            !entry.link && stamp(&self.tree.join(&entry.path)).ok() != Some(entry.stamp)
+        };
+        self.files.iter().filter(changed).map(|entry| entry.path.as_path()).collect()
+    }
+}
+
+/// The source with this id, if it is unpacked. It is in use until dropped.
+///
+/// # Errors
+/// I/O errors; a `files` list that cannot be read.
+pub(crate) fn find(cache: &Cache, id: &str) -> anyhow::Result<Option<Source>> {
+    let home = cache.sources().join(id);
+    if !home.is_dir() {
+        return Ok(None);
+    }
+    let in_use = Arc::new(cache.share(&lock_name(id), &format!("the source {id}"))?);
+    if !home.is_dir() {
+        return Ok(None);
+    }
+    let read = |name: &str| {
+        fs::read_to_string(home.join(name)).with_context(|| format!("{}/{name}", home.display()))
+    };
+    let files = read("files")?.lines().map(parse_entry).collect::<Option<Vec<_>>>();
+    let files = files
+        .with_context(|| format!("{}/files cannot be read: remove the folder", home.display()))?;
+    let tree = home.join("tree");
+    let version = require_kernel_tree(&tree)?;
+    Ok(Some(Source { id: id.to_owned(), origin: read("origin")?, tree, version, files, in_use }))
+}
+
+/// Name of the lock of a source: shared by its users, held alone by who makes or removes it.
+pub(crate) fn lock_name(id: &str) -> String {
+    format!("source-{id}")
+}
+
+/// Removes a source that nobody uses: an older state of a tree that the user goes on editing.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) fn forget_if_idle(cache: &Cache, id: &str) -> anyhow::Result<()> {
+    let Some(_lock) = cache.lock_if_idle(&lock_name(id))? else { return Ok(()) };
+    let home = cache.sources().join(id);
+    let dead = home.with_file_name(format!(".tmp-{id}-dead"));
+    fs::rename(&home, &dead).with_context(|| format!("removing {}", home.display()))?;
+    fs::remove_dir_all(&dead).with_context(|| format!("removing {}", dead.display()))
+}
+
+/// The tree unpacked last, for questions that any of them can answer.
+pub(crate) fn newest_tree(cache: &Cache) -> Option<PathBuf> {
+    let homes = fs::read_dir(cache.sources()).ok()?.flatten().map(|entry| entry.path());
+    let trees = homes.filter(|home| home.join("files").exists());
+    let newest = trees.max_by_key(|home| home.metadata().and_then(|stat| stat.modified()).ok())?;
+    Some(newest.join("tree"))
+}
+
+/// Makes the source: `fill` unpacks into the folder it is given. The caller holds the lock of the id.
+///
+/// # Errors
+/// What `fill` says; [`Exit::Source`] if that made no kernel tree; [`Exit::Host`] without space.
+pub(crate) fn make(
+    cache: &Cache,
+    id: &str,
+    origin: &str,
+    fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    host::require_free(&cache.sources(), UNPACKED_MIB, "to unpack the kernel source")?;
+    let home = cache.sources().join(id);
+    let made = cache::scratch(&home)?;
+    let tree = made.path().join("tree");
+    fs::create_dir(&tree)?;
+    fill(&tree)?;
+    require_kernel_tree(&tree)?;
+    let step = Step::begin("listing the source", None);
+    let entries = walk(&tree)?;
+    let mut list = String::new();
+    for entry in &entries {
+        protect(&tree, entry)?;
+        list.push_str(&entry_line(entry)?);
+    }
+    fs::write(made.path().join("files"), list)?;
+    fs::write(made.path().join("origin"), origin)?;
+    cache::publish(made, &home)?;
+    step.end(&format!("{} files", entries.len()));
+    Ok(())
+}
+
+/// Every file and link below `root`, in order of path.
+///
+/// # Errors
+/// I/O errors; anything that is neither file, link nor folder.
+pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in WalkDir::new(root).sort_by_file_name().follow_links(false) {
+        let entry = entry?;
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            continue;
+        }
+        anyhow::ensure!(
+            kind.is_file() || kind.is_symlink(),
+            "{} is no file, link or folder",
+            entry.path().display()
+        );
+        anyhow::ensure!(
+            entries.len() < ENTRIES_MAX,
+            "{} has over {ENTRIES_MAX} files",
+            root.display()
+        );
+        let path = entry.path().strip_prefix(root)?.to_owned();
+        entries.push(Entry { stamp: stamp(entry.path())?, link: kind.is_symlink(), path });
+    }
+    Ok(entries)
+}
+
+/// The version a kernel tree has.
+///
+/// # Errors
+/// [`Exit::Source`] if it is no kernel tree, with what is missing.
+pub(crate) fn require_kernel_tree(tree: &Path) -> anyhow::Result<String> {
+    let fault = |what: &str| {
+        Fault::new(Exit::Source, format!("{} is no kernel tree: {what}", tree.display()))
+            .hint("a kernel tree has Makefile, Kconfig, arch/, mm/ and scripts/ at its top")
+    };
+    for part in ["Makefile", "Kconfig", "arch", "mm", "scripts"] {
+        if !tree.join(part).exists() {
+            return Err(fault(&format!("it has no {part}")).into());
+        }
+    }
+    let makefile = fs::read(tree.join("Makefile"))?;
+    version(&String::from_utf8_lossy(&makefile))
+        .ok_or_else(|| fault("its Makefile states no VERSION").into())
+}
+
+fn version(makefile: &str) -> Option<String> {
+    let value = |name: &str| {
+        let mut pairs = makefile.lines().take(20).filter_map(|line| line.split_once('='));
+        pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    };
+    let (major, minor) = (value("VERSION")?, value("PATCHLEVEL")?);
+    let patch = value("SUBLEVEL").unwrap_or("0");
+    Some(format!("{major}.{minor}.{patch}{}", value("EXTRAVERSION").unwrap_or_default()))
+}
+
+fn stamp(path: &Path) -> anyhow::Result<Stamp> {
+    let stat = path.symlink_metadata().with_context(|| path.display().to_string())?;
+    Ok(Stamp { size: stat.len(), mtime: (stat.mtime(), stat.mtime_nsec()) })
+}
+
+fn protect(tree: &Path, entry: &Entry) -> anyhow::Result<()> {
+    if entry.link {
+        return Ok(());
+    }
+    let path = tree.join(&entry.path);
+    let mode = path.symlink_metadata()?.permissions().mode();
+    // rustc, make and tar read them as another user might own them: readable by all, written by none.
+    fs::set_permissions(&path, fs::Permissions::from_mode((mode | 0o444) & !0o222))
+        .with_context(|| format!("making {} read-only", path.display()))
+}
+
+fn entry_line(entry: &Entry) -> anyhow::Result<String> {
+    let path = entry.path.to_str().filter(|path| !path.contains('\n'));
+    let path =
+        path.with_context(|| format!("{:?} has a name that cannot be listed", entry.path))?;
+    let Stamp { size, mtime: (s, ns) } = entry.stamp;
+    Ok(format!("{} {size} {s}.{ns} {path}\n", if entry.link { 'l' } else { 'f' }))
+}
+
+fn parse_entry(line: &str) -> Option<Entry> {
+    let mut parts = line.splitn(4, ' ');
+    let link = parts.next()? == "l";
+    let size = parts.next()?.parse().ok()?;
+    let (s, ns) = parts.next()?.split_once('.')?;
+    let stamp = Stamp { size, mtime: (s.parse().ok()?, ns.parse().ok()?) };
+    Some(Entry { path: parts.next()?.into(), link, stamp })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A folder that passes for a kernel tree, with a Makefile that builds in a blink.
+    pub(crate) fn fake_kernel(root: &Path) {
+        for dir in ["arch", "mm", "scripts"] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        fs::write(
+            root.join("Makefile"),
+            "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION = -rc1\n",
+        )
+        .unwrap();
+        fs::write(root.join("Kconfig"), "mainmenu \"x\"\n").unwrap();
+        fs::write(root.join("mm/a.c"), "1\n2\n3\n").unwrap();
+        fs::write(root.join("mm/b.c"), "b\n").unwrap();
+        fs::write(root.join("scripts/x.sh"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(root.join("scripts/x.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink("../mm", root.join("arch/link")).unwrap();
+    }
+
+    /// A cache with that as a source.
+    pub(crate) fn fake_source(id: &str) -> (tempfile::TempDir, Cache, Source) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        make(&cache, id, "fake", |dest| {
+            fake_kernel(dest);
+            Ok(())
+        })
+        .unwrap();
+        let source = find(&cache, id).unwrap().unwrap();
+        (dir, cache, source)
+    }
+
+    #[test]
+    fn a_source_is_whole_listed_and_read_only() {
+        let (_dir, cache, source) = fake_source("s1");
+        let again = find(&cache, "s1").unwrap().unwrap();
+        assert_eq!((again.version.as_str(), again.origin.as_str()), ("6.12.117-rc1", "fake"));
+        assert_eq!(again.files, source.files);
+        let names: Vec<_> = source.files.iter().map(|e| e.path.display().to_string()).collect();
+        assert_eq!(names, ["Kconfig", "Makefile", "arch/link", "mm/a.c", "mm/b.c", "scripts/x.sh"]);
+        let mode =
+            |name: &str| fs::metadata(source.tree.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("mm/a.c") & 0o222, mode("scripts/x.sh") & 0o111), (0, 0o111));
+    }
+
+    #[test]
+    fn a_write_into_a_pristine_file_is_found() {
+        let (_dir, _cache, source) = fake_source("s1");
+        assert!(source.written_through().is_empty());
+        let file = source.tree.join("mm/b.c");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&file, "x\n").unwrap();
+        assert_eq!(source.written_through(), [Path::new("mm/b.c")]);
+    }
+
+    #[test]
+    fn a_source_is_forgotten_only_when_nobody_uses_it() {
+        let (_dir, cache, source) = fake_source("s1");
+        forget_if_idle(&cache, "s1").unwrap();
+        assert!(find(&cache, "s1").unwrap().is_some());
+        drop(source);
+        forget_if_idle(&cache, "s1").unwrap();
+        assert!(find(&cache, "s1").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_kernel_or_breaks_off_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let error =
+            make(&cache, "s", "fake", |dest| Ok(fs::write(dest.join("Makefile"), "all:\n")?))
+                .unwrap_err();
+        assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Source);
+        assert!(error.to_string().contains("it has no Kconfig"), "{error}");
+        make(&cache, "s", "fake", |_| anyhow::bail!("tar ended")).unwrap_err();
+        assert!(find(&cache, "s").unwrap().is_none());
+    }
+}

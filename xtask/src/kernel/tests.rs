@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The room as a whole, on a "kernel" that builds in a blink: real tar, patch, make, locks and cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::config::Kernel;
+use crate::exit::{Exit, fault_of};
+
+/// Compiles `mm/*.c` by copying, packs by joining; `CONFIG_WRITE_BACK` spoils a source in place.
+const MAKEFILE: &str = "VERSION = 6
+PATCHLEVEL = 12
+SUBLEVEL = 1
+objects := $(patsubst %.c,%.o,$(wildcard mm/*.c))
+.PHONY: tinyconfig olddefconfig bzImage
+tinyconfig: ; @echo '# CONFIG_A is not set' > $(KCONFIG_CONFIG)
+olddefconfig: ; @true
+%.o: %.c ; @echo '  CC      $@'; if grep -q BROKEN $<; then echo '$<:1:1: error: broken'; exit 1; fi; cp $< $@; chmod u+w $@
+bzImage: $(objects)
+\t@echo '  LD      vmlinux'; cat $(objects) > vmlinux; echo map > System.map
+\t@if grep -q WRITE_BACK .config; then chmod u+w mm/b.c; echo x >> mm/b.c; fi
+\t@sleep $${SLEEP:-0}; mkdir -p arch/x86/boot; cp vmlinux arch/x86/boot/bzImage
+";
+
+struct Lab {
+    dir: tempfile::TempDir,
+    cache: Cache,
+    toolchain: Toolchain,
+    located: Located,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("linux");
+        fs::create_dir(&tree).unwrap();
+        pristine::tests::fake_kernel(&tree);
+        fs::write(tree.join("Makefile"), MAKEFILE).unwrap();
+        let work = dir.path().join("work");
+        fs::create_dir_all(work.join("fragments")).unwrap();
+        fs::create_dir_all(work.join("series")).unwrap();
+        fs::write(work.join("fragments/boot.config"), "CONFIG_A=y\n").unwrap();
+        let cache = Cache::open(&dir.path().join("cache")).unwrap();
+        let located = Spec::Local { given: tree.display().to_string() }.locate(&cache).unwrap();
+        let toolchain = Toolchain::find(&cache).unwrap();
+        Self { dir, cache, toolchain, located }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join("work").join(name), text).unwrap();
+    }
+
+    fn patch(&self, text: &str) {
+        self.write("series/1.patch", text);
+        self.write("series/series", "1.patch\n");
+    }
+
+    fn image(&self, kernel: &Kernel) -> anyhow::Result<Image> {
+        let work = self.dir.path().join("work");
+        let site = Site {
+            cache: &self.cache,
+            workspace: &work,
+            fragments: &work.join("fragments"),
+            toolchain: &self.toolchain,
+            jobs: 2,
+        };
+        site.image(kernel, &self.located)
+    }
+
+    fn tree(&self, kernel: &Kernel) -> PathBuf {
+        self.cache.trees().join(format!("{}.{}", kernel.tree, self.located.slot)).join("tree")
+    }
+}
+
+fn kernel(name: &str, series: Option<&str>, tree: &str) -> Kernel {
+    Kernel {
+        name: name.into(),
+        base: "6.12".into(),
+        series: series.map(PathBuf::from),
+        extra_patches: vec![],
+        tree: tree.into(),
+        fragments: vec!["boot".into()],
+        policies: vec![],
+        counters_file: None,
+        cap_file: None,
+    }
+}
+
+fn change(file: &str, old: &str, new: &str) -> String {
+    format!("--- a/{file}\n+++ b/{file}\n@@ -1 +1 @@\n-{old}\n+{new}\n")
+}
+
+fn read(path: PathBuf) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+fn modified(path: PathBuf) -> std::time::SystemTime {
+    fs::metadata(path).unwrap().modified().unwrap()
+}
+
+#[test]
+fn a_kernel_is_built_once_and_again_when_something_changed() {
+    let lab = Lab::new();
+    let baseline = kernel("baseline", None, "baseline");
+    let first = lab.image(&baseline).unwrap();
+    assert!(!first.hit);
+    assert_eq!(read(first.bz_image()), "1\n2\n3\nb\n");
+    assert_eq!(read(first.config()), "CONFIG_A=y\n");
+    assert!(read(first.log()).contains("LD      vmlinux"));
+    let again = lab.image(&baseline).unwrap();
+    assert!(again.hit && again.key == first.key && again.bz_image() == first.bz_image());
+    lab.write("fragments/boot.config", "# now with a comment\nCONFIG_A=y\n");
+    assert!(lab.image(&baseline).unwrap().hit, "a comment is no change");
+    lab.write("fragments/boot.config", "CONFIG_A=y\nCONFIG_B=y\n");
+    assert!(!lab.image(&baseline).unwrap().hit);
+}
+
+#[test]
+fn an_edited_patch_compiles_only_what_it_touches() {
+    let lab = Lab::new();
+    let patched = kernel("patched", Some("series"), "patched");
+    lab.patch(&change("mm/b.c", "b", "B"));
+    let first = lab.image(&patched).unwrap();
+    assert_eq!(read(first.bz_image()), "1\n2\n3\nB\n");
+    let object = |name: &str| modified(lab.tree(&patched).join(name));
+    let before = (object("mm/a.o"), object("mm/b.o"));
+    lab.patch(&change("mm/b.c", "b", "BB"));
+    let second = lab.image(&patched).unwrap();
+    assert_eq!(read(second.bz_image()), "1\n2\n3\nBB\n");
+    assert_eq!(object("mm/a.o"), before.0, "compiled though nothing changed");
+    assert!(object("mm/b.o") > before.1);
+    lab.patch(&change("mm/b.c", "b", "B"));
+    assert!(lab.image(&patched).unwrap().hit, "the old image is still there");
+}
+
+#[test]
+fn a_mutant_shares_the_tree_and_leaves_nothing_behind() {
+    let lab = Lab::new();
+    lab.patch(&change("mm/b.c", "b", "B"));
+    let patched = kernel("patched", Some("series"), "patched");
+    let mut mutant = kernel("mutant", Some("series"), "patched");
+    mutant.extra_patches = vec!["series/mutant.patch".into()];
+    lab.write("series/mutant.patch", &change("mm/b.c", "B", "bug"));
+    assert_eq!(read(lab.image(&mutant).unwrap().bz_image()), "1\n2\n3\nbug\n");
+    assert_eq!(read(lab.image(&patched).unwrap().bz_image()), "1\n2\n3\nB\n");
+    assert_eq!(fs::read_dir(lab.cache.trees()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_series_that_does_not_apply_changes_no_tree_and_makes_no_image() {
+    let lab = Lab::new();
+    let patched = kernel("patched", Some("series"), "patched");
+    lab.patch(&change("mm/b.c", "b", "B"));
+    lab.image(&patched).unwrap();
+    // The first file applies, the second does not.
+    lab.patch(&(change("mm/b.c", "b", "half") + &change("mm/a.c", "not there", "x")));
+    let error = lab.image(&patched).unwrap_err();
+    assert_eq!(fault_of(&error).unwrap().exit, Exit::Series);
+    assert!(format!("{error:#}").contains("mm/a.c: hunk 1 fails"), "{error:#}");
+    assert_eq!(read(lab.tree(&patched).join("mm/b.c")), "B\n");
+    assert_eq!(fs::read_dir(lab.cache.images()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_build_that_fails_says_why_and_the_next_one_works() {
+    let lab = Lab::new();
+    let patched = kernel("patched", Some("series"), "patched");
+    lab.patch(&change("mm/b.c", "b", "BROKEN"));
+    let error = lab.image(&patched).unwrap_err();
+    let fault = fault_of(&error).unwrap();
+    assert_eq!(fault.exit, Exit::Build);
+    assert!(fault.what.contains("mm/b.c:1:1: error: broken"), "{}", fault.what);
+    lab.patch(&change("mm/b.c", "b", "mended"));
+    assert_eq!(read(lab.image(&patched).unwrap().bz_image()), "1\n2\n3\nmended\n");
+}
+
+#[test]
+fn a_build_that_writes_through_a_hard_link_is_caught_and_undone() {
+    let lab = Lab::new();
+    let baseline = kernel("baseline", None, "baseline");
+    lab.image(&baseline).unwrap();
+    lab.write("fragments/boot.config", "CONFIG_WRITE_BACK=y\n");
+    let error = lab.image(&baseline).unwrap_err();
+    assert!(
+        error.root_cause().to_string().contains("writes into its own source files: mm/b.c"),
+        "{error:#}"
+    );
+    lab.write("fragments/boot.config", "CONFIG_C=y\n");
+    assert_eq!(
+        read(lab.image(&baseline).unwrap().bz_image()),
+        "1\n2\n3\nb\n",
+        "the spoilt source was used"
+    );
+}
+
+#[test]
+fn two_commands_for_one_kernel_build_it_once() {
+    let lab = Lab::new();
+    let baseline = kernel("baseline", None, "baseline");
+    let hits: Vec<bool> = std::thread::scope(|scope| {
+        let builders: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| lab.image(&baseline).unwrap())).collect();
+        builders.into_iter().map(|builder| builder.join().unwrap().bz_image().exists()).collect()
+    });
+    assert_eq!(hits, [true, true]);
+    let log =
+        read(lab.cache.trees().join(format!("baseline.{}", lab.located.slot)).join("build.log"));
+    assert_eq!(log.matches("CC      mm/a.o").count(), 1, "the second built too: {log}");
+}
+
+#[test]
+fn a_cache_without_the_source_answers_a_hit() {
+    let lab = Lab::new();
+    let baseline = kernel("baseline", None, "baseline");
+    lab.image(&baseline).unwrap();
+    for room in [lab.cache.sources(), lab.cache.trees()] {
+        fs::remove_dir_all(&room).unwrap();
+        fs::create_dir(&room).unwrap();
+    }
+    assert!(lab.image(&baseline).unwrap().hit);
+    assert!(!lab.cache.sources().join(&lab.located.id).exists());
+}
+
+#[test]
+fn a_fragment_that_is_missing_is_named() {
+    let lab = Lab::new();
+    let mut baseline = kernel("baseline", None, "baseline");
+    baseline.fragments = vec!["nope".into()];
+    let error = lab.image(&baseline).unwrap_err();
+    assert_eq!(fault_of(&error).unwrap().exit, Exit::Usage);
+    assert!(
+        error
+            .to_string()
+            .contains(&Path::new("fragments").join("nope.config").display().to_string()),
+        "{error}"
+    );
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The tools a kernel is built with: found, versioned, and held against what the kernel asks for.
+//!
+//! Contract: [`Toolchain::identity`] changes whenever a tool changes that the image depends on; it is
+//! part of the image's key, so finding the tools has to be cheap (measured: 0.2 s).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::cache::{self, Cache};
+use super::process;
+use crate::exit::{Exit, Fault};
+use crate::host::{self, Need};
+use crate::progress::Step;
+
+/// Tested with 6.12 and 7.3; newer ones may write other bindings.
+pub(crate) const BINDGEN_VERSION: &str = "0.71.1";
+/// Crates that bindgen is built from, for the progress bar.
+const BINDGEN_CRATES: u64 = 46;
+const PROBE_DEADLINE: Duration = Duration::from_secs(30);
+const CARGO_DEADLINE: Duration = Duration::from_secs(30 * 60);
+
+/// A tool that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tool {
+    /// As `scripts/min-tool-version.sh` calls it.
+    pub(crate) name: &'static str,
+    /// Where.
+    pub(crate) path: PathBuf,
+    /// Number, for comparing and for people.
+    pub(crate) version: String,
+    /// All it says about itself, for the key.
+    identity: String,
+}
+
+/// What was found on this machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Toolchain {
+    /// C compiler.
+    pub(crate) gcc: Option<Tool>,
+    /// Linker.
+    pub(crate) binutils: Option<Tool>,
+    /// A Rust compiler with its library source.
+    pub(crate) rustc: Option<Tool>,
+    /// Rust compilers without it, for the doctor to tell.
+    pub(crate) rustc_without_source: Vec<PathBuf>,
+    /// Folder with `libclang`.
+    pub(crate) libclang: Option<PathBuf>,
+    /// In the cache; made by [`Toolchain::provide_bindgen`].
+    pub(crate) bindgen: PathBuf,
+}
+
+impl Toolchain {
+    /// Looks for the tools.
+    ///
+    /// # Errors
+    /// Only when a tool that is there cannot be run.
+    pub(crate) fn find(cache: &Cache) -> anyhow::Result<Self> {
+        let mut found =
+            Self { bindgen: bindgen_home(cache).join("bin/bindgen"), ..Self::default() };
+        found.gcc = tool("gcc", "gcc", &["--version"])?;
+        found.binutils = tool("binutils", "ld", &["--version"])?;
+        found.libclang = find_libclang();
+        for candidate in rustc_candidates() {
+            let Some(sysroot) = say(&candidate, &["--print", "sysroot"])? else { continue };
+            let sysroot = PathBuf::from(sysroot.trim());
+            if !sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").exists() {
+                found.rustc_without_source.push(candidate);
+                continue;
+            }
+            // Not rustup's proxy: it would choose a toolchain again, by the folder make runs in.
+            let path =
+                Some(sysroot.join("bin/rustc")).filter(|path| path.exists()).unwrap_or(candidate);
+            let Some(identity) = say(&path, &["-vV"])? else { continue };
+            let version = version_in(&identity).unwrap_or_default();
+            found.rustc = Some(Tool { name: "rustc", path, version, identity });
+            break;
+        }
+        Ok(found)
+    }
+
+    /// Packages that are missing for a kernel with or without Rust.
+    pub(crate) fn missing(&self, rust: bool) -> Vec<&'static Need> {
+        let mut missing = host::missing(host::BUILD);
+        if rust && self.rustc.is_none() {
+            // Listed even when the files are there: found, they would have been taken.
+            missing.extend(host::RUST);
+        }
+        if rust && self.libclang.is_none() {
+            missing.push(&host::LIBCLANG);
+        }
+        missing
+    }
+
+    /// Text that is the same for tools that build the same image.
+    pub(crate) fn identity(&self, rust: bool) -> String {
+        let tools = [&self.gcc, &self.binutils, if rust { &self.rustc } else { &None }];
+        let mut text: String = tools
+            .into_iter()
+            .flatten()
+            .map(|tool| format!("{}: {}\n", tool.name, tool.identity))
+            .collect();
+        if rust {
+            let libclang = self.libclang.as_deref().and_then(libclang_in);
+            let libclang =
+                libclang.and_then(|path| fs::canonicalize(path).ok()).unwrap_or_default();
+            text.push_str(&format!(
+                "bindgen: {BINDGEN_VERSION}\nlibclang: {}\n",
+                libclang.display()
+            ));
+        }
+        text
+    }
+
+    /// The variables make is called with.
+    pub(crate) fn make_variables(&self, rust: bool) -> Vec<String> {
+        let rustc = self
+            .rustc
+            .as_ref()
+            .filter(|_| rust)
+            .map_or(Path::new("/nonexistent"), |tool| &tool.path);
+        vec![format!("RUSTC={}", rustc.display()), format!("BINDGEN={}", self.bindgen.display())]
+    }
+
+    /// Holds the versions against what this kernel asks for.
+    ///
+    /// # Errors
+    /// [`Exit::MissingTool`] naming every tool that is too old.
+    pub(crate) fn check(&self, tree: &Path, rust: bool) -> anyhow::Result<()> {
+        let mut old = Vec::new();
+        for (name, version) in self.versions(rust) {
+            if let Some(least) =
+                least_version(tree, name)?.filter(|least| parts(version) < parts(least))
+            {
+                old.push(format!("{name} {version} is too old: this kernel asks for {least}"));
+            }
+        }
+        if old.is_empty() {
+            return Ok(());
+        }
+        Err(Fault::new(Exit::MissingTool, old.join("; "))
+            .hint("`cargo xtask doctor` says what was found and where")
+            .into())
+    }
+
+    /// Name and version of each tool that kernels set a least version for.
+    pub(crate) fn versions(&self, rust: bool) -> Vec<(&'static str, &str)> {
+        let tools = [&self.gcc, &self.binutils, if rust { &self.rustc } else { &None }];
+        let mut versions: Vec<_> =
+            tools.into_iter().flatten().map(|tool| (tool.name, tool.version.as_str())).collect();
+        if rust {
+            versions.push(("bindgen", BINDGEN_VERSION));
+        }
+        versions
+    }
+
+    /// Builds bindgen into the cache, unless it is there.
+    ///
+    /// # Errors
+    /// [`Exit::MissingTool`] with what cargo said.
+    pub(crate) fn provide_bindgen(&self, cache: &Cache) -> anyhow::Result<()> {
+        if self.bindgen.exists() {
+            return Ok(());
+        }
+        let _lock = cache.lock("bindgen", "bindgen")?;
+        if self.bindgen.exists() {
+            return Ok(());
+        }
+        let home = bindgen_home(cache);
+        let made = cache::scratch(&home)?;
+        let step = Step::begin(
+            format!("building bindgen {BINDGEN_VERSION}, crates"),
+            Some(BINDGEN_CRATES),
+        );
+        let (mut crates, mut said) = (0, String::new());
+        let status = process::follow(cargo_install(made.path()), CARGO_DEADLINE, |line| {
+            let line = line.unwrap_or_default();
+            if line.trim_start().starts_with("Compiling") {
+                crates += 1;
+            } else if line.contains("error") && said.len() < 4096 {
+                said.push_str(&format!("\n  {line}"));
+            }
+            step.at(crates, line.trim());
+        })?;
+        if !status.success() {
+            return Err(Fault::new(Exit::MissingTool, format!("cargo cannot install bindgen-cli {BINDGEN_VERSION}:{said}"))
+                .hint("is there a network? bindgen comes from the crates registry that cargo is configured with")
+                .into());
+        }
+        cache::publish(made, &home)?;
+        step.end("done");
+        Ok(())
+    }
+}
+
+fn bindgen_home(cache: &Cache) -> PathBuf {
+    cache.tools().join(format!("bindgen-{BINDGEN_VERSION}"))
+}
+
+fn cargo_install(root: &Path) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["install", "bindgen-cli", "--locked", "--version", BINDGEN_VERSION, "--root"])
+        .arg(root);
+    // Under `cargo xtask` these describe the harness; bindgen is none of its business.
+    for name in [
+        "CARGO_TARGET_DIR",
+        "CARGO_BUILD_TARGET",
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "LD_LIBRARY_PATH",
+        "MAKEFLAGS",
+    ] {
+        command.env_remove(name);
+    }
+    // A rust-toolchain or .cargo/config of the folder we happen to be in must not matter.
+    command.current_dir(root);
+    command
+}
+
+fn rustc_candidates() -> Vec<PathBuf> {
+    let mut candidates: Vec<PathBuf> =
+        std::env::var_os("RUSTC").map(PathBuf::from).into_iter().collect();
+    candidates.extend(host::find_program("rustc"));
+    candidates.push("/usr/bin/rustc".into());
+    candidates.retain(|path| path.exists());
+    candidates.dedup();
+    candidates
+}
+
+fn tool(name: &'static str, program: &str, arguments: &[&str]) -> anyhow::Result<Option<Tool>> {
+    let Some(path) = host::find_program(program) else { return Ok(None) };
+    let Some(text) = say(&path, arguments)? else { return Ok(None) };
+    let identity = text.lines().next().unwrap_or_default().to_owned();
+    let version = version_in(&identity).unwrap_or_default();
+    Ok(Some(Tool { name, path, version, identity }))
+}
+
+/// What a program says, if it says it with success.
+pub(crate) fn say(program: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
+    let mut command = Command::new(program);
+    command.args(arguments).env("LC_ALL", "C").env_remove("LD_LIBRARY_PATH");
+    let output = process::capture(command, PROBE_DEADLINE)?;
+    Ok(output.status.success().then_some(output.text))
+}
+
+/// What the kernel asks for, if it has a wish.
+///
+/// # Errors
+/// When its script cannot be run.
+pub(crate) fn least_version(tree: &Path, tool: &str) -> anyhow::Result<Option<String>> {
+    let script = tree.join("scripts/min-tool-version.sh");
+    if !script.exists() {
+        return Ok(None);
+    }
+    Ok(say(Path::new("sh"), &[&script.display().to_string(), tool])?
+        .map(|text| text.trim().to_owned()))
+}
+
+/// The newest libclang of this machine, or the one `LIBCLANG_PATH` names.
+fn find_libclang() -> Option<PathBuf> {
+    if let Some(chosen) = std::env::var_os("LIBCLANG_PATH").map(PathBuf::from) {
+        return libclang_in(&chosen).map(|_| chosen);
+    }
+    let versions = fs::read_dir("/usr/lib").ok()?.flatten().filter_map(|entry| {
+        let number = entry.file_name().to_str()?.strip_prefix("llvm-")?.parse::<u32>().ok()?;
+        Some((number, entry.path().join("lib")))
+    });
+    let places = versions.filter(|(_, place)| libclang_in(place).is_some());
+    places.max().map(|(_, place)| place)
+}
+
+/// The library bindgen would load from a folder.
+fn libclang_in(folder: &Path) -> Option<PathBuf> {
+    let is_it = |name: &str| {
+        let stem = name.split(".so").next().unwrap_or_default();
+        name.contains(".so")
+            && (stem == "libclang"
+                || stem
+                    .strip_prefix("libclang-")
+                    .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit())))
+    };
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    found.retain(|path| {
+        path.exists() && path.file_name().and_then(|name| name.to_str()).is_some_and(is_it)
+    });
+    found.sort();
+    found.into_iter().next()
+}
+
+/// The first `1.2` or `1.2.3` of a text that stands at the end of a word or alone.
+pub(crate) fn version_in(text: &str) -> Option<String> {
+    let first = text.lines().next()?;
+    let is_version = |word: &&str| {
+        word.contains('.') && word.split('.').take(2).all(|part| part.parse::<u32>().is_ok())
+    };
+    // gcc writes the packager's version in brackets before its own; rustc writes its own first.
+    let plain = first.split('(').next().unwrap_or_default().split_whitespace().find(is_version);
+    let word = plain.or_else(|| {
+        first.rsplit(')').next().unwrap_or_default().split_whitespace().find(is_version)
+    })?;
+    Some(word.to_owned())
+}
+
+/// For comparing: `1.96.0` -> [1, 96, 0].
+fn parts(version: &str) -> Vec<u32> {
+    let number = |part: &str| {
+        part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
+    };
+    let mut parts: Vec<u32> = version.split('.').map(number).collect();
+    while parts.last() == Some(&0) {
+        parts.pop();
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared_as_numbers() {
+        let version = |text: &str| version_in(text).unwrap();
+        assert_eq!(version("gcc (Debian 12.2.0-14+deb12u1) 12.2.0"), "12.2.0");
+        assert_eq!(version("GNU ld (GNU Binutils for Debian) 2.40"), "2.40");
+        assert_eq!(
+            version("rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)"),
+            "1.96.0"
+        );
+        assert_eq!(version("flex 2.6.4"), "2.6.4");
+        assert_eq!(version_in("no number"), None);
+        assert!(parts("1.100.0") > parts("1.78.0"));
+        assert!(parts("2.40") > parts("2.25.0"));
+        assert_eq!(parts("5.1.0"), parts("5.1"));
+    }
+
+    #[test]
+    fn a_library_is_told_from_its_neighbours() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["libclang-cpp.so.19.1", "libclangAST.a", "libLLVM.so"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!(libclang_in(dir.path()), None);
+        fs::write(dir.path().join("libclang-19.so.19"), "").unwrap();
+        assert!(libclang_in(dir.path()).is_some());
+    }
+
+    #[test]
+    fn a_tool_that_is_too_old_is_named_with_both_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("scripts")).unwrap();
+        let script = "case $1 in gcc) echo 99.1.0;; binutils) echo 2.25.0;; *) exit 1;; esac\n";
+        fs::write(dir.path().join("scripts/min-tool-version.sh"), script).unwrap();
+        let old = |name, version: &str| {
+            Some(Tool { name, path: "/x".into(), version: version.into(), identity: String::new() })
+        };
+        let tools = Toolchain {
+            gcc: old("gcc", "12.2.0"),
+            binutils: old("binutils", "2.40"),
+            ..Toolchain::default()
+        };
+        let error = tools.check(dir.path(), false).unwrap_err();
+        assert_eq!(error.to_string(), "gcc 12.2.0 is too old: this kernel asks for 99.1.0");
+    }
+}

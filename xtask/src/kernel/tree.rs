@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Work trees: the source with a series applied, kept between builds so that little is compiled.
+//!
+//! Contract: a tree is hard links to the pristine source; a patched file is a file of its own,
+//! written beside and renamed, never written through the link. Files whose content does not
+//! change keep their time, so make compiles only what a series changed. `touched` lists what any series
+//! ever changed here and is written first, `state` is removed before and written after a move: a
+//! move that was cut off is made again. `building` stands while make runs; if it is found, make
+//! was killed and may have left half an object with a new time, so everything made since is removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use walkdir::WalkDir;
+
+use super::cache::{self, Cache};
+use super::overlay::Overlay;
+use super::pristine::{self, Source};
+use crate::host;
+use crate::progress::Step;
+
+/// Objects and vmlinux with debug info; measured 450 MB for the default config.
+const TREE_MIB: u64 = 1_500;
+
+/// A work tree. Whoever has one holds its lock.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    home: PathBuf,
+    source: Source,
+}
+
+impl Tree {
+    /// Opens the tree called `name` on `source`, made if there is none. A tree that stood on another
+    /// source of the same name follows it: what both have alike keeps its time.
+    ///
+    /// # Errors
+    /// [`crate::exit::Exit::Host`] without space; I/O errors.
+    pub(crate) fn open(cache: &Cache, name: &str, source: &Source) -> anyhow::Result<Self> {
+        host::require_free(&cache.trees(), TREE_MIB, "to build a kernel")?;
+        let home = cache.trees().join(name);
+        let tree = Self { home, source: source.clone() };
+        match fs::read_to_string(tree.beside("source")).ok() {
+            Some(id) if id == source.id => tree.remove_what_a_killed_make_left()?,
+            Some(id) => {
+                tree.remove_what_a_killed_make_left()?;
+                match pristine::find(cache, &id)? {
+                    Some(old) => tree.follow(&old)?,
+                    None => tree.make()?,
+                }
+                forget_old_state(cache, &id)?;
+            }
+            None => tree.make()?,
+        }
+        Ok(tree)
+    }
+
+    /// The folder make runs in.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.home.join("tree")
+    }
+
+    /// A small file about this tree, beside it.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
+    /// Makes the tree hold the pristine source with `overlay` over it. Gives the files written.
+    ///
+    /// # Errors
+    /// I/O errors; the next call makes it good.
+    pub(crate) fn move_to(&self, overlay: &Overlay, digest: &str) -> anyhow::Result<Vec<PathBuf>> {
+        let state = self.beside("state");
+        if state.exists() {
+            fs::remove_file(&state).with_context(|| format!("removing {}", state.display()))?;
+        }
+        let mut touched = self.touched();
+        touched.extend(overlay.files.keys().cloned());
+        let list: String = touched.iter().map(|path| format!("{}\n", path.display())).collect();
+        cache::write_whole(&self.beside("touched"), list.as_bytes())?;
+        let mut written = Vec::new();
+        for path in &touched {
+            let wanted = match overlay.files.get(path) {
+                Some(content) => content.as_ref().map(|c| (c.bytes.clone(), c.executable)),
+                None => self.pristine_content(path)?,
+            };
+            if self.put(path, wanted)? {
+                written.push(path.clone());
+            }
+        }
+        cache::write_whole(&state, digest.as_bytes())?;
+        Ok(written)
+    }
+
+    /// Says that make runs; see the contract.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn begin_build(&self) -> anyhow::Result<()> {
+        cache::write_whole(&self.beside("building"), b"")
+    }
+
+    /// Says that make ended by itself, well or not.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn end_build(&self) -> anyhow::Result<()> {
+        fs::remove_file(self.beside("building")).context("removing the mark of a running build")
+    }
+
+    /// Removes the tree, so that the next build begins with nothing.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn remove(self) -> anyhow::Result<()> {
+        remove(&self.home)
+    }
+
+    fn touched(&self) -> BTreeSet<PathBuf> {
+        let text = fs::read_to_string(self.beside("touched")).unwrap_or_default();
+        text.lines().map(PathBuf::from).collect()
+    }
+
+    fn make(&self) -> anyhow::Result<()> {
+        let step = Step::begin("making a work tree, files", Some(self.source.files.len() as u64));
+        remove(&self.home)?;
+        let made = cache::scratch(&self.home)?;
+        let root = made.path().join("tree");
+        let mut folder = PathBuf::new();
+        for (done, entry) in self.source.files.iter().enumerate() {
+            let (from, to) = (self.source.tree.join(&entry.path), root.join(&entry.path));
+            let parent = to.parent().unwrap_or(&root);
+            if parent != folder {
+                fs::create_dir_all(parent)?;
+                folder = parent.to_owned();
+            }
+            if entry.link {
+                std::os::unix::fs::symlink(fs::read_link(&from)?, &to)?;
+            } else if fs::hard_link(&from, &to).is_err() {
+                // Some file systems have no hard links. A copy must keep the time it was changed.
+                copy_with_time(&from, &to)?;
+            }
+            step.at(done as u64, "");
+        }
+        fs::write(made.path().join("source"), &self.source.id)?;
+        cache::publish(made, &self.home)?;
+        step.end(&format!("{} files", self.source.files.len()));
+        Ok(())
+    }
+
+    /// Writes what differs between the source the tree stood on and its source now. Files that a
+    /// series ever touched are left to [`Tree::move_to`].
+    fn follow(&self, old: &Source) -> anyhow::Result<()> {
+        let step = Step::begin("following the source, files", Some(self.source.files.len() as u64));
+        let _ = fs::remove_file(self.beside("state"));
+        let touched = self.touched();
+        let new: BTreeMap<&Path, bool> = self.source.files.iter().map(|e| (e.path.as_path(), e.link)).collect();
+        let mut written = 0;
+        for entry in old.files.iter().filter(|entry| new.get(entry.path.as_path()) != Some(&entry.link)) {
+            // Gone, or no longer the kind of thing it was.
+            let _ = fs::remove_file(self.dir().join(&entry.path));
+        }
+        for (done, (path, link)) in new.iter().enumerate() {
+            step.at(done as u64, "");
+            let (from, to) = (self.source.tree.join(path), self.dir().join(path));
+            if touched.contains(*path) || same(&from, &old.tree.join(path), *link) && to.symlink_metadata().is_ok() {
+                continue;
+            }
+            written += 1;
+            if *link {
+                let _ = fs::remove_file(&to);
+                fs::create_dir_all(to.parent().unwrap_or(&self.home))?;
+                std::os::unix::fs::symlink(fs::read_link(&from)?, &to)?;
+            } else {
+                self.put(path, self.pristine_content(path)?)?;
+            }
+        }
+        cache::write_whole(&self.beside("source"), self.source.id.as_bytes())?;
+        step.end(&format!("{written} differ"));
+        Ok(())
+    }
+
+    fn pristine_content(&self, path: &Path) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
+        let file = self.source.tree.join(path);
+        match fs::metadata(&file) {
+            Ok(stat) => Ok(Some((fs::read(&file)?, stat.permissions().mode() & 0o100 != 0))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
+        }
+    }
+
+    /// Gives one file a content; true if it had another. It gets a new time even when it goes back to
+    /// the pristine content: make must see a change, so the pristine file is not linked again.
+    fn put(&self, path: &Path, wanted: Option<(Vec<u8>, bool)>) -> anyhow::Result<bool> {
+        let file = self.dir().join(path);
+        let present = fs::read(&file).ok();
+        let Some((bytes, executable)) = wanted else {
+            if present.is_some() {
+                fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+            }
+            return Ok(present.is_some());
+        };
+        let is_executable =
+            fs::metadata(&file).is_ok_and(|stat| stat.permissions().mode() & 0o100 != 0);
+        if present.as_deref() == Some(&bytes) && is_executable == executable {
+            return Ok(false);
+        }
+        fs::create_dir_all(file.parent().unwrap_or(&self.home))?;
+        cache::write_whole(&file, &bytes)?;
+        let mode = if executable { 0o555 } else { 0o444 };
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
+        Ok(true)
+    }
+
+    fn remove_what_a_killed_make_left(&self) -> anyhow::Result<()> {
+        let mark = self.beside("building");
+        let Ok(begun) = mark.metadata().map(|stat| (stat.mtime(), stat.mtime_nsec())) else {
+            return Ok(());
+        };
+        let step = Step::begin("removing what a build that was killed left behind", None);
+        let keep: BTreeSet<&Path> =
+            self.source.files.iter().map(|entry| entry.path.as_path()).collect();
+        let touched = self.touched();
+        let (root, mut removed) = (self.dir(), 0_u64);
+        for entry in WalkDir::new(&root) {
+            let entry = entry?;
+            let path = entry.path().strip_prefix(&root)?;
+            let stat = entry.metadata()?;
+            let is_source = keep.contains(path) || touched.contains(path);
+            if !stat.is_dir() && !is_source && (stat.mtime(), stat.mtime_nsec()) >= begun {
+                fs::remove_file(entry.path())
+                    .with_context(|| format!("removing {}", entry.path().display()))?;
+                removed += 1;
+                step.at(removed, "");
+            }
+        }
+        fs::remove_file(&mark)?;
+        step.end(&format!("{removed} files"));
+        Ok(())
+    }
+}
+
+/// Whether two pristine files, or links, are alike. Sizes first: most files of two states are
+/// alike, and those that are not mostly differ in size.
+fn same(new: &Path, old: &Path, link: bool) -> bool {
+    if link {
+        return fs::read_link(new).ok() == fs::read_link(old).ok();
+    }
+    let (Ok(a), Ok(b)) = (fs::metadata(new), fs::metadata(old)) else { return false };
+    let alike = a.len() == b.len() && a.permissions() == b.permissions();
+    alike && (a.ino() == b.ino() || matches!((fs::read(new), fs::read(old)), (Ok(a), Ok(b)) if a == b))
+}
+
+/// Every edit of a user's tree is another source of 1.7 GB; the last state is enough. What came
+/// over the network stays.
+fn forget_old_state(cache: &Cache, id: &str) -> anyhow::Result<()> {
+    let local = id.starts_with("git-") || id.starts_with("dir-");
+    let trees = fs::read_dir(cache.trees())?.flatten();
+    let used = trees.filter_map(|tree| fs::read_to_string(tree.path().join("source")).ok()).any(|other| other == id);
+    if local && !used && cache.sources().join(id).exists() {
+        pristine::forget_if_idle(cache, id)?;
+    }
+    Ok(())
+}
+
+fn copy_with_time(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o644))?;
+    let stat = fs::metadata(from)?;
+    fs::File::options().write(true).open(to)?.set_modified(stat.modified()?)?;
+    fs::set_permissions(to, stat.permissions())?;
+    Ok(())
+}
+
+fn remove(home: &Path) -> anyhow::Result<()> {
+    if !home.exists() {
+        return Ok(());
+    }
+    // The name first: a removal that is cut off must not look like a tree.
+    let dead = home
+        .with_file_name(format!(".tmp-{}-dead", home.file_name().unwrap_or_default().display()));
+    if dead.exists() {
+        fs::remove_dir_all(&dead).with_context(|| format!("removing {}", dead.display()))?;
+    }
+    fs::rename(home, &dead).with_context(|| format!("removing {}", home.display()))?;
+    fs::remove_dir_all(&dead).with_context(|| format!("removing {}", dead.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::overlay::Content;
+    use crate::kernel::pristine::tests::fake_source;
+
+    fn content(text: &str) -> Option<Content> {
+        Some(Content { bytes: text.into(), executable: false })
+    }
+
+    fn overlay(files: &[(&str, Option<&str>)]) -> Overlay {
+        let files = files.iter().map(|(path, text)| (PathBuf::from(path), text.and_then(content)));
+        Overlay { files: files.collect(), notes: vec![] }
+    }
+
+    fn read(tree: &Tree, path: &str) -> Option<String> {
+        fs::read_to_string(tree.dir().join(path)).ok()
+    }
+
+    fn inode(path: PathBuf) -> u64 {
+        fs::metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn a_tree_shares_files_until_a_series_changes_them() {
+        let (_dir, cache, source) = fake_source("s1");
+        let tree = Tree::open(&cache, "t", &source).unwrap();
+        let shared = |name: &str| inode(tree.dir().join(name)) == inode(source.tree.join(name));
+        assert!(shared("mm/a.c") && shared("mm/b.c"));
+        assert_eq!(fs::read_link(tree.dir().join("arch/link")).unwrap(), Path::new("../mm"));
+        let written = tree
+            .move_to(&overlay(&[("mm/a.c", Some("A\n")), ("mm/new.c", Some("n\n"))]), "1")
+            .unwrap();
+        assert_eq!(written, [PathBuf::from("mm/a.c"), PathBuf::from("mm/new.c")]);
+        assert!(!shared("mm/a.c") && shared("mm/b.c"));
+        assert_eq!(fs::read_to_string(source.tree.join("mm/a.c")).unwrap(), "1\n2\n3\n");
+        assert!(source.written_through().is_empty());
+    }
+
+    #[test]
+    fn moving_writes_only_what_differs_and_going_back_is_a_change_too() {
+        let (_dir, cache, source) = fake_source("s1");
+        let tree = Tree::open(&cache, "t", &source).unwrap();
+        tree.move_to(
+            &overlay(&[("mm/a.c", Some("A\n")), ("mm/b.c", None), ("mm/new.c", Some("n\n"))]),
+            "1",
+        )
+        .unwrap();
+        assert_eq!((read(&tree, "mm/b.c"), read(&tree, "mm/new.c")), (None, Some("n\n".into())));
+        let before = inode(tree.dir().join("mm/a.c"));
+        let written = tree.move_to(&overlay(&[("mm/a.c", Some("A\n"))]), "2").unwrap();
+        assert_eq!(written, [PathBuf::from("mm/b.c"), PathBuf::from("mm/new.c")]);
+        assert_eq!((inode(tree.dir().join("mm/a.c")), read(&tree, "mm/new.c")), (before, None));
+        let begun = std::time::SystemTime::now() - std::time::Duration::from_secs(1);
+        tree.move_to(&overlay(&[]), "3").unwrap();
+        assert_eq!(read(&tree, "mm/a.c").unwrap(), "1\n2\n3\n");
+        assert!(
+            fs::metadata(tree.dir().join("mm/a.c")).unwrap().modified().unwrap() > begun,
+            "make would not see it"
+        );
+    }
+
+    #[test]
+    fn a_move_that_was_cut_off_is_made_again() {
+        let (_dir, cache, source) = fake_source("s1");
+        let tree = Tree::open(&cache, "t", &source).unwrap();
+        tree.move_to(&overlay(&[("mm/a.c", Some("A\n")), ("mm/b.c", Some("B\n"))]), "1").unwrap();
+        // As a kill between two files leaves it: no state, one file of an unknown series.
+        fs::remove_file(tree.beside("state")).unwrap();
+        cache::write_whole(&tree.dir().join("mm/b.c"), b"half\n").unwrap();
+        let tree = Tree::open(&cache, "t", &source).unwrap();
+        tree.move_to(&overlay(&[("mm/a.c", Some("A\n"))]), "2").unwrap();
+        assert_eq!(read(&tree, "mm/b.c").unwrap(), "b\n");
+        assert_eq!(fs::read_to_string(tree.beside("state")).unwrap(), "2");
+    }
+
+    #[test]
+    fn objects_of_a_killed_make_are_removed_and_sources_stay() {
+        let (_dir, cache, source) = fake_source("s1");
+        let tree = Tree::open(&cache, "t", &source).unwrap();
+        tree.move_to(&overlay(&[("mm/a.c", Some("A\n"))]), "1").unwrap();
+        fs::write(tree.dir().join("mm/old.o"), "whole").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        tree.begin_build().unwrap();
+        fs::write(tree.dir().join("mm/a.o"), "ha").unwrap();
+        let tree = Tree::open(&cache, "t", &source).unwrap();
+        assert_eq!((read(&tree, "mm/a.o"), read(&tree, "mm/old.o")), (None, Some("whole".into())));
+        assert_eq!(
+            (read(&tree, "mm/a.c"), read(&tree, "mm/b.c")),
+            (Some("A\n".into()), Some("b\n".into()))
+        );
+        tree.begin_build().unwrap();
+        fs::write(tree.dir().join("mm/a.o"), "whole").unwrap();
+        tree.end_build().unwrap();
+        assert_eq!(read(&Tree::open(&cache, "t", &source).unwrap(), "mm/a.o").unwrap(), "whole");
+    }
+
+    #[test]
+    fn a_tree_follows_its_source_and_keeps_what_is_alike() {
+        let (_dir, cache, source) = fake_source("git-1");
+        let tree = Tree::open(&cache, "t", &source).unwrap();
+        tree.move_to(&overlay(&[("mm/a.c", Some("A\n"))]), "1").unwrap();
+        fs::write(tree.dir().join("mm/b.o"), "object").unwrap();
+        let kconfig = inode(tree.dir().join("Kconfig"));
+        drop((source, tree));
+        pristine::make(&cache, "git-2", "fake", |dest| {
+            pristine::tests::fake_kernel(dest);
+            fs::write(dest.join("mm/b.c"), "edited\n")?;
+            fs::write(dest.join("mm/c.c"), "c\n")?;
+            Ok(fs::remove_file(dest.join("scripts/x.sh"))?)
+        })
+        .unwrap();
+        let tree = Tree::open(&cache, "t", &pristine::find(&cache, "git-2").unwrap().unwrap()).unwrap();
+        tree.move_to(&overlay(&[]), "2").unwrap();
+        let now = |path: &str| read(&tree, path).unwrap_or_default();
+        assert_eq!((now("mm/a.c"), now("mm/b.c"), now("mm/c.c")), ("1\n2\n3\n".into(), "edited\n".into(), "c\n".into()));
+        assert_eq!((now("scripts/x.sh"), now("mm/b.o")), (String::new(), "object".into()));
+        assert_eq!(inode(tree.dir().join("Kconfig")), kconfig, "written though nothing changed");
+        assert!(pristine::find(&cache, "git-1").unwrap().is_none(), "the old state of the user's tree stays for ever");
+    }
+}

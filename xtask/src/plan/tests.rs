@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+use super::*;
+use crate::config::tests::good;
+
+fn ids(selection: &Selection) -> Result<Vec<String>, Fault> {
+    let config = good();
+    let cells = plan(&config, config.matrix("default").unwrap(), selection)?;
+    Ok(cells.into_iter().map(|cell| cell.id).collect())
+}
+
+fn filter(filters: &[&str]) -> Selection {
+    Selection { filters: filters.iter().map(|f| (*f).to_owned()).collect(), ..Selection::default() }
+}
+
+#[test]
+fn the_baseline_comes_first_and_ids_are_folder_names() {
+    let all = ids(&Selection::default()).unwrap();
+    assert_eq!(
+        all,
+        ["open.v2.baseline.mainline", "open.v2.patched.off", "open.v2.patched.overcharge"]
+    );
+    let thrice = ids(&Selection { repetitions: Some(3), ..Selection::default() }).unwrap();
+    assert_eq!(thrice.len(), 9);
+    assert_eq!(thrice[0], "open.v2.baseline.mainline.r1");
+    let unique: std::collections::BTreeSet<_> = thrice.iter().collect();
+    assert_eq!(unique.len(), 9);
+    assert!(
+        thrice.iter().all(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)))
+    );
+}
+
+#[test]
+fn filters_are_parts_or_globs_and_any_of_them_selects() {
+    assert_eq!(ids(&filter(&["patched"])).unwrap().len(), 2);
+    assert_eq!(ids(&filter(&["open*.off"])).unwrap(), ["open.v2.patched.off"]);
+    assert_eq!(ids(&filter(&["*.off", "baseline"])).unwrap().len(), 2);
+    assert_eq!(ids(&filter(&["*.v?.*.{off,mainline}"])).unwrap().len(), 2);
+}
+
+#[test]
+fn names_select_too() {
+    let selection = Selection {
+        kernels: vec!["patched".to_owned()],
+        policies: vec!["off".to_owned()],
+        ..Selection::default()
+    };
+    assert_eq!(ids(&selection).unwrap(), ["open.v2.patched.off"]);
+    let typo = Selection { kernels: vec!["ptached".to_owned()], ..Selection::default() };
+    let fault = ids(&typo).unwrap_err();
+    assert_eq!(fault.what, "matrix `default` has no kernel `ptached`");
+    assert_eq!(fault.hint, "did you mean `patched`? known: patched, baseline");
+}
+
+#[test]
+fn selecting_nothing_is_a_fault_with_the_nearest_ids() {
+    let fault = ids(&filter(&["overchage"])).unwrap_err();
+    assert_eq!(fault.exit, Exit::Usage);
+    assert_eq!(fault.what, "matrix `default`: no cell matches --filter overchage");
+    assert!(
+        fault.hint.starts_with("the nearest of 3 cells: open.v2.patched.overcharge, "),
+        "{}",
+        fault.hint
+    );
+    let none = Selection {
+        kernels: vec!["baseline".to_owned()],
+        policies: vec!["off".to_owned()],
+        ..Selection::default()
+    };
+    assert!(ids(&none).unwrap_err().what.contains("no cell has that kernel"));
+    assert!(ids(&filter(&["a[b"])).unwrap_err().what.starts_with("--filter: "));
+}
+
+#[test]
+fn both_sides_of_a_difference_get_the_same_load() {
+    let config = good();
+    let of = |seed| {
+        let selection = Selection { run_seed: seed, repetitions: Some(2), ..Selection::default() };
+        plan(&config, config.matrix("default").unwrap(), &selection).unwrap()
+    };
+    let cells = of(7);
+    let seed = |id: &str| cells.iter().find(|cell| cell.id == id).unwrap().request.seed;
+    let first = seed("open.v2.baseline.mainline.r1");
+    assert_eq!(first, seed("open.v2.patched.overcharge.r1"));
+    assert_ne!(first, seed("open.v2.baseline.mainline.r2"));
+    assert_ne!(first, of(8)[0].request.seed);
+    assert_eq!(first, 8871177530322621, "stable across versions: old runs can be repeated");
+    assert!(first < 1 << 53);
+}
+
+#[test]
+fn the_request_says_what_the_scenario_asks() {
+    let config = good();
+    let cells = plan(&config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
+    let request = &cells[2].request;
+    assert_eq!(request.cell, cells[2].id);
+    assert_eq!((request.limit_bytes, request.tasks, request.operations), (4 << 20, 1, 10));
+    let write = |file: &str, value: &str| MemcgWrite { file: file.into(), value: value.into() };
+    let writes = [write("memory.overcharge.max", "1048576"), write("memory.overcharge", "kmem")];
+    assert_eq!(request.policy, writes, "the cap is in place before the policy is switched on");
+    assert_eq!(cells[2].deadline.cell_ms, 5_000 + BEFORE_LOAD_MS + AFTER_LOAD_MS);
+    assert_eq!(cells[1].expects_as, "mainline", "off behaves as the unpatched kernel");
+    assert_eq!(cells[1].expect, config.scenario("open").unwrap().expect["mainline"]);
+}
+
+#[test]
+fn a_mutant_must_fail_on_the_path_under_test() {
+    let config = good();
+    let cells = plan(&config, config.matrix("mutants").unwrap(), &Selection::default()).unwrap();
+    assert_eq!(cells.len(), 1);
+    assert_eq!(cells[0].id, "open.v2.mutant.overcharge");
+    let expect = &cells[0].expect;
+    assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["I2".to_owned()][..]));
+    assert!(expect.or_more && !expect.exercised.is_empty() && expect.facts.is_empty());
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `result.json`: everything a run found, for programs and for later reports.
+//!
+//! The schema in `xtask/schema/result.schema.json` describes it for others; a test holds both
+//! together. A change of meaning raises [`SCHEMA_VERSION`]; a file of another version is refused.
+
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::plan::Cell;
+use crate::verdict::{Judgement, SideBySide, Verdict};
+
+/// Version of the result file.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+/// All that a run found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunResult {
+    /// [`SCHEMA_VERSION`] of the writer.
+    #[serde(deserialize_with = "this_version")]
+    pub(crate) schema_version: u32,
+    /// Name of the run folder.
+    pub(crate) run: String,
+    /// Name of the matrix.
+    pub(crate) matrix: String,
+    /// What it ran with and on.
+    pub(crate) manifest: Manifest,
+    /// Scenarios of its cells, by name.
+    pub(crate) scenarios: BTreeMap<String, ScenarioNote>,
+    /// Cells that ran, in plan order.
+    pub(crate) cells: Vec<CellResult>,
+    /// Baseline beside patched.
+    pub(crate) differentials: Vec<SideBySide>,
+    /// Sums over `cells`.
+    pub(crate) totals: Totals,
+}
+
+/// What a run was made with and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    /// Version of the harness.
+    pub(crate) harness: String,
+    /// Command line as given.
+    pub(crate) command: Vec<String>,
+    /// Begin, RFC 3339 in UTC.
+    pub(crate) started_at: String,
+    /// From begin to end, milliseconds.
+    pub(crate) duration_ms: u64,
+    /// Seed of the run.
+    pub(crate) seed: u64,
+    /// Cells that ran at once.
+    pub(crate) jobs: u32,
+    /// Whether it was stopped before every cell had run.
+    pub(crate) interrupted: bool,
+    /// `kvm` or `tcg`.
+    pub(crate) accelerator: String,
+    /// Times by which waits and tolerances were stretched for it.
+    pub(crate) slowdown: u32,
+    /// First line of `qemu-system-x86_64 --version`.
+    pub(crate) qemu: String,
+    /// The machine it ran on.
+    pub(crate) host: Host,
+    /// SHA-256 of the guest binary, hex.
+    pub(crate) guest_sha256: String,
+    /// Kernels, by name.
+    pub(crate) kernels: BTreeMap<String, KernelNote>,
+}
+
+/// The machine a run ran on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Host {
+    /// `uname -sr`.
+    pub(crate) system: String,
+    /// Processors.
+    pub(crate) cpus: u32,
+    /// Memory, MiB.
+    pub(crate) memory_mib: u64,
+}
+
+/// What a kernel was built from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KernelNote {
+    /// Where the source came from, for people: package and version, path, revision.
+    pub(crate) source: String,
+    /// Key of the build cache: changes with source, series, config and toolchain.
+    pub(crate) key: String,
+    /// SHA-256 of the image that booted, hex.
+    pub(crate) image_sha256: String,
+    /// Patches in the order applied.
+    pub(crate) patches: Vec<String>,
+    /// Compilers, for people.
+    pub(crate) toolchain: String,
+}
+
+/// What a report says of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScenarioNote {
+    /// One line.
+    pub(crate) title: String,
+    /// A paragraph.
+    pub(crate) about: String,
+}
+
+/// One cell with every attempt at it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CellResult {
+    /// The cell as planned.
+    pub(crate) cell: Cell,
+    /// The first attempt: the one that counts.
+    pub(crate) first: Attempt,
+    /// The repetition, alone on the machine, of a first attempt that was not as expected.
+    pub(crate) again: Option<Attempt>,
+}
+
+/// One run of a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Attempt {
+    /// Folder with its evidence, relative to the run folder.
+    pub(crate) folder: String,
+    /// From QEMU's start to its end, milliseconds.
+    pub(crate) wall_ms: u64,
+    /// What was judged of it.
+    pub(crate) judgement: Judgement,
+}
+
+/// Sums over the cells of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Totals {
+    /// Cells that were selected.
+    pub(crate) planned: u32,
+    /// Cells that ran.
+    pub(crate) ran: u32,
+    /// Of these: as expected at the first attempt.
+    pub(crate) as_expected: u32,
+    /// Of these: not as expected, then as expected when run alone.
+    pub(crate) flaky: u32,
+    /// Of these: not as expected.
+    pub(crate) unexpected: u32,
+    /// First attempts by verdict.
+    pub(crate) verdicts: BTreeMap<Verdict, u32>,
+}
+
+impl CellResult {
+    /// The judgement that counts. A repetition that goes well shows a flaky cell, not a good one.
+    pub(crate) fn judgement(&self) -> &Judgement {
+        &self.first.judgement
+    }
+
+    /// Not as expected at first, but when run alone.
+    pub(crate) fn flaky(&self) -> bool {
+        let again = self.again.as_ref().is_some_and(|again| again.judgement.as_expected);
+        !self.judgement().as_expected && again
+    }
+}
+
+impl Totals {
+    /// Sums up; `planned` is the number of cells that were selected.
+    pub(crate) fn of(planned: usize, cells: &[CellResult]) -> Self {
+        let count = |fits: &dyn Fn(&CellResult) -> bool| {
+            cells.iter().filter(|cell| fits(cell)).count() as u32
+        };
+        let mut verdicts = BTreeMap::new();
+        for cell in cells {
+            *verdicts.entry(cell.judgement().verdict).or_insert(0) += 1;
+        }
+        Self {
+            planned: planned as u32,
+            ran: cells.len() as u32,
+            as_expected: count(&|cell| cell.judgement().as_expected),
+            flaky: count(&CellResult::flaky),
+            unexpected: count(&|cell| !cell.judgement().as_expected && !cell.flaky()),
+            verdicts,
+        }
+    }
+
+    /// Whether every cell that was selected ran and was as expected, and there was one.
+    pub(crate) fn good(&self) -> bool {
+        self.ran > 0 && self.ran == self.planned && self.as_expected == self.ran
+    }
+}
+
+/// Refuses a file of another version with words that say so, before anything else in it is read.
+fn this_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        SCHEMA_VERSION => Ok(SCHEMA_VERSION),
+        other => Err(D::Error::custom(format!(
+            "it has schema version {other} and this harness reads {SCHEMA_VERSION}; use the version that wrote it"
+        ))),
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The evidence for one cell's verdict, on a page: checks with their numbers, facts, what the guest
+//! said, usage over time, the console where it matters, and the command that repeats the cell.
+
+use std::collections::BTreeMap;
+
+use protocol::{Event, Fact, MemcgRole, ProcessEnd, ProcessRole};
+
+use super::chart;
+use super::json::{CellResult, RunResult};
+use super::numbers::{plain, size};
+use super::terminal::{Style, verdict};
+use crate::evidence::Evidence;
+use crate::verdict::{self, Check, Outcome, Report};
+
+/// Faults of the console that are shown in full; the rest mostly follow from the first.
+const FINDINGS_SHOWN: usize = 2;
+
+/// Lines of one fault that are shown.
+const EXCERPT_LINES: usize = 40;
+
+/// OOM reports whose stack is shown.
+const STACKS_SHOWN: usize = 3;
+
+/// Everything about one cell. `evidence` is that of the attempt that counts; `folder` is its folder
+/// as people should read it.
+pub(crate) fn show(
+    run: &RunResult,
+    cell: &CellResult,
+    evidence: &Evidence,
+    folder: &str,
+    style: Style,
+) -> String {
+    let mut text = heading(run, cell, style);
+    let mut section = |title: &str, body: String| {
+        if !body.is_empty() {
+            text.push_str(&format!("\n{}\n{body}", style.strong(title)));
+        }
+    };
+    section("asked", asked(cell));
+    section("checks", cell.judgement().checks.iter().map(|check| checked(check, style)).collect());
+    section("facts", facts(cell));
+    section("events", events(&evidence.events));
+    section("usage of the limited memcg", usage(cell, &evidence.events));
+    section("console", console(&evidence.console, style));
+    section("evidence", format!("  {folder}\n"));
+    section("again", again(run, cell));
+    text
+}
+
+fn heading(run: &RunResult, cell: &CellResult, style: Style) -> String {
+    let judgement = cell.judgement();
+    let expected = if judgement.as_expected { "as expected" } else { "NOT as expected" };
+    let mut text = format!(
+        "{}\n{} {expected}: {}\n",
+        style.strong(&cell.cell.id),
+        style.of(cell, &verdict(judgement)),
+        judgement.why
+    );
+    if let Some(again) = &cell.again {
+        text.push_str(&format!(
+            "run again alone: {}: {}\n",
+            verdict(&again.judgement),
+            again.judgement.why
+        ));
+    }
+    if let Some(note) = run.scenarios.get(&cell.cell.scenario) {
+        text.push_str(&format!("\n{}\n{}\n", note.title, note.about));
+    }
+    text
+}
+
+fn asked(cell: &CellResult) -> String {
+    let request = &cell.cell.request;
+    let policy: Vec<String> =
+        request.policy.iter().map(|write| format!("{} = {}", write.file, write.value)).collect();
+    let killable = if request.killable { "killable" } else { "not killable" };
+    let mut text = format!(
+        "  {} on cgroup {}, memory.max {}, {} tasks ({killable}), hog {}, at most {} operations or {} ms each\n",
+        request.workload,
+        request.cgroup,
+        size(request.limit_bytes as f64),
+        request.tasks,
+        size(request.hog_bytes as f64),
+        request.operations,
+        request.load_ms_max,
+    );
+    if !policy.is_empty() {
+        text.push_str(&format!("  {}\n", policy.join(", ")));
+    }
+    text
+}
+
+fn checked(check: &Check, style: Style) -> String {
+    let word = match check.outcome {
+        Outcome::Kept => style.good("kept   "),
+        Outcome::Broken => style.bad("broken "),
+        Outcome::NotApplicable => "n/a    ".to_owned(),
+        Outcome::Unknown => style.odd("unknown"),
+    };
+    format!("  {word} {:<2} {}\n", check.rule, check.said)
+}
+
+/// All but the zeros that no check asks for.
+fn facts(cell: &CellResult) -> String {
+    let judgement = cell.judgement();
+    let asked = |name: &str| judgement.checks.iter().any(|check| check.said.starts_with(name));
+    let shown = judgement.facts.iter().filter(|(name, value)| **value != 0.0 || asked(name));
+    shown.map(|(name, value)| format!("  {name} = {}\n", plain(*value))).collect()
+}
+
+fn events(events: &[Event]) -> String {
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
+    let mut text = String::new();
+    for event in events {
+        if let Fact::ProcessEnded { role, end, by_guest, .. } = &event.fact {
+            *ends.entry(end_of(*role, *end, *by_guest)).or_insert(0) += 1;
+        } else if let Some(line) = said(&event.fact) {
+            text.push_str(&format!("  {:>10.3} s  {line}\n", event.at_us as f64 / 1e6));
+        }
+    }
+    for (end, count) in ends {
+        text.push_str(&format!("  {count:>10} x  {end}\n"));
+    }
+    text
+}
+
+fn said(fact: &Fact) -> Option<String> {
+    Some(match fact {
+        Fact::Hello { kernel_release, cpus, memory_bytes, protocol, .. } => format!(
+            "hello: Linux {kernel_release}, {cpus} CPUs, {}, protocol {protocol}",
+            size(*memory_bytes as f64)
+        ),
+        Fact::Unsupported { missing } => format!("unsupported: {missing}"),
+        Fact::Setup { limit_bytes, cap_bytes, .. } => {
+            let cap = cap_bytes.map_or(String::new(), |cap| format!(", cap {}", size(cap as f64)));
+            format!("set up: memory.max {}{cap}", size(*limit_bytes as f64))
+        }
+        Fact::Started { workload, processes } => {
+            format!("{workload} begins with {processes} processes")
+        }
+        Fact::Operations { role, op, attempted, succeeded, errnos, latency, unfinished } => {
+            let errnos: Vec<String> =
+                errnos.iter().map(|(errno, count)| format!(", {count} {errno}")).collect();
+            format!(
+                "{role:?} {op}: {attempted} calls, {succeeded} good{}, {unfinished} unfinished; p50 {} us, p99 {} us, max {} us",
+                errnos.concat(),
+                latency.p50,
+                latency.p99,
+                latency.max
+            )
+        }
+        Fact::LoadEnded { duration_us, complete } => {
+            let how = if *complete { "complete" } else { "cut at its longest time" };
+            format!("load ends after {} ms, {how}", duration_us / 1000)
+        }
+        Fact::Settled { settled, after_us } => {
+            let how = if *settled { "usage <= max" } else { "usage still > max" };
+            format!("{how} {} ms after the load", after_us / 1000)
+        }
+        Fact::Memcg { stage, role: MemcgRole::Limited, current_bytes, peak_bytes, .. } => {
+            format!("{stage:?}: memory.current {current_bytes}, memory.peak {peak_bytes}")
+        }
+        Fact::Removed { removed, dying, after_us } => {
+            let how = if *removed { "removed" } else { "NOT removed" };
+            format!("memcg {how}, {dying} dying after {} ms", after_us / 1000)
+        }
+        Fact::Heartbeat { beats, gap_us_max, .. } => {
+            format!("heartbeat: {beats} beats, at most {} ms apart", gap_us_max / 1000)
+        }
+        Fact::Broken { why } => format!("BROKEN: {why}"),
+        Fact::Ended => "end".to_owned(),
+        Fact::Memcg { .. } | Fact::Usage { .. } | Fact::ProcessEnded { .. } => return None,
+    })
+}
+
+fn end_of(role: ProcessRole, end: ProcessEnd, by_guest: bool) -> String {
+    let end = match end {
+        ProcessEnd::Exited(status) => format!("exited with {status}"),
+        ProcessEnd::Signaled(signal) => format!("ended by signal {signal}"),
+        ProcessEnd::Unkillable => "did NOT end".to_owned(),
+    };
+    format!("{role:?} {end}{}", if by_guest { ", sent by the guest" } else { "" })
+}
+
+fn usage(cell: &CellResult, events: &[Event]) -> String {
+    let line = events.iter().find_map(|event| match &event.fact {
+        Fact::Usage { memcg: MemcgRole::Limited, line, .. } => Some(line.as_slice()),
+        _ => None,
+    });
+    line.map_or_else(String::new, |line| chart::usage(line, cell.cell.request.limit_bytes))
+}
+
+fn console(console: &str, style: Style) -> String {
+    let mut text = String::new();
+    let findings = verdict::findings(console);
+    for finding in findings.iter().take(FINDINGS_SHOWN) {
+        text.push_str(&format!("  line {}: {}\n", finding.line + 1, style.bad(finding.kind)));
+        for line in finding.excerpt.iter().take(EXCERPT_LINES) {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    if findings.len() > FINDINGS_SHOWN {
+        text.push_str(&format!("  {} more faults\n", findings.len() - FINDINGS_SHOWN));
+    }
+    let ooms = verdict::ooms(console);
+    // One of each kind tells more than ten of the same.
+    let mut kinds: Vec<&Report> = Vec::new();
+    for report in &ooms.reports {
+        let same = |known: &&Report| {
+            known.origin == report.origin && known.killed.is_some() == report.killed.is_some()
+        };
+        if !kinds.iter().any(same) && kinds.len() < STACKS_SHOWN {
+            kinds.push(report);
+        }
+    }
+    if !ooms.reports.is_empty() || ooms.kills > 0 {
+        text.push_str(&format!(
+            "  {} OOM reports, {} tasks killed, {} times nobody to kill\n",
+            ooms.reports.len(),
+            ooms.kills,
+            ooms.no_victim
+        ));
+    }
+    for report in kinds {
+        let victim =
+            report.killed.map_or("killed nobody".to_owned(), |pid| format!("killed {pid}"));
+        text.push_str(&format!("  line {}: {victim}, {}:\n", report.line + 1, report.origin));
+        text.push_str(&format!("    {}\n", report.stack.join(" < ")));
+    }
+    text
+}
+
+fn again(run: &RunResult, cell: &CellResult) -> String {
+    format!(
+        "  cargo xtask run-matrix --matrix {} --filter '{}' --seed {}\n",
+        run.matrix, cell.cell.id, run.manifest.seed
+    )
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reports of a hand-made run.
+
+use serde_json::{Value, json};
+
+use super::json::{Attempt, CellResult, Host, KernelNote, Manifest, ScenarioNote, Totals};
+use super::*;
+use crate::verdict::tests::{Bench, OPEN};
+use crate::verdict::{Judged, Verdict, compare};
+
+const SCHEMA: &str = include_str!("../../schema/result.schema.json");
+
+fn cell(bench: &Bench) -> CellResult {
+    let folder = format!("cells/{}/attempt-1", bench.cell.id);
+    let first = Attempt { folder, wall_ms: 2400, judgement: bench.judge() };
+    CellResult { cell: bench.cell.clone(), first, again: None }
+}
+
+/// A baseline that loses 50 opens, as expected, and a patched kernel that loses none.
+fn benches() -> [Bench; 2] {
+    let mut baseline = Bench::mainline().set(OPEN, "/succeeded", 950).set(
+        OPEN,
+        "/errnos",
+        json!({ "ENOMEM": 50 }),
+    );
+    baseline.cell.expect.verdict = Verdict::Fail;
+    baseline.cell.expect.breaks = vec!["I1".to_owned()];
+    [baseline, Bench::overcharge()]
+}
+
+fn result(cells: Vec<CellResult>) -> RunResult {
+    let kernel = KernelNote {
+        source: "linux-source-6.12 6.12.117-1~deb12u1".to_owned(),
+        key: "k".to_owned(),
+        image_sha256: "0".repeat(64),
+        patches: Vec::new(),
+        toolchain: "gcc 12.2.0, rustc 1.96.0".to_owned(),
+    };
+    let judged: Vec<Judged<'_>> =
+        cells.iter().map(|cell| Judged { cell: &cell.cell, judgement: cell.judgement() }).collect();
+    let differentials = compare(&Bench::overcharge().scenario, "baseline", &judged);
+    RunResult {
+        schema_version: json::SCHEMA_VERSION,
+        run: "2026-01-31T04-00-00Z".to_owned(),
+        matrix: "default".to_owned(),
+        manifest: Manifest {
+            harness: "0.1.0".to_owned(),
+            command: vec!["cargo".to_owned(), "xtask".to_owned(), "run-matrix".to_owned()],
+            started_at: "2026-01-31T04:00:00Z".to_owned(),
+            duration_ms: 41_000,
+            seed: 1,
+            jobs: 2,
+            interrupted: false,
+            accelerator: "tcg".to_owned(),
+            slowdown: 4,
+            qemu: "QEMU emulator version 7.2.17".to_owned(),
+            host: Host { system: "Linux 6.1.0".to_owned(), cpus: 2, memory_mib: 24_576 },
+            guest_sha256: "1".repeat(64),
+            kernels: [("baseline".to_owned(), kernel)].into(),
+        },
+        scenarios: [(
+            "open".to_owned(),
+            ScenarioNote { title: "open() at the limit".to_owned(), about: "About it.".to_owned() },
+        )]
+        .into(),
+        totals: Totals::of(cells.len(), &cells),
+        cells,
+        differentials,
+    }
+}
+
+#[test]
+fn the_table_of_a_good_run() {
+    let text =
+        run(&result(benches().iter().map(cell).collect()), "results/latest", Style::default());
+    assert_eq!(
+        text,
+        "\
+scenario      kernel    policy      verdict  expected  calls lost  kills  overrun  load
+open      v2  baseline  mainline    FAIL I1  yes       50 ENOMEM   0      0 B      500 ms
+          v2  patched   overcharge  PASS     yes       0           0      160 KiB  500 ms
+
+beside the baseline
+FIXED         open.v2.patched.overcharge: the baseline shows the problem and this kernel does not \
+[open.ENOMEM >= 1]: baseline open.ENOMEM 50 (FAIL); here open.ENOMEM 0 (PASS)
+
+2 cells: 2 as expected (41.0 s, tcg, 2 at once)
+evidence: results/latest
+"
+    );
+}
+
+#[test]
+fn what_was_not_expected_is_told_with_the_reason() {
+    let [baseline, patched] = benches();
+    let bad = patched.set(OPEN, "/succeeded", 999).set(OPEN, "/errnos", json!({ "EFAULT": 1 }));
+    let mut cells = vec![cell(&baseline), cell(&bad)];
+    let text = run(&result(cells.clone()), "results/latest", Style::default());
+    assert!(
+        text.contains("          v2  patched   overcharge  FAIL I1  NO        1 EFAULT "),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "\nopen.v2.patched.overcharge is FAIL I1, expected PASS\n  I1: 1 of 1000 calls failed for want of \
+             memory (open EFAULT 1); 0 charges denied at the cap\n  cargo xtask show open.v2.patched.overcharge \
+             --run 2026-01-31T04-00-00Z\n"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("\n2 cells: 1 as expected, 1 not ("), "{text}");
+    assert!(!result(cells.clone()).totals.good());
+    cells[1].again = Some(cell(&Bench::overcharge()).first);
+    let flaky = result(cells);
+    let text = run(&flaky, "results/latest", Style::default());
+    assert!(text.contains("\n2 cells: 1 as expected, 1 flaky ("), "{text}");
+    assert!(text.contains("  run again alone: PASS\n"), "{text}");
+    assert!(!flaky.totals.good(), "a flaky cell is no good cell");
+}
+
+#[test]
+fn nothing_run_and_cells_left_out_are_no_success() {
+    assert!(!Totals::of(0, &[]).good());
+    let cells: Vec<CellResult> = benches().iter().map(cell).collect();
+    assert!(Totals::of(2, &cells).good());
+    assert!(!Totals::of(3, &cells).good());
+}
+
+#[test]
+fn colours_come_only_when_asked_for() {
+    let result = result(benches().iter().map(cell).collect());
+    assert!(!run(&result, "f", Style::default()).contains('\u{1b}'));
+    let coloured = run(&result, "f", Style { colour: true });
+    assert!(coloured.contains("\u{1b}[32mPASS"), "{coloured}");
+    assert_eq!(
+        cell_line(&result.cells[1], Style::default()),
+        "PASS         open.v2.patched.overcharge (2.4 s)"
+    );
+}
+
+#[test]
+fn a_cell_is_shown_with_all_its_evidence() {
+    let mut bench = Bench::overcharge();
+    bench.evidence.console.insert_str(
+        0,
+        "[    0.7] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+         [    0.7]  out_of_memory+0x1/0x2\n[    0.7]  memcg_overcharge_reconcile+0x1/0x2\n\
+         [    0.7]  syscall_exit_to_user_mode+0x1/0x2\n\
+         [    0.7] Memory cgroup out of memory: Killed process 71 (hog) total-vm:1kB\n\
+         [    0.8] BUG: Bad page state in process actor-0\n[    0.8]  </TASK>\n",
+    );
+    let cells = vec![cell(&bench)];
+    let result = result(cells);
+    let text =
+        show(&result, &result.cells[0], &bench.evidence, "results/r/cells/c", Style::default());
+    for part in [
+        "open.v2.patched.overcharge\nCRASH NOT as expected: BUG: BUG: Bad page state in process actor-0\n",
+        "\nopen() at the limit\nAbout it.\n",
+        "  open-keep on cgroup v2, memory.max 4 MiB, 1 tasks (not killable), hog 0 B, at most 10 operations or 5000 ms each\n",
+        "  memory.overcharge.max = 1048576, memory.overcharge = kmem\n",
+        "  kept    I1 0 of 1000 calls failed for want of memory; 0 charges denied at the cap\n",
+        "  kept    I2 peak 4358144 - max 4194304 = 163840 <= bound 1638400 (cap 1048576, forced 0, race 65536, batches 524288)\n",
+        "  n/a     I3 nothing can be killed",
+        "  kept    X  counters.charges >= 1: it is 3\n",
+        "  counters.charges = 3\n",
+        "  kills.on_return = 1\n",
+        " s  hello: Linux 6.12.117, 2 CPUs, 512 MiB, protocol ",
+        " s  Actor open: 1000 calls, 1000 good, 0 unfinished; p50 20 us, p99 90 us, max 1500 us\n",
+        "           1 x  Bystander ended by signal 9, sent by the guest\n",
+        "     max 4 MiB |",
+        "  line 6: BUG\n    [    0.8] BUG: Bad page state in process actor-0\n",
+        "  1 OOM reports, 1 tasks killed, 0 times nobody to kill\n",
+        "  line 1: killed 71, on the way back to user mode:\n    out_of_memory < memcg_overcharge_reconcile < syscall_exit_to_user_mode\n",
+        "\nevidence\n  results/r/cells/c\n",
+        "  cargo xtask run-matrix --matrix default --filter 'open.v2.patched.overcharge' --seed 1\n",
+    ] {
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn the_chart_marks_the_limit_and_looks_closer_at_a_small_overrun() {
+    let mib = 1 << 20;
+    let chart = chart::usage(&[(0, 0), (500_000, 8 * mib), (1_000_000, 2 * mib)], 4 * mib);
+    let lines: Vec<&str> = chart.lines().collect();
+    assert_eq!(lines.len(), 9);
+    assert!(lines[0].starts_with("         8 MiB |"), "{chart}");
+    assert!(lines[4].starts_with("     max 4 MiB |-----"), "{chart}");
+    assert!(lines[7].starts_with("           0 B |"), "{chart}");
+    assert_eq!(lines[8], "               0 .. 1.0 s");
+    let close = chart::usage(&[(0, 0), (9, 4 * mib + 65536)], 4 * mib);
+    assert!(close.lines().nth(7).unwrap().starts_with("       3.8 MiB |"), "{close}");
+    assert_eq!(chart::usage(&[], mib), "");
+}
+
+#[test]
+fn the_result_file_can_be_read_again_and_an_other_version_is_refused() {
+    let written = result(benches().iter().map(cell).collect());
+    let text = serde_json::to_string(&written).unwrap();
+    assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), written);
+    let other = text.replacen("\"schema_version\":1", "\"schema_version\":2,\"new\":0", 1);
+    let error = serde_json::from_str::<RunResult>(&other).unwrap_err().to_string();
+    assert!(error.starts_with("it has schema version 2 and this harness reads 1"), "{error}");
+}
+
+#[test]
+fn the_result_file_keeps_its_schema() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut cells: Vec<CellResult> = benches().iter().map(cell).collect();
+    cells[0].again = Some(cells[1].first.clone());
+    let good = serde_json::to_value(result(cells)).unwrap();
+    if let Some(error) = validator.iter_errors(&good).next() {
+        panic!("{error} at {}", error.instance_path);
+    }
+    let judgement = "/cells/1/first/judgement";
+    for (pointer, wrong) in [
+        ("/schema_version", json!(2)),
+        ("/manifest/accelerator", json!("xen")),
+        ("/cells/0/cell/id", json!("a/b")),
+        ("/cells/0/cell/request/policy", json!("off")),
+        ("/cells/0/again/wall_ms", json!(-1)),
+        (&format!("{judgement}/verdict"), json!("OK")),
+        (&format!("{judgement}/verdict"), json!("FAIL")),
+        (&format!("{judgement}/breaks"), json!(["I1"])),
+        (&format!("{judgement}/facts/kills"), json!("0")),
+        (&format!("{judgement}/checks/0/outcome"), json!("good")),
+        ("/differentials/0/outcome", json!("better")),
+        ("/totals/verdicts", json!({ "OK": 1 })),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = wrong;
+        assert!(!validator.is_valid(&bad), "{pointer} may be anything");
+    }
+    for (pointer, key) in
+        [("", "cells"), ("/manifest", "seed"), ("/cells/0", "again"), (judgement, "facts")]
+    {
+        let mut bad = good.clone();
+        bad.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(key);
+        assert!(!validator.is_valid(&bad), "{pointer}/{key} may be missing");
+        let mut more = good.clone();
+        more.pointer_mut(pointer).unwrap()["unheard_of"] = json!(1);
+        assert!(!validator.is_valid(&more), "{pointer} may hold anything");
+    }
+}

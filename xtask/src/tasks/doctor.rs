@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `doctor`: what was found, which version, what the kernel asks for, what is missing and how to get it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Folders, inputs};
+use crate::cli::{self, Places};
+use crate::exit::Exit;
+use crate::host::{self, Need};
+use crate::kernel::{Cache, Tool, Toolchain, least_version, newest_tree, say, version_in};
+
+/// One line of the table.
+struct Row {
+    name: String,
+    version: String,
+    least: String,
+    place: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::MissingTool`] when something that is needed is missing, with the command that gets it.
+pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
+    let folders = Folders::of(places)?;
+    let cli::Doctor { install } = args;
+    let cache = Cache::open(&folders.cache)?;
+    let missing = missing(&Toolchain::find(&cache)?);
+    if *install {
+        host::provide(&missing, true)?;
+    }
+    let toolchain = Toolchain::find(&cache)?;
+    let tree = newest_tree(&cache);
+    print!("{}", table(&rows(&toolchain, tree.as_deref())?));
+    print!("{}", machine(&folders, &cache, &toolchain, tree.as_deref())?);
+    // A config that does not parse is an illness too, and the first thing another command would say.
+    inputs::read(&folders.configs)?;
+    host::provide(&self::missing(&toolchain), false)?;
+    if let Some(tree) = &tree {
+        toolchain.check(tree, true)?;
+    }
+    println!("\nnothing is missing");
+    Ok(Exit::Ok)
+}
+
+/// Packages that are missing for building and running.
+fn missing(toolchain: &Toolchain) -> Vec<&'static Need> {
+    toolchain.missing(true).into_iter().chain(host::missing(host::RUN)).collect()
+}
+
+fn rows(toolchain: &Toolchain, tree: Option<&Path>) -> anyhow::Result<Vec<Row>> {
+    let Toolchain { gcc, binutils, rustc, rustc_without_source, libclang, bindgen } = toolchain;
+    let least = |name: &str| match tree {
+        Some(tree) => Ok::<_, anyhow::Error>(least_version(tree, name)?.unwrap_or_default()),
+        None => Ok(String::new()),
+    };
+    let mut rows = Vec::new();
+    for (name, tool) in [("gcc", gcc), ("binutils", binutils), ("rustc", rustc)] {
+        rows.push(Row { least: least(name)?, ..tool_row(name, tool.as_ref()) });
+    }
+    for path in rustc_without_source {
+        rows.push(row(
+            "",
+            "",
+            &format!(
+                "{} has no library source (rust-src): not usable for a kernel",
+                path.display()
+            ),
+        ));
+    }
+    let built = if bindgen.exists() {
+        bindgen.display().to_string()
+    } else {
+        "built by cargo on first use".to_owned()
+    };
+    rows.push(Row {
+        least: least("bindgen")?,
+        ..row("bindgen", crate::kernel::BINDGEN_VERSION, &built)
+    });
+    let found =
+        libclang.as_ref().map_or_else(|| "missing".to_owned(), |path| path.display().to_string());
+    rows.push(row("libclang", "", &found));
+    for program in ["make", "bc", "flex", "bison", "patch", "xz", "qemu-system-x86_64", "mkfs.ext4"]
+    {
+        rows.push(program_row(program)?);
+    }
+    for need in host::missing(host::BUILD).iter().filter(|need| need.package.starts_with("lib")) {
+        rows.push(row(need.package, "", "missing"));
+    }
+    Ok(rows)
+}
+
+fn row(name: &str, version: &str, place: &str) -> Row {
+    Row {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        least: String::new(),
+        place: place.to_owned(),
+    }
+}
+
+fn tool_row(name: &str, tool: Option<&Tool>) -> Row {
+    match tool {
+        Some(tool) => row(name, &tool.version, &tool.path.display().to_string()),
+        None => row(name, "", "missing"),
+    }
+}
+
+fn program_row(name: &str) -> anyhow::Result<Row> {
+    let Some(path) = host::find_program(name) else { return Ok(row(name, "", "missing")) };
+    // mkfs.ext4 is the one that knows only -V.
+    let flag = if name.starts_with("mkfs") { "-V" } else { "--version" };
+    let version = say(&path, &[flag])?.and_then(|text| version_in(&text)).unwrap_or_default();
+    Ok(row(name, &version, &path.display().to_string()))
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!("{:20}  {:10}  {:10}  {}\n", "tool", "found", "asked for", "where");
+    for Row { name, version, least, place } in rows {
+        text.push_str(&format!("{name:20}  {version:10}  {least:10}  {place}\n"));
+    }
+    text
+}
+
+fn machine(
+    folders: &Folders,
+    cache: &Cache,
+    toolchain: &Toolchain,
+    tree: Option<&Path>,
+) -> anyhow::Result<String> {
+    let memory = host::memory_available_mib()
+        .map_or_else(|| "unknown".to_owned(), |mib| format!("{mib} MiB"));
+    let free = host::free_mib(cache.root())?;
+    let asks: PathBuf = tree
+        .map(Path::to_owned)
+        .unwrap_or_else(|| "no source yet: fetched by the first build".into());
+    let rust = if toolchain.rustc.is_some() { "ready" } else { "not ready" };
+    Ok(format!(
+        "\ncores {}, memory {memory}, cache {} ({free} MiB free)\nchecked against: {}\nRust for Linux: {rust}\nworkspace {}\n",
+        host::cores(),
+        cache.root().display(),
+        asks.display(),
+        folders.workspace.display(),
+    ))
+}

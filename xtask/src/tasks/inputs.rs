@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads `configs/` from the workspace and gives it to `config`, which decides.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::config::{Config, Text, Texts};
+use crate::exit::{Exit, Fault};
+
+/// More than this is no config file that a person wrote.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Everything under `configs`, checked. Errors name the file, and line and column where they can.
+pub(crate) fn read(configs: &Path) -> anyhow::Result<Config> {
+    let texts = Texts {
+        bases: tomls(configs, "bases")?,
+        kernels: tomls(configs, "kernels")?,
+        scenarios: tomls(configs, "scenarios")?,
+        matrices: tomls(configs, "matrices")?,
+        fragments: names(configs, "fragments", "config")?,
+    };
+    Ok(Config::read(&texts)?)
+}
+
+/// Whether the patches that these kernels are built from are there.
+pub(crate) fn sources_present<'a>(
+    workspace: &Path,
+    config: &Config,
+    kernels: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Fault> {
+    let exists = |path: &Path| workspace.join(path).exists();
+    kernels.into_iter().try_for_each(|kernel| config.sources_present(kernel, &exists))
+}
+
+fn tomls(configs: &Path, kind: &str) -> anyhow::Result<Vec<Text>> {
+    names(configs, kind, "toml")?.into_iter().map(|name| toml(configs, kind, name)).collect()
+}
+
+fn toml(configs: &Path, kind: &str, name: String) -> anyhow::Result<Text> {
+    let full = configs.join(kind).join(format!("{name}.toml"));
+    // Two last folders are enough to find it, and short enough to read.
+    let root = configs.file_name().unwrap_or_default().to_string_lossy();
+    let path = format!("{root}/{kind}/{name}.toml");
+    let read = || format!("read {}", full.display());
+    let bytes = std::fs::metadata(&full).with_context(read)?.len();
+    if bytes > FILE_BYTES_MAX {
+        let what = format!("{path}: {bytes} bytes is more than a config file has");
+        return Err(Fault::new(Exit::Usage, what).into());
+    }
+    let bytes = std::fs::read(&full).with_context(read)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Fault::new(Exit::Usage, format!("{path}: is not UTF-8 text")))?;
+    Ok(Text { name, path, text })
+}
+
+/// Names of the files with that ending, sorted: the order of a folder is nobody's choice.
+fn names(configs: &Path, kind: &str, ending: &str) -> anyhow::Result<Vec<String>> {
+    let folder = configs.join(kind);
+    let entries =
+        std::fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("read {}", folder.display()))?.path();
+        if path.extension().is_some_and(|found| found == ending)
+            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

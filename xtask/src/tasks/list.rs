@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask list`: cells of a matrix, scenarios, kernels, runs.
+
+use super::run_matrix::selection;
+use super::{Folders, inputs};
+use crate::cli::{self, Listed, Places};
+use crate::exit::Exit;
+use crate::report::RunResult;
+use crate::results::{self, RunFolder};
+use crate::{config::Config, plan};
+
+/// Runs the command.
+///
+/// # Errors
+/// Configuration that does not parse; a results folder that cannot be read.
+pub(crate) fn run(places: &Places, args: &cli::List) -> anyhow::Result<Exit> {
+    let cli::List { what, matrix, select } = args;
+    let folders = Folders::of(places)?;
+    match what {
+        Listed::Runs => runs(&folders)?,
+        Listed::Cells => {
+            let config = inputs::read(&folders.configs)?;
+            for cell in plan::plan(&config, config.matrix(matrix)?, &selection(select))? {
+                println!("{}", cell.id);
+            }
+        }
+        Listed::Scenarios => {
+            for scenario in inputs::read(&folders.configs)?.scenarios.values() {
+                println!("{:20} {}", scenario.name, scenario.title);
+            }
+        }
+        Listed::Kernels => kernels(&inputs::read(&folders.configs)?),
+    }
+    Ok(Exit::Ok)
+}
+
+fn kernels(config: &Config) {
+    for kernel in config.kernels.values() {
+        let policies: Vec<&str> = kernel.policies.iter().map(|policy| policy.name.as_str()).collect();
+        let series = kernel.series.as_ref().map_or("-".to_owned(), |path| path.display().to_string());
+        println!("{:26} {:6} {series:24} {}", kernel.name, kernel.base, policies.join(", "));
+    }
+}
+
+fn runs(folders: &Folders) -> anyhow::Result<()> {
+    for name in results::runs(&folders.results)? {
+        // A run of another version is listed, not refused: the list is how it is found.
+        match RunFolder::open(&folders.results, &name)?.read_result::<RunResult>() {
+            Ok(result) => {
+                let totals = &result.totals;
+                println!("{name:24} {:12} {} cells, {} as expected", result.matrix, totals.ran, totals.as_expected);
+            }
+            Err(error) => println!("{name:24} {error:#}"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What VMs of a run need besides their kernels: QEMU, the packed guest, the scratch disk, the
+//! accelerator.
+
+use std::path::{Path, PathBuf};
+
+use super::Folders;
+use crate::cli::AccelChoice;
+use crate::progress::note;
+use crate::vm::accel::{self, Wish};
+use crate::vm::cell::Rig;
+use crate::vm::{QEMU_BINARY, Qemu, Stop, disk, guest_binary};
+use crate::{host, vm};
+
+/// Everything that VMs of a run have in common.
+pub(crate) struct Ready {
+    /// For `vm`.
+    pub(crate) rig: Rig,
+    /// The guest's binary.
+    pub(crate) guest: PathBuf,
+}
+
+/// Finds or makes all of it. `bzimage` is booted to see whether KVM works.
+///
+/// # Errors
+/// A missing QEMU or `mkfs.ext4`, a guest that does not build, KVM asked for and not working.
+pub(crate) fn prepare(
+    folders: &Folders,
+    bzimage: &Path,
+    wish: AccelChoice,
+    stop: &Stop,
+) -> anyhow::Result<Ready> {
+    let qemu = Qemu::find(QEMU_BINARY)?;
+    let guest = guest_binary::build(&folders.workspace)?;
+    let initramfs = guest_binary::pack(&guest, &folders.cache)?;
+    let disk = disk::scratch(&folders.cache)?;
+    let wish = match wish {
+        AccelChoice::Auto => Wish::Auto,
+        AccelChoice::Kvm => Wish::Kvm,
+        AccelChoice::Tcg => Wish::Tcg,
+    };
+    let choice = accel::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
+    note(&format!("accelerator: {}", choice.said));
+    let rig = Rig { qemu, accel: choice.accel, initramfs, disk: Some(disk) };
+    Ok(Ready { rig, guest })
+}
+
+/// Installs what running VMs needs, or says what is missing.
+///
+/// # Errors
+/// [`crate::exit::Exit::MissingTool`] with the command that installs it.
+pub(crate) fn provide(install: bool) -> anyhow::Result<()> {
+    host::provide(&host::missing(host::RUN), install)
+}
+
+/// How many VMs of the largest shape run at once.
+pub(crate) fn jobs<'a>(
+    asked: Option<u32>,
+    cells: impl IntoIterator<Item = &'a crate::plan::Cell>,
+) -> usize {
+    let (mut cpus, mut memory_mib) = (1, 1);
+    for cell in cells {
+        cpus = cpus.max(cell.vm.cpus);
+        memory_mib = memory_mib.max(cell.vm.memory_mib);
+    }
+    vm::pool::Room::of_host().jobs(asked.map(u64::from), cpus, memory_mib)
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask test`: what CI runs. Cheap checks first, then the kernels, then the tests on VMs.
+
+use xshell::{Shell, cmd};
+
+use super::{Folders, build_kernel};
+use crate::cli::{BuildKernel, BuildOptions, Places, Test};
+use crate::exit::{Exit, Fault};
+use crate::progress::note;
+
+/// Kernels that the end-to-end tests boot.
+const KERNELS: &[&str] =
+    &["baseline", "overcharge", "mutant-never-reconciles", "mutant-no-cap", "mutant-leaks-charge"];
+
+/// Runs every check of the project.
+///
+/// # Errors
+/// [`Exit::Unexpected`] when a check fails; the codes of `build-kernel` when a kernel cannot be had.
+pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
+    let Test { install } = args;
+    let folders = Folders::of(places)?;
+    let sh = Shell::new()?;
+    sh.change_dir(&folders.workspace);
+
+    check("formatting", cmd!(sh, "cargo fmt --all --check"))?;
+    check("clippy", cmd!(sh, "cargo clippy --workspace --all-targets --locked -- -D warnings"))?;
+
+    let kernels = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
+    let build = BuildOptions { source: None, install: *install };
+    build_kernel::run(places, &BuildKernel { kernels, build, print_image: false })?;
+
+    // One test at a time: each VM test uses all cores itself, and a starved guest looks like a hang.
+    let tests = cmd!(sh, "cargo test --workspace --locked -- --include-ignored --test-threads=1")
+        .env("MEMCG_HARNESS_CACHE", &folders.cache);
+    check("tests", tests)?;
+    Ok(Exit::Ok)
+}
+
+fn check(name: &str, command: xshell::Cmd<'_>) -> anyhow::Result<()> {
+    note(&format!("{name}: {command}"));
+    command.quiet().run().map_err(|error| {
+        Fault::new(Exit::Unexpected, format!("{name}: {error}"))
+            .hint("the messages above say where; `cargo fmt --all` mends formatting")
+            .into()
+    })
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Console text -> faults of the kernel, of the host, and hangs.
+//!
+//! An ordered table: the first pattern that fits a line names it, so narrow ones stand above wide
+//! ones. A cheap substring decides first, a regex only then; nothing is anchored to the start of a
+//! line, because the log lines of two CPUs may share one. memcg OOM reports are no faults: see `oom`.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::Verdict;
+use crate::evidence::DUMP_MARK;
+
+/// Lines of a report that are kept after its first; a lockdep splat has about 60.
+const EXCERPT_LINES: usize = 80;
+
+/// Longest title; a line of a flooded console can have any length.
+const TITLE_CHARS: usize = 160;
+
+/// Reports that are kept; the first one is what matters, the rest mostly follow from it.
+const FINDINGS_MAX: usize = 50;
+
+/// Something on the console that no good run shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// [`Verdict::Crash`], [`Verdict::Hang`], or [`Verdict::Error`] for the harness's own failures.
+    pub(crate) class: Verdict,
+    /// Short name: `oops`, `lockdep`, `rcu stall`, …
+    pub(crate) kind: &'static str,
+    /// First line of the report without its time stamp.
+    pub(crate) title: String,
+    /// The report as printed.
+    pub(crate) excerpt: Vec<String>,
+    /// Its first line in the console, from 0.
+    pub(crate) line: usize,
+}
+
+struct Pattern {
+    class: Verdict,
+    kind: &'static str,
+    /// Cheap test first.
+    needle: &'static str,
+    /// Must match too; empty when the needle says it all.
+    regex: &'static str,
+}
+
+const fn error(kind: &'static str, needle: &'static str, regex: &'static str) -> Pattern {
+    Pattern { class: Verdict::Error, kind, needle, regex }
+}
+
+const fn crash(kind: &'static str, needle: &'static str, regex: &'static str) -> Pattern {
+    Pattern { class: Verdict::Crash, kind, needle, regex }
+}
+
+const fn hang(kind: &'static str, needle: &'static str, regex: &'static str) -> Pattern {
+    Pattern { class: Verdict::Hang, kind, needle, regex }
+}
+
+/// Most particular first. Texts are those of Linux 6.12 and 7.x.
+const PATTERNS: &[Pattern] = &[
+    // The guest or the VM's size is at fault, not the kernel under test.
+    error("death of PID 1", "Attempted to kill init", ""),
+    error("system out of memory", "System is deadlocked on memory", ""),
+    error("system out of memory", "Kernel panic", "panic - not syncing: [Oo]ut of memory"),
+    error("system OOM kill", "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
+    // Hangs: from the most to the least certain detector.
+    hang(
+        "panic on hang",
+        "Kernel panic",
+        "not syncing: (?:hung_task|softlockup|RCU Stall|Hard LOCKUP)",
+    ),
+    hang("hard lockup", "hard LOCKUP", ""),
+    hang("rcu stall", "rcu", r"detected (?:expedited )?stalls?\b|self-detected stall"),
+    hang("soft lockup", "soft lockup", r"BUG: soft lockup"),
+    hang("workqueue lockup", "workqueue lockup", "BUG: workqueue lockup"),
+    hang("hung task", "blocked for more than", r"task .+ blocked for more than \d+ seconds"),
+    // Sanitizers and checkers print `BUG:` and `WARNING:` too, so they come before those.
+    crash("KASAN", "KASAN:", r"BUG: KASAN:"),
+    crash("KFENCE", "KFENCE:", r"BUG: KFENCE:"),
+    crash("KCSAN", "KCSAN:", r"BUG: KCSAN:"),
+    crash("UBSAN", "UBSAN:", ""),
+    crash("kmemleak", "kmemleak:", r"kmemleak: \d+ new suspected"),
+    crash("Rust panic", "rust_kernel: panicked", ""),
+    crash("page_counter underflow", "page_counter underflow", ""),
+    crash("refcount", "refcount_t:", ""),
+    crash("list corruption", "list_", r"list_(?:add|del)(?:_\w+)? corruption"),
+    crash("scheduling while atomic", "scheduling while atomic", ""),
+    crash("sleep in atomic", "sleeping function called from invalid context", ""),
+    crash(
+        "lockdep",
+        "WARNING: ",
+        r"WARNING: (?:possible |inconsistent lock|suspicious RCU|bad unlock|nested lock|lock held|held lock|HARDIRQ-|SOFTIRQ-|RECLAIM_FS-|Nested lock)",
+    ),
+    crash("lockdep", "INFO: possible", r"INFO: possible (?:recursive locking|circular|irq lock)"),
+    crash("lockdep", "non-static key", "trying to register non-static key"),
+    crash("lockdep", "DEBUG_LOCKS_WARN_ON", ""),
+    crash("lockdep", "BUG: MAX_LOCK", ""),
+    crash("kernel BUG", "kernel BUG at", ""),
+    crash("NULL dereference", "NULL pointer dereference", ""),
+    crash("bad page access", "unable to handle", r"BUG: unable to handle|Unable to handle kernel"),
+    // `traps: x[7] general protection fault ip:…` is a process in user space that failed.
+    crash(
+        "general protection fault",
+        "general protection fault",
+        r"general protection fault(?:, |: \d)",
+    ),
+    crash("double fault", "double fault", r"(?:PANIC|traps|Oops): .*double fault|double fault: \d"),
+    crash("oops", "Oops", r"Oops(?: -[^:]*)?: "),
+    crash("panic", "Kernel panic", "Kernel panic - not syncing"),
+    // 6.12 `WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x…`; 7.x `WARNING: mm/x.c:1 at f+0x…, CPU#0: sh/1`.
+    // Not the boot's `RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable`.
+    crash("WARN", "WARNING: ", r"WARNING: (?:CPU: \d+ PID: \d+|\S+:\d+ at |.*, CPU#\d+: )"),
+    crash("slab corruption", "BUG ", r"BUG [\w.-]+ \((?:Not tainted|Tainted)"),
+    crash("BUG", "BUG: ", ""),
+];
+
+static REGEXES: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
+    // A wrong regex is a typing error that the tests of this file see.
+    PATTERNS.iter().map(|pattern| Regex::new(pattern.regex).ok()).collect()
+});
+
+/// Everything on the console that no good run shows, in order. What the kernel prints because the
+/// harness asked it where it hangs is not looked at.
+pub(crate) fn findings(console: &str) -> Vec<Finding> {
+    let lines: Vec<&str> = console.lines().take_while(|line| !line.contains(DUMP_MARK)).collect();
+    let mut found: Vec<Finding> = Vec::new();
+    let mut report_end = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let Some(pattern) = pattern_of(line) else { continue };
+        // Inside a report of the same class other patterns fit too (a Rust panic ends in a BUG).
+        if at < report_end && found.last().is_some_and(|last| last.class == pattern.class) {
+            continue;
+        }
+        if found.len() == FINDINGS_MAX {
+            break;
+        }
+        report_end = end_of_report(&lines, at);
+        found.push(Finding {
+            class: pattern.class,
+            kind: pattern.kind,
+            title: message(line).chars().take(TITLE_CHARS).collect(),
+            excerpt: lines[at..report_end].iter().map(|line| clean(line)).collect(),
+            line: at,
+        });
+    }
+    found
+}
+
+/// The finding that names the cell's verdict, if there is one.
+///
+/// A kernel that oopses in PID 1 also kills PID 1, so what came first counts: a failure of the
+/// harness hides a crash only when it came before it. Crashes are told before hangs.
+pub(crate) fn decisive(findings: &[Finding]) -> Option<&Finding> {
+    let first = findings.first()?;
+    let of = |class| findings.iter().find(|finding| finding.class == class);
+    match first.class {
+        Verdict::Error => Some(first),
+        _ => of(Verdict::Crash).or_else(|| of(Verdict::Error)).or(Some(first)),
+    }
+}
+
+fn pattern_of(line: &str) -> Option<&'static Pattern> {
+    PATTERNS.iter().zip(REGEXES.iter()).find_map(|(pattern, regex)| {
+        let fits = line.contains(pattern.needle)
+            && (pattern.regex.is_empty()
+                || regex.as_ref().is_some_and(|regex| regex.is_match(line)));
+        fits.then_some(pattern)
+    })
+}
+
+/// After the mark that the kernel prints at a report's end, or when there is none after a bound.
+fn end_of_report(lines: &[&str], begin: usize) -> usize {
+    let bound = lines.len().min(begin + EXCERPT_LINES);
+    let marks = ["---[ end ", " </TASK>"];
+    let end = (begin + 1..bound)
+        .find(|&at| marks.iter().any(|mark| lines[at].contains(mark)))
+        .map_or(bound, |at| at + 1);
+    // The trace of an oops ends before its registers and its end mark: take those too.
+    match (end..bound).find(|&at| lines[at].contains("---[ end ")) {
+        Some(at) if at - end < 40 => at + 1,
+        _ => end,
+    }
+}
+
+/// A console line without time stamp, caller mark and log level: `[    1.234567][  T12] text`.
+pub(crate) fn message(line: &str) -> &str {
+    let mut rest = line.trim_start();
+    if let Some((_, after)) = rest.strip_prefix('<').and_then(|level| level.split_once('>')) {
+        rest = after;
+    }
+    while let Some((mark, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let stamp = mark.trim_start_matches([' ', 'T', 'C']);
+        if stamp.is_empty() || !stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            break;
+        }
+        rest = after.strip_prefix(' ').unwrap_or(after);
+    }
+    rest.trim_end()
+}
+
+/// A line that is safe to print on a terminal.
+fn clean(line: &str) -> String {
+    line.trim_end()
+        .chars()
+        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+use super::*;
+
+#[test]
+fn every_regex_compiles() {
+    for (pattern, regex) in PATTERNS.iter().zip(REGEXES.iter()) {
+        assert!(regex.is_some(), "{}", pattern.regex);
+        assert!(!pattern.needle.is_empty(), "{}: an empty needle fits every line", pattern.kind);
+    }
+}
+
+#[test]
+fn each_line_is_named_by_the_first_pattern_that_fits() {
+    let (error, crash, hang) = (Verdict::Error, Verdict::Crash, Verdict::Hang);
+    #[rustfmt::skip]
+    let table = [
+        (error, "death of PID 1", "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009"),
+        (error, "system out of memory", "Kernel panic - not syncing: System is deadlocked on memory"),
+        (error, "system OOM kill", "Out of memory: Killed process 80 (guest) total-vm:9kB"),
+        (hang, "panic on hang", "Kernel panic - not syncing: hung_task: blocked tasks"),
+        (hang, "rcu stall", "rcu: INFO: rcu_preempt self-detected stall on CPU"),
+        (hang, "rcu stall", "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"),
+        (hang, "rcu stall", "rcu: INFO: rcu_sched detected expedited stalls on CPUs/tasks: { 1-.... }"),
+        (hang, "soft lockup", "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [actor-0:70]"),
+        (hang, "hung task", "INFO: task actor-3:77 blocked for more than 10 seconds."),
+        (hang, "workqueue lockup", "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!"),
+        (crash, "KASAN", "BUG: KASAN: slab-use-after-free in mem_cgroup_overcharge+0x12/0x40"),
+        (crash, "UBSAN", "UBSAN: array-index-out-of-bounds in mm/memcontrol.c:17:3"),
+        (crash, "Rust panic", "rust_kernel: panicked at mm/memcg_overcharge.rs:31:9:"),
+        (crash, "page_counter underflow", "page_counter underflow: -3 nr_pages=64"),
+        (crash, "refcount", "refcount_t: underflow; use-after-free."),
+        (crash, "list corruption", "list_del corruption. prev->next should be ffff888003, but was dead"),
+        (crash, "list corruption", "list_add corruption. next->prev should be prev"),
+        (crash, "scheduling while atomic", "BUG: scheduling while atomic: actor-0/70/0x00000002"),
+        (crash, "sleep in atomic", "BUG: sleeping function called from invalid context at mm/vmscan.c:1"),
+        (crash, "lockdep", "WARNING: possible circular locking dependency detected"),
+        (crash, "lockdep", "WARNING: inconsistent lock state"),
+        (crash, "lockdep", "WARNING: suspicious RCU usage"),
+        (crash, "lockdep", "INFO: possible recursive locking detected"),
+        (crash, "kernel BUG", "kernel BUG at mm/memcontrol.c:2211!"),
+        (crash, "NULL dereference", "BUG: kernel NULL pointer dereference, address: 0000000000000008"),
+        (crash, "bad page access", "BUG: unable to handle page fault for address: ffffc90000"),
+        (crash, "general protection fault", "Oops: general protection fault, probably for non-canonical address 0xdead"),
+        (crash, "general protection fault", "general protection fault: 0000 [#1] PREEMPT SMP"),
+        (crash, "oops", "Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI"),
+        (crash, "panic", "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"),
+        (crash, "WARN", "WARNING: CPU: 1 PID: 70 at mm/page_counter.c:60 page_counter_cancel+0x55/0x60"),
+        (crash, "WARN", "WARNING: mm/page_counter.c:60 at page_counter_cancel+0x55/0x60, CPU#1: sh/70"),
+        (crash, "slab corruption", "BUG filp (Not tainted): Objects remaining on __kmem_cache_shutdown()"),
+        (crash, "BUG", "BUG: Bad page state in process actor-0  pfn:01234"),
+    ];
+    for (class, kind, line) in table {
+        // Alone, with a stamp, and glued to a line of another CPU.
+        for line in
+            [line.to_owned(), format!("[    1.234567][  T70] {line}"), format!("ext4: mou{line}")]
+        {
+            let found = findings(&line);
+            assert_eq!(found.len(), 1, "{line}");
+            assert_eq!((found[0].class, found[0].kind), (class, kind), "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_good_runs_print_is_no_finding() {
+    let good = "\
+[    0.000000] Linux version 6.12.117 (memcg@harness) (gcc) #1 SMP
+[    0.010000] RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks, data leaks possible!
+[    0.100000] rcu: Hierarchical RCU implementation.
+[    0.200000] Run /init as init process
+[    1.900000] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=-1000
+[    1.900000] Out of memory and no killable processes...
+[    2.000000] Memory cgroup out of memory: Killed process 71 (hog) total-vm:9000kB, anon-rss:8000kB, UID:0
+[    2.100000] traps: actor-1[72] general protection fault ip:401000 sp:7ffd error:0 in guest
+[    2.100000] workqueue: drain_local_memcg_stock hogged CPU for >10000us 4 times, consider switching
+[    2.200000] unregister_netdevice: waiting for lo to become free. Usage count = 2
+[    2.500000] reboot: Power down";
+    assert_eq!(findings(good), []);
+}
+
+#[test]
+fn a_report_is_kept_to_its_end_and_counted_once() {
+    let text = "\
+[    1.0] boot
+[    2.0] rust_kernel: panicked at mm/memcg_overcharge.rs:31:9:
+[    2.0] attempt to subtract with overflow
+[    2.0] ------------[ cut here ]------------
+[    2.0] kernel BUG at rust/helpers/bug.c:7!
+[    2.0] Oops: invalid opcode: 0000 [#1] PREEMPT SMP NOPTI
+[    2.0] Call Trace:
+[    2.0]  <TASK>
+[    2.0]  </TASK>
+[    2.0] Modules linked in:
+[    2.0] ---[ end trace 0000000000000000 ]---
+[    2.1] Kernel panic - not syncing: Fatal exception";
+    let found = findings(text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(found[0].title, "rust_kernel: panicked at mm/memcg_overcharge.rs:31:9:");
+    assert_eq!((found[0].line, found[0].excerpt.len()), (1, 10));
+    assert!(found[0].excerpt[9].contains("end trace"));
+    assert_eq!(found[1].kind, "panic");
+}
+
+#[test]
+fn what_came_first_decides_between_kernel_and_harness() {
+    let oops = "[    2.0] BUG: kernel NULL pointer dereference, address: 8\n[    2.0]  </TASK>\n";
+    let init = "[    2.0] Kernel panic - not syncing: Attempted to kill init! exitcode=0x9\n";
+    let stall = "[    9.0] rcu: INFO: rcu_preempt self-detected stall on CPU\n[    9.0]  </TASK>\n";
+    let kind = |text: &str| decisive(&findings(text)).map(|finding| (finding.class, finding.kind));
+    assert_eq!(kind(&(oops.to_owned() + init)), Some((Verdict::Crash, "NULL dereference")));
+    assert_eq!(kind(init), Some((Verdict::Error, "death of PID 1")));
+    assert_eq!(kind(&(stall.to_owned() + oops)), Some((Verdict::Crash, "NULL dereference")));
+    assert_eq!(kind(stall), Some((Verdict::Hang, "rcu stall")));
+    assert_eq!(kind(""), None);
+}
+
+#[test]
+fn stamps_callers_and_levels_are_not_part_of_the_message() {
+    for line in [
+        "[    1.234567] text",
+        "[    1.2][  T12] text",
+        "[    1.2][    C0] text",
+        "<4>[    1.2] text",
+        "text  ",
+    ] {
+        assert_eq!(message(line), "text", "{line}");
+    }
+    assert_eq!(message("[drm] text"), "[drm] text");
+}
+
+#[test]
+fn a_flood_is_bounded() {
+    let flood =
+        "[    1.0] WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x1/0x2\n[    1.0] ---[ end trace 0 ]---\n"
+            .repeat(1000);
+    assert_eq!(findings(&flood).len(), FINDINGS_MAX);
+    let long = format!("BUG: {}", "x".repeat(1_000_000));
+    assert_eq!(findings(&long)[0].title.len(), TITLE_CHARS);
+}
+
+#[test]
+fn what_the_harness_asked_for_is_no_finding() {
+    let stall = "[    9.0] rcu: INFO: rcu_preempt self-detected stall on CPU\n";
+    let dump = format!("[    1.0] boot\n{DUMP_MARK}\n{stall}");
+    assert_eq!(findings(&dump), []);
+    assert_eq!(findings(&format!("{stall}{dump}")).len(), 1);
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Evidence -> flat facts by name, and doubts about the evidence itself.
+//!
+//! A fact is there only when the guest said it or the console shows it: what is missing stays
+//! missing. [`super::names`] lists the names. A doubt is a reason why the cell proves nothing:
+//! lost, repeated or contradicting events.
+
+use std::collections::BTreeMap;
+
+use protocol::{Event, Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
+
+use super::names;
+use super::oom::{Ooms, Origin};
+use crate::evidence::Evidence;
+
+/// Flat facts by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Facts {
+    values: BTreeMap<String, f64>,
+}
+
+impl Facts {
+    /// The fact of that name, see [`get`].
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
+        get(&self.values, name)
+    }
+
+    /// All of them.
+    pub(crate) fn into_values(self) -> BTreeMap<String, f64> {
+        self.values
+    }
+
+    fn put(&mut self, name: &str, value: f64) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.put(name, if value { 1.0 } else { 0.0 });
+    }
+}
+
+/// The fact of that name. The guest lists the errnos that occurred and counts every call, so an
+/// errno that is not listed beside a counted operation is a true zero.
+pub(crate) fn get(values: &BTreeMap<String, f64>, name: &str) -> Option<f64> {
+    values.get(name).copied().or_else(|| {
+        let (op, errno) = name.rsplit_once('.')?;
+        let counted = names::is_errno(errno) && values.contains_key(&format!("{op}.attempted"));
+        counted.then_some(0.0)
+    })
+}
+
+/// One memcg's files at one time.
+struct Reading<'a> {
+    current_bytes: u64,
+    peak_bytes: u64,
+    events: &'a BTreeMap<String, u64>,
+    counters: Option<&'a BTreeMap<String, u64>>,
+}
+
+/// The facts of a cell, and what makes them doubtful.
+pub(crate) fn derive(evidence: &Evidence, ooms: &Ooms) -> (Facts, Vec<String>) {
+    let (mut facts, mut doubts) = (Facts::default(), Vec::new());
+    let mut once = Once::default();
+    for Event { fact, .. } in &evidence.events {
+        once.note(fact, &mut doubts);
+        one(fact, &mut facts, &mut doubts);
+    }
+    processes(&evidence.events, &mut facts);
+    memcg(evidence, &mut facts, &mut doubts);
+    // A part of the console is missing: what it shows no more, nobody can count.
+    if evidence.console_dropped_bytes == 0 {
+        facts.put("kills", ooms.kills as f64);
+        facts.put("kills.in_charge", ooms.kills_from(Origin::Charge) as f64);
+        facts.put("kills.in_fault", ooms.kills_from(Origin::Fault) as f64);
+        facts.put("kills.on_return", ooms.kills_from(Origin::Return) as f64);
+        facts.put("kills.untraced", ooms.untraced() as f64);
+        facts.put("kills.global", ooms.global_kills as f64);
+        facts.put("oom.no_victim", ooms.no_victim as f64);
+    }
+    (facts, doubts)
+}
+
+/// Facts that one event holds by itself.
+fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
+    match fact {
+        Fact::Setup { limit_bytes, cap_bytes, .. } => {
+            facts.put("limit_bytes", *limit_bytes as f64);
+            if let Some(cap_bytes) = cap_bytes {
+                facts.put("cap_bytes", *cap_bytes as f64);
+            }
+        }
+        Fact::Operations { role, op, attempted, succeeded, errnos, latency, unfinished } => {
+            let errors: u64 = errnos.values().sum();
+            if *attempted != succeeded + errors + unfinished {
+                doubts.push(format!(
+                    "{op}: {attempted} calls are not {succeeded} successes + {errors} errors + {unfinished} unfinished"
+                ));
+            }
+            let op = format!("{}{op}", prefix(*role));
+            operation(facts, &op, [*attempted, *succeeded, errors, *unfinished], latency);
+            for (errno, count) in errnos {
+                facts.put(&format!("{op}.{errno}"), *count as f64);
+            }
+        }
+        Fact::LoadEnded { duration_us, complete } => {
+            facts.put("load.ms", ms(*duration_us));
+            facts.flag("load.complete", *complete);
+        }
+        Fact::Usage {
+            memcg: MemcgRole::Limited,
+            samples,
+            gap_us_max,
+            samples_over,
+            over_us_max,
+            ..
+        } => {
+            // No sample is no knowledge, not a usage of nothing.
+            if *samples > 0 {
+                facts.put("over_ms_max", ms(*over_us_max));
+                facts.put("samples_over", *samples_over as f64);
+                facts.put("sampler.gap_ms", ms(*gap_us_max));
+            }
+        }
+        Fact::Settled { settled, after_us } => {
+            facts.flag("settled", *settled);
+            facts.put("settle_ms", ms(*after_us));
+        }
+        Fact::Removed { removed, dying, .. } => {
+            facts.flag("removed", *removed);
+            facts.put("dying", *dying as f64);
+        }
+        Fact::Heartbeat { beats, gap_us_max, .. } => {
+            if *beats > 0 {
+                facts.put("heartbeat.beats", *beats as f64);
+                facts.put("heartbeat.gap_ms", ms(*gap_us_max));
+            }
+        }
+        Fact::Hello { .. }
+        | Fact::Unsupported { .. }
+        | Fact::Started { .. }
+        | Fact::ProcessEnded { .. }
+        | Fact::Usage { .. }
+        | Fact::Memcg { .. }
+        | Fact::Broken { .. }
+        | Fact::Ended => {}
+    }
+}
+
+fn operation(facts: &mut Facts, op: &str, counts: [u64; 4], latency: &LatencyUs) {
+    let times = [latency.p50, latency.p99, latency.max];
+    for ((suffix, _), value) in names::OP_SUFFIXES.iter().zip(counts.into_iter().chain(times)) {
+        facts.put(&format!("{op}.{suffix}"), value as f64);
+    }
+}
+
+fn prefix(role: ProcessRole) -> &'static str {
+    match role {
+        ProcessRole::Actor => "",
+        ProcessRole::Hog => "hog.",
+        ProcessRole::Outsider => "outsider.",
+        ProcessRole::Bystander => "bystander.",
+    }
+}
+
+fn processes(events: &[Event], facts: &mut Facts) {
+    let ends: Vec<(ProcessEnd, bool)> = events
+        .iter()
+        .filter_map(|event| match event.fact {
+            Fact::ProcessEnded { end, by_guest, .. } => Some((end, by_guest)),
+            _ => None,
+        })
+        .collect();
+    let count =
+        |fits: fn(&(ProcessEnd, bool)) -> bool| ends.iter().filter(|end| fits(end)).count() as f64;
+    facts.put("processes.ended", ends.len() as f64);
+    facts.put(
+        "processes.killed",
+        count(|(end, by_guest)| *end == ProcessEnd::Signaled(9) && !by_guest),
+    );
+    facts.put("processes.unkillable", count(|(end, _)| *end == ProcessEnd::Unkillable));
+}
+
+/// What the limited memcg's files say, and how they moved while the load ran and settled.
+fn memcg(evidence: &Evidence, facts: &mut Facts, doubts: &mut Vec<String>) {
+    let at = |stage| reading(&evidence.events, stage);
+    if let (Some(settled), Some(after)) = (at(Stage::Settled), at(Stage::After)) {
+        let peak_bytes = settled.peak_bytes.max(after.peak_bytes);
+        facts.put("peak_bytes", peak_bytes as f64);
+        if let Some(limit_bytes) = facts.get("limit_bytes") {
+            facts.put("peak_over_bytes", (peak_bytes as f64 - limit_bytes).max(0.0));
+        }
+        facts.put("after.current_bytes", after.current_bytes as f64);
+    }
+    let (Some(before), Some(settled)) = (at(Stage::Before), at(Stage::Settled)) else { return };
+    deltas("events", before.events, settled.events, facts, doubts);
+    match (before.counters, settled.counters) {
+        (Some(before), Some(settled)) => deltas("counters", before, settled, facts, doubts),
+        (None, None) => {}
+        _ => doubts.push("the patch's counters were read only once".to_owned()),
+    }
+}
+
+fn deltas(
+    kind: &str,
+    before: &BTreeMap<String, u64>,
+    later: &BTreeMap<String, u64>,
+    facts: &mut Facts,
+    doubts: &mut Vec<String>,
+) {
+    for (key, later) in later {
+        match before.get(key).and_then(|before| later.checked_sub(*before)) {
+            Some(delta) => facts.put(&format!("{kind}.{key}"), delta as f64),
+            None => doubts
+                .push(format!("{kind}.{key}: was not there before the load, or went backwards")),
+        }
+    }
+}
+
+fn reading(events: &[Event], wanted: Stage) -> Option<Reading<'_>> {
+    events.iter().find_map(|event| match &event.fact {
+        Fact::Memcg {
+            stage,
+            role: MemcgRole::Limited,
+            current_bytes,
+            peak_bytes,
+            events,
+            counters,
+            ..
+        } if *stage == wanted => {
+            let (current_bytes, peak_bytes) = (*current_bytes, *peak_bytes);
+            Some(Reading { current_bytes, peak_bytes, events, counters: counters.as_ref() })
+        }
+        _ => None,
+    })
+}
+
+/// Sees that what is said once is not said twice: two answers to one question are none.
+#[derive(Default)]
+struct Once(Vec<String>);
+
+impl Once {
+    fn note(&mut self, fact: &Fact, doubts: &mut Vec<String>) {
+        let name = match fact {
+            Fact::ProcessEnded { .. } => return,
+            Fact::Operations { role, op, .. } => format!("{}{op}", prefix(*role)),
+            Fact::Usage { memcg, .. } => format!("usage of {memcg:?}"),
+            Fact::Memcg { stage, role, .. } => format!("files of {role:?} at {stage:?}"),
+            Fact::Hello { .. } => "hello".to_owned(),
+            Fact::Unsupported { .. } => "unsupported".to_owned(),
+            Fact::Setup { .. } => "set-up".to_owned(),
+            Fact::Started { .. } => "start".to_owned(),
+            Fact::LoadEnded { .. } => "end of the load".to_owned(),
+            Fact::Settled { .. } => "settling".to_owned(),
+            Fact::Removed { .. } => "removal".to_owned(),
+            Fact::Heartbeat { .. } => "heartbeat".to_owned(),
+            Fact::Broken { .. } => "broken".to_owned(),
+            Fact::Ended => "end".to_owned(),
+        };
+        if self.0.contains(&name) {
+            doubts.push(format!("{name} is reported twice"));
+        }
+        self.0.push(name);
+    }
+}
+
+fn ms(us: u64) -> f64 {
+    us as f64 / 1000.0
+}

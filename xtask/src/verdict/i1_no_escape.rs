@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! I1: no charge that may be delayed fails; no system call says that it did, plain or in disguise.
+//!
+//! Tolerance: each failure must be paid for by a charge that the kernel itself counted as denied at
+//! the cap (`counters.denied`), so without denials it is zero. Exempt are calls whose allocation is
+//! not eligible (`F_SETPIPE_SZ`: more than 8 pages) and calls of killed tasks, which are
+//! `unfinished` and no failures.
+
+use protocol::{Fact, ProcessRole};
+
+use super::{Case, Check, Missing};
+
+const RULE: &str = "I1";
+
+/// `ENFILE`: `alloc_file()` of pipes and sockets; `ENOSPC`: tmpfs; `EFAULT` and `SHORT`: copies
+/// that end at a page that could not be charged.
+const DISGUISES: [&str; 5] = ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "SHORT"];
+
+/// `EAGAIN` is a disguise where something is created (`timer_create`, `clone`); of a transfer it
+/// says only that a pipe is full or empty.
+const TRANSFERS: [&str; 2] = ["read", "write"];
+
+/// Calls that mainline fails without a kill, and the series leaves alone.
+const EXEMPT: [&str; 1] = ["setpipe_sz"];
+
+/// Counts the failures of the actors against the denials.
+pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+    let (mut calls, mut failures, mut said) = (0, 0, Vec::new());
+    for event in &case.evidence.events {
+        let Fact::Operations { role: ProcessRole::Actor, op, attempted, errnos, .. } = &event.fact
+        else {
+            continue;
+        };
+        if EXEMPT.contains(&op.as_str()) {
+            continue;
+        }
+        calls += attempted;
+        for (errno, count) in errnos.iter().filter(|(errno, _)| disguise(op, errno)) {
+            failures += count;
+            said.push(format!("{op} {errno} {count}"));
+        }
+    }
+    if calls == 0 {
+        return Err(Missing("calls of the actors".to_owned()));
+    }
+    // A kernel without the patch denies nothing: it has no cap.
+    let denied = match case.cell.request.counters_file {
+        Some(_) => case.need("counters.denied")? as u64,
+        None => 0,
+    };
+    let list = if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) };
+    let said = format!(
+        "{failures} of {calls} calls failed for want of memory{list}; {denied} charges denied at the cap"
+    );
+    Ok(Check::of(RULE, failures <= denied, said))
+}
+
+fn disguise(op: &str, errno: &str) -> bool {
+    DISGUISES.contains(&errno) || (errno == "EAGAIN" && !TRANSFERS.contains(&op))
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! I2: `memory.peak` - `memory.max` <= cap + forced.
+//!
+//! Tolerance: `forced` is what the same load overruns with the feature off, as the scenario states
+//! and the cells of the baseline show (charges that may not fail). With the feature on also 8 pages
+//! a CPU, since each CPU may pass the cap check with one charge of at most 8 pages before another's
+//! is counted, and 64 pages a CPU: the batch (`MEMCG_CHARGE_BATCH`) that another CPU has added to the
+//! counter for a moment when an overcharge records the peak. Such a moment is only recorded beside
+//! a charge over the limit, so with the feature off and nothing forced the overrun is exactly 0.
+
+use super::{Case, Check, Missing};
+
+const RULE: &str = "I2";
+
+/// Largest charge that is eligible, pages: `1 << PAGE_ALLOC_COSTLY_ORDER`.
+const CHARGE_PAGES_MAX: u64 = 8;
+
+/// `MEMCG_CHARGE_BATCH`, pages.
+const BATCH_PAGES: u64 = 64;
+
+/// Compares the recorded peak with the bound.
+pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+    let peak_bytes = case.need("peak_bytes")?;
+    let limit_bytes = case.need("limit_bytes")?;
+    let over_bytes = case.need("peak_over_bytes")?;
+    let (bound_bytes, from) = bound(case)?;
+    let sign = if over_bytes <= bound_bytes { "<=" } else { ">" };
+    let said = format!(
+        "peak {peak_bytes} - max {limit_bytes} = {over_bytes} {sign} bound {bound_bytes} ({from})"
+    );
+    Ok(Check::of(RULE, over_bytes <= bound_bytes, said))
+}
+
+fn bound(case: &Case<'_>) -> Result<(f64, String), Missing> {
+    let forced_bytes = case.scenario.forced_bytes;
+    let pages = |pages: u64| pages * case.page_bytes * u64::from(case.cpus);
+    if !case.overcharges() {
+        let batch_bytes = if forced_bytes > 0 { pages(BATCH_PAGES) } else { 0 };
+        let from = format!("no cap, forced {forced_bytes}, batches {batch_bytes}");
+        return Ok(((forced_bytes + batch_bytes) as f64, from));
+    }
+    let cap_bytes = case.need("cap_bytes")?;
+    let (race_bytes, batch_bytes) = (pages(CHARGE_PAGES_MAX), pages(BATCH_PAGES));
+    let from =
+        format!("cap {cap_bytes}, forced {forced_bytes}, race {race_bytes}, batches {batch_bytes}");
+    Ok((cap_bytes + (forced_bytes + race_bytes + batch_bytes) as f64, from))
+}

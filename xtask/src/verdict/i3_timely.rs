@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! I3: from the overcharge to usage <= max in bounded time, where something can be killed.
+//!
+//! Tolerance: one RCU grace period (freed slab objects uncharge after it) and the backstop work
+//! item; when something was killed also 2 s until the OOM reaper starts (`OOM_REAPER_DELAY`) and 10
+//! attempts of 0.1 s each (`MAX_OOM_REAP_RETRIES`). The grace period grows with the machine's
+//! slowness; the rest are timers. The sampler sees a run to within one gap on either side, so a run
+//! that only the gaps could carry over the tolerance is unknown, not kept.
+
+use super::{Case, Check, Missing, Outcome};
+
+const RULE: &str = "I3";
+
+/// An RCU grace period on a busy machine, milliseconds; some tens are usual.
+const GRACE_PERIOD_MS: f64 = 100.0;
+
+/// The delayed work item that reconciles for tasks that do not return to user mode, milliseconds.
+const BACKSTOP_MS: f64 = 100.0;
+
+/// `OOM_REAPER_DELAY`, milliseconds.
+const REAPER_DELAY_MS: f64 = 2000.0;
+
+/// `MAX_OOM_REAP_RETRIES` of `HZ/10` each, milliseconds.
+const REAPER_RETRIES_MS: f64 = 1000.0;
+
+/// Compares the longest run above the limit with the tolerance.
+pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+    let request = &case.cell.request;
+    if !request.killable && request.hog_bytes == 0 {
+        return Ok(Check {
+            rule: RULE.to_owned(),
+            outcome: Outcome::NotApplicable,
+            said: "nothing can be killed, so nothing brings usage down before the tasks end"
+                .to_owned(),
+        });
+    }
+    let (over_ms, gap_ms) = (case.need("over_ms_max")?, case.need("sampler.gap_ms")?);
+    let (settled, settle_ms) = (case.need("settled")?, case.need("settle_ms")?);
+    let kills = case.need("events.oom_kill")?;
+    let tolerance_ms = tolerance_ms(case.pace.slowdown, kills > 0.0);
+    let outcome = if settled != 1.0 || over_ms > tolerance_ms {
+        Outcome::Broken
+    } else if over_ms + 2.0 * gap_ms > tolerance_ms {
+        Outcome::Unknown
+    } else {
+        Outcome::Kept
+    };
+    let end = if settled == 1.0 {
+        format!("usage <= max {settle_ms:.1} ms after the load")
+    } else {
+        format!("usage still above max {settle_ms:.1} ms after the load")
+    };
+    let said = format!(
+        "above max for at most {over_ms:.1} ms (samples up to {gap_ms:.1} ms apart), tolerance \
+         {tolerance_ms} ms with {kills} kills; {end}"
+    );
+    Ok(Check { rule: RULE.to_owned(), outcome, said })
+}
+
+fn tolerance_ms(slowdown: u32, killed: bool) -> f64 {
+    let kill_ms = if killed { REAPER_DELAY_MS + REAPER_RETRIES_MS } else { 0.0 };
+    GRACE_PERIOD_MS * f64::from(slowdown) + BACKSTOP_MS + kill_ms
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One cell's evidence -> its judgement.
+//!
+//! Causes are asked in the order of [`Verdict`]: the harness's own failures, crash, hang, evidence
+//! that is not whole, a missing requirement, a broken rule, a path that never ran. PASS is what is
+//! left when every rule was asked and kept.
+
+use protocol::Fact;
+
+use super::{
+    Case, Check, Finding, Judgement, Missing, Outcome, Pace, RULES, Verdict, console, facts,
+    i1_no_escape, i2_bound, i3_timely, i5_no_leak, i6_no_hang, oom, proof,
+};
+use crate::config::{Condition, Expectation, Scenario};
+use crate::evidence::{Ending, Evidence};
+use crate::plan::Cell;
+
+type Rule = fn(&Case<'_>) -> Result<Check, Missing>;
+
+const ASKED: [Rule; RULES.len()] =
+    [i1_no_escape::check, i2_bound::check, i3_timely::check, i5_no_leak::check, i6_no_hang::check];
+
+/// Judges one cell by its evidence, the rules, and what is expected of it ([`Cell::expect`]).
+pub(crate) fn judge(
+    cell: &Cell,
+    scenario: &Scenario,
+    evidence: &Evidence,
+    pace: Pace,
+) -> Judgement {
+    let findings = console::findings(&evidence.console);
+    let (facts, mut doubts) = facts::derive(evidence, &oom::ooms(&evidence.console));
+    doubts.extend(proof::doubts(cell, evidence));
+    let checks = checks(cell, scenario, evidence, &facts, &findings, pace);
+    let breaks = broken(&checks);
+    let (verdict, why) = host(cell, evidence)
+        .or_else(|| on_console(&findings))
+        .or_else(|| ending(evidence))
+        .or_else(|| said_by_guest(evidence))
+        .or_else(|| not_proven(&doubts, &checks))
+        .or_else(|| broken_rules(&checks))
+        .or_else(|| not_exercised(&checks))
+        .or_else(|| not_as_stated(&checks))
+        .or_else(|| not_proven(&proof::console_doubts(evidence), &[]))
+        .unwrap_or_else(|| pass(&checks));
+    Judgement {
+        as_expected: as_expected(&cell.expect, verdict, &breaks),
+        verdict,
+        breaks,
+        why,
+        checks,
+        facts: facts.into_values(),
+    }
+}
+
+/// Whether a verdict and its broken rules are those expected.
+fn as_expected(expect: &Expectation, verdict: Verdict, breaks: &[String]) -> bool {
+    let rules = if expect.or_more {
+        expect.breaks.iter().all(|rule| breaks.contains(rule))
+    } else {
+        expect.breaks == breaks
+    };
+    // A verdict that outranks FAIL makes no promise about which rules could be asked.
+    verdict == expect.verdict && (verdict != Verdict::Fail || rules)
+}
+
+fn checks(
+    cell: &Cell,
+    scenario: &Scenario,
+    evidence: &Evidence,
+    facts: &facts::Facts,
+    findings: &[Finding],
+    pace: Pace,
+) -> Vec<Check> {
+    let hello = evidence.events.iter().find_map(|event| match &event.fact {
+        Fact::Hello { cpus, page_bytes, .. } => Some((*cpus, *page_bytes)),
+        _ => None,
+    });
+    let mut checks = Vec::new();
+    for (rule, ask) in RULES.iter().zip(ASKED) {
+        let outcome = match hello {
+            None => Err(Missing("the guest's Hello".to_owned())),
+            Some((cpus, page_bytes)) => {
+                ask(&Case { cell, scenario, evidence, facts, findings, pace, cpus, page_bytes })
+            }
+        };
+        checks.push(outcome.unwrap_or_else(|missing| Check::unknown(rule, &missing)));
+    }
+    checks.extend(cell.expect.exercised.iter().map(|condition| asked("X", condition, facts)));
+    checks.extend(cell.expect.facts.iter().map(|condition| asked("E", condition, facts)));
+    checks
+}
+
+fn asked(rule: &str, condition: &Condition, facts: &facts::Facts) -> Check {
+    match facts.get(&condition.fact) {
+        None => Check::unknown(rule, &Missing(condition.fact.clone())),
+        Some(value) => {
+            Check::of(rule, condition.holds(value), format!("{condition}: it is {value}"))
+        }
+    }
+}
+
+/// Broken rules, each once. `X` is not among them: a path that never ran breaks nothing.
+fn broken(checks: &[Check]) -> Vec<String> {
+    let mut rules: Vec<String> = Vec::new();
+    for check in checks.iter().filter(|check| check.outcome == Outcome::Broken && check.rule != "X")
+    {
+        if !rules.contains(&check.rule) {
+            rules.push(check.rule.clone());
+        }
+    }
+    rules
+}
+
+/// The harness or the host failed, whatever the kernel did.
+fn host(cell: &Cell, evidence: &Evidence) -> Option<(Verdict, String)> {
+    let why = match &evidence.ending {
+        Ending::QemuFailed { status, stderr } => {
+            let line = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message");
+            format!("QEMU ended by itself ({status}): {line}")
+        }
+        Ending::HostFailed { why } => format!("the host failed: {why}"),
+        Ending::Interrupted => "the run was stopped".to_owned(),
+        _ if evidence.request != cell.request => "the evidence is of another request".to_owned(),
+        _ => return None,
+    };
+    Some((Verdict::Error, why))
+}
+
+fn on_console(findings: &[Finding]) -> Option<(Verdict, String)> {
+    let finding = console::decisive(findings)?;
+    Some((finding.class, format!("{}: {}", finding.kind, finding.title)))
+}
+
+/// Endings that say something without a line on the console.
+fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
+    match evidence.ending {
+        Ending::Reset => Some((
+            Verdict::Crash,
+            "the VM reset itself and the console shows no panic: a triple fault, or the console was lost".to_owned(),
+        )),
+        Ending::Deadline { deadline_ms, silent_ms, booted } => {
+            let silence = if silent_ms < 1000 {
+                "it still printed or reported".to_owned()
+            } else {
+                format!("silent for the last {silent_ms} ms")
+            };
+            // Firmware prints too; a kernel is there only when a line has a time stamp.
+            let kernel_ran = evidence.console.contains("Linux version")
+                || evidence.console.lines().any(|line| console::message(line) != line.trim());
+            if !booted && !kernel_ran {
+                return Some((
+                    Verdict::Error,
+                    format!("no line of a kernel within {deadline_ms} ms: does the accelerator work here?"),
+                ));
+            }
+            let stage = if booted { "the cell had not ended" } else { "the guest had not come up" };
+            Some((Verdict::Hang, format!("{stage} after {deadline_ms} ms; {silence}")))
+        }
+        _ => None,
+    }
+}
+
+fn said_by_guest(evidence: &Evidence) -> Option<(Verdict, String)> {
+    evidence.events.iter().find_map(|event| match &event.fact {
+        Fact::Hello { protocol, .. } if *protocol != protocol::VERSION => Some((
+            Verdict::Error,
+            format!("the guest speaks protocol {protocol}, the harness {}", protocol::VERSION),
+        )),
+        Fact::Broken { why } => Some((Verdict::Error, format!("the guest failed: {why}"))),
+        Fact::Unsupported { missing } => Some((Verdict::Skip, format!("missing: {missing}"))),
+        _ => None,
+    })
+}
+
+fn not_proven(doubts: &[String], checks: &[Check]) -> Option<(Verdict, String)> {
+    let unknown = checks.iter().find(|check| check.outcome == Outcome::Unknown);
+    let why = match (doubts, unknown) {
+        ([], None) => return None,
+        ([], Some(check)) => format!("{}: {}", check.rule, check.said),
+        ([one], _) => one.clone(),
+        ([first, rest @ ..], _) => format!("{first}; and {} more doubts", rest.len()),
+    };
+    Some((Verdict::Error, format!("not proven: {why}")))
+}
+
+fn broken_rules(checks: &[Check]) -> Option<(Verdict, String)> {
+    first(checks, |check| RULES.contains(&check.rule.as_str())).map(|why| (Verdict::Fail, why))
+}
+
+fn not_exercised(checks: &[Check]) -> Option<(Verdict, String)> {
+    let why = first(checks, |check| check.rule == "X")?;
+    Some((Verdict::Inconclusive, format!("the path under test never ran: {why}")))
+}
+
+fn not_as_stated(checks: &[Check]) -> Option<(Verdict, String)> {
+    first(checks, |check| check.rule == "E").map(|why| (Verdict::Fail, why))
+}
+
+/// The first broken check of those, and how many more there are.
+fn first(checks: &[Check], of: impl Fn(&Check) -> bool) -> Option<String> {
+    let mut broken = checks.iter().filter(|check| check.outcome == Outcome::Broken && of(check));
+    let first = broken.next()?;
+    let more = match broken.count() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Some(format!("{}: {}{more}", first.rule, first.said))
+}
+
+fn pass(checks: &[Check]) -> (Verdict, String) {
+    let kept = checks.iter().filter(|check| check.outcome == Outcome::Kept).count();
+    (Verdict::Pass, format!("{kept} checks kept"))
+}

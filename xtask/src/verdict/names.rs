@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The names of the flat facts: what a scenario's conditions may refer to.
+//!
+//! `facts` produces exactly these. A name of another shape in a config file is a typing error.
+
+/// Facts of the cell as a whole, with what they mean.
+pub(crate) const NAMES: [(&str, &str); 26] = [
+    ("load.ms", "from the start of the load to its end, ms"),
+    ("load.complete", "1: every actor finished or was killed; 0: cut at load_max"),
+    (
+        "settled",
+        "1: usage fell to the limit after the load; 0: it did not while the observer waited",
+    ),
+    ("settle_ms", "how long that took or the observer waited, ms"),
+    ("limit_bytes", "memory.max in force, bytes"),
+    ("cap_bytes", "cap of the patch in force, bytes; only where the kernel has one"),
+    ("peak_bytes", "memory.peak of the limited memcg, bytes"),
+    ("peak_over_bytes", "memory.peak above memory.max, bytes"),
+    ("over_ms_max", "longest run of samples above memory.max, ms"),
+    ("samples_over", "samples above memory.max"),
+    ("sampler.gap_ms", "longest time between two samples, ms"),
+    ("after.current_bytes", "memory.current after every task has exited and caches are dropped"),
+    ("dying", "nr_dying_descendants of the root when the observer stopped waiting"),
+    ("removed", "1: rmdir of the limited memcg worked"),
+    ("heartbeat.gap_ms", "longest time between two beats of a task outside, ms"),
+    ("heartbeat.beats", "beats of that task"),
+    ("processes.ended", "processes of the workload that ended"),
+    ("processes.killed", "processes ended by SIGKILL that the guest did not send"),
+    ("processes.unkillable", "processes that did not end though sent SIGKILL"),
+    ("kills", "memcg OOM kills on the console"),
+    ("kills.in_charge", "of these: reported from inside a kernel-memory charge, as within open()"),
+    ("kills.in_fault", "of these: reported from the charge of a user page or page-cache page"),
+    ("kills.on_return", "of these: reported from the reconciliation on return to user mode"),
+    ("kills.untraced", "of these: without a report, which the kernel limits to 10 in 5 s"),
+    ("oom.no_victim", "memcg OOM reports that found nobody to kill"),
+    ("kills.global", "OOM kills of the whole system (the cell is an ERROR)"),
+];
+
+/// What is known of each operation, as `<op>.<suffix>`.
+pub(crate) const OP_SUFFIXES: [(&str, &str); 7] = [
+    ("attempted", "calls begun"),
+    ("succeeded", "calls that did what they should"),
+    ("errors", "calls that failed, by any errno; `<op>.ENOMEM` and so on count one"),
+    ("unfinished", "calls begun that never returned"),
+    ("p50_us", "median time in the call, us"),
+    ("p99_us", "99th percentile, us"),
+    ("max_us", "longest, us"),
+];
+
+/// Before the operations of those who are not actors.
+pub(crate) const ROLE_PREFIXES: [&str; 2] = ["outsider.", "hog."];
+
+/// Before a delta of `memory.events` and before a delta of the patch's counters.
+pub(crate) const DELTA_PREFIXES: [&str; 2] = ["events.", "counters."];
+
+/// Whether a fact of that name can exist.
+pub(crate) fn is_name(name: &str) -> bool {
+    if NAMES.iter().any(|(known, _)| *known == name) {
+        return true;
+    }
+    if let Some(key) = DELTA_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        return is_word(key);
+    }
+    let op = ROLE_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+    op.split_once('.').is_some_and(|(op, suffix)| {
+        is_word(op) && (OP_SUFFIXES.iter().any(|(known, _)| *known == suffix) || is_errno(suffix))
+    })
+}
+
+/// Whether the last part of a name is an errno (`ENOMEM`) or `SHORT`.
+pub(crate) fn is_errno(suffix: &str) -> bool {
+    suffix == "SHORT"
+        || (suffix.len() >= 4
+            && suffix.starts_with('E')
+            && suffix.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()))
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_known_shapes() {
+        for name in [
+            "open.ENOMEM",
+            "write.SHORT",
+            "outsider.create.max_us",
+            "events.oom_kill",
+            "kills.in_charge",
+        ] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in
+            ["open", "open.enomem", "opne.max", "kills.in_chrage", "events.", "peak", ".max_us"]
+        {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! OOM reports on the console: who was killed, and from where in the kernel.
+//!
+//! The stack of a report tells what no counter does: whether the OOM killer ran in the middle of a
+//! system call, below a kernel-memory charge, or on the way back to user mode with no lock held.
+//! The kernel holds `oom_lock` while it reports, so reports never overlap one another; lines of
+//! other CPUs may stand between.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::console::message;
+
+/// Longest report: a stack, the memcg's numbers, and one line a task.
+const REPORT_LINES: usize = 600;
+
+/// From where the OOM killer was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Below the charge of kernel memory: inside a system call, with whatever locks it holds.
+    Charge,
+    /// Below the charge of a user page or a page-cache page.
+    Fault,
+    /// On the way back to user mode, or in the reconciliation wherever it runs.
+    Return,
+    /// The stack shows none of these.
+    Elsewhere,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Charge => "inside the charge of kernel memory",
+            Self::Fault => "inside the charge of a user or page-cache page",
+            Self::Return => "on the way back to user mode",
+            Self::Elsewhere => "from elsewhere",
+        })
+    }
+}
+
+/// One report with its stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// From where.
+    pub(crate) origin: Origin,
+    /// Pid of the first task killed; `None` when nobody could be.
+    pub(crate) killed: Option<i32>,
+    /// Functions on the stack, innermost first.
+    pub(crate) stack: Vec<String>,
+    /// Its first line in the console, from 0.
+    pub(crate) line: usize,
+}
+
+/// What the OOM killer did to memcgs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ooms {
+    /// Reports, in order. The kernel prints at most 10 kills in 5 s with one.
+    pub(crate) reports: Vec<Report>,
+    /// Tasks killed, by report or without.
+    pub(crate) kills: u64,
+    /// Tasks killed because the whole system was out of memory.
+    pub(crate) global_kills: u64,
+    /// Searches that found nobody to kill.
+    pub(crate) no_victim: u64,
+}
+
+impl Ooms {
+    /// Kills with a report from there.
+    pub(crate) fn kills_from(&self, origin: Origin) -> u64 {
+        let killed = |report: &&Report| report.killed.is_some() && report.origin == origin;
+        self.reports.iter().filter(killed).count() as u64
+    }
+
+    /// Kills without a report.
+    pub(crate) fn untraced(&self) -> u64 {
+        let traced = self.reports.iter().filter(|report| report.killed.is_some()).count() as u64;
+        self.kills.saturating_sub(traced)
+    }
+}
+
+/// Reads every OOM report.
+pub(crate) fn ooms(console: &str) -> Ooms {
+    let mut ooms = Ooms::default();
+    let mut open: Option<Report> = None;
+    for (at, line) in console.lines().enumerate() {
+        if line.contains(" invoked oom-killer:") {
+            ooms.reports.extend(open.take().map(closed));
+            open = Some(Report {
+                origin: Origin::Elsewhere,
+                killed: None,
+                stack: Vec::new(),
+                line: at,
+            });
+        } else if line.contains("Killed process ") {
+            let pid = killed_pid(line);
+            if line.contains("emory cgroup out of memory") {
+                ooms.kills += 1;
+                if let Some(mut report) = open.take() {
+                    report.killed = pid;
+                    ooms.reports.push(closed(report));
+                }
+            } else {
+                ooms.global_kills += 1;
+                open = None;
+            }
+        } else if line.contains("Out of memory and no killable processes") {
+            ooms.no_victim += 1;
+            ooms.reports.extend(open.take().map(closed));
+        } else if let Some(report) = &mut open {
+            if at - report.line > REPORT_LINES {
+                ooms.reports.extend(open.take().map(closed));
+            } else if let Some(function) = function(line) {
+                report.stack.push(function);
+            }
+        }
+    }
+    ooms.reports.extend(open.map(closed));
+    ooms
+}
+
+fn closed(mut report: Report) -> Report {
+    report.origin = origin(&report.stack);
+    report
+}
+
+/// Of 6.12: `obj_cgroup_charge()` and the slab and page hooks charge kernel memory, `charge_memcg()`
+/// and its callers charge folios, both through `try_charge_memcg()`.
+fn origin(stack: &[String]) -> Origin {
+    let any = |fits: fn(&str) -> bool| stack.iter().any(|function| fits(function));
+    let kernel = any(|f| {
+        f.starts_with("obj_cgroup_charge")
+            || f.starts_with("__memcg_slab_")
+            || f.starts_with("__memcg_kmem_")
+    });
+    let folio = any(|f| {
+        f == "charge_memcg"
+            || f.starts_with("__mem_cgroup_charge")
+            || f.starts_with("mem_cgroup_swapin_")
+    });
+    if any(|f| f == "try_charge_memcg") {
+        return if folio && !kernel { Origin::Fault } else { Origin::Charge };
+    }
+    let returns = any(|f| {
+        f.contains("overcharge")
+            || f.contains("exit_to_user_mode")
+            || f.starts_with("resume_user_mode")
+    });
+    if returns { Origin::Return } else { Origin::Elsewhere }
+}
+
+/// The function of a line of a stack; lines with `?` are the unwinder's guesses.
+fn function(line: &str) -> Option<String> {
+    static ENTRY: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^\s*([A-Za-z_][\w$.]*)\+0x[0-9a-f]+/0x[0-9a-f]+").ok());
+    let found = ENTRY.as_ref()?.captures(message(line))?;
+    // `.isra.0`, `.part.0`, `.constprop.0`, `.cold`: the compiler's copies of one function.
+    Some(found[1].split('.').next().unwrap_or_default().to_owned())
+}
+
+fn killed_pid(line: &str) -> Option<i32> {
+    let after = line.split("Killed process ").nth(1)?;
+    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(stack: &[&str], end: &str) -> String {
+        let mut text =
+            "[    2.1] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+                        [    2.1] CPU: 0 UID: 0 PID: 70 Comm: actor-0 Not tainted 6.12.117 #1\n\
+                        [    2.1] Call Trace:\n[    2.1]  <TASK>\n"
+                .to_owned();
+        for function in stack {
+            text.push_str(&format!("[    2.1][   T70]  {function}+0x45/0x6e0\n"));
+        }
+        text + "[    2.1]  </TASK>\n[    2.1] memory: usage 4096kB, limit 4096kB, failcnt 5\n" + end
+    }
+
+    const KILL: &str =
+        "[    2.2] Memory cgroup out of memory: Killed process 71 (hog) total-vm:9kB, UID:0\n";
+    const OPEN: [&str; 7] = [
+        "out_of_memory",
+        "try_charge_memcg",
+        "obj_cgroup_charge_pages",
+        "__memcg_slab_post_alloc_hook",
+        "kmem_cache_alloc_noprof",
+        "alloc_empty_file",
+        "do_sys_openat2",
+    ];
+
+    #[test]
+    fn the_stack_tells_from_where() {
+        let table: [(&[&str], Origin); 6] = [
+            (&OPEN, Origin::Charge),
+            (
+                &["out_of_memory", "try_charge_memcg.isra.0", "charge_memcg", "do_anonymous_page"],
+                Origin::Fault,
+            ),
+            (
+                &["out_of_memory", "mem_cgroup_overcharge_reconcile", "syscall_exit_to_user_mode"],
+                Origin::Return,
+            ),
+            (
+                &["out_of_memory", "_RNvCs1_17memcg_overcharge9reconcile", "process_one_work"],
+                Origin::Return,
+            ),
+            (&["out_of_memory", "mem_cgroup_oom_synchronize", "exc_page_fault"], Origin::Elsewhere),
+            (&["out_of_memory", "? try_charge_memcg", "exit_to_user_mode_loop"], Origin::Return),
+        ];
+        for (stack, origin) in table {
+            let ooms = ooms(&report(stack, KILL));
+            assert_eq!(ooms.reports.len(), 1);
+            assert_eq!(
+                (ooms.reports[0].origin, ooms.reports[0].killed),
+                (origin, Some(71)),
+                "{stack:?}"
+            );
+            assert_eq!((ooms.kills, ooms.untraced(), ooms.no_victim), (1, 0, 0));
+        }
+    }
+
+    #[test]
+    fn kills_beyond_the_rate_limit_have_no_report() {
+        let ooms = ooms(&(report(&OPEN, KILL) + KILL + KILL));
+        assert_eq!((ooms.kills, ooms.kills_from(Origin::Charge), ooms.untraced()), (3, 1, 2));
+    }
+
+    #[test]
+    fn a_report_without_a_victim_is_no_kill() {
+        let end = "[    2.2] Out of memory and no killable processes...\n";
+        let ooms = ooms(&(report(&OPEN, end) + &report(&OPEN, end)));
+        assert_eq!((ooms.kills, ooms.no_victim, ooms.reports.len()), (0, 2, 2));
+        assert_eq!(ooms.kills_from(Origin::Charge), 0);
+    }
+
+    #[test]
+    fn a_global_kill_is_counted_apart() {
+        let ooms =
+            ooms(&report(&OPEN, "[    2.2] Out of memory: Killed process 71 (hog) total-vm:9kB\n"));
+        assert_eq!((ooms.kills, ooms.global_kills, ooms.reports.len()), (0, 1, 0));
+    }
+
+    #[test]
+    fn lines_of_another_cpu_between_do_not_matter() {
+        let torn = report(&OPEN, KILL)
+            .replace(" <TASK>\n", " <TASK>\n[    2.1] ext4: mounted filesystem\n");
+        assert_eq!(ooms(&torn).kills_from(Origin::Charge), 1);
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Is the evidence whole? A cell starts as not proven, like a KUnit test that has not reported.
+//!
+//! Each doubt is one reason why the events prove nothing. An empty list is the only licence for a
+//! verdict about the kernel.
+
+use protocol::{Fact, MemcgRole, MemcgWrite, Stage};
+
+use crate::evidence::Evidence;
+use crate::plan::Cell;
+
+/// Every reason not to believe the events of a cell that ran to its end.
+pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
+    let mut doubts = stream(evidence);
+    let facts: Vec<&Fact> = evidence.events.iter().map(|event| &event.fact).collect();
+    if !matches!(facts.first(), Some(Fact::Hello { .. })) {
+        doubts.push("the guest never said Hello".to_owned());
+    }
+    if !matches!(facts.last(), Some(Fact::Ended)) {
+        doubts.push("the guest never said that it had reported everything".to_owned());
+    }
+    let mut has = |what: &str, fits: &dyn Fn(&Fact) -> bool| {
+        if !facts.iter().any(|fact| fits(fact)) {
+            doubts.push(format!("missing: {what}"));
+        }
+    };
+    has("the set-up", &|fact| matches!(fact, Fact::Setup { .. }));
+    has(
+        "the start of the workload",
+        &|fact| matches!(fact, Fact::Started { workload, .. } if *workload == cell.request.workload),
+    );
+    has("the end of the load", &|fact| matches!(fact, Fact::LoadEnded { .. }));
+    has("whether usage settled", &|fact| matches!(fact, Fact::Settled { .. }));
+    has("the samples of usage", &|fact| {
+        matches!(fact, Fact::Usage { memcg: MemcgRole::Limited, samples: 1.., .. })
+    });
+    has("the heartbeat", &|fact| matches!(fact, Fact::Heartbeat { beats: 1.., .. }));
+    has("what the actors did", &|fact| {
+        matches!(fact, Fact::Operations { role: protocol::ProcessRole::Actor, attempted: 1.., .. })
+    });
+    has("the removal of the memcg", &|fact| matches!(fact, Fact::Removed { .. }));
+    for stage in [Stage::Before, Stage::LoadEnd, Stage::Settled, Stage::After] {
+        for role in [MemcgRole::Limited, MemcgRole::Bystander, MemcgRole::Parent] {
+            has(
+                &format!("the files of the {role:?} memcg at {stage:?}"),
+                &|fact| matches!(fact, Fact::Memcg { stage: at, role: of, .. } if *at == stage && *of == role),
+            );
+        }
+    }
+    for fact in &facts {
+        doubts.extend(as_asked(cell, fact));
+    }
+    doubts.extend(everybody_ended(&facts));
+    doubts.extend(watched_throughout(&facts));
+    doubts.extend(peak_covers_samples(cell, &facts));
+    doubts.extend(load_took_its_time(evidence));
+    doubts
+}
+
+/// Reasons not to believe the console: it must have been read from the start to the power-off.
+pub(crate) fn console_doubts(evidence: &Evidence) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if evidence.console_dropped_bytes > 0 {
+        doubts
+            .push(format!("{} bytes of the console were dropped", evidence.console_dropped_bytes));
+    } else if !evidence.console.contains("reboot: Power down") {
+        // Printed at KERN_EMERG by every power-off: no console level hides it.
+        doubts.push("the console does not end with the kernel's power-off line".to_owned());
+    }
+    doubts
+}
+
+fn stream(evidence: &Evidence) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Some(line) = evidence.torn_lines.first() {
+        let begin: String = line.chars().take(80).collect();
+        doubts.push(format!(
+            "{} lines on the port are no events: {begin}",
+            evidence.torn_lines.len()
+        ));
+    }
+    let gap = evidence.events.iter().zip(0..).find(|(event, expected)| event.seq != *expected);
+    if let Some((event, expected)) = gap {
+        doubts.push(format!("event {expected} is missing: {} came instead", event.seq));
+    }
+    doubts
+}
+
+/// What the guest read back from the kernel is what it was asked to set.
+fn as_asked(cell: &Cell, fact: &Fact) -> Option<String> {
+    let request = &cell.request;
+    match fact {
+        Fact::Hello { cpus, .. } if *cpus != cell.vm.cpus => {
+            Some(format!("{cpus} CPUs are online where {} were asked for", cell.vm.cpus))
+        }
+        Fact::Hello { page_bytes: 0, .. } => Some("a page of no bytes".to_owned()),
+        Fact::Setup { limit_bytes, .. } if *limit_bytes != request.limit_bytes => {
+            Some(format!("the limit is {limit_bytes} where {} was asked for", request.limit_bytes))
+        }
+        Fact::Memcg { role: MemcgRole::Limited, stage, max_bytes, .. }
+            if *max_bytes != Some(request.limit_bytes) =>
+        {
+            Some(format!("the limit is {max_bytes:?} at {stage:?}: it was not in force throughout"))
+        }
+        Fact::Setup { cap_bytes: Some(cap_bytes), .. }
+            if cap_asked(cell).is_some_and(|asked| asked != *cap_bytes) =>
+        {
+            Some(format!("the cap is {cap_bytes} where {:?} was asked for", cap_asked(cell)))
+        }
+        Fact::Setup { policy, .. } => request.policy.iter().find_map(|asked| {
+            let read = policy.iter().find(|read| read.file == asked.file);
+            match read {
+                Some(read) if same_setting(asked, read) => None,
+                Some(read) => Some(format!(
+                    "{} is {:?} where {:?} was asked for",
+                    asked.file, read.value, asked.value
+                )),
+                None => Some(format!("{} was not read back", asked.file)),
+            }
+        }),
+        _ => None,
+    }
+}
+
+/// The cap that the plan had written into the limited memcg, bytes.
+fn cap_asked(cell: &Cell) -> Option<u64> {
+    let file = cell.request.cap_file.as_ref()?;
+    cell.request.policy.iter().find(|write| write.file == *file)?.value.parse().ok()
+}
+
+/// `off [kmem] all` shows the choice in force in brackets, as many kernel files do.
+fn same_setting(asked: &MemcgWrite, read: &MemcgWrite) -> bool {
+    let value = read.value.trim();
+    let chosen = value.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    chosen.map_or(value, |(chosen, _)| chosen.trim()) == asked.value.trim()
+}
+
+fn everybody_ended(facts: &[&Fact]) -> Option<String> {
+    let started = facts.iter().find_map(|fact| match fact {
+        Fact::Started { processes, .. } => Some(*processes as usize),
+        _ => None,
+    })?;
+    let ended = facts.iter().filter(|fact| matches!(fact, Fact::ProcessEnded { .. })).count();
+    (ended != started).then(|| format!("{started} processes started and {ended} ended"))
+}
+
+/// Observers that looked away cannot say that nothing happened.
+fn watched_throughout(facts: &[&Fact]) -> Option<String> {
+    let load_us = facts.iter().find_map(|fact| match fact {
+        Fact::LoadEnded { duration_us, .. } => Some(*duration_us),
+        _ => None,
+    })?;
+    facts.iter().find_map(|fact| {
+        let (who, looks, gap_us) = match fact {
+            Fact::Usage { memcg: MemcgRole::Limited, samples, gap_us_max, .. } => {
+                ("the sampler", *samples, *gap_us_max)
+            }
+            Fact::Heartbeat { beats, gap_us_max, .. } => ("the heartbeat", *beats, *gap_us_max),
+            _ => return None,
+        };
+        // The last look may be one gap before the end of the load, the first one gap after its start.
+        let covered_us = (looks + 1).saturating_mul(gap_us);
+        (covered_us < load_us).then(|| {
+            format!("{who} looked {looks} times, at most {gap_us} us apart: less than the load of {load_us} us")
+        })
+    })
+}
+
+/// The length of the load agrees with the clock of the events around it: those are stamped just
+/// before and after, so more than half of the time between them is the load.
+fn load_took_its_time(evidence: &Evidence) -> Option<String> {
+    const STAMPING_US: u64 = 100_000;
+    let started_us = evidence.events.iter().find_map(|event| match event.fact {
+        Fact::Started { .. } => Some(event.at_us),
+        _ => None,
+    })?;
+    let (ended_us, load_us) = evidence.events.iter().find_map(|event| match event.fact {
+        Fact::LoadEnded { duration_us, .. } => Some((event.at_us, duration_us)),
+        _ => None,
+    })?;
+    let between_us = ended_us.saturating_sub(started_us);
+    let agrees = load_us <= between_us && between_us <= 2 * load_us + STAMPING_US;
+    (!agrees).then(|| format!("the load took {load_us} us, and {between_us} us passed meanwhile"))
+}
+
+/// The kernel's peak only grows, and what was sampled it has seen, but for what other CPUs had added
+/// for a moment (a batch of 64 pages each) and took back.
+fn peak_covers_samples(cell: &Cell, facts: &[&Fact]) -> Option<String> {
+    const BATCH_PAGES: u64 = 64;
+    let page_bytes = facts.iter().find_map(|fact| match fact {
+        Fact::Hello { page_bytes, .. } => Some(*page_bytes),
+        _ => None,
+    })?;
+    let mut peaks_bytes = facts.iter().filter_map(|fact| match fact {
+        Fact::Memcg { role: MemcgRole::Limited, peak_bytes, .. } => Some(*peak_bytes),
+        _ => None,
+    });
+    if !peaks_bytes.clone().is_sorted() {
+        return Some("memory.peak went down".to_owned());
+    }
+    let peak_bytes = peaks_bytes.next_back()?;
+    let sampled_bytes = facts.iter().find_map(|fact| match fact {
+        Fact::Usage { memcg: MemcgRole::Limited, sampled_bytes_max, .. } => {
+            Some(*sampled_bytes_max)
+        }
+        _ => None,
+    })?;
+    let slack_bytes = BATCH_PAGES * page_bytes * u64::from(cell.vm.cpus);
+    (peak_bytes + slack_bytes < sampled_bytes)
+        .then(|| format!("memory.peak is {peak_bytes} where {sampled_bytes} was sampled"))
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Hand-made evidence, and what is judged of it.
+
+mod differential;
+mod endings;
+mod mutations;
+mod rules;
+
+use protocol::{Event, Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
+use serde_json::Value;
+
+use super::*;
+use crate::config::tests::good;
+use crate::evidence::Ending;
+use crate::plan::{Selection, plan};
+
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const PAGE: u64 = 4096;
+pub(crate) const CONSOLE: &str =
+    "[    0.000000] Linux version 6.12.117\n[    1.000000] reboot: Power down\n";
+
+/// Which event: pairs of key and value that it has.
+pub(crate) type Which<'a> = &'a [(&'a str, &'a str)];
+pub(crate) const BEFORE: Which<'_> = &[("stage", "before"), ("role", "limited")];
+pub(crate) const LOAD_END: Which<'_> = &[("stage", "load_end"), ("role", "limited")];
+pub(crate) const SETTLED_FILES: Which<'_> = &[("stage", "settled"), ("role", "limited")];
+pub(crate) const AFTER: Which<'_> = &[("stage", "after"), ("role", "limited")];
+pub(crate) const USAGE: Which<'_> = &[("fact", "usage")];
+pub(crate) const SETTLED: Which<'_> = &[("fact", "settled")];
+pub(crate) const OPEN: Which<'_> = &[("fact", "operations"), ("op", "open")];
+pub(crate) const HEARTBEAT: Which<'_> = &[("fact", "heartbeat")];
+
+/// A cell with its scenario and evidence, to be bent by a test.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub(crate) cell: Cell,
+    pub(crate) scenario: Scenario,
+    pub(crate) evidence: Evidence,
+    pub(crate) pace: Pace,
+}
+
+impl Bench {
+    /// A cell of the patched kernel that keeps every rule: one unkillable actor, 4 MiB, cap 1 MiB.
+    pub(crate) fn overcharge() -> Self {
+        Self::of("open.v2.patched.overcharge", 40 * PAGE)
+    }
+
+    /// The unpatched kernel under the same load, with nothing wrong; expected to pass.
+    pub(crate) fn mainline() -> Self {
+        let mut bench = Self::of("open.v2.baseline.mainline", 0);
+        bench.cell.expect.verdict = Verdict::Pass;
+        bench.cell.expect.breaks.clear();
+        bench
+    }
+
+    fn of(id: &str, over_bytes: u64) -> Self {
+        let config = good();
+        let cells =
+            plan(&config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
+        let cell = cells.into_iter().find(|cell| cell.id == id).unwrap();
+        let evidence = Evidence {
+            request: cell.request.clone(),
+            events: events(&cell, 4 * MIB + over_bytes),
+            torn_lines: Vec::new(),
+            console: CONSOLE.to_owned(),
+            console_dropped_bytes: 0,
+            ending: Ending::PoweredOff,
+            wall_ms: 2400,
+        };
+        let scenario = config.scenario("open").unwrap().clone();
+        Self { cell, scenario, evidence, pace: Pace { slowdown: 1 } }
+    }
+
+    pub(crate) fn judge(&self) -> Judgement {
+        judge(&self.cell, &self.scenario, &self.evidence, self.pace)
+    }
+
+    /// The same with something killable in the memcg.
+    pub(crate) fn with_hog(mut self) -> Self {
+        self.cell.request.hog_bytes = 4 * MIB;
+        self.evidence.request = self.cell.request.clone();
+        self
+    }
+
+    /// Changes one value, by JSON pointer, in the first event that fits.
+    pub(crate) fn set(mut self, which: Which<'_>, pointer: &str, value: impl Into<Value>) -> Self {
+        let mut value = Some(value.into());
+        for event in &mut self.evidence.events {
+            let mut json = serde_json::to_value(&*event).unwrap();
+            if value.is_some() && which.iter().all(|(key, wanted)| json[*key] == *wanted) {
+                let place = json.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}"));
+                *place = value.take().unwrap();
+                *event = serde_json::from_value(json).unwrap();
+            }
+        }
+        assert!(value.is_none(), "no event has {which:?}");
+        self
+    }
+
+    /// What one rule says.
+    pub(crate) fn outcome(&self, rule: &str) -> Outcome {
+        self.judge().checks.iter().find(|check| check.rule == rule).unwrap().outcome
+    }
+
+    /// Numbers the events anew, as if none had been lost.
+    pub(crate) fn renumber(&mut self) {
+        for (seq, event) in self.evidence.events.iter_mut().enumerate() {
+            event.seq = seq as u64;
+        }
+    }
+}
+
+/// What a guest says of a cell in which everything went well.
+fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
+    let patched = cell.request.counters_file.is_some();
+    let mut facts = vec![
+        Fact::Hello {
+            protocol: protocol::VERSION,
+            kernel_release: "6.12.117".to_owned(),
+            cpus: cell.vm.cpus,
+            memory_bytes: 512 * MIB,
+            page_bytes: PAGE,
+            workloads: vec!["open-keep".to_owned()],
+        },
+        Fact::Setup {
+            limit_bytes: cell.request.limit_bytes,
+            cap_bytes: patched.then_some(MIB),
+            sample_period_us: 1000,
+            policy: cell.request.policy.clone(),
+        },
+    ];
+    facts.extend(files(Stage::Before, patched, 8 * PAGE, 8 * PAGE, 0));
+    facts.push(Fact::Started { workload: "open-keep".to_owned(), processes: 2 });
+    facts.push(Fact::LoadEnded { duration_us: 500_000, complete: true });
+    facts.extend(files(Stage::LoadEnd, patched, 4 * MIB, peak_bytes, 3));
+    facts.push(Fact::Settled { settled: true, after_us: 900 });
+    facts.extend(files(Stage::Settled, patched, 4 * MIB, peak_bytes, 3));
+    facts.push(Fact::Usage {
+        memcg: MemcgRole::Limited,
+        period_us: 1000,
+        samples: 500,
+        gap_us_max: 2000,
+        sampled_bytes_max: peak_bytes,
+        samples_over: 20,
+        over_us_max: 20_000,
+        over_us_last: 0,
+        line: vec![(0, 8 * PAGE), (250_000, peak_bytes), (500_000, 4 * MIB)],
+    });
+    facts.push(Fact::Heartbeat { period_us: 10_000, beats: 50, gap_us_max: 15_000 });
+    for (role, pid) in [(ProcessRole::Actor, 70), (ProcessRole::Bystander, 71)] {
+        let by_guest = role == ProcessRole::Bystander;
+        let end = if by_guest { ProcessEnd::Signaled(9) } else { ProcessEnd::Exited(0) };
+        facts.push(Fact::ProcessEnded { role, pid, end, by_guest, after_us: 600_000 });
+    }
+    facts.push(Fact::Operations {
+        role: ProcessRole::Actor,
+        op: "open".to_owned(),
+        attempted: 1000,
+        succeeded: 1000,
+        errnos: BTreeMap::new(),
+        latency: LatencyUs { p50: 20, p99: 90, max: 1500 },
+        unfinished: 0,
+    });
+    facts.extend(files(Stage::After, patched, 20 * PAGE, peak_bytes, 3));
+    facts.push(Fact::Removed { removed: true, dying: 0, after_us: 20_000 });
+    facts.push(Fact::Ended);
+    let mut at_us = 100_000;
+    let numbered = facts.into_iter().zip(0..);
+    numbered
+        .map(|(fact, seq)| {
+            at_us += if matches!(fact, Fact::LoadEnded { .. }) { 501_000 } else { 1000 };
+            Event { seq, at_us, fact }
+        })
+        .collect()
+}
+
+fn files(
+    stage: Stage,
+    patched: bool,
+    current_bytes: u64,
+    peak_bytes: u64,
+    count: u64,
+) -> Vec<Fact> {
+    [MemcgRole::Limited, MemcgRole::Bystander, MemcgRole::Parent]
+        .into_iter()
+        .map(|role| {
+            let limited = role == MemcgRole::Limited;
+            let map =
+                |pairs: &[(&str, u64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
+            Fact::Memcg {
+                stage,
+                role,
+                current_bytes,
+                peak_bytes,
+                max_bytes: limited.then_some(4 * MIB),
+                events: map(&[("max", 4 * count), ("oom", count), ("oom_kill", 0)]),
+                stat: map(&[("slab", current_bytes)]),
+                counters: (limited && patched).then(|| map(&[("charges", count), ("denied", 0)])),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Baseline beside patched.
+
+use super::*;
+use Differential::{Fixed, Inert, NoDifference, NotFixed, Regressed, Unknown};
+
+/// A judgement with a verdict and a number of failed opens (the problem: at least one).
+fn judged(bench: &Bench, verdict: Verdict, enomem: f64) -> (Cell, Judgement) {
+    let mut judgement = bench.judge();
+    judgement.verdict = verdict;
+    judgement.breaks = if enomem > 0.0 { vec!["I1".to_owned()] } else { Vec::new() };
+    if verdict == Verdict::Error {
+        judgement.facts.clear();
+    } else {
+        judgement.facts.insert("open.ENOMEM".to_owned(), enomem);
+    }
+    (bench.cell.clone(), judgement)
+}
+
+fn said(base: &[(Verdict, f64)], patched: &[(Verdict, f64)], policy: &str) -> SideBySide {
+    let mut bench = Bench::overcharge();
+    bench.cell.policy = policy.to_owned();
+    if policy == "off" {
+        bench.cell.expects_as = MAINLINE.to_owned();
+    }
+    let cells: Vec<(Cell, Judgement)> = base
+        .iter()
+        .map(|(verdict, enomem)| judged(&Bench::mainline(), *verdict, *enomem))
+        .chain(patched.iter().map(|(verdict, enomem)| judged(&bench, *verdict, *enomem)))
+        .collect();
+    let all: Vec<Judged<'_>> =
+        cells.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect();
+    let mut outcomes = compare(&bench.scenario, "baseline", &all);
+    assert_eq!(outcomes.len(), 1);
+    outcomes.remove(0)
+}
+
+#[test]
+fn every_pair_has_its_word() {
+    let (pass, fail, error) = ((Verdict::Pass, 0.0), (Verdict::Fail, 5.0), (Verdict::Error, 0.0));
+    let table = [
+        (fail, pass, "overcharge", Fixed),
+        (fail, fail, "overcharge", NotFixed),
+        (pass, pass, "overcharge", NoDifference),
+        (pass, fail, "overcharge", Regressed),
+        (fail, (Verdict::Crash, 0.0), "overcharge", Regressed),
+        (fail, (Verdict::Hang, 0.0), "overcharge", Regressed),
+        (fail, error, "overcharge", Unknown),
+        (error, pass, "overcharge", Unknown),
+        (error, fail, "overcharge", Unknown),
+        (fail, (Verdict::Inconclusive, 0.0), "overcharge", Unknown),
+        (fail, fail, "off", Inert),
+        (pass, pass, "off", Inert),
+        (fail, pass, "off", Regressed),
+        (pass, fail, "off", Regressed),
+    ];
+    for (base, patched, policy, outcome) in table {
+        assert_eq!(
+            said(&[base], &[patched], policy).outcome,
+            outcome,
+            "{base:?} {patched:?} {policy}"
+        );
+    }
+}
+
+#[test]
+fn repetitions_that_disagree_say_nothing() {
+    let (pass, fail) = ((Verdict::Pass, 0.0), (Verdict::Fail, 5.0));
+    assert_eq!(said(&[fail, fail], &[pass, pass], "overcharge").outcome, Fixed);
+    assert_eq!(said(&[fail, pass], &[pass, pass], "overcharge").outcome, Unknown);
+    assert_eq!(said(&[fail, fail], &[pass, fail], "overcharge").outcome, Unknown);
+}
+
+#[test]
+fn the_sentence_has_the_numbers_of_both_sides() {
+    let fixed = said(&[(Verdict::Fail, 101.0)], &[(Verdict::Pass, 0.0)], "overcharge");
+    assert_eq!(
+        fixed.said,
+        "the baseline shows the problem and this kernel does not [open.ENOMEM >= 1]: \
+         baseline open.ENOMEM 101 (FAIL); here open.ENOMEM 0 (PASS)"
+    );
+}
+
+#[test]
+fn a_new_broken_rule_is_a_regression_though_the_problem_is_gone() {
+    let (base_cell, base) = judged(&Bench::mainline(), Verdict::Fail, 5.0);
+    let (cell, mut patched) = judged(&Bench::overcharge(), Verdict::Fail, 0.0);
+    patched.breaks = vec!["I2".to_owned()];
+    let all = [
+        Judged { cell: &base_cell, judgement: &base },
+        Judged { cell: &cell, judgement: &patched },
+    ];
+    let outcomes = compare(&Bench::overcharge().scenario, "baseline", &all);
+    assert_eq!(outcomes[0].outcome, Regressed);
+}
+
+#[test]
+fn a_control_and_a_run_without_the_baseline_say_nothing() {
+    let (cell, judgement) = judged(&Bench::overcharge(), Verdict::Pass, 0.0);
+    let all = [Judged { cell: &cell, judgement: &judgement }];
+    let mut scenario = Bench::overcharge().scenario;
+    assert_eq!(compare(&scenario, "baseline", &all), []);
+    scenario.problem.clear();
+    assert_eq!(compare(&scenario, "baseline", &all), []);
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How a VM ended, what the console shows, and which of several causes is told.
+
+use super::*;
+
+const OOPS: &str =
+    "[    2.0] BUG: kernel NULL pointer dereference, address: 8\n[    2.0]  </TASK>\n";
+const PANIC: &str = "[    2.1] Kernel panic - not syncing: Fatal exception\n";
+const BOOT: &str = "[    0.000000] Linux version 6.12.117\n";
+
+fn ended(ending: Ending, console: &str, events: usize) -> Judgement {
+    let mut bench = Bench::overcharge();
+    bench.evidence.ending = ending;
+    bench.evidence.console = console.to_owned();
+    bench.evidence.events.truncate(events);
+    bench.judge()
+}
+
+fn deadline(booted: bool) -> Ending {
+    Ending::Deadline { deadline_ms: 10_000, silent_ms: 9_000, booted }
+}
+
+#[test]
+fn failures_of_the_host_are_errors_whatever_else_there_is() {
+    let all = usize::MAX;
+    let qemu = Ending::QemuFailed { status: "signal 11".into(), stderr: "a\nlast line\n\n".into() };
+    let judgement = ended(qemu, &(OOPS.to_owned() + PANIC), 3);
+    assert_eq!(judgement.verdict, Verdict::Error);
+    assert_eq!(judgement.why, "QEMU ended by itself (signal 11): last line");
+    let host = Ending::HostFailed { why: "qemu-system-x86_64: not found".into() };
+    assert_eq!(ended(host, "", 0).why, "the host failed: qemu-system-x86_64: not found");
+    assert_eq!(ended(Ending::Interrupted, CONSOLE, all).verdict, Verdict::Error);
+}
+
+#[test]
+fn a_kernel_that_panics_crashed_at_boot_and_later() {
+    for events in [0, 1, 5, usize::MAX] {
+        let judgement = ended(Ending::Reset, &(BOOT.to_owned() + OOPS + PANIC), events);
+        assert_eq!(judgement.verdict, Verdict::Crash, "{events} events");
+        assert!(
+            judgement.why.starts_with("NULL dereference: BUG: kernel NULL"),
+            "{}",
+            judgement.why
+        );
+    }
+    let judgement = ended(Ending::Reset, BOOT, 0);
+    assert_eq!(judgement.verdict, Verdict::Crash);
+    assert!(judgement.why.contains("shows no panic"));
+}
+
+#[test]
+fn a_warning_of_a_cell_that_ended_well_is_a_crash() {
+    let console = CONSOLE.to_owned() + "[    0.9] WARNING: CPU: 1 PID: 70 at mm/x.c:1 f+0x1/0x2\n";
+    assert_eq!(ended(Ending::PoweredOff, &console, usize::MAX).verdict, Verdict::Crash);
+}
+
+#[test]
+fn the_death_of_pid_1_is_an_error_unless_the_kernel_oopsed_before() {
+    let init =
+        "[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009\n";
+    let killed = ended(Ending::Reset, &(BOOT.to_owned() + init), 5);
+    assert_eq!(killed.verdict, Verdict::Error, "{}", killed.why);
+    let oopsed = ended(Ending::Reset, &(BOOT.to_owned() + OOPS + init), 5);
+    assert_eq!(oopsed.verdict, Verdict::Crash, "{}", oopsed.why);
+}
+
+#[test]
+fn a_global_oom_kill_is_an_error_and_a_memcg_oom_kill_a_fact() {
+    let global =
+        CONSOLE.to_owned() + "[    0.9] Out of memory: Killed process 9 (guest) total-vm:1kB\n";
+    assert_eq!(ended(Ending::PoweredOff, &global, usize::MAX).verdict, Verdict::Error);
+    let memcg =
+        CONSOLE.to_owned() + "[    0.9] Memory cgroup out of memory: Killed process 9 (hog)\n";
+    let judgement = ended(Ending::PoweredOff, &memcg, usize::MAX);
+    assert_eq!((judgement.verdict, judgement.facts["kills"]), (Verdict::Pass, 1.0));
+    assert_eq!(judgement.facts["kills.untraced"], 1.0);
+}
+
+#[test]
+fn a_deadline_is_a_hang_where_a_kernel_ran() {
+    for events in [1, 5, usize::MAX] {
+        let judgement = ended(deadline(true), BOOT, events);
+        assert_eq!(judgement.verdict, Verdict::Hang);
+        assert_eq!(
+            judgement.why,
+            "the cell had not ended after 10000 ms; silent for the last 9000 ms"
+        );
+    }
+    assert!(ended(deadline(true), BOOT, usize::MAX).breaks.contains(&"I6".to_owned()));
+    let boot = ended(deadline(false), BOOT, 0);
+    assert_eq!(boot.verdict, Verdict::Hang);
+    assert!(boot.why.starts_with("the guest had not come up"));
+    assert_eq!(ended(deadline(false), "[    0.5] pci: probing\n", 0).verdict, Verdict::Hang);
+    for firmware in ["", "SeaBIOS (version 1.16.2)\nBooting from ROM..\n"] {
+        let judgement = ended(deadline(false), firmware, 0);
+        assert_eq!(
+            judgement.verdict,
+            Verdict::Error,
+            "the host's accelerator is the likelier cause"
+        );
+        assert!(judgement.why.contains("accelerator"));
+    }
+}
+
+#[test]
+fn a_hung_task_on_the_console_is_a_hang_even_when_the_cell_ended() {
+    let console =
+        CONSOLE.to_owned() + "[    9.0] INFO: task actor-0:70 blocked for more than 10 seconds.\n";
+    let judgement = ended(Ending::PoweredOff, &console, usize::MAX);
+    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Hang, vec!["I6".to_owned()]));
+    let oops_too = ended(Ending::PoweredOff, &(console + OOPS), usize::MAX);
+    assert_eq!(oops_too.verdict, Verdict::Crash, "of two causes the first in order is told");
+}
+
+#[test]
+fn a_guest_that_gives_up_is_an_error_and_a_missing_requirement_a_skip() {
+    let with = |fact: Fact| {
+        let mut bench = Bench::overcharge();
+        bench.evidence.events.truncate(1);
+        bench.evidence.events.push(Event { seq: 1, at_us: 9, fact });
+        bench
+    };
+    let broken = with(Fact::Broken { why: "mount /proc: EPERM".into() });
+    assert_eq!(broken.judge().verdict, Verdict::Error);
+    assert_eq!(broken.judge().why, "the guest failed: mount /proc: EPERM");
+    let mut oopsed = broken;
+    oopsed.evidence.console.push_str(OOPS);
+    assert_eq!(oopsed.judge().verdict, Verdict::Crash, "an oops explains a guest that fails");
+    let skip = with(Fact::Unsupported { missing: "memory.overcharge".into() }).judge();
+    assert_eq!((skip.verdict, skip.why.as_str()), (Verdict::Skip, "missing: memory.overcharge"));
+    assert!(!skip.as_expected);
+}
+
+#[test]
+fn nothing_at_all_is_an_error() {
+    let judgement = ended(Ending::PoweredOff, "", 0);
+    assert_eq!(judgement.verdict, Verdict::Error);
+    assert!(
+        judgement.why.starts_with("not proven: the guest never said Hello; and "),
+        "{}",
+        judgement.why
+    );
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Both sides of every tolerance.
+
+use serde_json::json;
+
+use super::*;
+use Outcome::{Broken, Kept, NotApplicable, Unknown};
+
+fn failing(bench: Bench, errno: &str, count: u64) -> Bench {
+    bench.set(OPEN, "/succeeded", 1000 - count).set(OPEN, "/errnos", json!({ errno: count }))
+}
+
+#[test]
+fn i1_counts_enomem_and_its_disguises() {
+    for errno in ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "SHORT", "EAGAIN"] {
+        for bench in [Bench::overcharge(), Bench::mainline()] {
+            let judgement = failing(bench, errno, 1).judge();
+            assert_eq!(judgement.breaks, ["I1"], "{errno}");
+            assert_eq!(judgement.verdict, Verdict::Fail);
+            assert!(judgement.why.starts_with("I1: 1 of 1000 calls failed"), "{}", judgement.why);
+        }
+    }
+    for errno in ["ENOENT", "EMFILE", "EEXIST"] {
+        assert_eq!(failing(Bench::overcharge(), errno, 1).outcome("I1"), Kept, "{errno}");
+    }
+}
+
+#[test]
+fn i1_leaves_out_what_is_not_eligible() {
+    let renamed = |op| failing(Bench::overcharge(), "ENOMEM", 5).set(OPEN, "/op", op);
+    assert_eq!(renamed("setpipe_sz").outcome("I1"), Unknown, "no eligible call was made");
+    let writes = |errno| failing(Bench::overcharge(), errno, 5).set(OPEN, "/op", "write");
+    assert_eq!(writes("EAGAIN").outcome("I1"), Kept, "a full pipe");
+    assert_eq!(writes("SHORT").outcome("I1"), Broken);
+    let outside = failing(Bench::overcharge(), "ENOMEM", 5).set(OPEN, "/role", "outsider");
+    assert_eq!(outside.outcome("I1"), Unknown, "an outsider is no actor");
+    let killed = Bench::overcharge().set(OPEN, "/succeeded", 999).set(OPEN, "/unfinished", 1);
+    assert_eq!(killed.outcome("I1"), Kept);
+}
+
+#[test]
+fn i1_takes_as_many_failures_as_charges_were_denied_at_the_cap() {
+    let denied = |count: u64| {
+        failing(Bench::overcharge(), "ENOMEM", 7).set(SETTLED_FILES, "/counters/denied", count)
+    };
+    assert_eq!(denied(7).outcome("I1"), Kept);
+    assert_eq!(denied(6).outcome("I1"), Broken);
+}
+
+#[test]
+fn i2_bounds_the_peak_by_the_cap_and_what_races_past_it() {
+    let peak = |bench: Bench, bytes: u64| {
+        let bench = bench.set(SETTLED_FILES, "/peak_bytes", bytes).set(AFTER, "/peak_bytes", bytes);
+        bench.set(USAGE, "/sampled_bytes_max", 4 * MIB).outcome("I2")
+    };
+    // Two CPUs: a charge of 8 pages and a batch of 64 pages each.
+    let bound = 4 * MIB + MIB + 2 * (8 + 64) * PAGE;
+    assert_eq!(peak(Bench::overcharge(), bound), Kept);
+    assert_eq!(peak(Bench::overcharge(), bound + 1), Broken);
+    assert_eq!(peak(Bench::mainline(), 4 * MIB), Kept);
+    assert_eq!(peak(Bench::mainline(), 4 * MIB + 1), Broken);
+    let mut forced = Bench::mainline();
+    forced.scenario.forced_bytes = 10 * PAGE;
+    assert_eq!(peak(forced.clone(), 4 * MIB + (10 + 2 * 64) * PAGE), Kept);
+    assert_eq!(peak(forced, 4 * MIB + (10 + 2 * 64) * PAGE + 1), Broken);
+    let mut forced = Bench::overcharge();
+    forced.scenario.forced_bytes = 10 * PAGE;
+    assert_eq!(peak(forced.clone(), bound + 10 * PAGE), Kept);
+    assert_eq!(peak(forced, bound + 10 * PAGE + 1), Broken);
+}
+
+#[test]
+fn i2_needs_the_cap_in_force_where_the_policy_overcharges() {
+    let setup: Which<'_> = &[("fact", "setup")];
+    let no_cap = Bench::overcharge().set(setup, "/cap_bytes", serde_json::Value::Null);
+    assert_eq!(no_cap.outcome("I2"), Unknown);
+    // Policy `off` of the same kernel has a cap too, but must not use it.
+    let mut off = Bench::overcharge();
+    off.cell.expects_as = MAINLINE.to_owned();
+    assert_eq!(off.outcome("I2"), Broken);
+}
+
+#[test]
+fn i3_allows_a_kill_its_reaper_and_no_more() {
+    let over = |kills: u64, over_ms: u64, slowdown| {
+        let mut bench = Bench::overcharge()
+            .with_hog()
+            .set(SETTLED_FILES, "/events/oom_kill", kills)
+            .set(USAGE, "/over_us_max", over_ms * 1000);
+        bench.pace.slowdown = slowdown;
+        bench.outcome("I3")
+    };
+    // The samples are up to 2 ms apart on either side.
+    assert_eq!(over(0, 196, 1), Kept);
+    assert_eq!(over(0, 197, 1), Unknown);
+    assert_eq!(over(0, 200, 1), Unknown);
+    assert_eq!(over(0, 201, 1), Broken);
+    assert_eq!(over(1, 3196, 1), Kept);
+    assert_eq!(over(1, 3201, 1), Broken);
+    assert_eq!(over(0, 496, 4), Kept, "a grace period is longer on a slow machine");
+    assert_eq!(over(0, 501, 4), Broken);
+}
+
+#[test]
+fn i3_asks_only_where_something_can_be_killed() {
+    let stuck = |bench: Bench| bench.set(SETTLED, "/settled", false).outcome("I3");
+    assert_eq!(stuck(Bench::overcharge()), NotApplicable);
+    assert_eq!(stuck(Bench::overcharge().with_hog()), Broken);
+    assert_eq!(Bench::overcharge().with_hog().outcome("I3"), Kept);
+    let coarse = Bench::overcharge().with_hog().set(USAGE, "/gap_us_max", 150_000);
+    assert_eq!(coarse.outcome("I3"), Unknown, "a sampler that looked away proves nothing");
+    assert_eq!(coarse.judge().verdict, Verdict::Error);
+}
+
+#[test]
+fn i5_allows_the_stocks_of_each_cpu() {
+    let left = |bytes: u64| Bench::overcharge().set(AFTER, "/current_bytes", bytes).outcome("I5");
+    assert_eq!(left(2 * 65 * PAGE), Kept);
+    assert_eq!(left(2 * 65 * PAGE + 1), Broken);
+    let removed: Which<'_> = &[("fact", "removed")];
+    assert_eq!(Bench::overcharge().set(removed, "/removed", false).outcome("I5"), Broken);
+    assert_eq!(Bench::overcharge().set(removed, "/dying", 1).outcome("I5"), Broken);
+    let mut underflow = Bench::overcharge();
+    underflow.evidence.console.insert_str(
+        0,
+        "[    0.9] ------------[ cut here ]------------\n[    0.9] page_counter underflow: -3 nr_pages=64\n\
+         [    0.9] WARNING: CPU: 0 PID: 9 at mm/page_counter.c:60 page_counter_cancel+0x5/0x6\n",
+    );
+    let judgement = underflow.judge();
+    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".to_owned()]));
+}
+
+#[test]
+fn i6_wants_a_heartbeat_and_tasks_that_die() {
+    let late = |gap_us: u64, slowdown| {
+        let mut bench = Bench::overcharge().set(HEARTBEAT, "/gap_us_max", gap_us);
+        bench.pace.slowdown = slowdown;
+        bench.outcome("I6")
+    };
+    assert_eq!(late(1_000_000, 1), Kept);
+    assert_eq!(late(1_000_001, 1), Broken);
+    assert_eq!(late(4_000_000, 4), Kept);
+    assert_eq!(late(4_000_001, 4), Broken);
+    let actor: Which<'_> = &[("fact", "process_ended"), ("role", "actor")];
+    assert_eq!(Bench::overcharge().set(actor, "/end", "unkillable").outcome("I6"), Broken);
+    let bystander: Which<'_> = &[("fact", "process_ended"), ("role", "bystander")];
+    assert_eq!(Bench::overcharge().set(bystander, "/by_guest", false).outcome("I6"), Broken);
+    assert_eq!(Bench::overcharge().set(OPEN, "/latency/max", 5_000_000).outcome("I6"), Kept);
+    assert_eq!(Bench::overcharge().set(OPEN, "/latency/max", 5_000_001).outcome("I6"), Broken);
+    assert_eq!(Bench::mainline().set(OPEN, "/latency/max", 5_000_001).outcome("I6"), Kept);
+}
+
+#[test]
+fn a_mutant_may_break_more_than_it_must() {
+    let mut bench = failing(Bench::overcharge(), "ENOMEM", 1).set(AFTER, "/current_bytes", MIB);
+    bench.cell.expect.verdict = Verdict::Fail;
+    bench.cell.expect.breaks = vec!["I5".to_owned()];
+    assert_eq!(bench.judge().breaks, ["I1", "I5"]);
+    assert!(!bench.judge().as_expected);
+    bench.cell.expect.or_more = true;
+    assert!(bench.judge().as_expected);
+    bench.cell.expect.breaks = vec!["I2".to_owned()];
+    assert!(!bench.judge().as_expected);
+}

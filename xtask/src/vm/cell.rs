@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Runs one cell in one VM: the room's main entry.
+//!
+//! Contract: [`run`] always gives evidence. Whatever fails on the host's side is an ending, not an
+//! error, so that one cell never ends the matrix. It must be called on a thread that lives until it
+//! returns (see `process`).
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use protocol::{CellRequest, CgroupVersion};
+
+use super::accel::Accel;
+use super::command::{self, Spec, Watchdogs, Wiring};
+use super::evidence_dir::Recorder;
+use super::process::Vm;
+use super::qemu::Qemu;
+use super::session::{End, Goal, Limits, Session, millis};
+use super::stop::Stop;
+use crate::evidence::{Ending, Evidence};
+use crate::plan::{Cell, Deadline, VmShape};
+
+/// What all VMs of a run have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Rig {
+    /// The QEMU.
+    pub(crate) qemu: Qemu,
+    /// The accelerator.
+    pub(crate) accel: Accel,
+    /// The guest, packed (see [`super::guest_binary::pack`]).
+    pub(crate) initramfs: PathBuf,
+    /// The ext4 image (see [`super::disk::scratch`]).
+    pub(crate) disk: Option<PathBuf>,
+}
+
+/// What of a [`Cell`] matters to its VM.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job<'a> {
+    pub(super) id: &'a str,
+    pub(super) vm: &'a VmShape,
+    pub(super) request: &'a CellRequest,
+    pub(super) deadline: Deadline,
+}
+
+/// Runs `cell` on the kernel image `bzimage` and writes its evidence into `dir`.
+pub(crate) fn run(rig: &Rig, cell: &Cell, bzimage: &Path, dir: &Path, stop: &Stop) -> Evidence {
+    let Cell { id, vm, request, deadline, .. } = cell;
+    run_job(rig, Job { id, vm, request, deadline: *deadline }, bzimage, dir, stop)
+}
+
+/// [`run`] for what is no cell of a plan.
+pub(super) fn run_job(
+    rig: &Rig,
+    job: Job<'_>,
+    bzimage: &Path,
+    dir: &Path,
+    stop: &Stop,
+) -> Evidence {
+    let begun = Instant::now();
+    try_run(rig, job, bzimage, dir, stop).unwrap_or_else(|error| Evidence {
+        request: job.request.clone(),
+        events: Vec::new(),
+        torn_lines: Vec::new(),
+        console: String::new(),
+        console_dropped_bytes: 0,
+        ending: Ending::HostFailed { why: format!("{error:#}") },
+        wall_ms: millis(begun.elapsed()),
+    })
+}
+
+fn try_run(
+    rig: &Rig,
+    job: Job<'_>,
+    bzimage: &Path,
+    dir: &Path,
+    stop: &Stop,
+) -> anyhow::Result<Evidence> {
+    let Job { id, vm, request, deadline } = job;
+    let patience = rig.accel.patience();
+    let limits = Limits {
+        boot_ms: deadline.boot_ms.saturating_mul(patience),
+        cell_ms: deadline.cell_ms.saturating_mul(patience),
+    };
+    let spec = Spec {
+        qemu: rig.qemu.binary.clone(),
+        name: id.to_owned(),
+        accel: rig.accel,
+        cpus: vm.cpus,
+        memory_mib: vm.memory_mib,
+        kernel: text(bzimage)?,
+        initramfs: text(&rig.initramfs)?,
+        disk: rig.disk.as_deref().map(text).transpose()?,
+        watchdogs: Watchdogs::within(limits.cell_ms),
+        extra_cmdline: vm.cmdline.clone(),
+    };
+    let mut recorder = Recorder::create(dir, request, &cmdline_file(&spec, rig))?;
+    let begun = Instant::now();
+    let goal = Goal::Cell(request);
+    let ending = match Vm::spawn(|wiring| command::words(&spec, wiring)) {
+        Ok(vm) => match Session::new(vm, &mut recorder, goal, limits, stop).run() {
+            End::Vm(ending) => ending,
+            End::Hello => Ending::HostFailed { why: "the session ended at Hello".to_owned() },
+        },
+        Err(error) => Ending::HostFailed { why: format!("cannot start {}: {error}", spec.qemu) },
+    };
+    Ok(recorder.finish(request.clone(), ending, millis(begun.elapsed())))
+}
+
+/// Boots a guest only to see whether it says Hello within the limit; gives why it did not.
+pub(super) fn probe(rig: &Rig, bzimage: &Path, limit_ms: u64, stop: &Stop) -> Option<String> {
+    try_probe(rig, bzimage, limit_ms, stop).unwrap_or_else(|error| Some(format!("{error:#}")))
+}
+
+fn try_probe(
+    rig: &Rig,
+    bzimage: &Path,
+    limit_ms: u64,
+    stop: &Stop,
+) -> anyhow::Result<Option<String>> {
+    let spec = Spec {
+        qemu: rig.qemu.binary.clone(),
+        name: "probe".to_owned(),
+        accel: rig.accel,
+        cpus: 1,
+        memory_mib: 256,
+        kernel: text(bzimage)?,
+        initramfs: text(&rig.initramfs)?,
+        disk: None,
+        watchdogs: Watchdogs::within(limit_ms),
+        extra_cmdline: Vec::new(),
+    };
+    let dir = tempfile::tempdir().context("no temporary folder")?;
+    let request = no_request();
+    let mut recorder = Recorder::create(dir.path(), &request, "")?;
+    let vm = Vm::spawn(|wiring| command::words(&spec, wiring))
+        .with_context(|| format!("cannot start {}", spec.qemu))?;
+    let limits = Limits { boot_ms: limit_ms, cell_ms: limit_ms };
+    let end = Session::new(vm, &mut recorder, Goal::Hello, limits, stop).run();
+    let evidence = match end {
+        End::Hello => return Ok(None),
+        End::Vm(ending) => recorder.finish(request, ending, limit_ms),
+    };
+    let lines = evidence.console.lines().count();
+    let printed = format!("its console has {lines} lines");
+    Ok(Some(match evidence.ending {
+        Ending::Deadline { deadline_ms, .. } => {
+            format!("a guest said nothing for {deadline_ms} ms and {printed}")
+        }
+        Ending::QemuFailed { status, stderr } => {
+            format!("QEMU ended ({status}): {}", stderr.lines().next().unwrap_or_default())
+        }
+        ending => format!("a guest ended before it said anything ({ending:?}) and {printed}"),
+    }))
+}
+
+/// The text of `qemu.cmdline`: a shell can run it, once the guest has its request.
+fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
+    let by_hand = command::shell(&command::words(spec, Wiring::ByHand));
+    let ran = command::words(spec, Wiring::Inherited { console: -1, port: -1, qmp: -1 });
+    format!(
+        "# {}\n# What ran; each fd is a socket of the harness.\n#\n{}\n\
+         # The same VM by hand, console on the terminal (Ctrl-A is not special, Ctrl-C ends it).\n\
+         # It waits for its request; from a second terminal in this folder:\n\
+         #   (cat request.line; sleep 600) | socat - UNIX-CONNECT:port.sock\n\
+         # with request.line = request.json on one line (jq -c . request.json > request.line)\n{by_hand}",
+        rig.qemu.version,
+        command::shell(&ran).lines().map(|line| format!("#   {line}\n")).collect::<String>(),
+    )
+}
+
+/// A request for the files of a probe, which nobody is sent.
+pub(super) fn no_request() -> CellRequest {
+    CellRequest {
+        protocol: protocol::VERSION,
+        cell: "probe".to_owned(),
+        workload: String::new(),
+        cgroup: CgroupVersion::V2,
+        limit_bytes: 0,
+        tasks: 0,
+        killable: true,
+        hog_bytes: 0,
+        operations: 0,
+        load_ms_max: 0,
+        seed: 0,
+        sample_period_us: 0,
+        policy: Vec::new(),
+        counters_file: None,
+        cap_file: None,
+        params: std::collections::BTreeMap::new(),
+    }
+}
+
+/// QEMU's options are text: a path that is not is refused rather than mangled.
+fn text(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The QEMU command line as data. Pure: nothing here reads a file, a clock or the environment.
+//!
+//! Contract: the same [`Spec`] and [`Wiring`] give the same words, in the same order. `process` adds
+//! nothing to them, so what `qemu.cmdline` shows is what ran. Each device and kernel parameter stands
+//! here with its reason; what is not here, the VM does not have (`-nodefaults`).
+
+use std::fmt::Write as _;
+
+use super::accel::Accel;
+
+/// Id of the console's chardev, as QMP names it.
+pub(super) const CONSOLE_CHARDEV: &str = "console";
+
+/// Everything that decides a command line. Paths are text because QEMU's option syntax is.
+#[derive(Clone, Debug)]
+pub(super) struct Spec {
+    /// QEMU binary, a path or a name looked up in `PATH`.
+    pub(super) qemu: String,
+    /// Shown by `ps` and in QEMU's own messages: the id of the cell.
+    pub(super) name: String,
+    /// What executes guest code.
+    pub(super) accel: Accel,
+    /// Virtual CPUs.
+    pub(super) cpus: u32,
+    /// Guest memory, MiB.
+    pub(super) memory_mib: u32,
+    /// bzImage.
+    pub(super) kernel: String,
+    /// newc archive with `/init`.
+    pub(super) initramfs: String,
+    /// ext4 image that becomes `/dev/vda`; never written to.
+    pub(super) disk: Option<String>,
+    /// When the kernel's own hang detectors fire.
+    pub(super) watchdogs: Watchdogs,
+    /// Words at the end of the kernel command line; a later word wins over an earlier one.
+    pub(super) extra_cmdline: Vec<String>,
+}
+
+/// Thresholds of the kernel's hang detectors, seconds.
+///
+/// They must fire before the harness kills the VM, or the console says nothing of why it hung, and
+/// in this order, so that the first report is the closest to the cause (syzkaller's order).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watchdogs {
+    /// RCU stall warning.
+    pub(super) rcu_stall_s: u64,
+    /// `watchdog_thresh`; a soft lockup is reported after twice this.
+    pub(super) watchdog_thresh_s: u64,
+    /// A task in uninterruptible sleep for so long is reported.
+    pub(super) hung_task_s: u64,
+}
+
+impl Watchdogs {
+    /// Thresholds that fit a cell that is killed after `cell_ms`: at most the kernel's own defaults
+    /// for lockups (a starved emulated CPU is no lockup), at most 30 s for hung tasks.
+    pub(super) fn within(cell_ms: u64) -> Self {
+        let cell_s = cell_ms / 1000;
+        Self {
+            rcu_stall_s: (cell_s / 4).clamp(3, 21),
+            watchdog_thresh_s: (cell_s / 6).clamp(2, 10),
+            hung_task_s: (cell_s / 2).clamp(5, 30),
+        }
+    }
+}
+
+/// What the VM's three wires are connected to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wiring {
+    /// Socket pairs inherited from the harness, by file descriptor number.
+    Inherited {
+        /// Serial console.
+        console: i32,
+        /// The guest's port.
+        port: i32,
+        /// QEMU's control channel.
+        qmp: i32,
+    },
+    /// For a person at a terminal: console on the terminal, port on a socket in the current folder.
+    ByHand,
+}
+
+/// The whole command, the binary first.
+pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
+    let Spec {
+        qemu,
+        name,
+        accel,
+        cpus,
+        memory_mib,
+        kernel,
+        initramfs,
+        disk,
+        watchdogs,
+        extra_cmdline,
+    } = spec;
+    let mut words = vec![qemu.clone()];
+    let mut add = |new: &[&str]| words.extend(new.iter().map(|word| (*word).to_owned()));
+
+    // Nothing that the person's configuration or QEMU's habits would add: the VM is this list.
+    add(&["-no-user-config", "-nodefaults", "-display", "none"]);
+    // A reset ends QEMU (with panic=-1: a panic), and QMP says which of the two it was.
+    add(&["-no-reboot"]);
+    add(&["-name", &escaped(name)]);
+    add(&["-machine", MACHINE]);
+    add(accel_words(*accel));
+    add(&["-smp", &cpus.to_string(), "-m", &format!("{memory_mib}M")]);
+    add(&["-kernel", kernel, "-initrd", initramfs]);
+    add(&["-append", &kernel_cmdline(*watchdogs, extra_cmdline)]);
+    words.extend(wire_words(wiring));
+    words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
+    words
+}
+
+/// q35 without what no cell uses: each of these costs firmware and driver probes (about 0.3 s of
+/// emulated CPU time in all). The guest's memory does not belong into a core file of QEMU.
+const MACHINE: &str =
+    "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,hpet=off,smm=off,dump-guest-core=off";
+
+fn accel_words(accel: Accel) -> &'static [&'static str] {
+    match accel {
+        // One host thread a virtual CPU: races between CPUs are what some scenarios are about.
+        Accel::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max"],
+        Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
+    }
+}
+
+fn wire_words(wiring: Wiring) -> Vec<String> {
+    let (console, port) = match wiring {
+        Wiring::Inherited { console, port, .. } => (
+            format!("socket,id={CONSOLE_CHARDEV},fd={console}"),
+            format!("socket,id=port,fd={port}"),
+        ),
+        Wiring::ByHand => (
+            format!("stdio,id={CONSOLE_CHARDEV}"),
+            "socket,id=port,path=port.sock,server=on,wait=off".to_owned(),
+        ),
+    };
+    let mut words: Vec<String> = [
+        "-chardev",
+        &console,
+        "-serial",
+        &format!("chardev:{CONSOLE_CHARDEV}"),
+        "-chardev",
+        &port,
+        "-device",
+        // romfile=: no option ROM that the firmware would load for nothing.
+        "virtio-serial-pci,max_ports=2,romfile=",
+        "-device",
+        &format!("virtserialport,chardev=port,name={}", protocol::PORT_NAME),
+    ]
+    .map(str::to_owned)
+    .into();
+    if let Wiring::Inherited { qmp, .. } = wiring {
+        words.extend(["-chardev".to_owned(), format!("socket,id=qmp,fd={qmp}")]);
+        words.extend(["-mon".to_owned(), "chardev=qmp,mode=control".to_owned()]);
+    }
+    words
+}
+
+fn disk_words(disk: &str) -> [String; 4] {
+    // snapshot: writes go to an unlinked temporary file, so that cells share the image and each
+    // starts with it fresh. unsafe: nobody needs that file after a power failure.
+    let drive =
+        format!("file={},if=none,id=scratch,format=raw,snapshot=on,cache=unsafe", escaped(disk));
+    let device = "virtio-blk-pci,drive=scratch,romfile=".to_owned();
+    ["-drive".to_owned(), drive, "-device".to_owned(), device]
+}
+
+/// The kernel's command line.
+fn kernel_cmdline(watchdogs: Watchdogs, extra: &[String]) -> String {
+    let Watchdogs { rcu_stall_s, watchdog_thresh_s, hung_task_s } = watchdogs;
+    let mut line = String::from(
+        // panic=-1: reset at once, which ends QEMU. oops=panic: a kernel that oopsed holds locks
+        // for ever; what it does afterwards is no evidence. A WARN stays a WARN.
+        "console=ttyS0 panic=-1 oops=panic \
+         nokaslr \
+         no_timer_check tsc=reliable",
+    );
+    let _ = write!(
+        line,
+        " rcupdate.rcu_cpu_stall_timeout={rcu_stall_s} watchdog_thresh={watchdog_thresh_s} \
+         sysctl.kernel.hung_task_timeout_secs={hung_task_s} \
+         sysctl.kernel.hung_task_check_interval_secs=1"
+    );
+    for word in extra {
+        line.push(' ');
+        line.push_str(word);
+    }
+    line
+}
+/// A value inside a QEMU option: commas separate, a doubled one is a comma.
+fn escaped(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+/// The command as a person can paste it into a shell, one option a line.
+pub(super) fn shell(words: &[String]) -> String {
+    let mut text = String::new();
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            text.push_str(if word.starts_with('-') { " \\\n  " } else { " " });
+        }
+        text.push_str(&quoted(word));
+    }
+    text.push('\n');
+    text
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            qemu: "qemu-system-x86_64".into(),
+            name: "open-keep.v2.baseline.mainline".into(),
+            accel: Accel::Tcg,
+            cpus: 2,
+            memory_mib: 512,
+            kernel: "/c/bzImage".into(),
+            initramfs: "/c/guest.cpio".into(),
+            disk: Some("/c/a,b.ext4".into()),
+            watchdogs: Watchdogs::within(60_000),
+            extra_cmdline: vec!["swapaccount=1".into()],
+        }
+    }
+
+    const INHERITED: Wiring = Wiring::Inherited { console: 3, port: 4, qmp: 5 };
+
+    #[test]
+    fn the_command_line_is_this() {
+        let expected = r"qemu-system-x86_64 \
+  -no-user-config \
+  -nodefaults \
+  -display none \
+  -no-reboot \
+  -name open-keep.v2.baseline.mainline \
+  -machine q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,hpet=off,smm=off,dump-guest-core=off \
+  -accel tcg,thread=multi \
+  -cpu max \
+  -smp 2 \
+  -m 512M \
+  -kernel /c/bzImage \
+  -initrd /c/guest.cpio \
+  -append 'console=ttyS0 panic=-1 oops=panic nokaslr no_timer_check tsc=reliable rcupdate.rcu_cpu_stall_timeout=15 watchdog_thresh=10 sysctl.kernel.hung_task_timeout_secs=30 sysctl.kernel.hung_task_check_interval_secs=1 swapaccount=1' \
+  -chardev socket,id=console,fd=3 \
+  -serial chardev:console \
+  -chardev socket,id=port,fd=4 \
+  -device virtio-serial-pci,max_ports=2,romfile= \
+  -device virtserialport,chardev=port,name=memcg.harness.0 \
+  -chardev socket,id=qmp,fd=5 \
+  -mon chardev=qmp,mode=control \
+  -drive file=/c/a,,b.ext4,if=none,id=scratch,format=raw,snapshot=on,cache=unsafe \
+  -device virtio-blk-pci,drive=scratch,romfile=
+";
+        assert_eq!(shell(&words(&spec(), INHERITED)), expected);
+    }
+
+    #[test]
+    fn kvm_changes_accelerator_and_cpu_only() {
+        let tcg = words(&spec(), INHERITED);
+        let kvm = words(&Spec { accel: Accel::Kvm, ..spec() }, INHERITED);
+        let changed: Vec<_> = tcg.iter().zip(&kvm).filter(|(a, b)| a != b).collect();
+        assert_eq!(changed.len(), 2, "{changed:?}");
+    }
+
+    #[test]
+    fn by_hand_needs_no_inherited_descriptor() {
+        let text = shell(&words(&spec(), Wiring::ByHand));
+        assert!(!text.contains("fd=") && !text.contains("qmp"), "{text}");
+        assert!(text.contains("path=port.sock"), "{text}");
+    }
+
+    #[test]
+    fn hang_detectors_fire_before_the_cell_is_killed_and_in_order() {
+        for cell_ms in [12_000, 20_000, 60_000, 300_000, 3_600_000] {
+            let w = Watchdogs::within(cell_ms);
+            assert!(w.rcu_stall_s <= 2 * w.watchdog_thresh_s + 1, "{cell_ms}: {w:?}");
+            assert!(2 * w.watchdog_thresh_s <= w.hung_task_s + 1, "{cell_ms}: {w:?}");
+            assert!(w.hung_task_s * 1000 < cell_ms, "{cell_ms}: {w:?}");
+        }
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("a,b=/c.d"), "a,b=/c.d");
+    }
+}

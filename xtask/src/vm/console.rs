@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Console bytes -> a bounded file that keeps the first and the last of them.
+//!
+//! Contract: the head is written as it arrives; once it is full the newest bytes wait in memory
+//! (a flood ends with what matters: the last words before a hang) and follow at the end, after a
+//! line that says how many bytes are missing between.
+
+use std::collections::VecDeque;
+use std::io::Write;
+
+/// Bytes kept from the beginning. A whole boot with a 100-frame oops has about 30 KiB.
+pub(super) const HEAD_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes kept from the end: room for the task dump of a sysrq.
+pub(super) const TAIL_BYTES_MAX: usize = 512 << 10;
+
+/// Writes at most head, marker and tail to `out`.
+#[derive(Debug)]
+pub(super) struct Console<W> {
+    out: W,
+    head_bytes_max: usize,
+    tail_bytes_max: usize,
+    head_bytes: usize,
+    tail: VecDeque<u8>,
+    dropped_bytes: u64,
+}
+
+impl<W: Write> Console<W> {
+    /// A console that keeps so many bytes of both ends.
+    pub(super) fn new(out: W, head_bytes_max: usize, tail_bytes_max: usize) -> Self {
+        let tail = VecDeque::new();
+        Self { out, head_bytes_max, tail_bytes_max, head_bytes: 0, tail, dropped_bytes: 0 }
+    }
+
+    /// Takes what the guest printed.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let (head, tail) = bytes.split_at(bytes.len().min(self.head_bytes_max - self.head_bytes));
+        self.head_bytes += head.len();
+        self.out.write_all(head)?;
+        self.tail.extend(tail);
+        let excess = self.tail.len().saturating_sub(self.tail_bytes_max);
+        self.tail.drain(..excess);
+        self.dropped_bytes += excess as u64;
+        Ok(())
+    }
+
+    /// Writes the tail; gives the number of bytes that were dropped.
+    pub(super) fn finish(mut self) -> std::io::Result<u64> {
+        if self.dropped_bytes > 0 {
+            let dropped = self.dropped_bytes;
+            write!(self.out, "\n[harness: {dropped} bytes of console output dropped here]\n")?;
+        }
+        let (first, second) = self.tail.as_slices();
+        self.out.write_all(first)?;
+        self.out.write_all(second)?;
+        self.out.flush()?;
+        Ok(self.dropped_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through(bytes: &[u8], chunk: usize) -> (String, u64) {
+        let mut out = Vec::new();
+        let mut console = Console::new(&mut out, 5, 4);
+        for piece in bytes.chunks(chunk) {
+            console.push(piece).unwrap();
+        }
+        let dropped = console.finish().unwrap();
+        (String::from_utf8(out).unwrap(), dropped)
+    }
+
+    #[test]
+    fn what_fits_is_kept_as_it_came() {
+        for chunk in 1..=9 {
+            assert_eq!(through(b"123456789", chunk), ("123456789".into(), 0));
+        }
+    }
+
+    #[test]
+    fn a_flood_keeps_both_ends_and_says_what_is_missing() {
+        for chunk in 1..=12 {
+            let (text, dropped) = through(b"12345xxxABCD", chunk);
+            assert_eq!(dropped, 3);
+            assert_eq!(text, "12345\n[harness: 3 bytes of console output dropped here]\nABCD");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The folder of one cell: evidence written as it arrives, and read back.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `request.json` | what the guest was asked |
+//! | `qemu.cmdline` | the command line, and one to run the same VM by hand |
+//! | `console.log` | console bytes, bounded |
+//! | `events.jsonl` | each event as the guest sent it, one a line |
+//! | `ending.json` | how the VM ended, wall time, lines that were no events |
+//!
+//! Contract: an event is in the file before anything acts on it, so a harness that crashes leaves
+//! what it knew. Whatever the guest sends, files and memory stay bounded. [`load`] gives the
+//! evidence that the run gave.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use protocol::{CellRequest, Event};
+use serde::{Deserialize, Serialize};
+
+use super::console::{self, Console};
+use super::lines::{Line, Lines};
+use super::publish::publish;
+use crate::evidence::{Ending, Evidence};
+
+const REQUEST: &str = "request.json";
+const CMDLINE: &str = "qemu.cmdline";
+const CONSOLE: &str = "console.log";
+const EVENTS: &str = "events.jsonl";
+const ENDING: &str = "ending.json";
+
+/// Event bytes kept of one cell. A cell of the default matrix has under 64 KiB.
+const EVENTS_BYTES_MAX: usize = 32 << 20;
+/// Lines kept that were no events, and how much of each.
+const TORN_LINES_MAX: usize = 32;
+const TORN_LINE_BYTES_MAX: usize = 1024;
+
+/// Writes the folder of one cell.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    dir: PathBuf,
+    console: Console<File>,
+    events_file: File,
+    lines: Lines,
+    heard: Heard,
+}
+
+/// What the guest said so far.
+#[derive(Debug, Default)]
+struct Heard {
+    events: Vec<Event>,
+    event_bytes: usize,
+    torn_lines: Vec<String>,
+    torn_more: u64,
+    flooded: bool,
+}
+
+/// Content of `ending.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ended {
+    ending: Ending,
+    wall_ms: u64,
+    console_dropped_bytes: u64,
+    torn_lines: Vec<String>,
+}
+
+impl Recorder {
+    /// Creates the folder with its files, empty. A folder left by an earlier run is emptied of them.
+    pub(super) fn create(dir: &Path, request: &CellRequest, cmdline: &str) -> anyhow::Result<Self> {
+        let create = |name: &str| {
+            let path = dir.join(name);
+            File::create(&path).with_context(|| format!("cannot create {}", path.display()))
+        };
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let _ = fs::remove_file(dir.join(ENDING));
+        let mut request_text = serde_json::to_string_pretty(request)?;
+        request_text.push('\n');
+        create(REQUEST)?.write_all(request_text.as_bytes()).context(REQUEST)?;
+        create(CMDLINE)?.write_all(cmdline.as_bytes()).context(CMDLINE)?;
+        let console_file = create(CONSOLE)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            console: Console::new(console_file, console::HEAD_BYTES_MAX, console::TAIL_BYTES_MAX),
+            events_file: create(EVENTS)?,
+            lines: Lines::new(protocol::LINE_BYTES_MAX),
+            heard: Heard::default(),
+        })
+    }
+
+    /// Takes console bytes.
+    pub(super) fn console(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.console.push(bytes).with_context(|| self.cannot_write(CONSOLE))
+    }
+
+    /// Takes bytes of the port; gives the events that were completed by them.
+    pub(super) fn port(&mut self, bytes: &[u8]) -> anyhow::Result<&[Event]> {
+        let known = self.heard.events.len();
+        let mut raw = Vec::new();
+        for line in self.lines.push(bytes) {
+            if self.heard.take(&line)
+                && let Line::Whole(text) = line
+            {
+                raw.extend_from_slice(&text);
+                raw.push(b'\n');
+            }
+        }
+        self.events_file.write_all(&raw).with_context(|| self.cannot_write(EVENTS))?;
+        Ok(&self.heard.events[known..])
+    }
+
+    /// Writes how it ended; gives the evidence. If that cannot be written, the ending says so.
+    pub(super) fn finish(mut self, request: CellRequest, ending: Ending, wall_ms: u64) -> Evidence {
+        if let Some(line) = self.lines.rest() {
+            self.heard.take(&line);
+        }
+        let (events, torn_lines) = self.heard.finish();
+        let mut evidence = Evidence {
+            request,
+            events,
+            torn_lines,
+            console: String::new(),
+            console_dropped_bytes: 0,
+            ending,
+            wall_ms,
+        };
+        if let Err(error) = write_ending(&self.dir, self.console, &mut evidence)
+            // Of two failures of the host the first is the cause of the second.
+            && !matches!(evidence.ending, Ending::HostFailed { .. })
+        {
+            evidence.ending = Ending::HostFailed { why: format!("{error:#}") };
+        }
+        evidence
+    }
+
+    fn cannot_write(&self, name: &str) -> String {
+        format!("cannot write {}", self.dir.join(name).display())
+    }
+}
+
+impl Heard {
+    /// Takes a line; whether it was an event that is kept.
+    fn take(&mut self, line: &Line) -> bool {
+        let (Line::Whole(text) | Line::Cut(text)) = line;
+        if self.event_bytes + text.len() > EVENTS_BYTES_MAX {
+            self.flooded = true;
+            return false;
+        }
+        // The first byte decides a flood of anything else quickly.
+        if let Line::Whole(text) = line
+            && text.first() == Some(&b'{')
+            && let Ok(event) = serde_json::from_slice(text)
+        {
+            self.event_bytes += text.len();
+            self.events.push(event);
+            return true;
+        }
+        if self.torn_lines.len() == TORN_LINES_MAX {
+            self.torn_more += 1;
+        } else {
+            let kept = &text[..text.len().min(TORN_LINE_BYTES_MAX)];
+            self.torn_lines.push(String::from_utf8_lossy(kept).into_owned());
+        }
+        false
+    }
+
+    fn finish(mut self) -> (Vec<Event>, Vec<String>) {
+        if self.torn_more > 0 {
+            self.torn_lines.push(format!("[harness: {} more such lines]", self.torn_more));
+        }
+        if self.flooded {
+            let kept = self.event_bytes;
+            self.torn_lines.push(format!("[harness: events after the first {kept} bytes dropped]"));
+        }
+        (self.events, self.torn_lines)
+    }
+}
+
+fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> anyhow::Result<()> {
+    let path = dir.join(CONSOLE);
+    let finished = console.finish().with_context(|| format!("cannot write {}", path.display()));
+    // Even when its end could not be written: what is there is what there is to judge.
+    evidence.console = read_lossy(&path)?;
+    evidence.console_dropped_bytes = finished?;
+    let ended = Ended {
+        ending: evidence.ending.clone(),
+        wall_ms: evidence.wall_ms,
+        console_dropped_bytes: evidence.console_dropped_bytes,
+        torn_lines: evidence.torn_lines.clone(),
+    };
+    publish(&dir.join(ENDING), |file| {
+        serde_json::to_writer_pretty(&mut *file, &ended)?;
+        Ok(file.write_all(b"\n")?)
+    })
+}
+
+/// Reads the evidence of a cell back from its folder.
+///
+/// A folder without `ending.json` is one whose harness died: what it has is given, and the ending
+/// says so.
+///
+/// # Errors
+/// A file that is missing, unreadable or not what this version writes; the message names it.
+pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
+    let path = dir.join(REQUEST);
+    let request = serde_json::from_str(&read_lossy(&path)?)
+        .with_context(|| format!("{} is no request of this version", path.display()))?;
+    let mut heard = Heard::default();
+    let mut lines = Lines::new(protocol::LINE_BYTES_MAX);
+    let path = dir.join(EVENTS);
+    let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    for line in lines.push(&bytes).into_iter().chain(lines.rest()) {
+        heard.take(&line);
+    }
+    let (events, mut torn_lines) = heard.finish();
+    let path = dir.join(ENDING);
+    let ended = if path.exists() {
+        serde_json::from_str(&read_lossy(&path)?)
+            .with_context(|| format!("{} is no ending of this version", path.display()))?
+    } else {
+        let why = "no ending.json: the harness ended while the cell ran".to_owned();
+        let ending = Ending::HostFailed { why };
+        Ended { ending, wall_ms: 0, console_dropped_bytes: 0, torn_lines: Vec::new() }
+    };
+    torn_lines.extend(ended.torn_lines);
+    Ok(Evidence {
+        request,
+        events,
+        torn_lines,
+        console: read_lossy(&dir.join(CONSOLE))?,
+        console_dropped_bytes: ended.console_dropped_bytes,
+        ending: ended.ending,
+        wall_ms: ended.wall_ms,
+    })
+}
+
+fn read_lossy(path: &Path) -> anyhow::Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

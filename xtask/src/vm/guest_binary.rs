@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Builds the guest and packs it into an initramfs in the cache.
+//!
+//! Contract: cargo decides whether anything has to be compiled; the archive is named by the hash of
+//! the binary, so that a changed guest never runs from an old archive. Published by rename: a file
+//! under its final name is whole.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use super::initramfs;
+use super::publish::publish;
+use crate::exit::{Exit, Fault};
+use crate::progress::Step;
+
+/// The gnu target links statically with `crt-static` and, unlike the musl one, comes with every
+/// toolchain.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Builds the guest of the workspace; gives the path of its binary.
+///
+/// # Errors
+/// [`Exit::Build`] with what the compiler said.
+pub(crate) fn build(workspace: &Path) -> anyhow::Result<PathBuf> {
+    let step = Step::begin("guest", None);
+    let target_dir = workspace.join("target").join("guest");
+    // Set by `cargo xtask` for the toolchain in use.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(&cargo)
+        .current_dir(workspace)
+        .args(["build", "--quiet", "--locked", "--release", "--package", "guest"])
+        .args(["--target", TARGET, "--target-dir"])
+        .arg(&target_dir)
+        .args(["--config", "profile.release.strip=true"])
+        // The person's own flags (`-C target-cpu=native`, say) are for their machine, not for the
+        // guest's; with an own target folder nothing else is recompiled because of it.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_RUSTFLAGS")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {}", cargo.to_string_lossy()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let what = format!("the guest does not build ({}):\n{}", output.status, said.trim_end());
+        return Err(Fault::new(Exit::Build, what)
+            .hint("cargo build --package guest shows the same, with everything around it")
+            .into());
+    }
+    step.end("built");
+    Ok(target_dir.join(TARGET).join("release").join("guest"))
+}
+
+/// Packs a static binary as PID 1 into an initramfs under `cache`; gives its path.
+///
+/// # Errors
+/// The binary cannot be read or the cache cannot be written to.
+pub(crate) fn pack(binary: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
+    let init =
+        std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
+    let hash = format!("{:x}", Sha256::digest(&init));
+    let dir = cache.join("guest");
+    let path = dir.join(format!("{}.cpio", &hash[..16]));
+    if path.exists() {
+        return Ok(path);
+    }
+    publish(&path, |file| Ok(initramfs::write(std::io::BufWriter::new(file), &init)?))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_binary_is_another_archive() {
+        let cache = tempfile::tempdir().unwrap();
+        let binary = cache.path().join("binary");
+        std::fs::write(&binary, "one").unwrap();
+        let one = pack(&binary, cache.path()).unwrap();
+        assert_eq!(pack(&binary, cache.path()).unwrap(), one);
+        std::fs::write(&binary, "two").unwrap();
+        let two = pack(&binary, cache.path()).unwrap();
+        assert_ne!(one, two);
+        let bytes = std::fs::read(&two).unwrap();
+        assert!(bytes.windows(3).any(|window| window == b"two"));
+    }
+}

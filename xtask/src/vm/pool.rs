@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Many cells at once: as many as asked for, the longest first, results as they come.
+//!
+//! Contract: a job that panics gives its panic as a result and the others go on; once the stop flag
+//! is set no job begins, and those that run are waited for (they look at the flag themselves).
+//! Results are delivered on the caller's thread, one at a time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::mpsc;
+
+use super::stop::Stop;
+
+/// Memory that is left to the host, MiB.
+const RESERVE_MIB: u64 = 1024;
+/// What a QEMU needs beside the guest's memory, MiB: its own, and the translated code of TCG.
+const QEMU_OVERHEAD_MIB: u64 = 160;
+/// Virtual CPUs a core takes on: a VM with two boots on one of them most of the time.
+const VCPUS_PER_CORE: u64 = 2;
+
+/// What there is to run VMs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Cores the harness may use.
+    pub(crate) cores: u64,
+    /// `MemAvailable`, MiB.
+    pub(crate) memory_mib: u64,
+}
+
+impl Room {
+    /// Looks at this host.
+    pub(crate) fn of_host() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        Self { cores: cores as u64, memory_mib: available_mib(&meminfo).unwrap_or(RESERVE_MIB) }
+    }
+
+    /// How many VMs of this shape run at once, at least one. `asked` is `--jobs`.
+    ///
+    /// The memory's bound holds for a number that was asked for too: a host that swaps or kills
+    /// makes evidence about itself.
+    pub(crate) fn jobs(self, asked: Option<u64>, cpus: u32, memory_mib: u32) -> usize {
+        let by_cores = self.cores * VCPUS_PER_CORE / u64::from(cpus.max(1));
+        let by_memory = self.memory_mib.saturating_sub(RESERVE_MIB)
+            / (u64::from(memory_mib) + QEMU_OVERHEAD_MIB);
+        let jobs = asked.unwrap_or(by_cores).min(by_memory).max(1);
+        usize::try_from(jobs).unwrap_or(1)
+    }
+}
+
+fn available_mib(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+/// Runs `job` for every item on `jobs` threads, the ones with the largest `cost` first; `done` gets
+/// each item with its result, or the text of its panic, as it ends. Gives the number of items that
+/// were not begun because of `stop`.
+pub(crate) fn run<T: Sync, R: Send>(
+    jobs: usize,
+    items: &[T],
+    cost: impl Fn(&T) -> u64,
+    stop: &Stop,
+    job: impl Fn(&T) -> R + Sync,
+    mut done: impl FnMut(&T, Result<R, String>),
+) -> usize {
+    let mut order: Vec<&T> = items.iter().collect();
+    // Stable: equals keep the order of the plan. The next one is taken from the end.
+    order.sort_by_key(|item| std::cmp::Reverse(cost(item)));
+    order.reverse();
+    let queue = Mutex::new(order);
+    let next = || {
+        let mut queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if stop.asked() { None } else { queue.pop() }
+    };
+    let (sender, results) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, items.len().max(1)) {
+            let sender = sender.clone();
+            // The thread that runs a cell is the parent of its VM and outlives it.
+            scope.spawn({
+                let (next, job) = (&next, &job);
+                move || {
+                    while let Some(item) = next() {
+                        let result =
+                            catch_unwind(AssertUnwindSafe(|| job(item))).map_err(panic_text);
+                        if sender.send((item, result)).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (item, result) in results {
+            done(item, result);
+        }
+    });
+    queue.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+}
+
+fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_cores_run_two_vms_of_two_cpus() {
+        let room = Room { cores: 2, memory_mib: 23_000 };
+        assert_eq!(room.jobs(None, 2, 512), 2);
+        assert_eq!(room.jobs(None, 8, 512), 1);
+        assert_eq!(room.jobs(Some(5), 2, 512), 5);
+    }
+
+    #[test]
+    fn memory_bounds_every_number() {
+        let room = Room { cores: 64, memory_mib: 4096 };
+        assert_eq!(room.jobs(None, 2, 512), 4);
+        assert_eq!(room.jobs(Some(50), 2, 512), 4);
+        assert_eq!(Room { cores: 1, memory_mib: 100 }.jobs(None, 2, 4096), 1);
+    }
+
+    #[test]
+    fn memory_is_read_from_meminfo() {
+        let text = "MemTotal:  24684600 kB\nMemAvailable:   24222720 kB\n";
+        assert_eq!(available_mib(text), Some(23_655));
+        assert_eq!(available_mib("MemTotal: 1 kB\n"), None);
+        assert!(Room::of_host().cores > 0);
+    }
+
+    #[test]
+    fn the_longest_goes_first_and_equals_keep_their_order() {
+        let mut seen = Vec::new();
+        let items = [("a", 1), ("b", 5), ("c", 3), ("d", 5)];
+        let left = run(1, &items, |i| i.1, &Stop::default(), |i| i.0, |_, r| seen.push(r.unwrap()));
+        assert_eq!((seen.as_slice(), left), (["b", "d", "c", "a"].as_slice(), 0));
+    }
+
+    #[test]
+    fn a_job_that_panics_is_a_result() {
+        let mut outcomes = Vec::new();
+        let job = |n: &u64| if *n == 2 { panic!("two is {n}") } else { *n };
+        run(2, &[1, 2, 3], |_| 0, &Stop::default(), job, |n, r| outcomes.push((*n, r)));
+        outcomes.sort_by_key(|(n, _)| *n);
+        assert_eq!(outcomes, [(1, Ok(1)), (2, Err("two is 2".into())), (3, Ok(3))]);
+    }
+
+    #[test]
+    fn nothing_begins_after_stop() {
+        let stop = Stop::default();
+        let mut seen = 0;
+        let left = run(1, &[1, 2, 3], |_| 0, &stop, |_| stop.ask(), |_, _| seen += 1);
+        assert_eq!((seen, left), (1, 2));
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One QEMU process with its wires: console, port, control channel and stderr.
+//!
+//! Contract: it never outlives the harness. The kernel kills it when the thread that spawned it
+//! ends, for whatever reason (`PR_SET_PDEATHSIG`), so that thread must be the one that waits for
+//! it; dropping a [`Vm`] kills and reaps it. It has its own process group, so that a terminal's
+//! Ctrl-C reaches only the harness, which ends it in order. No read or write here blocks longer
+//! than the time given.
+
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::command::Wiring;
+
+/// Read at once from one wire.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A process that was sent SIGKILL is gone after this, or stuck in the host's kernel.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where bytes come from or go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// Serial console, both ways.
+    Console,
+    /// The guest's port, both ways.
+    Port,
+    /// QEMU's control channel, both ways.
+    Qmp,
+    /// QEMU's stderr, from it only.
+    Stderr,
+}
+
+/// A running QEMU. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Vm {
+    child: Child,
+    status: Option<ExitStatus>,
+    sockets: [Socket; 3],
+    stderr: Option<ChildStderr>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    wire: Wire,
+    /// `None` after the other side has closed it.
+    stream: Option<UnixStream>,
+    /// Bytes that still have to be written.
+    pending: Vec<u8>,
+}
+
+impl Vm {
+    /// Starts the command that `words` gives for the wires it gets.
+    ///
+    /// # Errors
+    /// No such binary (`NotFound`), no permission, out of descriptors or processes.
+    pub(super) fn spawn(words: impl FnOnce(Wiring) -> Vec<String>) -> io::Result<Self> {
+        let (console, console_there) = UnixStream::pair()?;
+        let (port, port_there) = UnixStream::pair()?;
+        let (qmp, qmp_there) = UnixStream::pair()?;
+        for stream in [&console, &port, &qmp] {
+            stream.set_nonblocking(true)?;
+        }
+        let words = words(Wiring::Inherited {
+            console: console_there.as_raw_fd(),
+            port: port_there.as_raw_fd(),
+            qmp: qmp_there.as_raw_fd(),
+        });
+        let (binary, arguments) =
+            words.split_first().ok_or_else(|| io::Error::other("empty command"))?;
+        let mut command = Command::new(binary);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.process_group(0);
+        tie_to_harness(&mut command, [console_there, port_there, qmp_there]);
+        let mut child = command.spawn()?;
+        let stderr = child.stderr.take();
+        let socket = |wire, stream| Socket { wire, stream: Some(stream), pending: Vec::new() };
+        let sockets =
+            [socket(Wire::Console, console), socket(Wire::Port, port), socket(Wire::Qmp, qmp)];
+        let vm = Self { child, status: None, sockets, stderr };
+        if let Some(stderr) = &vm.stderr {
+            fcntl(stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        Ok(vm)
+    }
+
+    /// Queues bytes for a wire; [`Vm::read`] writes them as the other side takes them.
+    pub(super) fn send(&mut self, wire: Wire, bytes: &[u8]) {
+        for socket in self.sockets.iter_mut().filter(|socket| socket.wire == wire) {
+            socket.pending.extend_from_slice(bytes);
+            socket.write_pending();
+        }
+    }
+
+    /// Waits at most `limit` for something to arrive and gives at most one chunk of each wire.
+    pub(super) fn read(&mut self, limit: Duration) -> io::Result<Vec<(Wire, Vec<u8>)>> {
+        self.wait_readable(limit)?;
+        let mut chunks = Vec::new();
+        for socket in &mut self.sockets {
+            socket.write_pending();
+            read_chunk(socket.wire, &mut socket.stream, &mut chunks)?;
+        }
+        read_chunk(Wire::Stderr, &mut self.stderr, &mut chunks)?;
+        Ok(chunks)
+    }
+
+    /// Whether QEMU closed its control channel: it is about to end, or has ended.
+    pub(super) fn hung_up(&self) -> bool {
+        self.sockets.iter().any(|socket| socket.wire == Wire::Qmp && socket.stream.is_none())
+    }
+
+    /// How the process ended, if it has.
+    pub(super) fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+        }
+        Ok(self.status)
+    }
+
+    /// Kills it with whatever it started, and reaps it.
+    pub(super) fn kill(&mut self) {
+        let begun = Instant::now();
+        while let Ok(None) = self.exited() {
+            // Only a pid that is not yet reaped is certain to be ours.
+            if let Ok(pid) = i32::try_from(self.child.id()) {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            if begun.elapsed() > REAP_LIMIT {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn wait_readable(&self, limit: Duration) -> io::Result<()> {
+        let mut wanted: Vec<PollFd<'_>> = Vec::with_capacity(4);
+        for socket in &self.sockets {
+            if let Some(stream) = &socket.stream {
+                let out =
+                    if socket.pending.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+                wanted.push(PollFd::new(stream.as_fd(), PollFlags::POLLIN | out));
+            }
+        }
+        if let Some(stderr) = &self.stderr {
+            wanted.push(PollFd::new(stderr.as_fd(), PollFlags::POLLIN));
+        }
+        // Rounded up: a wait of half a millisecond must not become a busy loop.
+        let millis = limit.as_millis().saturating_add(1);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        match poll(&mut wanted, timeout) {
+            // A signal: the caller looks at its flag and comes back.
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Socket {
+    /// Writes what fits. A closed wire swallows bytes: its end is noticed where it is read.
+    fn write_pending(&mut self) {
+        while !self.pending.is_empty() {
+            let Some(stream) = &mut self.stream else { return self.pending.clear() };
+            match stream.write(&self.pending) {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.pending.clear(),
+            }
+        }
+    }
+}
+
+fn read_chunk<R: io::Read>(
+    wire: Wire,
+    from: &mut Option<R>,
+    chunks: &mut Vec<(Wire, Vec<u8>)>,
+) -> io::Result<()> {
+    let Some(reader) = from else { return Ok(()) };
+    let mut bytes = vec![0; CHUNK_BYTES];
+    match reader.read(&mut bytes) {
+        Ok(0) => *from = None,
+        Ok(length) => {
+            bytes.truncate(length);
+            chunks.push((wire, bytes));
+        }
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+            // A killed QEMU with unread bytes in its socket.
+            io::ErrorKind::ConnectionReset => *from = None,
+            _ => return Err(error),
+        },
+    }
+    Ok(())
+}
+
+/// Lets the child inherit `wires`, and die when the thread that calls this does.
+fn tie_to_harness(command: &mut Command, wires: [UnixStream; 3]) {
+    let harness = Pid::this();
+    let before_exec = move || {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // The harness may have died between fork and prctl; then nobody would send the signal.
+        if Pid::parent() != harness {
+            return Err(Errno::ESRCH.into());
+        }
+        for wire in &wires {
+            // Cleared in this child only: QEMUs started at the same time must not hold each
+            // other's sockets open.
+            let fd: BorrowedFd<'_> = wire.as_fd();
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes three kinds of system call, and neither allocates nor
+    // takes a lock.
+    unsafe { command.pre_exec(before_exec) };
+}

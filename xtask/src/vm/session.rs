@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The run of one VM, from start to end: who says what when, and how long anyone may take.
+//!
+//! Contract: [`Session::run`] ends, whatever guest, QEMU or host do: every turn of its loop looks at
+//! the deadline and at the stop flag. It judges nothing; how the VM ended is a fact.
+
+use std::time::{Duration, Instant};
+
+use protocol::{CellRequest, Fact};
+
+use super::evidence_dir::Recorder;
+use super::lines::{Line, Lines};
+use super::process::{Vm, Wire};
+use super::qmp::{self, Shutdown};
+use super::stop::Stop;
+use crate::evidence::{DUMP_MARK, Ending};
+
+/// Longest wait between two looks at the stop flag and at the process.
+const TICK: Duration = Duration::from_millis(100);
+/// The same once QEMU has hung up and its exit status is all that is missing.
+const TICK_AT_END: Duration = Duration::from_millis(2);
+/// QEMU ends within a few milliseconds after it said why; then it is killed.
+const EXIT_LIMIT: Duration = Duration::from_secs(5);
+/// For the kernel to print where its blocked tasks and CPUs are, after the deadline.
+const DUMP_LIMIT: Duration = Duration::from_millis(1200);
+/// Between a break and its key. They come to QEMU over different sockets and to the kernel in
+/// different interrupts; with 100 ms the key overtook the break in some runs under TCG.
+const DUMP_KEY_PAUSE: Duration = Duration::from_millis(300);
+/// Between a key and the next break: a break while a key is awaited calls the sysrq off.
+const DUMP_NEXT_PAUSE: Duration = Duration::from_millis(100);
+/// Last bytes of QEMU's stderr that are kept.
+const STDERR_BYTES_MAX: usize = 8 * 1024;
+
+/// What the VM is started for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal<'a> {
+    /// Only to see that a guest comes up.
+    Hello,
+    /// To run a cell to its end.
+    Cell(&'a CellRequest),
+}
+
+/// Limits of the waits, for the accelerator in use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From start to Hello, milliseconds.
+    pub(super) boot_ms: u64,
+    /// From the request to the end, milliseconds.
+    pub(super) cell_ms: u64,
+}
+
+/// How a session ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With [`Goal::Hello`]: the guest said it.
+    Hello,
+    /// The VM ended or was ended.
+    Vm(Ending),
+}
+
+/// One VM while it runs.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    vm: Vm,
+    recorder: &'a mut Recorder,
+    goal: Goal<'a>,
+    limits: Limits,
+    stop: &'a Stop,
+    /// Start of the phase: of QEMU, then of the cell.
+    since: Instant,
+    booted: bool,
+    last_sign: Instant,
+    qmp: Lines,
+    shutdown: Option<(Shutdown, Instant)>,
+    stderr: Vec<u8>,
+}
+
+impl<'a> Session<'a> {
+    /// Takes charge of a VM that has just been started.
+    pub(super) fn new(
+        vm: Vm,
+        recorder: &'a mut Recorder,
+        goal: Goal<'a>,
+        limits: Limits,
+        stop: &'a Stop,
+    ) -> Self {
+        let now = Instant::now();
+        let qmp = Lines::new(qmp::LINE_BYTES_MAX);
+        let (shutdown, stderr) = (None, Vec::new());
+        let booted = false;
+        Self {
+            vm,
+            recorder,
+            goal,
+            limits,
+            stop,
+            since: now,
+            booted,
+            last_sign: now,
+            qmp,
+            shutdown,
+            stderr,
+        }
+    }
+
+    /// Runs it to its end. The VM is gone afterwards.
+    pub(super) fn run(mut self) -> End {
+        self.vm.send(Wire::Qmp, qmp::HANDSHAKE.as_bytes());
+        let end = self.until_end();
+        self.vm.kill();
+        end
+    }
+
+    fn until_end(&mut self) -> End {
+        loop {
+            if self.stop.asked() {
+                return End::Vm(Ending::Interrupted);
+            }
+            let left = self.deadline().saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return End::Vm(self.out_of_time());
+            }
+            let tick = if self.vm.hung_up() { TICK_AT_END } else { TICK };
+            match self.turn(left.min(tick)) {
+                Ok(Some(end)) => return end,
+                Ok(None) => {}
+                Err(error) => {
+                    return End::Vm(Ending::HostFailed { why: format!("{error:#}") });
+                }
+            }
+        }
+    }
+
+    /// Waits once, takes what arrived, and says whether that was the end.
+    fn turn(&mut self, limit: Duration) -> anyhow::Result<Option<End>> {
+        // Asked before reading: what a process wrote before it ended is then read for certain.
+        let exited = self.vm.exited()?;
+        let chunks = self.vm.read(if exited.is_some() { Duration::ZERO } else { limit })?;
+        if let (Some(status), true) = (exited, chunks.is_empty()) {
+            return Ok(Some(End::Vm(self.ended(status))));
+        }
+        for (wire, bytes) in chunks {
+            match wire {
+                Wire::Console => {
+                    self.last_sign = Instant::now();
+                    self.recorder.console(&bytes)?;
+                }
+                Wire::Port => {
+                    if let Some(end) = self.port(&bytes)? {
+                        return Ok(Some(end));
+                    }
+                }
+                Wire::Qmp => self.control(&bytes),
+                Wire::Stderr => {
+                    self.stderr.extend_from_slice(&bytes);
+                    let excess = self.stderr.len().saturating_sub(STDERR_BYTES_MAX);
+                    self.stderr.drain(..excess);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn port(&mut self, bytes: &[u8]) -> anyhow::Result<Option<End>> {
+        let events = self.recorder.port(bytes)?;
+        if !events.is_empty() {
+            self.last_sign = Instant::now();
+        }
+        let hello = events.iter().find_map(|event| match &event.fact {
+            Fact::Hello { protocol, .. } => Some(*protocol),
+            _ => None,
+        });
+        let (Some(theirs), false) = (hello, self.booted) else { return Ok(None) };
+        self.booted = true;
+        self.since = Instant::now();
+        if theirs != protocol::VERSION {
+            let ours = protocol::VERSION;
+            let why = format!(
+                "guest speaks protocol {theirs}, harness {ours}: the guest is not of this harness"
+            );
+            return Ok(Some(End::Vm(Ending::HostFailed { why })));
+        }
+        match self.goal {
+            Goal::Hello => Ok(Some(End::Hello)),
+            Goal::Cell(request) => {
+                let mut line = serde_json::to_vec(request)?;
+                line.push(b'\n');
+                self.vm.send(Wire::Port, &line);
+                Ok(None)
+            }
+        }
+    }
+
+    fn control(&mut self, bytes: &[u8]) {
+        for line in self.qmp.push(bytes) {
+            if let Line::Whole(text) = line
+                && let Some(reason) = qmp::shutdown(&text)
+            {
+                self.shutdown.get_or_insert((reason, Instant::now()));
+            }
+        }
+    }
+
+    fn limit_ms(&self) -> u64 {
+        if self.booted { self.limits.cell_ms } else { self.limits.boot_ms }
+    }
+
+    fn deadline(&self) -> Instant {
+        match &self.shutdown {
+            Some((_, said)) => *said + EXIT_LIMIT,
+            None => self.since + Duration::from_millis(self.limit_ms()),
+        }
+    }
+
+    fn out_of_time(&mut self) -> Ending {
+        if let Some((reason, _)) = self.shutdown.take() {
+            return self.shut_down(reason, "did not end after its shutdown".to_owned());
+        }
+        let silent_ms = millis(self.last_sign.elapsed());
+        if let Goal::Cell(_) = self.goal {
+            self.ask_where_it_hangs();
+        }
+        Ending::Deadline { deadline_ms: self.limit_ms(), silent_ms, booted: self.booted }
+    }
+
+    /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs.
+    ///
+    /// Works as long as the kernel takes interrupts and PID 1 has opened the console.
+    fn ask_where_it_hangs(&mut self) {
+        let mark = format!("\n{DUMP_MARK}\n");
+        if self.recorder.console(mark.as_bytes()).is_err() {
+            return;
+        }
+        let until = Instant::now() + DUMP_LIMIT;
+        for key in ["w", "l"] {
+            self.vm.send(Wire::Qmp, qmp::console_break().as_bytes());
+            self.listen_until(until.min(Instant::now() + DUMP_KEY_PAUSE));
+            self.vm.send(Wire::Console, key.as_bytes());
+            self.listen_until(until.min(Instant::now() + DUMP_NEXT_PAUSE));
+        }
+        self.listen_until(until);
+    }
+
+    fn listen_until(&mut self, until: Instant) {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !matches!(self.turn(left.min(TICK)), Ok(None)) {
+                return;
+            }
+        }
+    }
+
+    fn ended(&mut self, status: std::process::ExitStatus) -> Ending {
+        match self.shutdown.take() {
+            Some((reason, _)) if status.success() => self.shut_down(reason, status.to_string()),
+            Some((reason, _)) => self.failed(format!("{status} after {reason:?}")),
+            None if status.success() => {
+                self.failed(format!("{status}, but the guest had not ended"))
+            }
+            None => self.failed(status.to_string()),
+        }
+    }
+
+    fn shut_down(&self, reason: Shutdown, status: String) -> Ending {
+        match reason {
+            Shutdown::PowerOff => Ending::PoweredOff,
+            Shutdown::Reset => Ending::Reset,
+            Shutdown::Other(reason) => self.failed(format!("{status} ({reason})")),
+        }
+    }
+
+    fn failed(&self, status: String) -> Ending {
+        let stderr = String::from_utf8_lossy(&self.stderr).trim_end().to_owned();
+        Ending::QemuFailed { status, stderr }
+    }
+}
+
+/// Whole milliseconds of a time, as results hold them.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

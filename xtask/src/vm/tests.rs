@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whole cells against a shell script in QEMU's place: what needs no kernel to go wrong.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use protocol::{CellRequest, Fact};
+use tempfile::TempDir;
+
+use super::accel::Accel;
+use super::cell::{Job, Rig, no_request, run_job};
+use super::process::Vm;
+use super::qemu::Qemu;
+use super::{Stop, console, evidence_dir};
+use crate::evidence::{DUMP_MARK, Ending, Evidence};
+use crate::plan::{Deadline, VmShape};
+
+/// Finds the descriptors of the wires in the arguments, as QEMU does.
+const PRELUDE: &str = r#"#!/bin/bash
+for word in "$@"; do
+    case $word in
+    socket,id=console,fd=*) console=${word##*=} ;;
+    socket,id=port,fd=*) port=${word##*=} ;;
+    socket,id=qmp,fd=*) qmp=${word##*=} ;;
+    esac
+done
+cd "$(dirname "$0")"
+say() { printf '%s\n' "$1" >&$port; }
+hello() { say '{"seq":0,"at_us":1,"fact":"hello","protocol":'"$1"',"kernel_release":"6","cpus":1,"memory_bytes":1,"page_bytes":4096,"workloads":[]}'; }
+shutdown() { printf '{"event":"SHUTDOWN","data":{"guest":true,"reason":"%s"}}\n' "$1" >&$qmp; }
+"#;
+
+struct Lab {
+    dir: TempDir,
+    stop: Stop,
+    cell_ms: u64,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), stop: Stop::default(), cell_ms: 20_000 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes the script with another process: this one forks on many threads, and a child that
+    /// holds the file open for writing makes the kernel refuse to run it (ETXTBSY).
+    fn script(&self, body: &str) -> String {
+        std::fs::write(self.path("source"), format!("{PRELUDE}{body}")).unwrap();
+        let script = self.path("qemu");
+        let copied = Command::new("cp").arg(self.path("source")).arg(&script).status().unwrap();
+        assert!(copied.success());
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        script.to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, body: &str) -> Evidence {
+        self.run_binary(self.script(body))
+    }
+
+    fn run_binary(&self, binary: String) -> Evidence {
+        let rig = Rig {
+            qemu: Qemu { binary, version: "script".into() },
+            accel: Accel::Kvm,
+            initramfs: "/none".into(),
+            disk: None,
+        };
+        let request = CellRequest { cell: "the-cell".into(), ..no_request() };
+        let job = Job {
+            id: "the-cell",
+            vm: &VmShape { cpus: 1, memory_mib: 64, cmdline: Vec::new() },
+            request: &request,
+            deadline: Deadline { boot_ms: 20_000.min(self.cell_ms), cell_ms: self.cell_ms },
+        };
+        let evidence = run_job(&rig, job, Path::new("/none"), &self.path("cell"), &self.stop);
+        if evidence.wall_ms > 0 && self.path("cell/ending.json").exists() {
+            let loaded = evidence_dir::load(&self.path("cell")).unwrap();
+            assert_eq!(format!("{loaded:?}"), format!("{evidence:?}"), "read back");
+        }
+        evidence
+    }
+}
+
+fn is_gone(pid: &str) -> bool {
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        // A zombie that its reaper has not seen yet is dead enough.
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        if stat.is_empty() || stat.contains(") Z ") {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+#[test]
+fn a_cell_runs_to_its_power_off() {
+    let lab = Lab::new();
+    let evidence = lab.run(
+        r#"printf 'Linux\r\n' >&$console
+        hello 1
+        read -r request <&$port
+        echo "$request" >request
+        say '{"seq":1,"at_us":2,"fact":"ended"}'
+        shutdown guest-shutdown"#,
+    );
+    assert_eq!(evidence.ending, Ending::PoweredOff);
+    assert_eq!(evidence.events.len(), 2);
+    assert_eq!(evidence.events[1].fact, Fact::Ended);
+    assert_eq!(evidence.console, "Linux\r\n");
+    assert!(evidence.torn_lines.is_empty(), "{:?}", evidence.torn_lines);
+    let heard = std::fs::read_to_string(lab.path("request")).unwrap();
+    assert_eq!(serde_json::from_str::<CellRequest>(&heard).unwrap(), evidence.request);
+}
+
+#[test]
+fn a_reset_is_no_power_off() {
+    let evidence =
+        Lab::new().run("printf 'Kernel panic' >&$console; hello 1; shutdown guest-reset");
+    assert_eq!(evidence.ending, Ending::Reset);
+    assert_eq!(evidence.console, "Kernel panic");
+}
+
+#[test]
+fn a_qemu_that_fails_is_quoted() {
+    let evidence = Lab::new().run("echo 'cannot set up guest memory' >&2; exit 1");
+    let Ending::QemuFailed { status, stderr } = evidence.ending else { panic!("{evidence:?}") };
+    assert_eq!(
+        (status.as_str(), stderr.as_str()),
+        ("exit status: 1", "cannot set up guest memory")
+    );
+}
+
+#[test]
+fn a_qemu_that_is_killed_or_just_ends_has_failed() {
+    for (body, word) in [
+        ("kill -9 $$", "SIGKILL"),
+        ("exit 0", "had not ended"),
+        ("shutdown host-signal", "host-signal"),
+    ] {
+        let evidence = Lab::new().run(body);
+        let Ending::QemuFailed { status, .. } = evidence.ending else { panic!("{evidence:?}") };
+        assert!(status.contains(word), "{body}: {status}");
+    }
+}
+
+#[test]
+fn a_qemu_that_is_not_there_fails_the_host() {
+    let evidence = Lab::new().run_binary("/nowhere/qemu".into());
+    let Ending::HostFailed { why } = evidence.ending else { panic!("{evidence:?}") };
+    assert!(why.contains("/nowhere/qemu"), "{why}");
+}
+
+#[test]
+fn a_hang_at_boot_ends_at_the_deadline_with_everything_qemu_started() {
+    let lab = Lab { cell_ms: 300, ..Lab::new() };
+    let evidence = lab.run("sleep 600 & echo $! >sleeper; cat <&$qmp >commands & wait");
+    let Ending::Deadline { deadline_ms: 300, booted: false, silent_ms } = evidence.ending else {
+        panic!("{evidence:?}")
+    };
+    assert!(silent_ms >= 300, "{silent_ms}");
+    assert!(evidence.console.contains(DUMP_MARK), "{}", evidence.console);
+    assert!(is_gone(&std::fs::read_to_string(lab.path("sleeper")).unwrap()));
+    let commands = std::fs::read_to_string(lab.path("commands")).unwrap();
+    assert_eq!(commands.matches("chardev-send-break").count(), 2, "{commands}");
+}
+
+#[test]
+fn a_hang_after_hello_is_told_from_one_at_boot() {
+    let lab = Lab { cell_ms: 500, ..Lab::new() };
+    let evidence = lab.run("hello 1; sleep 600");
+    assert!(matches!(evidence.ending, Ending::Deadline { booted: true, .. }), "{evidence:?}");
+}
+
+#[test]
+fn a_flooded_console_is_bounded_and_ends_at_the_deadline() {
+    let lab = Lab { cell_ms: 2_000, ..Lab::new() };
+    let evidence = lab.run("hello 1; yes console >&$console");
+    assert!(matches!(evidence.ending, Ending::Deadline { .. }), "{:?}", evidence.ending);
+    let bound = console::HEAD_BYTES_MAX + console::TAIL_BYTES_MAX + 200;
+    assert!(evidence.console_dropped_bytes > 0, "no flood: {} bytes", evidence.console.len());
+    assert!(evidence.console.len() <= bound, "{}", evidence.console.len());
+}
+
+#[test]
+fn a_flooded_port_is_bounded_and_ends_at_the_deadline() {
+    let lab = Lab { cell_ms: 500, ..Lab::new() };
+    let evidence = lab.run("hello 1; yes port >&$port");
+    assert!(matches!(evidence.ending, Ending::Deadline { .. }), "{:?}", evidence.ending);
+    assert_eq!(evidence.events.len(), 1);
+    assert!(evidence.torn_lines.len() <= 40, "{}", evidence.torn_lines.len());
+    assert!(evidence.torn_lines.last().unwrap().contains("more such lines"));
+}
+
+#[test]
+fn garbage_on_the_port_is_kept_beside_the_events() {
+    let evidence = Lab::new().run(
+        r#"hello 1; say '{"seq":1'; say $'\xff\xfe'; say '{"seq":1,"at_us":2,"fact":"ended"}'
+        printf '{"seq":2,' >&$port; shutdown guest-shutdown"#,
+    );
+    assert_eq!(evidence.ending, Ending::PoweredOff);
+    assert_eq!(evidence.events.len(), 2);
+    assert_eq!(evidence.torn_lines, ["{\"seq\":1", "\u{fffd}\u{fffd}", "{\"seq\":2,"]);
+}
+
+#[test]
+fn another_protocol_is_refused() {
+    let evidence = Lab::new().run("hello 4711; sleep 600");
+    let Ending::HostFailed { why } = evidence.ending else { panic!("{evidence:?}") };
+    assert!(why.contains("4711"), "{why}");
+}
+
+#[test]
+fn being_asked_to_stop_ends_it_at_once() {
+    let lab = Lab::new();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !lab.path("sleeper").exists() && begun.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            lab.stop.ask();
+        });
+        assert_eq!(lab.run("hello 1; echo $$ >sleeper; sleep 600").ending, Ending::Interrupted);
+    });
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(is_gone(&std::fs::read_to_string(lab.path("sleeper")).unwrap()));
+}
+
+#[test]
+fn it_dies_with_the_thread_that_started_it() {
+    let lab = Lab::new();
+    let script = lab.script("exec sleep 600");
+    // Forgotten: what kills it must be the kernel, as after a SIGKILL of the harness.
+    let start = || {
+        let vm = Vm::spawn(|_| vec![script.clone()]).unwrap();
+        let pid = vm.pid().to_string();
+        std::mem::forget(vm);
+        pid
+    };
+    let pid = std::thread::scope(|scope| scope.spawn(start).join().unwrap());
+    assert!(is_gone(&pid), "QEMU {pid} outlived the thread that started it");
+}
+
+#[test]
+fn a_folder_without_an_ending_is_read_as_far_as_it_goes() {
+    let lab = Lab::new();
+    lab.run("hello 1; printf 'x' >&$console; shutdown guest-shutdown");
+    std::fs::remove_file(lab.path("cell/ending.json")).unwrap();
+    let evidence = evidence_dir::load(&lab.path("cell")).unwrap();
+    assert!(matches!(evidence.ending, Ending::HostFailed { .. }), "{evidence:?}");
+    assert_eq!((evidence.events.len(), evidence.console.as_str()), (1, "x"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_fails_the_host_and_starts_nothing() {
+    let lab = Lab::new();
+    std::fs::write(lab.path("cell"), "a file where the folder should be").unwrap();
+    let evidence = lab.run("touch started; shutdown guest-shutdown");
+    let Ending::HostFailed { why } = evidence.ending else { panic!("{evidence:?}") };
+    assert!(why.contains("cell"), "{why}");
+    assert!(!lab.path("started").exists());
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Wrong input is named with file and line and ends with the documented code; nothing is built.
+
+use super::{Bench, Ran};
+
+#[test]
+fn a_typo_in_a_scenario_is_named_with_file_and_line() {
+    let bench = Bench::new();
+    let path = bench.configs().join("scenarios/open-unkillable.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let line = text.lines().position(|line| line.starts_with("limit =")).unwrap() + 1;
+    bench.write("scenarios/open-unkillable.toml", &text.replace("limit =", "limt ="));
+    bench
+        .run(&["run-matrix", "--dry-run"])
+        .expect_exit(2)
+        .expect_error(&format!("open-unkillable.toml:{line}:"))
+        .expect_error("limt");
+}
+
+#[test]
+fn a_matrix_that_names_an_unknown_scenario_is_refused() {
+    let bench = Bench::new();
+    bench.write(
+        "matrices/typo.toml",
+        "kernels = [\"baseline\"]\nbaseline = \"baseline\"\nscenarios = [\"open-unkilable\"]\n[vm]\ncpus = 2\nmemory = \"512M\"\n",
+    );
+    bench
+        .run(&["run-matrix", "--matrix", "typo", "--dry-run"])
+        .expect_exit(2)
+        .expect_error("open-unkilable")
+        .expect_error("open-unkillable");
+}
+
+#[test]
+fn a_filter_that_selects_nothing_is_no_success() {
+    let bench = Bench::new();
+    bench
+        .run(&["run-matrix", "--filter", "opne-*"])
+        .expect_exit(2)
+        .expect_error("opne-*");
+    assert!(!bench.results().join("latest").exists(), "a run folder was made");
+}
+
+#[test]
+fn an_unknown_matrix_names_the_known_ones() {
+    Bench::new()
+        .run(&["run-matrix", "--matrix", "defualt"])
+        .expect_exit(2)
+        .expect_error("defualt")
+        .expect_error("default");
+}
+
+#[test]
+fn a_wrong_argument_ends_with_two() {
+    Bench::new().run(&["run-matrix", "--jbos", "2"]).expect_exit(2);
+    Bench::new().run(&["run-matrix", "--image", "overcharge"]).expect_exit(2);
+}
+
+#[test]
+fn dry_run_prints_the_cells_and_makes_no_run_folder() {
+    let bench = Bench::new();
+    bench
+        .run(&["run-matrix", "--dry-run", "--filter", "open-unkillable*"])
+        .expect_exit(0)
+        .expect_output("open-unkillable.v2.baseline.mainline")
+        .expect_output("open-unkillable.v2.overcharge.off")
+        .expect_output("open-unkillable.v2.overcharge.overcharge");
+    assert!(!bench.results().join("latest").exists(), "a run folder was made");
+}
+
+#[test]
+fn help_lists_the_exit_codes() {
+    let help = Ran::of(
+        std::process::Command::new(env!("CARGO_BIN_EXE_xtask")).arg("--help").output().unwrap(),
+    );
+    help.expect_exit(0).expect_output("Exit codes:").expect_output("130");
+}
+
+#[test]
+fn show_without_a_run_says_how_to_make_one() {
+    Bench::new().run(&["show", "open"]).expect_exit(2).expect_error("run-matrix");
+}

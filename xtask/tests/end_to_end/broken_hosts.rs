@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Hosts that lack something, and harnesses that are stopped: a message, a code, no orphan.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Bench, Ran};
+
+const ONE_CELL: &str = "open-unkillable.v2.baseline.mainline";
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn a_missing_qemu_is_named_with_the_command_that_installs_it() {
+    let bench = Bench::new();
+    let path = bench.configs().join("bin");
+    fs::create_dir(&path).unwrap();
+    for folder in std::env::split_paths(&std::env::var_os("PATH").expect("a PATH")) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !entry.file_name().to_string_lossy().starts_with("qemu-system") {
+                // The same tool in two folders: the first one counts, as in PATH.
+                let _ = symlink(entry.path(), path.join(entry.file_name()));
+            }
+        }
+    }
+    let output = bench.command(&["run-matrix", "--filter", ONE_CELL]).env("PATH", &path).output();
+    Ran::of(output.unwrap())
+        .expect_exit(3)
+        .expect_error("qemu-system-x86_64")
+        .expect_error("apt-get install");
+}
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn a_full_disk_is_said_and_leaves_nothing_half_written() {
+    let bench = Bench::new();
+    // A results folder on a 64 KiB file system; a user namespace makes root unnecessary.
+    fs::create_dir_all(bench.results()).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=64k tmpfs {results} && head -c 60k /dev/zero > {results}/filler && exec \"$@\"",
+        results = bench.results().display()
+    );
+    let inner = bench.command(&["run-matrix", "--filter", ONE_CELL]);
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", &script, "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env("NO_COLOR", "1")
+        .output();
+    Ran::of(output.unwrap()).expect_exit(7).expect_error("No space left").expect_error("help:");
+}
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn no_qemu_outlives_the_harness_and_finished_work_is_kept() {
+    for (signal, exit) in [("INT", Some(130)), ("TERM", Some(130)), ("KILL", None)] {
+        let bench = Bench::new();
+        let mut run = bench
+            .command(&["run-matrix", "--filter", "create-contended.v2.baseline*"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut started = Vec::new();
+        wait_until("QEMU runs", || {
+            started = qemus_below(run.id());
+            !started.is_empty()
+        });
+        let status = Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status();
+        assert!(status.unwrap().success());
+        assert_eq!(run.wait().unwrap().code(), exit, "SIG{signal}");
+        wait_until("no QEMU is left", || started.iter().all(|pid| !is_qemu(pid)));
+        assert!(bench.results().join("latest/manifest.json").exists(), "SIG{signal}: no manifest");
+    }
+}
+
+/// Process ids of the QEMUs whose parent is `harness`.
+fn qemus_below(harness: u32) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    processes
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|pid| is_qemu(pid) && parent(pid) == Some(harness.to_string()))
+        .collect()
+}
+
+fn is_qemu(pid: &str) -> bool {
+    let cmdline = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+    cmdline.is_ok_and(|cmdline| cmdline.starts_with("qemu-system") || cmdline.contains("/qemu-system"))
+}
+
+fn parent(pid: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit(')').next()?.split_whitespace().nth(1)?.to_owned())
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "not within two minutes: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

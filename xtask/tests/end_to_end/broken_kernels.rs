@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Kernels and guests that die: a clear verdict, and the cells beside them still run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Bench;
+
+/// A matrix of one healthy kernel and one that is not.
+const MATRIX: &str = r#"
+kernels = ["baseline", "broken"]
+baseline = "baseline"
+scenarios = ["open-unkillable"]
+[vm]
+cpus = 2
+memory = "512M"
+"#;
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn a_kernel_that_panics_at_boot_is_a_crash() {
+    let bench = Bench::new();
+    // Without an init in the initramfs and without a root device the kernel panics.
+    bench.write(
+        "kernels/broken.toml",
+        "extends = \"overcharge\"\npolicies = [\"overcharge\"]\ncmdline = [\"rdinit=/missing\"]\n",
+    );
+    bench.write("matrices/broken.toml", MATRIX);
+    bench.run(&["run-matrix", "--matrix", "broken"]).expect_exit(1).expect_output("CRASH");
+    let result = bench.result();
+    let judgement = judgement(&result, "broken");
+    assert_eq!(judgement["verdict"], "CRASH", "{judgement:#}");
+    assert!(judgement["why"].as_str().unwrap().contains("panic"), "{judgement:#}");
+    assert_baseline_ran(&result);
+}
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn a_kernel_that_hangs_at_boot_is_a_hang() {
+    let bench = Bench::new();
+    bench.write("kernels/broken.toml", "extends = \"baseline\"\n");
+    bench.write("matrices/broken.toml", MATRIX);
+    let image = hanging_image(&bench);
+    let image = format!("broken={}", image.display());
+    bench
+        .run(&["run-matrix", "--matrix", "broken", "--image", &image])
+        .expect_exit(1)
+        .expect_output("HANG");
+    let result = bench.result();
+    let judgement = judgement(&result, "broken");
+    assert_eq!(judgement["verdict"], "HANG", "{judgement:#}");
+    assert_baseline_ran(&result);
+}
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn a_guest_that_is_killed_is_an_error_and_the_other_cells_run() {
+    let bench = Bench::new();
+    let mut run = bench
+        .command(&["run-matrix", "--filter", "create-contended*", "--jobs", "2"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("xtask starts");
+    // The first attempt and the repetition alone: both are killed.
+    let victim = "create-contended.v2.baseline.mainline";
+    for _ in 0..2 {
+        let pid = wait_for_qemu(run.id(), victim);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("QEMU is ours");
+        while is_alive(pid) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert_eq!(run.wait().expect("xtask ends").code(), Some(1));
+    let result = bench.result();
+    assert_eq!(judgement(&result, "baseline")["verdict"], "ERROR");
+    let patched = result["cells"].as_array().unwrap().iter();
+    let patched: Vec<_> =
+        patched.filter(|cell| cell["policy"] == "overcharge").map(|cell| &cell["judgement"]).collect();
+    assert_eq!(patched.len(), 1);
+    assert_eq!(patched[0]["verdict"], "PASS", "{:#}", patched[0]);
+}
+
+/// The built baseline with its first 64-bit-capable instruction turned into a jump to itself.
+fn hanging_image(bench: &Bench) -> PathBuf {
+    let list = bench.run(&["build-kernel", "baseline", "--print-image"]);
+    list.expect_exit(0);
+    let image = list.stdout.trim().lines().last().expect("a path").to_owned();
+    let mut bytes = fs::read(Path::new(&image)).expect("the built image");
+    // Offset 0x1f1 holds the number of set-up sectors; behind them stands the protected-mode code
+    // (Documentation/arch/x86/boot.rst). `eb fe` jumps to itself.
+    let entry = (usize::from(bytes[0x1f1]) + 1) * 512;
+    bytes[entry..entry + 2].copy_from_slice(&[0xeb, 0xfe]);
+    let path = bench.configs().join("hangs.bzImage");
+    fs::write(&path, bytes).expect("the temporary folder is writable");
+    path
+}
+
+fn judgement<'a>(result: &'a Value, kernel: &str) -> &'a Value {
+    let mut cells = result["cells"].as_array().expect("cells is a list").iter();
+    &cells.find(|cell| cell["kernel"] == kernel).expect("the kernel has a cell")["judgement"]
+}
+
+fn assert_baseline_ran(result: &Value) {
+    let judgement = judgement(result, "baseline");
+    assert_eq!(judgement["as_expected"], true, "{judgement:#}");
+}
+
+/// The QEMU below process `harness` that runs `cell`, once the guest is up.
+fn wait_for_qemu(harness: u32, cell: &str) -> nix::unistd::Pid {
+    for _ in 0..3000 {
+        for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+            let path = entry.path();
+            let Ok(cmdline) = fs::read_to_string(path.join("cmdline")) else { continue };
+            let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+            let is_child = parent == Some(harness.to_string().as_str());
+            if is_child && cmdline.contains("qemu") && cmdline.contains(cell) {
+                let pid = entry.file_name().to_string_lossy().parse().expect("a pid");
+                return nix::unistd::Pid::from_raw(pid);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("no QEMU of {cell} below process {harness} in a minute");
+}
+
+fn is_alive(pid: nix::unistd::Pid) -> bool {
+    nix::sys::signal::kill(pid, None).is_ok()
+}
