@@ -212,7 +212,9 @@ fn apt_command(arguments: &[&str]) -> anyhow::Result<Command> {
                 .into());
         }
         let mut command = Command::new("sudo");
-        command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        // Our signals do not reach root's processes, so the limit has to be on the other side.
+        command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "timeout"]);
+        command.arg(APT_DEADLINE.as_secs().to_string()).arg("apt-get");
         command
     };
     // Another apt may run (unattended upgrades); wait for it, within the deadline.

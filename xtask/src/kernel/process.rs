@@ -172,7 +172,11 @@ impl Drop for Group {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = killpg(group, Signal::SIGKILL);
-        let _ = self.0.wait();
+        let begun = Instant::now();
+        // Not for ever: a child that became another user (sudo) does not take our signals.
+        while begun.elapsed() < GRACE && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Ex
     let images =
         build(&folders, &config, Wanted { kernels, source: source.as_deref(), install: *install })?;
     if *print_image {
-        for image in images.values() {
+        for image in kernels.iter().filter_map(|name| images.get(name)) {
             println!("{}", image.bz_image().display());
         }
     } else {

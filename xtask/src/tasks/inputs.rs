@@ -71,3 +71,44 @@ fn names(configs: &Path, kind: &str, ending: &str) -> anyhow::Result<Vec<String>
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Selection, plan};
+
+    fn workspace() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    }
+
+    #[test]
+    fn the_configs_of_this_checkout_are_right_and_their_patches_are_there() {
+        let config = read(&workspace().join("configs")).unwrap();
+        sources_present(workspace(), &config, config.kernels.keys().map(String::as_str)).unwrap();
+        for matrix in config.matrices.values() {
+            let cells = plan(&config, matrix, &Selection::default()).unwrap();
+            assert!(!cells.is_empty(), "{}", matrix.name);
+        }
+        assert!(config.matrices.contains_key("default"));
+    }
+
+    #[test]
+    fn a_typing_error_is_told_with_its_place() {
+        let configs = tempfile::tempdir().unwrap();
+        for kind in ["bases", "kernels", "scenarios", "matrices", "fragments"] {
+            std::fs::create_dir(configs.path().join(kind)).unwrap();
+        }
+        let file = configs.path().join("bases/6.12.toml");
+        std::fs::write(&file, "debain_package = \"x\"\n").unwrap();
+        let error = read(configs.path()).unwrap_err();
+        let fault = crate::exit::fault_of(&error).unwrap();
+        assert!(
+            fault.what.ends_with("/bases/6.12.toml:1:1: unknown key `debain_package`"),
+            "{}",
+            fault.what
+        );
+        assert_eq!(fault.exit, Exit::Usage);
+        std::fs::write(&file, b"\xff").unwrap();
+        assert!(read(configs.path()).unwrap_err().to_string().ends_with("is not UTF-8 text"));
+    }
+}

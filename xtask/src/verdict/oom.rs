@@ -127,26 +127,24 @@ fn closed(mut report: Report) -> Report {
 /// Of 6.12: `obj_cgroup_charge()` and the slab and page hooks charge kernel memory, `charge_memcg()`
 /// and its callers charge folios, both through `try_charge_memcg()`.
 fn origin(stack: &[String]) -> Origin {
-    let any = |fits: fn(&str) -> bool| stack.iter().any(|function| fits(function));
-    let kernel = any(|f| {
-        f.starts_with("obj_cgroup_charge")
-            || f.starts_with("__memcg_slab_")
-            || f.starts_with("__memcg_kmem_")
-    });
-    let folio = any(|f| {
-        f == "charge_memcg"
-            || f.starts_with("__mem_cgroup_charge")
-            || f.starts_with("mem_cgroup_swapin_")
-    });
-    if any(|f| f == "try_charge_memcg") {
-        return if folio && !kernel { Origin::Fault } else { Origin::Charge };
+    if let Some(at) = stack.iter().position(|function| function == "try_charge_memcg") {
+        // The innermost caller: reclaim for a folio may itself charge kernel memory.
+        return stack[at..].iter().find_map(|function| charge(function)).unwrap_or(Origin::Charge);
     }
-    let returns = any(|f| {
-        f.contains("overcharge")
-            || f.contains("exit_to_user_mode")
-            || f.starts_with("resume_user_mode")
+    let returns = stack.iter().any(|function| {
+        function.contains("overcharge")
+            || function.contains("exit_to_user_mode")
+            || function.starts_with("resume_user_mode")
     });
     if returns { Origin::Return } else { Origin::Elsewhere }
+}
+
+fn charge(function: &str) -> Option<Origin> {
+    let begins = |with: [&str; 3]| with.iter().any(|begin| function.starts_with(begin));
+    if begins(["obj_cgroup_charge", "__memcg_slab_", "__memcg_kmem_"]) {
+        return Some(Origin::Charge);
+    }
+    begins(["charge_memcg", "__mem_cgroup_charge", "mem_cgroup_swapin_"]).then_some(Origin::Fault)
 }
 
 /// The function of a line of a stack; lines with `?` are the unwinder's guesses.
@@ -219,6 +217,17 @@ mod tests {
                 "{stack:?}"
             );
             assert_eq!((ooms.kills, ooms.untraced(), ooms.no_victim), (1, 0, 0));
+        }
+    }
+
+    #[test]
+    fn the_innermost_charge_counts() {
+        let (folio, kernel) = ("charge_memcg", "obj_cgroup_charge_pages");
+        for (inner, outer, origin) in
+            [(folio, kernel, Origin::Fault), (kernel, folio, Origin::Charge)]
+        {
+            let ooms = ooms(&report(&["try_charge_memcg", inner, "try_charge_memcg", outer], KILL));
+            assert_eq!(ooms.reports[0].origin, origin, "{inner}");
         }
     }
 

@@ -37,12 +37,13 @@ pub(crate) enum Accel {
 impl Accel {
     /// By how much limits of waits are stretched.
     ///
-    /// A boot takes about 0.5 s under KVM and 2-2.5 s under TCG on an idle machine; both can run
-    /// beside as many VMs as the host has cores.
+    /// Emulated code runs 5 to 20 times slower, but most of a cell is waiting, and the limits are
+    /// far from what a cell needs: a boot takes 1.5 s under TCG on an idle machine and has taken 8 s
+    /// with six runnable processes a core.
     pub(crate) fn patience(self) -> u64 {
         match self {
             Self::Kvm => 1,
-            Self::Tcg => 5,
+            Self::Tcg => 3,
         }
     }
 }

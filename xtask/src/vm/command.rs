@@ -5,8 +5,6 @@
 //! nothing to them, so what `qemu.cmdline` shows is what ran. Each device and kernel parameter stands
 //! here with its reason; what is not here, the VM does not have (`-nodefaults`).
 
-use std::fmt::Write as _;
-
 use super::accel::Accel;
 
 /// Id of the console's chardev, as QMP names it.
@@ -53,7 +51,9 @@ pub(super) struct Watchdogs {
 
 impl Watchdogs {
     /// Thresholds that fit a cell that is killed after `cell_ms`: at most the kernel's own defaults
-    /// for lockups (a starved emulated CPU is no lockup), at most 30 s for hung tasks.
+    /// for lockups (a starved emulated CPU is no lockup), at most 30 s for hung tasks. Those must
+    /// stay above the time a task may sleep in a load that ends well: on the unpatched kernel the
+    /// tasks of `create-contended` wait for one directory's lock nearly as long as the load lasts.
     pub(super) fn within(cell_ms: u64) -> Self {
         let cell_s = cell_ms / 1000;
         Self {
@@ -106,14 +106,14 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     add(accel_words(*accel));
     add(&["-smp", &cpus.to_string(), "-m", &format!("{memory_mib}M")]);
     add(&["-kernel", kernel, "-initrd", initramfs]);
-    add(&["-append", &kernel_cmdline(*watchdogs, extra_cmdline)]);
+    add(&["-append", &kernel_cmdline(*accel, *watchdogs, extra_cmdline)]);
     words.extend(wire_words(wiring));
     words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
     words
 }
 
-/// q35 without what no cell uses: each of these costs firmware and driver probes (about 0.3 s of
-/// emulated CPU time in all). The guest's memory does not belong into a core file of QEMU.
+/// q35 without what no cell uses: each of these costs firmware and driver probes, about 0.3 s of
+/// emulated CPU time in all. The guest's memory does not belong into a core file of QEMU.
 const MACHINE: &str =
     "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,hpet=off,smm=off,dump-guest-core=off";
 
@@ -167,28 +167,51 @@ fn disk_words(disk: &str) -> [String; 4] {
     ["-drive".to_owned(), drive, "-device".to_owned(), device]
 }
 
-/// The kernel's command line.
-fn kernel_cmdline(watchdogs: Watchdogs, extra: &[String]) -> String {
+/// Words of the kernel's command line that every VM has.
+const CMDLINE: &[&str] = &[
+    "console=ttyS0",
+    // Reset at once, which ends QEMU. The console is synchronous: the panic's text is out by then.
+    "panic=-1",
+    // A kernel that oopsed may hold locks for ever; what it does afterwards is no evidence. A WARN
+    // stays a WARN.
+    "oops=panic",
+    // Addresses on the console are those of the vmlinux.
+    "nokaslr",
+    // On a busy host an emulated timer's interrupt can come too late for the boot check, which
+    // then panics ("IO-APIC + timer doesn't work").
+    "no_timer_check",
+    // A starved virtual CPU looks like a TSC that stands still; the clocksource watchdog would
+    // switch to a slower clock in the middle of a measurement.
+    "tsc=reliable",
+    // 256 legacy pty pairs and three more serial ports: 0.1 s of an emulated boot, used by nobody.
+    "pty.legacy_count=0",
+    "8250.nr_uarts=1",
+];
+
+/// What only an emulated boot needs.
+///
+/// Without it the second CPU counts loops for a jiffy, over and over when the host is busy: 0.1 to
+/// 0.5 s. The number is only the scale of `udelay()`, right for a TSC of 4 GHz at HZ=250; on a
+/// slower one, delays last longer than asked for.
+const CMDLINE_TCG: &str = "lpj=16000000";
+
+fn kernel_cmdline(accel: Accel, watchdogs: Watchdogs, extra: &[String]) -> String {
     let Watchdogs { rcu_stall_s, watchdog_thresh_s, hung_task_s } = watchdogs;
-    let mut line = String::from(
-        // panic=-1: reset at once, which ends QEMU. oops=panic: a kernel that oopsed holds locks
-        // for ever; what it does afterwards is no evidence. A WARN stays a WARN.
-        "console=ttyS0 panic=-1 oops=panic \
-         nokaslr \
-         no_timer_check tsc=reliable",
-    );
-    let _ = write!(
-        line,
-        " rcupdate.rcu_cpu_stall_timeout={rcu_stall_s} watchdog_thresh={watchdog_thresh_s} \
-         sysctl.kernel.hung_task_timeout_secs={hung_task_s} \
-         sysctl.kernel.hung_task_check_interval_secs=1"
-    );
-    for word in extra {
-        line.push(' ');
-        line.push_str(word);
+    let mut words: Vec<String> = CMDLINE.iter().map(|word| (*word).to_owned()).collect();
+    if accel == Accel::Tcg {
+        words.push(CMDLINE_TCG.to_owned());
     }
-    line
+    words.extend([
+        format!("rcupdate.rcu_cpu_stall_timeout={rcu_stall_s}"),
+        format!("watchdog_thresh={watchdog_thresh_s}"),
+        format!("sysctl.kernel.hung_task_timeout_secs={hung_task_s}"),
+        // Else a task is seen only after up to twice the time.
+        "sysctl.kernel.hung_task_check_interval_secs=1".to_owned(),
+    ]);
+    words.extend_from_slice(extra);
+    words.join(" ")
 }
+
 /// A value inside a QEMU option: commas separate, a doubled one is a comma.
 fn escaped(value: &str) -> String {
     value.replace(',', ",,")
@@ -251,7 +274,7 @@ mod tests {
   -m 512M \
   -kernel /c/bzImage \
   -initrd /c/guest.cpio \
-  -append 'console=ttyS0 panic=-1 oops=panic nokaslr no_timer_check tsc=reliable rcupdate.rcu_cpu_stall_timeout=15 watchdog_thresh=10 sysctl.kernel.hung_task_timeout_secs=30 sysctl.kernel.hung_task_check_interval_secs=1 swapaccount=1' \
+  -append 'console=ttyS0 panic=-1 oops=panic nokaslr no_timer_check tsc=reliable pty.legacy_count=0 8250.nr_uarts=1 lpj=16000000 rcupdate.rcu_cpu_stall_timeout=15 watchdog_thresh=10 sysctl.kernel.hung_task_timeout_secs=30 sysctl.kernel.hung_task_check_interval_secs=1 swapaccount=1' \
   -chardev socket,id=console,fd=3 \
   -serial chardev:console \
   -chardev socket,id=port,fd=4 \
@@ -266,11 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn kvm_changes_accelerator_and_cpu_only() {
+    fn kvm_changes_accelerator_cpu_and_loop_count_only() {
         let tcg = words(&spec(), INHERITED);
         let kvm = words(&Spec { accel: Accel::Kvm, ..spec() }, INHERITED);
         let changed: Vec<_> = tcg.iter().zip(&kvm).filter(|(a, b)| a != b).collect();
-        assert_eq!(changed.len(), 2, "{changed:?}");
+        assert_eq!(changed.len(), 3, "{changed:?}");
+        assert!(kvm.iter().all(|word| !word.contains("lpj=")), "{kvm:?}");
     }
 
     #[test]

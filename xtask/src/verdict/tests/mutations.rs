@@ -69,6 +69,22 @@ fn a_torn_line_or_a_lost_console_does_not_pass() {
 }
 
 #[test]
+fn on_a_console_with_a_hole_nobody_can_count_kills() {
+    let mut dropped = Bench::overcharge().set(OPEN, "/succeeded", 999);
+    dropped = dropped.set(OPEN, "/errnos", serde_json::json!({ "ENOMEM": 1 }));
+    dropped.evidence.console_dropped_bytes = 1;
+    assert_eq!(dropped.judge().verdict, Verdict::Fail, "what the guest said stands");
+    assert!(!dropped.judge().facts.contains_key("kills"));
+    let none = crate::config::Condition {
+        fact: "kills".to_owned(),
+        comparison: crate::config::Comparison::Equal,
+        number: 0.0,
+    };
+    dropped.cell.expect.facts = vec![none];
+    assert_eq!(dropped.judge().verdict, Verdict::Error, "{}", dropped.judge().why);
+}
+
+#[test]
 fn evidence_of_another_request_does_not_pass() {
     let mut bench = Bench::overcharge();
     bench.evidence.request.limit_bytes += PAGE;
