@@ -65,7 +65,7 @@ pub(crate) fn derive(evidence: &Evidence, ooms: &Ooms) -> (Facts, Vec<String>) {
         once.note(fact, &mut doubts);
         one(fact, &mut facts, &mut doubts);
     }
-    processes(&evidence.events, &mut facts);
+    processes(evidence, &mut facts);
     memcg(evidence, &mut facts, &mut doubts);
     // A part of the console is missing: what it shows no more, nobody can count.
     if evidence.console_dropped_bytes == 0 {
@@ -110,6 +110,7 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
             memcg: MemcgRole::Limited,
             samples,
             gap_us_max,
+            over_us_last,
             samples_over,
             over_us_max,
             ..
@@ -117,6 +118,7 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
             // No sample is no knowledge, not a usage of nothing.
             if *samples > 0 {
                 facts.put("over_ms_max", ms(*over_us_max));
+                facts.put("over_ms_last", ms(*over_us_last));
                 facts.put("samples_over", *samples_over as f64);
                 facts.put("sampler.gap_ms", ms(*gap_us_max));
             }
@@ -162,8 +164,27 @@ fn prefix(role: ProcessRole) -> &'static str {
     }
 }
 
-fn processes(events: &[Event], facts: &mut Facts) {
-    let ends: Vec<(ProcessEnd, bool)> = events
+/// Processes in the limited memcg that the OOM killer could still have chosen when the guest began
+/// to clean up: those that did not end by themselves or by its hand.
+fn killable_left(evidence: &Evidence) -> u64 {
+    let request = &evidence.request;
+    let actors = if request.killable { u64::from(request.tasks) } else { 0 };
+    let hogs = u64::from(request.hog_bytes > 0);
+    let killable = |role| match role {
+        ProcessRole::Actor => request.killable,
+        ProcessRole::Hog => true,
+        ProcessRole::Outsider | ProcessRole::Bystander => false,
+    };
+    let gone = evidence.events.iter().filter(|event| match event.fact {
+        Fact::ProcessEnded { role, by_guest, .. } => killable(role) && !by_guest,
+        _ => false,
+    });
+    (actors + hogs).saturating_sub(gone.count() as u64)
+}
+
+fn processes(evidence: &Evidence, facts: &mut Facts) {
+    let ends: Vec<(ProcessEnd, bool)> = evidence
+        .events
         .iter()
         .filter_map(|event| match event.fact {
             Fact::ProcessEnded { end, by_guest, .. } => Some((end, by_guest)),
@@ -177,6 +198,7 @@ fn processes(events: &[Event], facts: &mut Facts) {
         "processes.killed",
         count(|(end, by_guest)| *end == ProcessEnd::Signaled(9) && !by_guest),
     );
+    facts.put("killable.left", killable_left(evidence) as f64);
     facts.put("processes.unkillable", count(|(end, _)| *end == ProcessEnd::Unkillable));
 }
 

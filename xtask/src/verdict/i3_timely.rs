@@ -26,19 +26,24 @@ const REAPER_RETRIES_MS: f64 = 1000.0;
 /// Compares the longest run above the limit with the tolerance.
 pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let request = &case.cell.request;
+    if !case.overcharges() {
+        return Ok(not_asked("the policy lets nothing over the limit; I2 holds it to that"));
+    }
     if !request.killable && request.hog_bytes == 0 {
-        return Ok(Check {
-            rule: RULE.to_owned(),
-            outcome: Outcome::NotApplicable,
-            said: "nothing can be killed, so nothing brings usage down before the tasks end"
-                .to_owned(),
-        });
+        let said = "nothing can be killed, so nothing brings usage down before the tasks end";
+        return Ok(not_asked(said));
     }
     let (over_ms, gap_ms) = (case.need("over_ms_max")?, case.need("sampler.gap_ms")?);
     let (settled, settle_ms) = (case.need("settled")?, case.need("settle_ms")?);
     let kills = case.need("events.oom_kill")?;
     let tolerance_ms = tolerance_ms(case.pace.slowdown, kills > 0.0);
-    let outcome = if settled != 1.0 || over_ms > tolerance_ms {
+    // tmpfs files outlive their creators: with everybody dead there is no one left to kill.
+    let stranded = settled != 1.0 && case.need("killable.left")? == 0.0;
+    if stranded && over_ms <= case.need("over_ms_last")? {
+        let said = "everybody who could be killed is dead, and what is left belongs to no task";
+        return Ok(not_asked(said));
+    }
+    let outcome = if (settled != 1.0 && !stranded) || over_ms > tolerance_ms {
         Outcome::Broken
     } else if over_ms + 2.0 * gap_ms > tolerance_ms {
         Outcome::Unknown
@@ -55,6 +60,10 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
          {tolerance_ms} ms with {kills} kills; {end}"
     );
     Ok(Check { rule: RULE.to_owned(), outcome, said })
+}
+
+fn not_asked(said: &str) -> Check {
+    Check { rule: RULE.to_owned(), outcome: Outcome::NotApplicable, said: said.to_owned() }
 }
 
 fn tolerance_ms(slowdown: u32, killed: bool) -> f64 {

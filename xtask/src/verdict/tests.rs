@@ -161,7 +161,7 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
         latency: LatencyUs { p50: 20, p99: 90, max: 1500 },
         unfinished: 0,
     });
-    facts.extend(files(Stage::After, patched, 20 * PAGE, peak_bytes, 3));
+    facts.extend(files(Stage::After, patched, 2 * PAGE, peak_bytes, 3));
     facts.push(Fact::Removed { removed: true, dying: 0, after_us: 20_000 });
     facts.push(Fact::Ended);
     let mut at_us = 100_000;

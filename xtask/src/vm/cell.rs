@@ -159,7 +159,7 @@ fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
     let by_hand = command::shell(&command::words(spec, Wiring::ByHand));
     let ran = command::words(spec, Wiring::Inherited { console: -1, port: -1, qmp: -1 });
     format!(
-        "# {}\n# What ran; each fd is a socket of the harness.\n#\n{}\n\
+        "# {}\n# What ran; in place of -1, QEMU had the number of a socket of the harness.\n#\n{}\n\
          # The same VM by hand, console on the terminal (Ctrl-A is not special, Ctrl-C ends it).\n\
          # It waits for its request; from a second terminal in this folder:\n\
          #   (cat request.line; sleep 600) | socat - UNIX-CONNECT:port.sock\n\

@@ -112,8 +112,8 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     words
 }
 
-/// q35 without what no cell uses: each of these costs firmware and driver probes, about 0.3 s of
-/// emulated CPU time in all. The guest's memory does not belong into a core file of QEMU.
+/// q35 without what no cell uses: firmware and drivers probe each of these, which is 0.4 s of an
+/// emulated boot, most of it waiting. The guest's memory does not belong into a core file of QEMU.
 const MACHINE: &str =
     "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,hpet=off,smm=off,dump-guest-core=off";
 

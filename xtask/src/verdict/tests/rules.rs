@@ -106,6 +106,15 @@ fn i3_asks_only_where_something_can_be_killed() {
     let stuck = |bench: Bench| bench.set(SETTLED, "/settled", false).outcome("I3");
     assert_eq!(stuck(Bench::overcharge()), NotApplicable);
     assert_eq!(stuck(Bench::overcharge().with_hog()), Broken);
+    // An actor that ended without the guest's hand cannot be killed for its memory any more.
+    let dead = |over_us_last: u64| {
+        let mut bench = Bench::overcharge().set(USAGE, "/over_us_max", 900_000);
+        bench.cell.request.killable = true;
+        bench.evidence.request.killable = true;
+        stuck(bench.set(USAGE, "/over_us_last", over_us_last))
+    };
+    assert_eq!(dead(900_000), NotApplicable);
+    assert_eq!(dead(100_000), Broken, "an earlier run above the limit was too long");
     assert_eq!(Bench::overcharge().with_hog().outcome("I3"), Kept);
     let coarse = Bench::overcharge().with_hog().set(USAGE, "/gap_us_max", 150_000);
     assert_eq!(coarse.outcome("I3"), Unknown, "a sampler that looked away proves nothing");
@@ -115,8 +124,8 @@ fn i3_asks_only_where_something_can_be_killed() {
 #[test]
 fn i5_allows_the_stocks_of_each_cpu() {
     let left = |bytes: u64| Bench::overcharge().set(AFTER, "/current_bytes", bytes).outcome("I5");
-    assert_eq!(left(2 * 65 * PAGE), Kept);
-    assert_eq!(left(2 * 65 * PAGE + 1), Broken);
+    assert_eq!(left(2 * 2 * PAGE), Kept);
+    assert_eq!(left(2 * 2 * PAGE + 1), Broken);
     let removed: Which<'_> = &[("fact", "removed")];
     assert_eq!(Bench::overcharge().set(removed, "/removed", false).outcome("I5"), Broken);
     assert_eq!(Bench::overcharge().set(removed, "/dying", 1).outcome("I5"), Broken);
