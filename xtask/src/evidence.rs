@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 
 /// Begins the console line after which everything was printed because the harness asked, at the
 /// deadline, where the kernel hangs (sysrq): what a person reads, but no fault of the kernel.
-pub const DUMP_MARK: &str = "[harness: the deadline has passed, asking the kernel where it hangs]";
+pub(crate) const DUMP_MARK: &str = "[harness: the deadline has passed, asking the kernel where it hangs]";
 
 /// The facts of one cell.
 #[derive(Clone, Debug)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// What the guest was asked to do.
-    pub request: CellRequest,
+    pub(crate) request: CellRequest,
     /// What the guest said, in the order received.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// Lines on the port that were no event of this protocol.
-    pub torn_lines: Vec<String>,
+    pub(crate) torn_lines: Vec<String>,
     /// Console text, lossy UTF-8, bounded.
-    pub console: String,
+    pub(crate) console: String,
     /// Console bytes dropped because the bound was reached.
-    pub console_dropped_bytes: u64,
+    pub(crate) console_dropped_bytes: u64,
     /// How the VM ended.
-    pub ending: Ending,
+    pub(crate) ending: Ending,
     /// From QEMU's start to its end, milliseconds.
-    pub wall_ms: u64,
+    pub(crate) wall_ms: u64,
 }
 
 impl Evidence {
@@ -47,7 +47,7 @@ impl Evidence {
 /// How a VM ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Ending {
+pub(crate) enum Ending {
     /// The guest powered off.
     PoweredOff,
     /// The guest reset itself: with `panic=-1` and `-no-reboot`, a panic.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Why the process ends, as the shell sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Everything asked for was done, and every cell was as expected.
     Ok = 0,
     /// Cells or tests ran and at least one was not as expected.
@@ -33,7 +33,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every code with its meaning, in order: the table of `--help` and the README.
-    pub const TABLE: &[(Exit, &str)] = &[
+    pub(crate) const TABLE: &[(Exit, &str)] = &[
         (Exit::Ok, "done; every cell that ran was as expected, and at least one ran"),
         (Exit::Unexpected, "cells or tests ran and at least one was not as expected"),
         (Exit::Usage, "wrong argument or configuration, or a filter that selects nothing"),
@@ -48,23 +48,23 @@ impl Exit {
 
 /// An error that knows its exit code: what happened, to what, and what to do.
 #[derive(Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// Code the process ends with.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// What happened, to which file or command.
-    pub what: String,
+    pub(crate) what: String,
     /// What to do about it; empty when there is nothing to say.
-    pub hint: String,
+    pub(crate) hint: String,
 }
 
 impl Fault {
     /// A fault without advice. Convert with `?` or `.into()`.
-    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self { exit, what: what.into(), hint: String::new() }
     }
 
     /// The same fault with advice on what to do.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
     }
@@ -79,7 +79,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// Prints an error for people on stderr and gives the code to end with.
-pub fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
+pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
     let exit = match outcome {
         Ok(exit) => exit,
         Err(error) => {
@@ -103,7 +103,7 @@ pub fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
 }
 
 /// The first [`Fault`] in the chain.
-pub fn fault_of(error: &anyhow::Error) -> Option<&Fault> {
+pub(crate) fn fault_of(error: &anyhow::Error) -> Option<&Fault> {
     error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
 }
 

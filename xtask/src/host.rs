@@ -4,6 +4,8 @@
 //! Contract: nothing on the system is changed unless `--install` was given, and then the list of
 //! packages is printed first. A need is met when the thing itself is there, however it came.
 
+pub(crate) mod process;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +14,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::exit::{Exit, Fault};
-use crate::kernel::process;
 use crate::progress::Step;
 
 const APT_DEADLINE: Duration = Duration::from_secs(20 * 60);

@@ -187,7 +187,7 @@ impl Place<'_> {
             vm: VmShape {
                 cpus: matrix.cpus,
                 memory_mib: matrix.memory_mib,
-                cmdline: matrix.cmdline.clone(),
+                cmdline: [matrix.cmdline.as_slice(), &kernel.cmdline].concat(),
             },
             expect,
             expects_as: policy.expects_as.clone(),

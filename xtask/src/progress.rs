@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const PLAIN_PERIOD: Duration = Duration::from_secs(10);
 
 /// A step of work that is shown while it runs.
-pub struct Step {
+pub(crate) struct Step {
     bar: Option<ProgressBar>,
     plain: Mutex<Plain>,
 }
@@ -29,7 +29,7 @@ struct Plain {
 
 impl Step {
     /// Begins a step. `total` is the number of units when it is known (files, cells, bytes).
-    pub fn begin(name: impl Into<String>, total: Option<u64>) -> Self {
+    pub(crate) fn begin(name: impl Into<String>, total: Option<u64>) -> Self {
         let name = name.into();
         let now = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| bar(&name, total));
@@ -40,7 +40,7 @@ impl Step {
     }
 
     /// Says that `done` of the units are done and what is worked on now.
-    pub fn at(&self, done: u64, doing: &str) {
+    pub(crate) fn at(&self, done: u64, doing: &str) {
         let mut plain = self.plain.lock().unwrap_or_else(|e| e.into_inner());
         plain.done = done;
         match &self.bar {
@@ -56,17 +56,8 @@ impl Step {
         }
     }
 
-    /// Corrects the total once it is known.
-    pub fn total(&self, total: u64) {
-        self.plain.lock().unwrap_or_else(|e| e.into_inner()).total = Some(total);
-        if let Some(bar) = &self.bar {
-            bar.set_length(total);
-            bar.set_style(counted());
-        }
-    }
-
     /// Prints a lasting line above the step (a finished cell, a warning).
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
             None => eprintln!("{line}"),
@@ -74,7 +65,7 @@ impl Step {
     }
 
     /// Ends the step with a word on how it went.
-    pub fn end(self, outcome: &str) {
+    pub(crate) fn end(self, outcome: &str) {
         let plain = self.plain.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -84,7 +75,7 @@ impl Step {
 }
 
 /// One line that says something outside any step.
-pub fn note(line: &str) {
+pub(crate) fn note(line: &str) {
     eprintln!("{line}");
 }
 
@@ -111,7 +102,8 @@ fn style(template: &str) -> ProgressStyle {
 fn plain_line(name: &str, done: u64, total: Option<u64>, since: Duration) -> String {
     let since_s = since.as_secs();
     match total {
-        Some(total) if done > 0 && total >= done => {
+        // The first few say nothing of the rest: they are the small or the slow ones.
+        Some(total) if done.saturating_mul(20) >= total && total >= done => {
             let left_s = since.as_secs_f64() / done as f64 * (total - done) as f64;
             format!("{name}: {done}/{total}, {since_s} s, about {left_s:.0} s left")
         }
@@ -129,7 +121,7 @@ mod tests {
     fn plain_lines_count_and_estimate() {
         let s = Duration::from_secs(30);
         assert_eq!(plain_line("build", 100, Some(400), s), "build: 100/400, 30 s, about 90 s left");
-        assert_eq!(plain_line("build", 0, Some(400), s), "build: 0/400, 30 s");
+        assert_eq!(plain_line("build", 19, Some(400), s), "build: 19/400, 30 s");
         assert_eq!(plain_line("apt", 0, None, s), "apt: 30 s");
     }
 }

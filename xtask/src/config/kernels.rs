@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use protocol::MemcgWrite;
 use toml::Spanned;
 
-use super::place::{Text, did_you_mean, known};
+use super::place::{Text, did_you_mean, known, words};
 use super::{Base, Kernel, MAINLINE, Needed, Policy, name_fits, raw};
 use crate::exit::Fault;
 
@@ -118,6 +118,10 @@ fn kernel(
         policies: selected(text, raw.policies.as_ref(), policies)?,
         counters_file,
         cap_file: file(own_or_inherited!(cap_file))?,
+        cmdline: match own_or_inherited!(cmdline) {
+            Some((at, given)) => words(at, given)?,
+            None => Vec::new(),
+        },
     })
 }
 

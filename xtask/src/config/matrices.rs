@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::place::{Text, did_you_mean, known};
+use super::place::{Text, did_you_mean, known, words};
 use super::{Kernel, Matrix, MustFail, Scenario, number, raw, scenarios};
 use crate::exit::Fault;
 
@@ -140,11 +140,3 @@ fn memory_mib(text: &Text, value: &Spanned<String>) -> Result<u32, Fault> {
         .ok_or_else(|| text.fault(value.span(), "`memory` must be whole MiB, at least \"64M\""))
 }
 
-fn words(text: &Text, given: &[Spanned<String>]) -> Result<Vec<String>, Fault> {
-    for word in given {
-        if word.get_ref().is_empty() || word.get_ref().contains(char::is_whitespace) {
-            return Err(text.fault(word.span(), "one word of the kernel command line an entry"));
-        }
-    }
-    Ok(given.iter().map(|word| word.get_ref().clone()).collect())
-}

@@ -179,6 +179,8 @@ pub(crate) struct Kernel {
     pub(crate) counters_file: Option<String>,
     /// File with the cap in bytes in a memcg.
     pub(crate) cap_file: Option<String>,
+    /// Words of its command line, after the matrix's.
+    pub(crate) cmdline: Vec<String>,
 }
 
 /// Run-time behaviour of a kernel: what is written into the limited memcg.

@@ -97,6 +97,16 @@ pub(crate) fn known<'a, T>(
     })
 }
 
+/// Words of a kernel command line, one an entry.
+pub(crate) fn words(text: &Text, given: &[toml::Spanned<String>]) -> Result<Vec<String>, Fault> {
+    for word in given {
+        if word.get_ref().is_empty() || word.get_ref().contains(char::is_whitespace) {
+            return Err(text.fault(word.span(), "one word of the kernel command line an entry"));
+        }
+    }
+    Ok(given.iter().map(|word| word.get_ref().clone()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,7 @@ pub(super) struct Kernel {
     pub(super) policy: Option<Spanned<Vec<Policy>>>,
     pub(super) counters_file: Option<Spanned<String>>,
     pub(super) cap_file: Option<Spanned<String>>,
+    pub(super) cmdline: Option<Vec<Spanned<String>>>,
 }
 
 /// `[[policy]]` of a kernel.

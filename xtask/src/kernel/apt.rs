@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::aptlist;
 use super::cache::{self, Cache};
-use super::{process, tarball};
+use super::tarball;
 use crate::exit::{Exit, Fault};
-use crate::host;
+use crate::host::{self, process};
 use crate::progress::Step;
 
 const UPDATE_DEADLINE: Duration = Duration::from_secs(10 * 60);

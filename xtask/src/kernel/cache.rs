@@ -26,8 +26,8 @@ use anyhow::Context as _;
 use fs4::fs_std::FileExt as _;
 use tempfile::TempDir;
 
-use super::process;
 use crate::exit::{Exit, Fault};
+use crate::host::process;
 use crate::progress::Step;
 
 /// Longest wait for another process; longer than any build takes.
@@ -119,11 +119,6 @@ impl Cache {
         self.root.join("tools")
     }
 
-    /// Scratch disks of VMs.
-    pub(crate) fn disks(&self) -> PathBuf {
-        self.root.join("disks")
-    }
-
     /// Waits until nobody else works on `name`. `what` is shown: "waiting for another build of …".
     ///
     /// # Errors
@@ -164,7 +159,8 @@ impl Cache {
 
     fn lock_file(&self, name: &str) -> anyhow::Result<(File, PathBuf)> {
         let path = self.root.join("locks").join(format!("{name}.lock"));
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
         Ok((file.with_context(|| format!("opening the lock {}", path.display()))?, path))
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Image {
     pub(crate) kernel: String,
     /// Of everything it depends on.
     pub(crate) key: String,
-    /// Where its files are.
+    /// Where its files are: `bzImage`, `vmlinux` with debug info, `config`, `System.map`, `build.log`.
     pub(crate) dir: PathBuf,
     /// What was known when it was built.
     pub(crate) manifest: Manifest,
@@ -102,21 +102,6 @@ impl Image {
     /// Direct-boot kernel.
     pub(crate) fn bz_image(&self) -> PathBuf {
         self.dir.join("bzImage")
-    }
-
-    /// With symbols and debug info.
-    pub(crate) fn vmlinux(&self) -> PathBuf {
-        self.dir.join("vmlinux")
-    }
-
-    /// The `.config` as it was built.
-    pub(crate) fn config(&self) -> PathBuf {
-        self.dir.join("config")
-    }
-
-    /// Full output of make.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.dir.join(LOG)
     }
 }
 

@@ -16,9 +16,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
 use super::source::hex;
-use super::{pristine, process, tarball};
+use super::{pristine, tarball};
 use crate::exit::{Exit, Fault};
-use crate::host;
+use crate::host::{self, process};
 use crate::progress::Step;
 
 const GIT_DEADLINE: Duration = Duration::from_secs(10 * 60);

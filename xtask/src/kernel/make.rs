@@ -15,8 +15,9 @@ use walkdir::WalkDir;
 
 use super::fragments::{self, Wish};
 use super::toolchain::Toolchain;
-use super::{cache, errors, kconfig, process};
+use super::{cache, errors, kconfig};
 use crate::exit::{Exit, Fault};
+use crate::host::process;
 use crate::progress::Step;
 
 const CONFIG_DEADLINE: Duration = Duration::from_secs(10 * 60);

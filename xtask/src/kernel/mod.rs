@@ -19,7 +19,6 @@ mod local;
 mod make;
 mod overlay;
 mod pristine;
-pub(crate) mod process;
 mod series;
 mod source;
 mod tarball;

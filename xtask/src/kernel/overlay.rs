@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::process;
 use super::series::{Patch, Series};
 use crate::exit::{Exit, Fault};
+use crate::host::process;
 
 const PATCH_DEADLINE: Duration = Duration::from_secs(60);
 /// Lines of a reject that are shown; the rest is seen by applying by hand.

@@ -37,7 +37,7 @@ pub(crate) struct Source {
     /// Every file, in order.
     pub(crate) files: Vec<Entry>,
     /// Keeps [`forget_if_idle`] away.
-    pub(crate) in_use: Arc<Lock>,
+    pub(crate) _in_use: Arc<Lock>,
 }
 
 /// One file of a pristine tree.
@@ -88,7 +88,14 @@ pub(crate) fn find(cache: &Cache, id: &str) -> anyhow::Result<Option<Source>> {
         .with_context(|| format!("{}/files cannot be read: remove the folder", home.display()))?;
     let tree = home.join("tree");
     let version = require_kernel_tree(&tree)?;
-    Ok(Some(Source { id: id.to_owned(), origin: read("origin")?, tree, version, files, in_use }))
+    Ok(Some(Source {
+        id: id.to_owned(),
+        origin: read("origin")?,
+        tree,
+        version,
+        files,
+        _in_use: in_use,
+    }))
 }
 
 /// Name of the lock of a source: shared by its users, held alone by who makes or removes it.

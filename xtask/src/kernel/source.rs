@@ -156,12 +156,14 @@ impl Located {
         if let Some(source) = pristine::find(cache, &self.id)? {
             return Ok(source);
         }
-        let lock = cache.lock(&pristine::lock_name(&self.id), &format!("the source {}", self.origin))?;
+        let lock =
+            cache.lock(&pristine::lock_name(&self.id), &format!("the source {}", self.origin))?;
         if !cache.sources().join(&self.id).is_dir() {
             self.make(cache)?;
         }
         drop(lock);
-        pristine::find(cache, &self.id)?.with_context(|| format!("the source {} was removed meanwhile", self.id))
+        pristine::find(cache, &self.id)?
+            .with_context(|| format!("the source {} was removed meanwhile", self.id))
     }
 
     fn make(&self, cache: &Cache) -> anyhow::Result<()> {

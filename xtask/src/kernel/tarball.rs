@@ -14,10 +14,9 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
-use super::process;
 use super::source::hex;
 use crate::exit::{Exit, Fault};
-use crate::host;
+use crate::host::{self, process};
 use crate::progress::Step;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);

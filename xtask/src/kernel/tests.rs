@@ -84,6 +84,7 @@ fn kernel(name: &str, series: Option<&str>, tree: &str) -> Kernel {
         policies: vec![],
         counters_file: None,
         cap_file: None,
+        cmdline: vec![],
     }
 }
 
@@ -106,8 +107,8 @@ fn a_kernel_is_built_once_and_again_when_something_changed() {
     let first = lab.image(&baseline).unwrap();
     assert!(!first.hit);
     assert_eq!(read(first.bz_image()), "1\n2\n3\nb\n");
-    assert_eq!(read(first.config()), "CONFIG_A=y\n");
-    assert!(read(first.log()).contains("LD      vmlinux"));
+    assert_eq!(read(first.dir.join("config")), "CONFIG_A=y\n");
+    assert!(read(first.dir.join("build.log")).contains("LD      vmlinux"));
     let again = lab.image(&baseline).unwrap();
     assert!(again.hit && again.key == first.key && again.bz_image() == first.bz_image());
     lab.write("fragments/boot.config", "# now with a comment\nCONFIG_A=y\n");

@@ -10,9 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::cache::{self, Cache};
-use super::process;
 use crate::exit::{Exit, Fault};
-use crate::host::{self, Need};
+use crate::host::{self, Need, process};
 use crate::progress::Step;
 
 /// Tested with 6.12 and 7.3; newer ones may write other bindings.

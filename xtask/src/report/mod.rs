@@ -4,6 +4,7 @@
 //! A report decides nothing and touches nothing: values come in, text goes out, and the caller says
 //! whether it may have colours.
 
+mod bench;
 mod chart;
 pub(crate) mod json;
 mod numbers;
@@ -12,6 +13,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bench::{Times, bench};
 pub(crate) use json::RunResult;
 pub(crate) use show::show;
 pub(crate) use terminal::{Style, cell_line, run};

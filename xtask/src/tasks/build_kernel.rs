@@ -7,8 +7,8 @@ use super::{Folders, inputs};
 use crate::cli::{self, Places};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::host;
-use crate::kernel::{Cache, Image, Located, Site, Spec, Toolchain, process};
+use crate::host::{self, process};
+use crate::kernel::{Cache, Image, Located, Site, Spec, Toolchain};
 use crate::vm::Stop;
 
 /// What is asked for.
@@ -28,7 +28,8 @@ pub(crate) struct Wanted<'a> {
 /// As [`build`].
 pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    process::obey(&Stop::on_signals()?);
+    let stop = Stop::on_signals()?;
+    process::obey(move || stop.asked());
     let config = inputs::read(&folders.configs)?;
     let cli::BuildKernel { kernels, print_image, build: cli::BuildOptions { source, install } } =
         args;
@@ -102,5 +103,6 @@ fn table(kernels: &[String], images: &BTreeMap<String, Image>) -> String {
             text.push_str(&format!("{:width$}  note: {note}\n", ""));
         }
     }
+    text.push_str("beside each image: vmlinux with debug info, System.map, config, build.log\n");
     text
 }

@@ -2,13 +2,14 @@
 //! What VMs of a run need besides their kernels: QEMU, the packed guest, the scratch disk, the
 //! accelerator.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Folders;
 use crate::cli::AccelChoice;
 use crate::progress::note;
 use crate::vm::accel::{self, Wish};
 use crate::vm::cell::Rig;
+use crate::vm::guest_binary::Binaries;
 use crate::vm::{QEMU_BINARY, Qemu, Stop, disk, guest_binary};
 use crate::{host, vm};
 
@@ -16,8 +17,8 @@ use crate::{host, vm};
 pub(crate) struct Ready {
     /// For `vm`.
     pub(crate) rig: Rig,
-    /// The guest's binary.
-    pub(crate) guest: PathBuf,
+    /// The guest's binaries.
+    pub(crate) binaries: Binaries,
 }
 
 /// Finds or makes all of it. `bzimage` is booted to see whether KVM works.
@@ -31,8 +32,8 @@ pub(crate) fn prepare(
     stop: &Stop,
 ) -> anyhow::Result<Ready> {
     let qemu = Qemu::find(QEMU_BINARY)?;
-    let guest = guest_binary::build(&folders.workspace)?;
-    let initramfs = guest_binary::pack(&guest, &folders.cache)?;
+    let binaries = guest_binary::build(&folders.workspace)?;
+    let initramfs = guest_binary::pack(&binaries.guest, &folders.cache)?;
     let disk = disk::scratch(&folders.cache)?;
     let wish = match wish {
         AccelChoice::Auto => Wish::Auto,
@@ -42,7 +43,7 @@ pub(crate) fn prepare(
     let choice = accel::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
     note(&format!("accelerator: {}", choice.said));
     let rig = Rig { qemu, accel: choice.accel, initramfs, disk: Some(disk) };
-    Ok(Ready { rig, guest })
+    Ok(Ready { rig, binaries })
 }
 
 /// Installs what running VMs needs, or says what is missing.

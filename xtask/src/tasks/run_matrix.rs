@@ -12,7 +12,8 @@ use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};
-use crate::kernel::{Image, process, sha256_of};
+use crate::host::process;
+use crate::kernel::{Image, sha256_of};
 use crate::plan::{self, Cell, Selection};
 use crate::report::json::{
     CellResult, Host, KernelNote, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals,
@@ -37,7 +38,8 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     }
     let begun = Instant::now();
     let stop = Stop::on_signals()?;
-    process::obey(&stop);
+    let asked = stop.clone();
+    process::obey(move || asked.asked());
     rig::provide(args.build.install)?;
     let kernels = kernels(&folders, &config, &cells, args)?;
     let bzimages = kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
@@ -183,7 +185,7 @@ fn manifest(
             cpus: u32::try_from(host::cores())?,
             memory_mib: host::memory_available_mib().unwrap_or(0),
         },
-        guest_sha256: sha256_of(&ready.guest)?,
+        guest_sha256: sha256_of(&ready.binaries.guest)?,
         kernels: kernels.iter().map(|(name, kernel)| (name.clone(), kernel.note.clone())).collect(),
     })
 }

@@ -58,14 +58,8 @@ pub(super) fn run_job(
     stop: &Stop,
 ) -> Evidence {
     let begun = Instant::now();
-    try_run(rig, job, bzimage, dir, stop).unwrap_or_else(|error| Evidence {
-        request: job.request.clone(),
-        events: Vec::new(),
-        torn_lines: Vec::new(),
-        console: String::new(),
-        console_dropped_bytes: 0,
-        ending: Ending::HostFailed { why: format!("{error:#}") },
-        wall_ms: millis(begun.elapsed()),
+    try_run(rig, job, bzimage, dir, stop).unwrap_or_else(|error| {
+        Evidence::of_failed_host(job.request, format!("{error:#}"), millis(begun.elapsed()))
     })
 }
 
@@ -192,7 +186,7 @@ pub(super) fn no_request() -> CellRequest {
 }
 
 /// QEMU's options are text: a path that is not is refused rather than mangled.
-fn text(path: &Path) -> anyhow::Result<String> {
+pub(super) fn text(path: &Path) -> anyhow::Result<String> {
     let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
     Ok(text.to_owned())
 }

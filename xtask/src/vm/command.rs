@@ -76,6 +76,11 @@ pub(super) enum Wiring {
         /// QEMU's control channel.
         qmp: i32,
     },
+    /// Only a serial console, by file descriptor number: the least a kernel can be booted with.
+    Bare {
+        /// Serial console.
+        console: i32,
+    },
     /// For a person at a terminal: console on the terminal, port on a socket in the current folder.
     ByHand,
 }
@@ -126,23 +131,31 @@ fn accel_words(accel: Accel) -> &'static [&'static str] {
 }
 
 fn wire_words(wiring: Wiring) -> Vec<String> {
-    let (console, port) = match wiring {
-        Wiring::Inherited { console, port, .. } => (
-            format!("socket,id={CONSOLE_CHARDEV},fd={console}"),
-            format!("socket,id=port,fd={port}"),
-        ),
-        Wiring::ByHand => (
-            format!("stdio,id={CONSOLE_CHARDEV}"),
-            "socket,id=port,path=port.sock,server=on,wait=off".to_owned(),
-        ),
+    let console = match wiring {
+        Wiring::Inherited { console, .. } | Wiring::Bare { console } => {
+            format!("socket,id={CONSOLE_CHARDEV},fd={console}")
+        }
+        Wiring::ByHand => format!("stdio,id={CONSOLE_CHARDEV}"),
     };
-    let mut words: Vec<String> = [
+    let port = match wiring {
+        Wiring::Inherited { port, .. } => Some(format!("socket,id=port,fd={port}")),
+        Wiring::ByHand => Some("socket,id=port,path=port.sock,server=on,wait=off".to_owned()),
+        Wiring::Bare { .. } => None,
+    };
+    let serial = format!("chardev:{CONSOLE_CHARDEV}");
+    let mut words: Vec<String> = ["-chardev", &console, "-serial", &serial].map(str::to_owned).into();
+    words.extend(port.iter().flat_map(|port| port_words(port)));
+    if let Wiring::Inherited { qmp, .. } = wiring {
+        words.extend(["-chardev".to_owned(), format!("socket,id=qmp,fd={qmp}")]);
+        words.extend(["-mon".to_owned(), "chardev=qmp,mode=control".to_owned()]);
+    }
+    words
+}
+
+fn port_words(port: &str) -> [String; 6] {
+    [
         "-chardev",
-        &console,
-        "-serial",
-        &format!("chardev:{CONSOLE_CHARDEV}"),
-        "-chardev",
-        &port,
+        port,
         "-device",
         // romfile=: no option ROM that the firmware would load for nothing.
         "virtio-serial-pci,max_ports=2,romfile=",
@@ -150,12 +163,6 @@ fn wire_words(wiring: Wiring) -> Vec<String> {
         &format!("virtserialport,chardev=port,name={}", protocol::PORT_NAME),
     ]
     .map(str::to_owned)
-    .into();
-    if let Wiring::Inherited { qmp, .. } = wiring {
-        words.extend(["-chardev".to_owned(), format!("socket,id=qmp,fd={qmp}")]);
-        words.extend(["-mon".to_owned(), "chardev=qmp,mode=control".to_owned()]);
-    }
-    words
 }
 
 fn disk_words(disk: &str) -> [String; 4] {

@@ -20,11 +20,20 @@ use crate::progress::Step;
 /// toolchain.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds the guest of the workspace; gives the path of its binary.
+/// The guest package's binaries.
+#[derive(Clone, Debug)]
+pub(crate) struct Binaries {
+    /// PID 1 of a cell.
+    pub(crate) guest: PathBuf,
+    /// A PID 1 that only powers off.
+    pub(crate) power_off: PathBuf,
+}
+
+/// Builds the guest of the workspace; gives the paths of its binaries.
 ///
 /// # Errors
 /// [`Exit::Build`] with what the compiler said.
-pub(crate) fn build(workspace: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
     let step = Step::begin("guest", None);
     let target_dir = workspace.join("target").join("guest");
     // Set by `cargo xtask` for the toolchain in use.
@@ -51,7 +60,8 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<PathBuf> {
             .into());
     }
     step.end("built");
-    Ok(target_dir.join(TARGET).join("release").join("guest"))
+    let release = target_dir.join(TARGET).join("release");
+    Ok(Binaries { guest: release.join("guest"), power_off: release.join("power_off") })
 }
 
 /// Packs a static binary as PID 1 into an initramfs under `cache`; gives its path.

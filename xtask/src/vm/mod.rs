@@ -15,6 +15,7 @@ mod command;
 mod console;
 pub(crate) mod disk;
 pub(crate) mod evidence_dir;
+pub(crate) mod floor;
 pub(crate) mod guest_binary;
 mod initramfs;
 mod lines;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Child processes of a build: bounded in time and output, and never left behind.
+//! Child processes: bounded in time and output, and never left behind.
 //!
 //! Contract: a child is the leader of its own process group. The group ends when the child ends,
 //! at the deadline, when the harness is asked to stop, and (by `PR_SET_PDEATHSIG`) when the harness
@@ -18,7 +18,6 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::exit::{Exit, Fault};
-use crate::vm::Stop;
 
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -30,12 +29,12 @@ const LINE_BYTES: u64 = 64 * 1024;
 const CAPTURE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The harness-wide wish to stop; signals are a matter of the whole process, and so is this.
-static STOP: OnceLock<Stop> = OnceLock::new();
+static STOP: OnceLock<Box<dyn Fn() -> bool + Send + Sync>> = OnceLock::new();
 
-/// Ends every child, and every wait for a lock, when `stop` is asked. The first call counts.
-pub(crate) fn obey(stop: &Stop) {
-    // A second call comes from a second task in the same process and has the same flag.
-    let _ = STOP.set(stop.clone());
+/// Ends every child, and every wait for a lock, once `asked` says so. The first call counts.
+pub(crate) fn obey(asked: impl Fn() -> bool + Send + Sync + 'static) {
+    // A second call comes from a second task in the same process and means the same signals.
+    let _ = STOP.set(Box::new(asked));
 }
 
 /// Refuses to go on once the harness was asked to stop.
@@ -43,7 +42,7 @@ pub(crate) fn obey(stop: &Stop) {
 /// # Errors
 /// [`Exit::Interrupted`].
 pub(crate) fn unless_stopped() -> Result<(), Fault> {
-    if STOP.get().is_some_and(Stop::asked) {
+    if STOP.get().is_some_and(|asked| asked()) {
         return Err(Fault::new(Exit::Interrupted, "stopped; what was finished is kept"));
     }
     Ok(())

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A PID 1 that only powers off: the floor that `cargo xtask bench` measures cells against.
+
+use nix::sys::reboot::{RebootMode, reboot};
+
+fn main() {
+    // It only comes back when it fails; PID 1 then ends, the kernel panics, and the bench says so.
+    let failed = reboot(RebootMode::RB_POWER_OFF);
+    eprintln!("cannot power off: {failed:?}");
+}
