@@ -19,6 +19,7 @@ const LATEST: &str = "latest";
 const MANIFEST: &str = "manifest.json";
 const RESULT: &str = "result.json";
 const REPORT: &str = "report.txt";
+const CELLS: &str = "cells";
 /// Runs that begin in the same second get a number; more than this is something else.
 const SAME_SECOND_MAX: u32 = 100;
 
@@ -82,6 +83,26 @@ impl RunFolder {
         write_json(&self.dir.join(MANIFEST), manifest)
     }
 
+    /// Reads what ran and where.
+    pub(crate) fn read_manifest<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        read_json(&self.dir.join(MANIFEST))
+    }
+
+    /// Ids of the cells that were planned, in alphabetical order.
+    pub(crate) fn cells(&self) -> anyhow::Result<Vec<String>> {
+        let dir = self.dir.join(CELLS);
+        let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        let mut ids: Vec<String> =
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Folders of the attempts at a cell that were begun, in order.
+    pub(crate) fn attempts(&self, cell: &str) -> Vec<PathBuf> {
+        (1..).map(|number| self.attempt(cell, number)).take_while(|dir| dir.exists()).collect()
+    }
+
     /// Writes a cell as planned.
     pub(crate) fn write_cell(&self, id: &str, cell: &impl Serialize) -> anyhow::Result<()> {
         let dir = self.cell(id);
@@ -106,7 +127,7 @@ impl RunFolder {
     }
 
     fn cell(&self, id: &str) -> PathBuf {
-        self.dir.join("cells").join(id)
+        self.dir.join(CELLS).join(id)
     }
 }
 

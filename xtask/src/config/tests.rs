@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
+//! Config files that parse, and ones that must be refused at the right place.
 use super::*;
 
 const BASE: &str = "debian_package = \"linux-source-6.12\"\n";

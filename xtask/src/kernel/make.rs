@@ -145,16 +145,18 @@ impl Make {
         let step = Step::begin(format!("building {name}"), Some(total));
         let mut file =
             BufWriter::new(File::create(log).with_context(|| format!("making {}", log.display()))?);
-        let (mut done, mut bytes, mut failed) = (0, 0, None);
+        let (mut done, mut bytes, mut failed, mut doing) = (0, 0, None, String::new());
         let status = process::follow(self.command(&["bzImage"]), BUILD_DEADLINE, |line| {
-            let Some(line) = line else { return };
+            // Without a new line too: one object may take a minute, and time goes on.
+            let Some(line) = line else { return step.at(done.min(total), &doing) };
             bytes += line.len() as u64 + 1;
             if bytes < LOG_BYTES_MAX {
                 failed = failed.take().or(writeln!(file, "{line}").err());
             }
             if errors::is_progress(line) {
                 done += 1;
-                step.at(done.min(total), line.trim());
+                line.trim().clone_into(&mut doing);
+                step.at(done.min(total), &doing);
             }
         });
         file.flush().with_context(|| format!("writing {}", log.display()))?;

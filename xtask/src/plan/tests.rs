@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
+//! Matrices, and the cells they must give.
 use super::*;
 use crate::config::tests::good;
 

@@ -24,8 +24,6 @@ pub(crate) struct RunResult {
     pub(crate) schema_version: u32,
     /// Name of the run folder.
     pub(crate) run: String,
-    /// Name of the matrix.
-    pub(crate) matrix: String,
     /// What it ran with and on.
     pub(crate) manifest: Manifest,
     /// Scenarios of its cells, by name.
@@ -50,6 +48,8 @@ pub(crate) struct Manifest {
     pub(crate) started_at: String,
     /// From begin to end, milliseconds.
     pub(crate) duration_ms: u64,
+    /// Name of the matrix.
+    pub(crate) matrix: String,
     /// Seed of the run.
     pub(crate) seed: u64,
     /// Cells that ran at once.

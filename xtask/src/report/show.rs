@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use protocol::{Event, Fact, MemcgRole, ProcessEnd, ProcessRole};
 
 use super::chart;
-use super::json::{CellResult, RunResult};
+use super::json::{CellResult, Manifest, ScenarioNote};
 use super::numbers::{plain, size};
 use super::terminal::{Style, verdict};
 use crate::evidence::Evidence;
@@ -25,13 +25,14 @@ const STACKS_SHOWN: usize = 3;
 /// Everything about one cell. `evidence` is that of the attempt that counts; `folder` is its folder
 /// as people should read it.
 pub(crate) fn show(
-    run: &RunResult,
+    run: &Manifest,
+    scenario: &ScenarioNote,
     cell: &CellResult,
     evidence: &Evidence,
     folder: &str,
     style: Style,
 ) -> String {
-    let mut text = heading(run, cell, style);
+    let mut text = heading(scenario, cell, style);
     let mut section = |title: &str, body: String| {
         if !body.is_empty() {
             text.push_str(&format!("\n{}\n{body}", style.strong(title)));
@@ -48,7 +49,7 @@ pub(crate) fn show(
     text
 }
 
-fn heading(run: &RunResult, cell: &CellResult, style: Style) -> String {
+fn heading(scenario: &ScenarioNote, cell: &CellResult, style: Style) -> String {
     let judgement = cell.judgement();
     let expected = if judgement.as_expected { "as expected" } else { "NOT as expected" };
     let mut text = format!(
@@ -64,9 +65,7 @@ fn heading(run: &RunResult, cell: &CellResult, style: Style) -> String {
             again.judgement.why
         ));
     }
-    if let Some(note) = run.scenarios.get(&cell.cell.scenario) {
-        text.push_str(&format!("\n{}\n{}\n", note.title, note.about));
-    }
+    text.push_str(&format!("\n{}\n{}\n", scenario.title, scenario.about));
     text
 }
 
@@ -231,9 +230,9 @@ fn console(console: &str, style: Style) -> String {
     text
 }
 
-fn again(run: &RunResult, cell: &CellResult) -> String {
+fn again(run: &Manifest, cell: &CellResult) -> String {
     format!(
         "  cargo xtask run-matrix --matrix {} --filter '{}' --seed {}\n",
-        run.matrix, cell.cell.id, run.manifest.seed
+        run.matrix, cell.cell.id, run.seed
     )
 }

@@ -42,12 +42,12 @@ fn result(cells: Vec<CellResult>) -> RunResult {
     RunResult {
         schema_version: json::SCHEMA_VERSION,
         run: "2026-01-31T04-00-00Z".to_owned(),
-        matrix: "default".to_owned(),
         manifest: Manifest {
             harness: "0.1.0".to_owned(),
             command: vec!["cargo".to_owned(), "xtask".to_owned(), "run-matrix".to_owned()],
             started_at: "2026-01-31T04:00:00Z".to_owned(),
             duration_ms: 41_000,
+            matrix: "default".to_owned(),
             seed: 1,
             jobs: 2,
             interrupted: false,
@@ -152,7 +152,7 @@ fn a_cell_is_shown_with_all_its_evidence() {
     let cells = vec![cell(&bench)];
     let result = result(cells);
     let text =
-        show(&result, &result.cells[0], &bench.evidence, "results/r/cells/c", Style::default());
+        show(&result.manifest, &result.scenarios["open"], &result.cells[0], &bench.evidence, "results/r/cells/c", Style::default());
     for part in [
         "open.v2.patched.overcharge\nCRASH NOT as expected: BUG: BUG: Bad page state in process actor-0\n",
         "\nopen() at the limit\nAbout it.\n",

@@ -48,7 +48,7 @@ fn runs(folders: &Folders) -> anyhow::Result<()> {
         match RunFolder::open(&folders.results, &name)?.read_result::<RunResult>() {
             Ok(result) => {
                 let totals = &result.totals;
-                println!("{name:24} {:12} {} cells, {} as expected", result.matrix, totals.ran, totals.as_expected);
+                println!("{name:24} {:12} {} cells, {} as expected", result.manifest.matrix, totals.ran, totals.as_expected);
             }
             Err(error) => println!("{name:24} {error:#}"),
         }

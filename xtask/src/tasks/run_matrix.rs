@@ -10,7 +10,7 @@ use super::build_kernel::{self, Wanted};
 use super::rig::{self, Ready};
 use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
-use crate::config::{Config, Matrix};
+use crate::config::{Config, Matrix, Scenario};
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 use crate::kernel::{Image, sha256_of};
@@ -174,6 +174,7 @@ fn manifest(
         command: std::env::args().collect(),
         started_at: String::new(),
         duration_ms: 0,
+        matrix: args.matrix.clone(),
         seed: args.select.seed,
         jobs: u32::try_from(jobs)?,
         interrupted: false,
@@ -207,17 +208,19 @@ fn result(
         if let Some(baseline) = &matrix.baseline {
             differentials.extend(compare(scenario, baseline, &judged));
         }
-        let note = ScenarioNote { title: scenario.title.clone(), about: scenario.about.clone() };
-        scenarios.insert(scenario.name.clone(), note);
+        scenarios.insert(scenario.name.clone(), note(scenario));
     }
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: run.to_owned(),
-        matrix: matrix.name.clone(),
         totals: Totals::of(planned, &cells),
         manifest,
         scenarios,
         cells,
         differentials,
     }
+}
+
+pub(super) fn note(scenario: &Scenario) -> ScenarioNote {
+    ScenarioNote { title: scenario.title.clone(), about: scenario.about.clone() }
 }

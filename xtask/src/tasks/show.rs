@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask show`: judges stored evidence again and prints what the verdict rests on.
+//!
+//! It needs only what was written while the run went on: a run that was killed can be shown too.
 
+use super::run_matrix::note;
 use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
-use crate::report::{self, RunResult};
+use crate::plan::Cell;
+use crate::report::json::{Attempt, CellResult, Manifest};
 use crate::results::RunFolder;
 use crate::verdict::{self, Pace};
 use crate::vm::evidence_dir;
+use crate::{config::Scenario, evidence::Evidence, report};
 
 /// Runs the command.
 ///
@@ -18,34 +23,48 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let folder = RunFolder::open(&folders.results, run)?;
-    let result: RunResult = folder.read_result()?;
-    let mut found = one_cell(&result, cell)?.clone();
-    let dir = folder.dir().join(&found.first.folder);
-    let evidence = evidence_dir::load(&dir)?;
-    // The verdict is made anew, so that a rule that was mended shows on old evidence too.
-    let scenario = config.scenario(&found.cell.scenario)?;
-    let pace = Pace { slowdown: result.manifest.slowdown };
-    found.first.judgement = verdict::judge(&found.cell, scenario, &evidence, pace);
-    let shown = dir.display().to_string();
-    print!("{}", report::show(&result, &found, &evidence, &shown, style(std::io::stdout())));
+    let manifest: Manifest = folder.read_manifest()?;
+    let id = one_cell(&folder, cell)?;
+    let cell: Cell = folder.read_cell(&id)?;
+    let scenario = config.scenario(&cell.scenario)?;
+    let pace = Pace { slowdown: manifest.slowdown };
+    let mut attempts = Vec::new();
+    for dir in folder.attempts(&id) {
+        let evidence = evidence_dir::load(&dir)?;
+        attempts.push((judged(&cell, scenario, &evidence, pace, dir.display().to_string()), evidence));
+    }
+    let mut attempts = attempts.into_iter();
+    let Some((first, evidence)) = attempts.next() else {
+        return Err(Fault::new(Exit::Usage, format!("{id} was planned but never began")).into());
+    };
+    let again = attempts.next().map(|(attempt, _)| attempt);
+    let shown = first.folder.clone();
+    let found = CellResult { cell, first, again };
+    let style = style(std::io::stdout());
+    print!("{}", report::show(&manifest, &note(scenario), &found, &evidence, &shown, style));
     Ok(Exit::Ok)
 }
 
+/// Judged anew, so that a rule that was mended shows on old evidence too.
+fn judged(cell: &Cell, scenario: &Scenario, evidence: &Evidence, pace: Pace, folder: String) -> Attempt {
+    let judgement = verdict::judge(cell, scenario, evidence, pace);
+    Attempt { folder, wall_ms: evidence.wall_ms, judgement }
+}
+
 /// The cell of that id, or the only one whose id has that part.
-fn one_cell<'a>(result: &'a RunResult, part: &str) -> Result<&'a report::json::CellResult, Fault> {
-    let by = |fits: &dyn Fn(&str) -> bool| -> Vec<&report::json::CellResult> {
-        result.cells.iter().filter(|ran| fits(&ran.cell.id)).collect()
+fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String> {
+    let all = folder.cells()?;
+    let found: Vec<&String> = match all.iter().find(|id| *id == part) {
+        Some(exact) => vec![exact],
+        None => all.iter().filter(|id| id.contains(part)).collect(),
     };
-    let mut found = by(&|id| id == part);
-    if found.is_empty() {
-        found = by(&|id| id.contains(part));
-    }
     if let [only] = found[..] {
-        return Ok(only);
+        return Ok(only.clone());
     }
-    let listed = if found.is_empty() { by(&|_| true) } else { found.clone() };
-    let ids: Vec<&str> = listed.iter().map(|ran| ran.cell.id.as_str()).collect();
     let how_many = if found.is_empty() { "no cell" } else { "more than one cell" };
-    Err(Fault::new(Exit::Usage, format!("{how_many} of run {} is named `{part}`", result.run))
-        .hint(format!("one of: {}", ids.join(", "))))
+    let listed: Vec<&str> =
+        if found.is_empty() { all.iter().map(String::as_str).collect() } else { found.iter().map(|id| id.as_str()).collect() };
+    Err(Fault::new(Exit::Usage, format!("{how_many} of run {} is named `{part}`", folder.id))
+        .hint(format!("one of: {}", listed.join(", ")))
+        .into())
 }

@@ -67,7 +67,8 @@ fn no_qemu_outlives_the_harness_and_finished_work_is_kept() {
             started = qemus_below(run.id());
             !started.is_empty()
         });
-        let status = Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status();
+        let status =
+            Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status();
         assert!(status.unwrap().success());
         assert_eq!(run.wait().unwrap().code(), exit, "SIG{signal}");
         wait_until("no QEMU is left", || started.iter().all(|pid| !is_qemu(pid)));
@@ -86,7 +87,8 @@ fn qemus_below(harness: u32) -> Vec<String> {
 
 fn is_qemu(pid: &str) -> bool {
     let cmdline = fs::read_to_string(format!("/proc/{pid}/cmdline"));
-    cmdline.is_ok_and(|cmdline| cmdline.starts_with("qemu-system") || cmdline.contains("/qemu-system"))
+    cmdline
+        .is_ok_and(|cmdline| cmdline.starts_with("qemu-system") || cmdline.contains("/qemu-system"))
 }
 
 fn parent(pid: &str) -> Option<String> {

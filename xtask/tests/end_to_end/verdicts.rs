@@ -14,7 +14,7 @@ fn the_default_matrix_is_as_expected_and_the_series_fixes_what_it_should() {
     assert_valid(&result);
 
     let fact = |cell: &str, fact: &str| {
-        cell_of(&result, cell)["judgement"]["facts"][fact]
+        judgement_of(&result, cell)["facts"][fact]
             .as_f64()
             .unwrap_or_else(|| panic!("{cell}: no fact {fact}"))
     };
@@ -44,7 +44,7 @@ fn every_mutant_fails_by_the_invariant_that_must_catch_it() {
         ("open-cap.v2.mutant-no-cap.overcharge", "I2"),
         ("open-unkillable.v2.mutant-leaks-charge.overcharge", "I5"),
     ] {
-        let judgement = &cell_of(&result, cell)["judgement"];
+        let judgement = judgement_of(&result, cell);
         assert_eq!(judgement["verdict"], "FAIL", "{cell}: {judgement:#}");
         let breaks = judgement["breaks"].as_array().expect("breaks is a list");
         assert!(breaks.contains(&Value::from(rule)), "{cell}: {judgement:#}");
@@ -67,12 +67,10 @@ fn show_makes_the_verdict_again_from_the_stored_evidence() {
     bench.run(&["show", cell]).expect_exit(0).expect_output("ERROR");
 }
 
-fn cell_of<'a>(result: &'a Value, id: &str) -> &'a Value {
-    let cells = result["cells"].as_array().expect("cells is a list");
-    cells
-        .iter()
-        .find(|cell| cell["id"] == id)
-        .unwrap_or_else(|| panic!("no cell {id} in the result"))
+fn judgement_of<'a>(result: &'a Value, id: &str) -> &'a Value {
+    let mut cells = result["cells"].as_array().expect("cells is a list").iter();
+    let ran = cells.find(|ran| ran["cell"]["id"] == id);
+    &ran.unwrap_or_else(|| panic!("no cell {id} in the result"))["first"]["judgement"]
 }
 
 fn assert_valid(result: &Value) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
+//! Console texts, and the faults that must be seen in them.
 use super::*;
 
 #[test]
