@@ -143,7 +143,8 @@ fn wire_words(wiring: Wiring) -> Vec<String> {
         Wiring::Bare { .. } => None,
     };
     let serial = format!("chardev:{CONSOLE_CHARDEV}");
-    let mut words: Vec<String> = ["-chardev", &console, "-serial", &serial].map(str::to_owned).into();
+    let mut words: Vec<String> =
+        ["-chardev", &console, "-serial", &serial].map(str::to_owned).into();
     words.extend(port.iter().flat_map(|port| port_words(port)));
     if let Wiring::Inherited { qmp, .. } = wiring {
         words.extend(["-chardev".to_owned(), format!("socket,id=qmp,fd={qmp}")]);

@@ -60,7 +60,9 @@ pub(crate) fn boot(
                 return Ok(took);
             }
             let last = console.lines().last().unwrap_or("nothing").to_owned();
-            let what = format!("bare QEMU did not end by a power-off ({status}); its console ends with: {last}");
+            let what = format!(
+                "bare QEMU did not end by a power-off ({status}); its console ends with: {last}"
+            );
             return Err(Fault::new(Exit::Host, what).into());
         }
         if stop.asked() {
