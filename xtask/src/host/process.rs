@@ -48,6 +48,16 @@ pub(crate) fn unless_stopped() -> Result<(), Fault> {
     Ok(())
 }
 
+/// In the chain of an error: the child did not end when asked to, and may have left half a file.
+#[derive(Debug)]
+pub(crate) struct Killed;
+
+impl std::fmt::Display for Killed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it did not end when asked to and was killed")
+    }
+}
+
 /// How a child ended, with what it said.
 pub(crate) struct Output {
     /// Exit status.
@@ -79,30 +89,45 @@ pub(crate) fn follow(
     // The command still holds the writing end: without this the pipe would never end.
     drop(command);
     let lines = read_lines(reader);
-    let begun = Instant::now();
+    let outcome = watch(&mut child.0, &lines, Instant::now() + deadline, &mut heard);
+    // First: a child that waits for us to read would not come to its end.
+    drop(lines);
+    let gently = child.end();
+    let late = || {
+        let text = format!("`{said}` took over {} s and was stopped", deadline.as_secs());
+        anyhow::Error::new(Fault::new(Exit::Host, text))
+    };
+    let outcome = outcome.and_then(|status| status.ok_or_else(late));
+    outcome.map_err(|error| if gently { error } else { error.context(Killed) })
+}
+
+/// Until the child ends, the deadline passes (`None`), or the harness is asked to stop.
+fn watch(
+    child: &mut Child,
+    lines: &Receiver<String>,
+    deadline: Instant,
+    heard: &mut dyn FnMut(Option<&str>),
+) -> anyhow::Result<Option<ExitStatus>> {
     let mut ended: Option<(ExitStatus, Instant)> = None;
     loop {
+        let mut drained = false;
         match lines.recv_timeout(Duration::from_millis(100)) {
             Ok(line) => heard(Some(&line)),
-            Err(RecvTimeoutError::Disconnected) => return Ok(child.0.wait()?),
             Err(RecvTimeoutError::Timeout) => heard(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                drained = true;
+                // The last line comes a moment before the end; do not spin until then.
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
         unless_stopped()?;
         if ended.is_none() {
-            ended = child.0.try_wait()?.map(|status| (status, Instant::now()));
+            ended = child.try_wait()?.map(|status| (status, Instant::now()));
         }
         match ended {
             // A grandchild that was left behind may keep the pipe open for ever.
-            Some((status, at)) if at.elapsed() > DRAIN => return Ok(status),
-            None if begun.elapsed() > deadline => {
-                drop(child);
-                let limit_s = deadline.as_secs();
-                return Err(Fault::new(
-                    Exit::Host,
-                    format!("`{said}` took over {limit_s} s and was stopped"),
-                )
-                .into());
-            }
+            Some((status, at)) if drained || at.elapsed() > DRAIN => return Ok(Some(status)),
+            None if Instant::now() > deadline => return Ok(None),
             _ => {}
         }
     }
@@ -157,8 +182,9 @@ pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Child> {
 /// A child whose group is ended when this is dropped.
 struct Group(Child);
 
-impl Drop for Group {
-    fn drop(&mut self) {
+impl Group {
+    /// Ends all of it; false if SIGTERM did not suffice.
+    fn end(&mut self) -> bool {
         let group = Pid::from_raw(self.0.id().cast_signed());
         // Even after its leader ended, a group with members in it keeps its number.
         let _ = killpg(group, Signal::SIGTERM);
@@ -166,7 +192,7 @@ impl Drop for Group {
         while begun.elapsed() < GRACE {
             let gone = matches!(self.0.try_wait(), Ok(Some(_)));
             if gone && kill(Pid::from_raw(-group.as_raw()), None).is_err() {
-                return;
+                return true;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -176,6 +202,13 @@ impl Drop for Group {
         while begun.elapsed() < GRACE && matches!(self.0.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }
+        false
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -229,6 +262,17 @@ mod tests {
         let left =
             Command::new("pgrep").args(["-f", &format!("^sleep {marker}")]).output().unwrap();
         assert!(left.stdout.is_empty(), "no sleep may be left");
+    }
+
+    #[test]
+    fn a_child_that_does_not_end_when_asked_is_killed_and_that_is_said() {
+        let limit = Duration::from_millis(200);
+        let gentle = capture(sh("sleep 60"), limit).err().unwrap();
+        assert!(gentle.downcast_ref::<Killed>().is_none());
+        let stubborn =
+            capture(sh("trap '' TERM; while :; do sleep 0.1; done"), limit).err().unwrap();
+        assert!(stubborn.downcast_ref::<Killed>().is_some());
+        assert_eq!(crate::exit::fault_of(&stubborn).unwrap().exit, Exit::Host);
     }
 
     #[test]

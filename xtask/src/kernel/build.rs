@@ -23,7 +23,7 @@ use super::toolchain::Toolchain;
 use super::tree::Tree;
 use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
-use crate::host;
+use crate::host::{self, process::Killed};
 
 /// What every kernel of one command is built with.
 pub(crate) struct Site<'a> {
@@ -145,10 +145,12 @@ impl Site<'_> {
     }
 }
 
-/// Whether make did not end by itself: then the next build cleans up.
+/// Whether an object may be half-written. make that is asked to end removes what it was writing.
 fn was_cut_off(built: &anyhow::Result<()>) -> bool {
-    let exit = built.as_ref().err().and_then(crate::exit::fault_of).map(|fault| fault.exit);
-    matches!(exit, Some(Exit::Host | Exit::Interrupted)) || (built.is_err() && exit.is_none())
+    let Err(error) = built else { return false };
+    let exit = crate::exit::fault_of(error).map(|fault| fault.exit);
+    error.downcast_ref::<Killed>().is_some()
+        || !matches!(exit, Some(Exit::Build | Exit::Interrupted))
 }
 
 /// A build that wrote into its source through a hard link has spoilt the pristine one: both go.
