@@ -15,6 +15,7 @@ use crate::crew::Crew;
 use crate::memcgs::Memcgs;
 use crate::observer::Observer;
 use crate::port::Port;
+use crate::release::Dropped;
 use crate::scenarios::{self, Plan, Terms, Workload};
 use crate::watchdog::{Step, Watchdog};
 use crate::{arena, patience, release, shared};
@@ -37,9 +38,11 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
     port.send(memcgs.limit(cell)?)?;
     let plan = (workload.plan)(&Terms::new(workload, cell)?)
         .with_context(|| format!("prepare {}", workload.name))?;
-    // What preparation left in the caches would be found there instead of being charged.
+    // Dentries and inodes that preparation left would be found instead of being charged. The blocks
+    // of the disk stay: read again by an actor they would be charged as page cache, and the OOM
+    // killer would be called from there, on every kernel, instead of from a kernel-memory charge.
     nix::unistd::sync();
-    release::drop_caches()?;
+    release::drop_caches(Dropped::DentriesAndInodes)?;
     memcgs.report(port, Stage::Before)?;
 
     watchdog.begins(Step::Muster);

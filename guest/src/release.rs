@@ -35,7 +35,7 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     // Pages kept on a CPU are pushed out; a part of one page of objects may stay on each.
     let small_bytes = cpus.len() as u64 * boot::page_bytes();
     clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
-        drop_caches()?;
+        drop_caches(Dropped::Everything)?;
         await_rcu();
         flush_stocks(&flusher, &cpus)?;
         Ok(memcgs.limited.current_bytes()? <= small_bytes)
@@ -44,13 +44,26 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     Ok(())
 }
 
-/// Drops the page cache, dentries and inodes that nobody uses.
+/// What [`drop_caches`] drops, of what nobody uses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dropped {
+    /// Reclaimable slab objects only.
+    DentriesAndInodes,
+    /// The page cache too.
+    Everything,
+}
+
+/// Drops caches.
 ///
 /// # Errors
 ///
 /// When the kernel refuses.
-pub(crate) fn drop_caches() -> Result<()> {
-    std::fs::write("/proc/sys/vm/drop_caches", "3").context("drop caches")
+pub(crate) fn drop_caches(what: Dropped) -> Result<()> {
+    let bits = match what {
+        Dropped::DentriesAndInodes => "2",
+        Dropped::Everything => "3",
+    };
+    std::fs::write("/proc/sys/vm/drop_caches", bits).context("drop caches")
 }
 
 /// Waits for an RCU grace period.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Begins the console line after which everything was printed because the harness asked, at the
 /// deadline, where the kernel hangs (sysrq): what a person reads, but no fault of the kernel.
-pub(crate) const DUMP_MARK: &str = "[harness: the deadline has passed, asking the kernel where it hangs]";
+pub(crate) const DUMP_MARK: &str =
+    "[harness: the deadline has passed, asking the kernel where it hangs]";
 
 /// The facts of one cell.
 #[derive(Clone, Debug)]

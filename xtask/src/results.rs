@@ -51,7 +51,8 @@ impl RunFolder {
                 Err(error) => return Err(error).with_context(made),
             }
         }
-        Err(Fault::new(Exit::Host, format!("{}: too many runs named {stamp}", results.display())).into())
+        Err(Fault::new(Exit::Host, format!("{}: too many runs named {stamp}", results.display()))
+            .into())
     }
 
     /// Finds a run by its name; `latest` is one.
@@ -91,9 +92,12 @@ impl RunFolder {
     /// Ids of the cells that were planned, in alphabetical order.
     pub(crate) fn cells(&self) -> anyhow::Result<Vec<String>> {
         let dir = self.dir.join(CELLS);
-        let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
-        let mut ids: Vec<String> =
-            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let entries =
+            fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        let mut ids: Vec<String> = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         ids.sort();
         Ok(ids)
     }

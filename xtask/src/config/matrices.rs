@@ -139,4 +139,3 @@ fn memory_mib(text: &Text, value: &Spanned<String>) -> Result<u32, Fault> {
         .filter(|mib| *mib >= 64 && bytes % (1 << 20) == 0)
         .ok_or_else(|| text.fault(value.span(), "`memory` must be whole MiB, at least \"64M\""))
 }
-

@@ -151,8 +151,14 @@ fn a_cell_is_shown_with_all_its_evidence() {
     );
     let cells = vec![cell(&bench)];
     let result = result(cells);
-    let text =
-        show(&result.manifest, &result.scenarios["open"], &result.cells[0], &bench.evidence, "results/r/cells/c", Style::default());
+    let text = show(
+        &result.manifest,
+        &result.scenarios["open"],
+        &result.cells[0],
+        &bench.evidence,
+        "results/r/cells/c",
+        Style::default(),
+    );
     for part in [
         "open.v2.patched.overcharge\nCRASH NOT as expected: BUG: BUG: Bad page state in process actor-0\n",
         "\nopen() at the limit\nAbout it.\n",

@@ -57,7 +57,12 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Round by round, so that a machine that grows slower does so for all alike. The floor first.
-    fn measure(&self, folders: &Folders, cells: &[Cell], rounds: u32) -> anyhow::Result<Vec<Times>> {
+    fn measure(
+        &self,
+        folders: &Folders,
+        cells: &[Cell],
+        rounds: u32,
+    ) -> anyhow::Result<Vec<Times>> {
         let bare = guest_binary::pack(&self.ready.binaries.power_off, &folders.cache)?;
         let mut times = vec![Times::new("bare QEMU, PID 1 only powers off")];
         times.extend(cells.iter().map(|cell| Times::new(&cell.id)));

@@ -36,8 +36,10 @@ pub(crate) fn run(places: &Places, args: &cli::List) -> anyhow::Result<Exit> {
 
 fn kernels(config: &Config) {
     for kernel in config.kernels.values() {
-        let policies: Vec<&str> = kernel.policies.iter().map(|policy| policy.name.as_str()).collect();
-        let series = kernel.series.as_ref().map_or("-".to_owned(), |path| path.display().to_string());
+        let policies: Vec<&str> =
+            kernel.policies.iter().map(|policy| policy.name.as_str()).collect();
+        let series =
+            kernel.series.as_ref().map_or("-".to_owned(), |path| path.display().to_string());
         println!("{:26} {:6} {series:24} {}", kernel.name, kernel.base, policies.join(", "));
     }
 }
@@ -48,7 +50,10 @@ fn runs(folders: &Folders) -> anyhow::Result<()> {
         match RunFolder::open(&folders.results, &name)?.read_result::<RunResult>() {
             Ok(result) => {
                 let totals = &result.totals;
-                println!("{name:24} {:12} {} cells, {} as expected", result.manifest.matrix, totals.ran, totals.as_expected);
+                println!(
+                    "{name:24} {:12} {} cells, {} as expected",
+                    result.manifest.matrix, totals.ran, totals.as_expected
+                );
             }
             Err(error) => println!("{name:24} {error:#}"),
         }

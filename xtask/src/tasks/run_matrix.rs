@@ -42,13 +42,15 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     process::obey(move || asked.asked());
     rig::provide(args.build.install)?;
     let kernels = kernels(&folders, &config, &cells, args)?;
-    let bzimages = kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
+    let bzimages =
+        kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
     let first = &kernels[&cells[0].kernel].bzimage;
     let ready = rig::prepare(&folders, first, args.accel, &stop)?;
     let jobs = rig::jobs(args.jobs, &cells);
 
     let started = jiff::Timestamp::now();
-    let folder = RunFolder::create(&folders.results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
+    let folder =
+        RunFolder::create(&folders.results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
     let mut manifest = manifest(&ready, &kernels, args, jobs)?;
     manifest.started_at = started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     folder.write_manifest(&manifest)?;
@@ -119,8 +121,11 @@ fn kernels(
         let what = format!("--image {unknown}=...: no cell runs kernel `{unknown}`");
         return Err(Fault::new(Exit::Usage, what).into());
     }
-    let to_build: Vec<String> =
-        names.iter().filter(|name| !given.contains_key(*name)).map(|name| (*name).clone()).collect();
+    let to_build: Vec<String> = names
+        .iter()
+        .filter(|name| !given.contains_key(*name))
+        .map(|name| (*name).clone())
+        .collect();
     let cli::BuildOptions { source, install } = &args.build;
     let wanted = Wanted { kernels: &to_build, source: source.as_deref(), install: *install };
     let mut kernels = BTreeMap::new();

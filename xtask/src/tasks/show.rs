@@ -31,7 +31,8 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {
         let evidence = evidence_dir::load(&dir)?;
-        attempts.push((judged(&cell, scenario, &evidence, pace, dir.display().to_string()), evidence));
+        attempts
+            .push((judged(&cell, scenario, &evidence, pace, dir.display().to_string()), evidence));
     }
     let mut attempts = attempts.into_iter();
     let Some((first, evidence)) = attempts.next() else {
@@ -46,7 +47,13 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
 }
 
 /// Judged anew, so that a rule that was mended shows on old evidence too.
-fn judged(cell: &Cell, scenario: &Scenario, evidence: &Evidence, pace: Pace, folder: String) -> Attempt {
+fn judged(
+    cell: &Cell,
+    scenario: &Scenario,
+    evidence: &Evidence,
+    pace: Pace,
+    folder: String,
+) -> Attempt {
     let judgement = verdict::judge(cell, scenario, evidence, pace);
     Attempt { folder, wall_ms: evidence.wall_ms, judgement }
 }
@@ -62,8 +69,11 @@ fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String> {
         return Ok(only.clone());
     }
     let how_many = if found.is_empty() { "no cell" } else { "more than one cell" };
-    let listed: Vec<&str> =
-        if found.is_empty() { all.iter().map(String::as_str).collect() } else { found.iter().map(|id| id.as_str()).collect() };
+    let listed: Vec<&str> = if found.is_empty() {
+        all.iter().map(String::as_str).collect()
+    } else {
+        found.iter().map(|id| id.as_str()).collect()
+    };
     Err(Fault::new(Exit::Usage, format!("{how_many} of run {} is named `{part}`", folder.id))
         .hint(format!("one of: {}", listed.join(", ")))
         .into())
