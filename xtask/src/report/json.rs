@@ -114,7 +114,7 @@ pub(crate) struct ScenarioNote {
 pub(crate) struct CellResult {
     /// The cell as planned.
     pub(crate) cell: Cell,
-    /// The first attempt: the one that counts.
+    /// The first attempt: the one that counts, unless it ended in ERROR.
     pub(crate) first: Attempt,
     /// The repetition, alone on the machine, of a first attempt that was not as expected.
     pub(crate) again: Option<Attempt>,
@@ -140,20 +140,24 @@ pub(crate) struct Totals {
     pub(crate) planned: u32,
     /// Cells that ran.
     pub(crate) ran: u32,
-    /// Of these: as expected at the first attempt.
+    /// Of these: as expected at the attempt that counts.
     pub(crate) as_expected: u32,
     /// Of these: not as expected, then as expected when run alone.
     pub(crate) flaky: u32,
     /// Of these: not as expected.
     pub(crate) unexpected: u32,
-    /// First attempts by verdict.
+    /// Verdicts that count.
     pub(crate) verdicts: BTreeMap<Verdict, u32>,
 }
 
 impl CellResult {
-    /// The judgement that counts. A repetition that goes well shows a flaky cell, not a good one.
+    /// The judgement that counts. A repetition that goes well shows a flaky cell, not a good one;
+    /// but a first attempt that ended in ERROR says nothing of the kernel, so the second counts.
     pub(crate) fn judgement(&self) -> &Judgement {
-        &self.first.judgement
+        match &self.again {
+            Some(again) if self.first.judgement.verdict == Verdict::Error => &again.judgement,
+            _ => &self.first.judgement,
+        }
     }
 
     /// Not as expected at first, but when run alone.

@@ -126,6 +126,7 @@ fn row(cell: &CellResult) -> [String; 10] {
         repetition => format!("{} r{repetition}", planned.policy),
     };
     let expected = match (judgement.as_expected, cell.flaky()) {
+        (true, _) if cell.again.is_some() => "2nd try",
         (true, _) => "yes",
         (_, true) => "flaky",
         _ => "NO",
@@ -154,6 +155,12 @@ pub(super) fn verdict(judgement: &Judgement) -> String {
 
 fn surprises(result: &RunResult, style: Style) -> String {
     let mut text = String::new();
+    for cell in result.cells.iter().filter(|cell| cell.judgement().as_expected) {
+        if cell.again.is_some() {
+            let why = &cell.first.judgement.why;
+            text.push_str(&format!("\n{}: the first try was an ERROR: {why}\n", cell.cell.id));
+        }
+    }
     for cell in result.cells.iter().filter(|cell| !cell.judgement().as_expected) {
         let (judgement, expect) = (cell.judgement(), &cell.cell.expect);
         let wanted = match expect.verdict {

@@ -116,6 +116,15 @@ fn what_was_not_expected_is_told_with_the_reason() {
     assert!(text.contains("\n2 cells: 1 as expected, 1 flaky ("), "{text}");
     assert!(text.contains("  run again alone: PASS\n"), "{text}");
     assert!(!flaky.totals.good(), "a flaky cell is no good cell");
+    // An ERROR is the host's: what counts is the second try, and the first is still told.
+    let mut cells = flaky.cells;
+    cells[1].first.judgement.verdict = Verdict::Error;
+    cells[1].first.judgement.why = "QEMU ended by itself".to_owned();
+    let retried = result(cells);
+    let text = run(&retried, "results/latest", Style::default());
+    assert!(text.contains("overcharge  PASS     2nd try   "), "{text}");
+    assert!(text.contains("the first try was an ERROR: QEMU ended by itself"), "{text}");
+    assert!(retried.totals.good());
 }
 
 #[test]

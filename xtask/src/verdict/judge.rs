@@ -33,7 +33,7 @@ pub(crate) fn judge(
     let checks = checks(cell, scenario, evidence, &facts, &findings, pace);
     let breaks = broken(&checks);
     let (verdict, why) = host(cell, evidence)
-        .or_else(|| on_console(&findings))
+        .or_else(|| on_console(&findings, pace))
         .or_else(|| ending(evidence))
         .or_else(|| said_by_guest(evidence))
         .or_else(|| not_proven(&doubts, &checks))
@@ -126,8 +126,15 @@ fn host(cell: &Cell, evidence: &Evidence) -> Option<(Verdict, String)> {
     Some((Verdict::Error, why))
 }
 
-fn on_console(findings: &[Finding]) -> Option<(Verdict, String)> {
+fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
     let finding = console::decisive(findings)?;
+    // The kernel patches its own text through a breakpoint. QEMU's emulated CPUs can still run that
+    // breakpoint when the patching is over, and the kernel, rightly, oopses. Seen about once in 50
+    // boots of a busy host with QEMU 7.2, at "sched_clock: Marking stable".
+    if pace.slowdown > 1 && finding.title.contains("int3") {
+        let why = "the emulator ran a breakpoint that the kernel had already removed";
+        return Some((Verdict::Error, format!("{why} ({})", finding.title)));
+    }
     Some((finding.class, format!("{}: {}", finding.kind, finding.title)))
 }
 
@@ -144,16 +151,15 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
             } else {
                 format!("silent for the last {silent_ms} ms")
             };
-            // Firmware prints too; a kernel is there only when a line has a time stamp.
+            // A kernel that prints nothing hangs too: the accelerator has booted a guest before. What
+            // firmware prints has no time stamp.
             let kernel_ran = evidence.console.contains("Linux version")
                 || evidence.console.lines().any(|line| console::message(line) != line.trim());
-            if !booted && !kernel_ran {
-                return Some((
-                    Verdict::Error,
-                    format!("no line of a kernel within {deadline_ms} ms: does the accelerator work here?"),
-                ));
-            }
-            let stage = if booted { "the cell had not ended" } else { "the guest had not come up" };
+            let stage = match (booted, kernel_ran) {
+                (true, _) => "the cell had not ended",
+                (false, true) => "the guest had not come up",
+                (false, false) => "the kernel had printed nothing",
+            };
             Some((Verdict::Hang, format!("{stage} after {deadline_ms} ms; {silence}")))
         }
         _ => None,
