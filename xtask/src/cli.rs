@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command line: words to plain argument structures, one task a command.
+//! The command line: words to plain argument structures. `main` gives each to its task.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
-use crate::tasks;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
 /// limits, and says with evidence what the series changes.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = after_help())]
-struct Cli {
+pub(crate) struct Cli {
+    /// Folders.
     #[command(flatten)]
-    places: Places,
+    pub(crate) places: Places,
+    /// The task.
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 /// Folders, each with a default that fits a checkout.
@@ -33,8 +34,9 @@ pub(crate) struct Places {
     pub(crate) results: Option<PathBuf>,
 }
 
+/// What to do.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Build kernels, run the matrix, print verdicts
     #[command(after_help = RUN_EXAMPLES)]
     RunMatrix(RunMatrix),
@@ -192,20 +194,6 @@ pub(crate) struct Test {
     /// Install missing packages with apt (prints the list first)
     #[arg(long)]
     pub(crate) install: bool,
-}
-
-/// Parses the arguments and calls one task.
-pub(crate) fn run() -> anyhow::Result<Exit> {
-    let Cli { places, command } = Cli::parse();
-    match command {
-        Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
-        Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
-        Command::Doctor(args) => tasks::doctor::run(&places, &args),
-        Command::List(args) => tasks::list::run(&places, &args),
-        Command::Show(args) => tasks::show::run(&places, &args),
-        Command::Bench(args) => tasks::bench::run(&places, &args),
-        Command::Test(args) => tasks::test::run(&places, &args),
-    }
 }
 
 fn image(word: &str) -> Result<(String, PathBuf), String> {

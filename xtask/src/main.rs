@@ -16,11 +16,23 @@ mod progress;
 mod report;
 mod results;
 mod tasks;
+mod taxonomy;
 mod verdict;
 mod vm;
 
 use std::process::ExitCode;
 
+use cli::{Cli, Command};
+
 fn main() -> ExitCode {
-    exit::report(cli::run())
+    let Cli { places, command } = <Cli as clap::Parser>::parse();
+    exit::report(match command {
+        Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
+        Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
+        Command::Doctor(args) => tasks::doctor::run(&places, &args),
+        Command::List(args) => tasks::list::run(&places, &args),
+        Command::Show(args) => tasks::show::run(&places, &args),
+        Command::Bench(args) => tasks::bench::run(&places, &args),
+        Command::Test(args) => tasks::test::run(&places, &args),
+    })
 }

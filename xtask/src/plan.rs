@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::{Config, Expectation, Kernel, Matrix, Policy, Scenario, did_you_mean};
 use crate::exit::{Exit, Fault};
-use crate::verdict::Verdict;
+use crate::taxonomy::Verdict;
 
 /// From QEMU's start to Hello on KVM; a boot takes about 2 s even under emulation.
 const BOOT_MS: u64 = 10_000;

@@ -20,7 +20,7 @@ use protocol::{CgroupVersion, MemcgWrite};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Fault};
-use crate::verdict::Verdict;
+use crate::taxonomy::Verdict;
 
 pub(crate) use place::{Text, did_you_mean};
 

@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::place::{Text, did_you_mean};
 use super::{Condition, Expectation, Scenario, number, raw};
 use crate::exit::Fault;
-use crate::verdict::{RULES, Verdict, names};
+use crate::taxonomy::{RULES, Verdict, names};
 
 /// Longest load a scenario may ask for: a cell that needs more is a benchmark.
 const LOAD_MAX: Duration = Duration::from_secs(600);

@@ -10,7 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::plan::Cell;
-use crate::verdict::{Judgement, SideBySide, Verdict};
+use crate::taxonomy::Verdict;
+use crate::verdict::{Judgement, SideBySide};
 
 /// Version of the result file.
 pub(crate) const SCHEMA_VERSION: u32 = 1;

@@ -35,8 +35,8 @@ pub(super) fn lost(facts: &BTreeMap<String, f64>) -> String {
     let mut by_errno: BTreeMap<&str, f64> = BTreeMap::new();
     for (name, count) in facts.iter().filter(|(_, count)| **count > 0.0) {
         if let Some((op, errno)) = name.split_once('.')
-            && crate::verdict::names::is_errno(errno)
-            && !crate::verdict::names::ROLE_PREFIXES.contains(&format!("{op}.").as_str())
+            && crate::taxonomy::names::is_errno(errno)
+            && !crate::taxonomy::names::ROLE_PREFIXES.contains(&format!("{op}.").as_str())
         {
             *by_errno.entry(errno).or_default() += count;
         }

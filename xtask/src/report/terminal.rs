@@ -8,7 +8,8 @@ use anstyle::{AnsiColor, Style as Paint};
 
 use super::json::{CellResult, RunResult};
 use super::numbers::{kills, lost, size, time_ms};
-use crate::verdict::{Differential, Judgement, Verdict};
+use crate::taxonomy::Verdict;
+use crate::verdict::{Differential, Judgement};
 
 /// How a text may look. The caller decides: colours only on a terminal and without `NO_COLOR`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

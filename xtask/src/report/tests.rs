@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::json::{Attempt, CellResult, Host, KernelNote, Manifest, ScenarioNote, Totals};
 use super::*;
+use crate::taxonomy::Verdict;
 use crate::verdict::tests::{Bench, OPEN};
-use crate::verdict::{Judged, Verdict, compare};
+use crate::verdict::{Judged, compare};
 
 const SCHEMA: &str = include_str!("../../schema/result.schema.json");
 

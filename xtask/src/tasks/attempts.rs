@@ -13,9 +13,8 @@ use crate::report::json::{Attempt, CellResult};
 use crate::report::{self, Style};
 use crate::results::RunFolder;
 use crate::verdict::{self, Pace};
-use crate::vm::accel::Accel;
 use crate::vm::cell::Rig;
-use crate::vm::{self, Stop};
+use crate::vm::{self, Accel, Stop};
 
 /// What a run of cells works with.
 pub(crate) struct Runner<'a> {

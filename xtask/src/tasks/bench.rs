@@ -13,7 +13,8 @@ use crate::host::process;
 use crate::plan::{self, Cell, Selection};
 use crate::progress::Step;
 use crate::report::{self, Times};
-use crate::verdict::{self, Verdict};
+use crate::taxonomy::Verdict;
+use crate::verdict;
 use crate::vm::{self, Stop, floor, guest_binary};
 
 /// The matrix whose cells are measured; its first kernel is the one that boots.

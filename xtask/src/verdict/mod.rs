@@ -12,7 +12,6 @@ mod i3_timely;
 mod i5_no_leak;
 mod i6_no_hang;
 mod judge;
-pub(crate) mod names;
 mod oom;
 mod proof;
 #[cfg(test)]
@@ -25,34 +24,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::{MAINLINE, Scenario};
 use crate::evidence::Evidence;
 use crate::plan::Cell;
+use crate::taxonomy::{RULES, Verdict, names};
 
 pub(crate) use console::{Finding, findings};
 pub(crate) use differential::{Judged, SideBySide, compare};
 pub(crate) use judge::judge;
 pub(crate) use oom::{Report, ooms};
-
-/// Invariants that are asked, in the order in which a verdict names them.
-pub(crate) const RULES: [&str; 5] = ["I1", "I2", "I3", "I5", "I6"];
-
-/// What the invariants say of one cell. Ordered: of two causes the one that comes first is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Verdict {
-    /// Harness or host failed, or the evidence is incomplete.
-    Error,
-    /// The kernel crashed or warned.
-    Crash,
-    /// The deadline passed, or the kernel reported a hung task or a lockup.
-    Hang,
-    /// A stated requirement is missing.
-    Skip,
-    /// An invariant or the scenario's expectation is broken.
-    Fail,
-    /// The path under test never ran.
-    Inconclusive,
-    /// Every invariant that applies is kept, on positive evidence.
-    Pass,
-}
 
 /// What one rule says of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,19 +136,5 @@ impl Check {
     fn unknown(rule: &str, Missing(fact): &Missing) -> Self {
         let said = format!("cannot be told: {fact} is missing");
         Self { rule: rule.to_owned(), outcome: Outcome::Unknown, said }
-    }
-}
-
-impl std::fmt::Display for Verdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Error => "ERROR",
-            Self::Crash => "CRASH",
-            Self::Hang => "HANG",
-            Self::Skip => "SKIP",
-            Self::Fail => "FAIL",
-            Self::Inconclusive => "INCONCLUSIVE",
-            Self::Pass => "PASS",
-        })
     }
 }

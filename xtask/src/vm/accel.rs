@@ -6,13 +6,13 @@
 //! kernel never prints a line; `-accel kvm:tcg` then hangs and `-cpu host` aborts. The answer is
 //! kept in the cache for this boot of the host, this QEMU and this `/dev/kvm`.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Rig, probe};
+use super::command::Accel;
 use super::publish::publish;
 use super::qemu::Qemu;
 use super::stop::Stop;
@@ -23,39 +23,6 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A guest under a working KVM says Hello in well under a second; a broken KVM never does.
 const PROBE_LIMIT_MS: u64 = 5_000;
-
-/// What executes guest code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Accel {
-    /// The host's CPUs, through `/dev/kvm`.
-    Kvm,
-    /// QEMU's translator.
-    Tcg,
-}
-
-impl Accel {
-    /// By how much limits of waits are stretched.
-    ///
-    /// Emulated code runs 5 to 20 times slower, but most of a cell is waiting, and the limits are
-    /// far from what a cell needs: a boot takes 1.5 s under TCG on an idle machine and has taken 8 s
-    /// with six runnable processes a core.
-    pub(crate) fn patience(self) -> u64 {
-        match self {
-            Self::Kvm => 1,
-            Self::Tcg => 3,
-        }
-    }
-}
-
-impl fmt::Display for Accel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        })
-    }
-}
 
 /// What the person asked for (`--accel`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,8 +11,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use protocol::{CellRequest, CgroupVersion};
 
-use super::accel::Accel;
-use super::command::{self, Spec, Watchdogs, Wiring};
+use super::command::{self, Accel, Spec, Watchdogs, Wiring};
 use super::evidence_dir::Recorder;
 use super::process::Vm;
 use super::qemu::Qemu;

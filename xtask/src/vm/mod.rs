@@ -29,5 +29,6 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use command::Accel;
 pub(crate) use qemu::{QEMU_BINARY, Qemu};
 pub(crate) use stop::Stop;

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use protocol::{CellRequest, Fact};
 use tempfile::TempDir;
 
-use super::accel::Accel;
 use super::cell::{Job, Rig, no_request, run_job};
 use super::process::Vm;
 use super::qemu::Qemu;
-use super::{Stop, console, evidence_dir};
+use super::{Accel, Stop, console, evidence_dir};
 use crate::evidence::{DUMP_MARK, Ending, Evidence};
 use crate::plan::{Deadline, VmShape};
 

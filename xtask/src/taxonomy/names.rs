@@ -4,7 +4,7 @@
 //! `facts` produces exactly these. A name of another shape in a config file is a typing error.
 
 /// Facts of the cell as a whole, with what they mean.
-pub(crate) const NAMES: [(&str, &str); 26] = [
+pub(crate) const NAMES: [(&str, &str); 28] = [
     ("load.ms", "from the start of the load to its end, ms"),
     ("load.complete", "1: every actor finished or was killed; 0: cut at load_max"),
     (
@@ -17,6 +17,7 @@ pub(crate) const NAMES: [(&str, &str); 26] = [
     ("peak_bytes", "memory.peak of the limited memcg, bytes"),
     ("peak_over_bytes", "memory.peak above memory.max, bytes"),
     ("over_ms_max", "longest run of samples above memory.max, ms"),
+    ("over_ms_last", "such a run that still went on at the last sample, ms"),
     ("samples_over", "samples above memory.max"),
     ("sampler.gap_ms", "longest time between two samples, ms"),
     ("after.current_bytes", "memory.current after every task has exited and caches are dropped"),
@@ -27,6 +28,7 @@ pub(crate) const NAMES: [(&str, &str); 26] = [
     ("processes.ended", "processes of the workload that ended"),
     ("processes.killed", "processes ended by SIGKILL that the guest did not send"),
     ("processes.unkillable", "processes that did not end though sent SIGKILL"),
+    ("killable.left", "processes in the limited memcg that could still be killed at clean-up"),
     ("kills", "memcg OOM kills on the console"),
     ("kills.in_charge", "of these: reported from inside a kernel-memory charge, as within open()"),
     ("kills.in_fault", "of these: reported from the charge of a user page or page-cache page"),
