@@ -231,6 +231,7 @@ fn caught(expect: &Expectation, breaks: &[String]) -> Expectation {
         verdict: Verdict::Fail,
         breaks: breaks.to_vec(),
         or_more: true,
+        may_break: Vec::new(),
         exercised: expect.exercised.clone(),
         facts: Vec::new(),
     }

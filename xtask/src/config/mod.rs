@@ -243,6 +243,8 @@ pub(crate) struct Expectation {
     pub(crate) breaks: Vec<String>,
     /// Whether more rules than `breaks` may be broken too (a mutant: one bug shows in many places).
     pub(crate) or_more: bool,
+    /// Rules that may be broken now and then, where the unpatched kernel itself is not consistent.
+    pub(crate) may_break: Vec<String>,
     /// Unless all hold, the path under test never ran: INCONCLUSIVE.
     pub(crate) exercised: Vec<Condition>,
     /// Must hold too: rule `E`.

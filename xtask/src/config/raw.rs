@@ -78,6 +78,8 @@ pub(super) struct Expectation {
     #[serde(default)]
     pub(super) breaks: Vec<Spanned<String>>,
     #[serde(default)]
+    pub(super) may_break: Vec<Spanned<String>>,
+    #[serde(default)]
     pub(super) exercised: Conditions,
     #[serde(default)]
     pub(super) facts: Conditions,

@@ -97,6 +97,7 @@ fn expectation(text: &Text, raw: &Spanned<raw::Expectation>) -> Result<Expectati
         verdict: *verdict,
         breaks,
         or_more: false,
+        may_break: broken_rules(text, &raw.may_break)?,
         exercised: conditions(text, &raw.exercised)?,
         facts: conditions(text, &raw.facts)?,
     })

@@ -156,9 +156,14 @@ impl CellResult {
     /// but a first attempt that ended in ERROR says nothing of the kernel, so the second counts.
     pub(crate) fn judgement(&self) -> &Judgement {
         match &self.again {
-            Some(again) if self.first.judgement.verdict == Verdict::Error => &again.judgement,
+            Some(again) if self.first_says_nothing() => &again.judgement,
             _ => &self.first.judgement,
         }
+    }
+
+    /// Whether the first attempt failed on the host's side.
+    pub(crate) fn first_says_nothing(&self) -> bool {
+        self.first.judgement.verdict == Verdict::Error
     }
 
     /// Not as expected at first, but when run alone.

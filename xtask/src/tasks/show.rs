@@ -35,14 +35,18 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
             .push((judged(&cell, scenario, &evidence, pace, dir.display().to_string()), evidence));
     }
     let mut attempts = attempts.into_iter();
-    let Some((first, evidence)) = attempts.next() else {
+    let Some((first, first_evidence)) = attempts.next() else {
         return Err(Fault::new(Exit::Usage, format!("{id} was planned but never began")).into());
     };
-    let again = attempts.next().map(|(attempt, _)| attempt);
-    let shown = first.folder.clone();
+    let (again, again_evidence) = attempts.next().unzip();
     let found = CellResult { cell, first, again };
+    // The evidence of the attempt that counts.
+    let (shown, evidence) = match (&found.again, again_evidence) {
+        (Some(again), Some(evidence)) if found.first_says_nothing() => (&again.folder, evidence),
+        _ => (&found.first.folder, first_evidence),
+    };
     let style = style(std::io::stdout());
-    print!("{}", report::show(&manifest, &note(scenario), &found, &evidence, &shown, style));
+    print!("{}", report::show(&manifest, &note(scenario), &found, &evidence, shown, style));
     Ok(Exit::Ok)
 }
 

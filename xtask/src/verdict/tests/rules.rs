@@ -160,6 +160,18 @@ fn i6_wants_a_heartbeat_and_tasks_that_die() {
 }
 
 #[test]
+fn what_may_break_is_no_surprise_and_nothing_else_may() {
+    let mut bench = failing(Bench::overcharge(), "ENOMEM", 1);
+    assert_eq!(bench.judge().breaks, ["I1"]);
+    assert!(!bench.judge().as_expected);
+    bench.cell.expect.may_break = vec!["I1".to_owned()];
+    assert_eq!(bench.judge().verdict, Verdict::Fail, "it is told all the same");
+    assert!(bench.judge().as_expected);
+    let leaks_too = bench.clone().set(AFTER, "/current_bytes", MIB);
+    assert!(!leaks_too.judge().as_expected);
+}
+
+#[test]
 fn a_mutant_may_break_more_than_it_must() {
     let mut bench = failing(Bench::overcharge(), "ENOMEM", 1).set(AFTER, "/current_bytes", MIB);
     bench.cell.expect.verdict = Verdict::Fail;
