@@ -11,14 +11,17 @@ use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 use crate::plan::{self, Cell, Selection};
-use crate::progress::Step;
+use crate::progress::{Step, note};
 use crate::report::{self, Times};
 use crate::taxonomy::Verdict;
-use crate::verdict;
+use crate::verdict::{self, Judgement};
 use crate::vm::{self, Stop, floor, guest_binary};
 
 /// The matrix whose cells are measured; its first kernel is the one that boots.
 const MATRIX: &str = "bench";
+
+/// Times a measurement is begun before the host is given up.
+const ATTEMPTS: u32 = 3;
 
 /// A boot that takes longer than this under emulation is no measurement.
 const FLOOR_LIMIT: Duration = Duration::from_secs(60);
@@ -82,22 +85,33 @@ impl Bench<'_> {
         Ok(times)
     }
 
+    /// An attempt that ended in ERROR is the host's fault and no time of a cell: it is made again.
     fn cell(&self, cell: &Cell) -> anyhow::Result<Duration> {
+        let mut why = String::new();
+        for _ in 0..ATTEMPTS {
+            let (took, judgement) = self.attempt(cell)?;
+            if self.stop.asked() {
+                return Err(Fault::new(Exit::Interrupted, "stopped").into());
+            }
+            why = format!("{} ended in {}: {}", cell.id, judgement.verdict, judgement.why);
+            if judgement.as_expected {
+                return Ok(took);
+            }
+            if judgement.verdict != Verdict::Error {
+                break;
+            }
+            note(&why);
+        }
+        Err(Fault::new(Exit::Unexpected, why).into())
+    }
+
+    fn attempt(&self, cell: &Cell) -> anyhow::Result<(Duration, Judgement)> {
         let dir = tempfile::tempdir()?;
         let begun = Instant::now();
         let evidence = vm::cell::run(&self.ready.rig, cell, &self.bzimage, dir.path(), self.stop);
         let took = begun.elapsed();
         let scenario = &self.config.scenarios[&cell.scenario];
         let pace = super::attempts::pace(self.ready.rig.accel);
-        let judgement = verdict::judge(cell, scenario, &evidence, pace);
-        if self.stop.asked() {
-            return Err(Fault::new(Exit::Interrupted, "stopped").into());
-        }
-        // Time that ended in no verdict is no time of a cell.
-        if judgement.verdict == Verdict::Error || !judgement.as_expected {
-            let what = format!("{} ended in {}: {}", cell.id, judgement.verdict, judgement.why);
-            return Err(Fault::new(Exit::Unexpected, what).into());
-        }
-        Ok(took)
+        Ok((took, verdict::judge(cell, scenario, &evidence, pace)))
     }
 }
