@@ -118,7 +118,17 @@ impl Apt {
                 .with_context(|| format!("making {part} in {}", home.display()))?;
         }
         let configured = read_configured(Path::new("/etc/apt"));
-        let lists = aptlist::select(&configured, &host::debian_codename());
+        let codename = host::debian_codename();
+        let lists = aptlist::select(&configured, &codename);
+        if lists == aptlist::Lists::default() {
+            let what = format!("/etc/apt names no mirror of Debian's suite `{codename}`");
+            return Err(Fault::new(Exit::Source, what)
+                .hint(format!(
+                    "add one with {codename} and {codename}-security to /etc/apt/sources.list, or give a tree or \
+                     tarball with --source"
+                ))
+                .into());
+        }
         cache::write_whole(&home.join("sources/debian.list"), lists.one_line.as_bytes())?;
         cache::write_whole(&home.join("sources/debian.sources"), lists.deb822.as_bytes())?;
         Ok(Self { home })
@@ -240,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_offer_is_read_from_print_uris() {
-        let line = "'http://deb.debian.org/debian-security/pool/l/linux-source-6.12_6.12.117-1%7edeb12u1_all.deb' \
+        let line = "'http://mirror.example/debian-security/pool/l/linux-source-6.12_6.12.117-1%7edeb12u1_all.deb' \
                     linux-source-6.12_6.12.117-1~deb12u1_all.deb 153476148 SHA256:e849";
         let offer = parse_offer(line).unwrap();
         assert_eq!(

@@ -6,7 +6,6 @@
 
 /// Suites of a release that may hold its kernels.
 const SUFFIXES: [&str; 4] = ["", "-security", "-updates", "-backports"];
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The two formats apt reads, each a file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,29 +16,18 @@ pub(crate) struct Lists {
     pub(crate) deb822: String,
 }
 
-/// Debian's entries among `configured` (file name, text), completed by Debian's public mirror.
+/// Debian's entries among `configured` (file name, text); empty where there is none.
 pub(crate) fn select(configured: &[(String, String)], codename: &str) -> Lists {
     let mut lists = Lists::default();
-    let mut suites = Vec::new();
     for (name, text) in configured {
         if name.ends_with(".list") {
-            for line in text.lines().filter(|line| keep_line(line, codename, &mut suites)) {
+            for line in text.lines().filter(|line| keep_line(line, codename)) {
                 lists.one_line.push_str(&format!("{line}\n"));
             }
         } else if name.ends_with(".sources") {
-            for stanza in stanzas(text).filter(|stanza| keep_stanza(stanza, codename, &mut suites))
-            {
+            for stanza in stanzas(text).filter(|stanza| keep_stanza(stanza, codename)) {
                 lists.deb822.push_str(&format!("{stanza}\n"));
             }
-        }
-    }
-    for (suite, path) in
-        [(codename.to_owned(), "debian"), (format!("{codename}-security"), "debian-security")]
-    {
-        if !suites.contains(&suite) {
-            lists.one_line.push_str(&format!(
-                "deb [signed-by={KEYRING}] http://deb.debian.org/{path} {suite} main\n"
-            ));
         }
     }
     lists
@@ -50,7 +38,7 @@ fn is_debian(suite: &str, codename: &str) -> bool {
     suite.strip_prefix(codename).is_some_and(|suffix| SUFFIXES.contains(&suffix))
 }
 
-fn keep_line(line: &str, codename: &str, suites: &mut Vec<String>) -> bool {
+fn keep_line(line: &str, codename: &str) -> bool {
     let mut rest = line.split('#').next().unwrap_or_default().trim();
     let Some(after) = rest.strip_prefix("deb ") else { return false };
     rest = after.trim_start();
@@ -62,14 +50,10 @@ fn keep_line(line: &str, codename: &str, suites: &mut Vec<String>) -> bool {
     }
     let words: Vec<&str> = rest.split_whitespace().collect();
     let [_uri, suite, components @ ..] = &words[..] else { return false };
-    let keep = is_debian(suite, codename) && components.contains(&"main");
-    if keep {
-        suites.push((*suite).to_owned());
-    }
-    keep
+    is_debian(suite, codename) && components.contains(&"main")
 }
 
-fn keep_stanza(stanza: &str, codename: &str, suites: &mut Vec<String>) -> bool {
+fn keep_stanza(stanza: &str, codename: &str) -> bool {
     let field = |name: &str| {
         stanza.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -80,16 +64,12 @@ fn keep_stanza(stanza: &str, codename: &str, suites: &mut Vec<String>) -> bool {
         field(name).is_some_and(|value| value.split_whitespace().any(|w| w == word))
     };
     let named: Vec<&str> = field("Suites").unwrap_or_default().split_whitespace().collect();
-    let keep = has("Types", "deb")
+    has("Types", "deb")
         && has("Components", "main")
         && !has("Enabled", "no")
         && debian_key(field("Signed-By"))
         && !named.is_empty()
-        && named.iter().all(|suite| is_debian(suite, codename));
-    if keep {
-        suites.extend(named.into_iter().map(str::to_owned));
-    }
-    keep
+        && named.iter().all(|suite| is_debian(suite, codename))
 }
 
 /// Third parties sign with their own keys; Debian's may be unnamed or written out in the file.
@@ -133,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_keep_debian_and_what_lacks_is_added() {
+    fn lines_keep_debian_and_nobody_else() {
         let text = "# deb http://off.example/debian bookworm main\n\
                     deb http://mirror.example/debian bookworm main non-free # ours\n\
                     deb-src http://mirror.example/debian bookworm main\n\
@@ -141,15 +121,13 @@ mod tests {
                     deb https://docker.example/linux/debian bookworm stable\n";
         let lists = from("sources.list", text);
         let lines: Vec<&str> = lists.one_line.lines().collect();
-        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("deb http://mirror.example/debian bookworm main"));
-        assert!(lines[1].ends_with("http://deb.debian.org/debian-security bookworm-security main"));
     }
 
     #[test]
-    fn without_any_the_public_mirror_is_used() {
+    fn without_any_there_is_nothing() {
         let lists = from("sources.list", "deb http://archive.example/ubuntu noble main\n");
-        assert_eq!(lists.one_line.lines().count(), 2);
-        assert!(lists.one_line.contains("deb.debian.org/debian bookworm main"));
+        assert_eq!(lists, Lists::default());
     }
 }
