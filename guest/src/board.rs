@@ -20,6 +20,9 @@ const FAULT_BYTES: usize = 256;
 #[repr(transparent)]
 pub(crate) struct Gate(AtomicU32);
 
+// SAFETY: one atomic; zero is a shut gate.
+unsafe impl Shareable for Gate {}
+
 impl Gate {
     /// Lets everybody pass, now and later.
     pub(crate) fn open(&self) {

@@ -12,7 +12,8 @@ use protocol::{CellRequest, Fact, ProcessRole, Stage};
 use crate::board::Board;
 use crate::clock::{self, Deadline};
 use crate::crew::Crew;
-use crate::memcgs::Memcgs;
+use crate::memcg::Memcg;
+use crate::memcgs::{Limit, Memcgs};
 use crate::observer::Observer;
 use crate::port::Port;
 use crate::release::Dropped;
@@ -35,8 +36,11 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
         Err(missing) => return port.send(Fact::Unsupported { missing }),
     };
     arena::mount_tmpfs()?;
-    port.send(memcgs.limit(cell)?)?;
-    let plan = (workload.plan)(&Terms::new(workload, cell)?)
+    let limits = memcgs.limits(cell);
+    for limit in &limits {
+        port.send(limit.set(cell)?)?;
+    }
+    let plan = (workload.plan)(&Terms::new(workload, cell, &memcgs)?)
         .with_context(|| format!("prepare {}", workload.name))?;
     // Dentries and inodes that preparation left would be found instead of being charged. The blocks
     // of the disk stay: read again by an actor they would be charged as page cache, and the OOM
@@ -47,12 +51,13 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
 
     watchdog.begins(Step::Muster);
     let board: &'static Board = shared::map_one()?;
-    let limit_bytes = memcgs.limited.limit_bytes()?.context("the limit is gone")?;
-    let sampler = Observer::sampler(board, &memcgs.limited, limit_bytes, cell.sample_period_us)?;
-    let heartbeat = Observer::heartbeat(board)?;
-    let mut crew = Crew::muster(port, board, cell, &plan, &memcgs.limited)?;
-    sampler.await_ready()?;
-    heartbeat.await_ready()?;
+    let mut observers = Vec::new();
+    for limit in &limits {
+        observers.push(Observer::sampler(board, limit, cell.sample_period_us)?);
+    }
+    observers.push(Observer::heartbeat(board)?);
+    let mut crew = Crew::muster(port, board, cell, &plan, &memcgs)?;
+    observers.iter().try_for_each(Observer::await_ready)?;
     crew.take_places(&memcgs)?;
 
     watchdog.begins(Step::Load);
@@ -62,11 +67,12 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
     memcgs.report(port, Stage::LoadEnd)?;
 
     watchdog.begins(Step::Settle);
-    port.send(settle(&memcgs, &mut crew, limit_bytes)?)?;
+    port.send(settle(&limits, &mut crew)?)?;
     board.observed.store(1, Ordering::SeqCst);
     memcgs.report(port, Stage::Settled)?;
-    port.send(sampler.finding()?)?;
-    port.send(heartbeat.finding()?)?;
+    for observer in observers {
+        port.send(observer.finding()?)?;
+    }
 
     watchdog.begins(Step::Disband);
     crew.disband()?;
@@ -99,14 +105,17 @@ fn requirements(cell: &CellRequest) -> Result<Result<(Memcgs, &'static Workload)
     Ok(Ok((memcgs, workload)))
 }
 
-/// Waits for usage to come down to the limit while tasks still hold what they have.
-fn settle(memcgs: &Memcgs, crew: &mut Crew, limit_bytes: u64) -> Result<Fact> {
+/// Waits for usage to come down to every limit while tasks still hold what they have.
+fn settle(limits: &[Limit<'_>], crew: &mut Crew) -> Result<Fact> {
     let begun_us = clock::now_us();
     let hopeless = Deadline::in_ms(patience::SETTLE_UNKILLABLE_MS);
     let mut settled = false;
     clock::poll(Deadline::in_ms(patience::SETTLE_MS), LOOK_US, || {
         crew.reap()?;
-        settled = memcgs.limited.current_bytes()? <= limit_bytes;
+        settled = true;
+        for limit in limits.iter().filter(|limit| limit.memcg.exists()) {
+            settled &= limit.memcg.current_bytes()? <= limit.limit_bytes;
+        }
         Ok(settled || (hopeless.passed() && !crew.has_victims()))
     })?;
     Ok(Fact::Settled { settled, after_us: clock::now_us() - begun_us })
@@ -120,10 +129,11 @@ fn report_operations(crew: &Crew, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Removes the limited memcg and waits until the kernel has freed it.
+/// Removes the limited memcgs and waits until the kernel has freed them.
 fn remove(memcgs: &Memcgs) -> Result<Fact> {
     let begun_us = clock::now_us();
-    let removed = memcgs.limited.remove();
+    let second = memcgs.second.iter().find(|second| second.exists());
+    let removed = memcgs.limited.remove() && second.is_none_or(Memcg::remove);
     clock::poll(Deadline::in_ms(patience::DYING_MS), LOOK_US, || Ok(memcgs.dying()? == 0))?;
     Ok(Fact::Removed { removed, dying: memcgs.dying()?, after_us: clock::now_us() - begun_us })
 }

@@ -11,12 +11,11 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use protocol::{CellRequest, Fact, ProcessEnd, ProcessRole};
+use protocol::{CellRequest, Fact, MemcgRole, ProcessEnd, ProcessRole};
 
 use crate::board::{Board, Phase, Slot};
 use crate::clock::{self, Deadline};
 use crate::lane::Lane;
-use crate::memcg::Memcg;
 use crate::memcgs::Memcgs;
 use crate::port::Port;
 use crate::scenarios::{Part, Plan};
@@ -34,6 +33,8 @@ const BYSTANDER_BYTES: usize = 4 << 20;
 
 struct Member {
     role: ProcessRole,
+    /// Whether its place is the second memcg instead of the limited one.
+    second: bool,
     name: String,
     pid: Pid,
     slot: &'static Slot,
@@ -46,6 +47,8 @@ pub(crate) struct Crew {
     port: &'static Port,
     board: &'static Board,
     actors_killable: bool,
+    /// Whether those added next take their place in the second memcg.
+    second: bool,
     members: Vec<Member>,
 }
 
@@ -60,21 +63,29 @@ impl Crew {
         board: &'static Board,
         cell: &CellRequest,
         plan: &Plan,
-        limited: &Memcg,
+        memcgs: &Memcgs,
     ) -> Result<Self> {
         let actors_killable = cell.killable;
-        let mut crew = Self { port, board, actors_killable, members: Vec::new() };
+        let mut crew = Self { port, board, actors_killable, second: false, members: Vec::new() };
         let score = if cell.killable { 0 } else { process::OOM_NEVER };
+        let second = cell.second.as_ref().map(|second| (second.tasks, second.hog_bytes));
+        let (second_tasks, second_hog_bytes) = second.unwrap_or_default();
+        let tasks_in_first = cell.tasks.saturating_sub(second_tasks);
         for index in 0..cell.tasks {
+            crew.second = index >= tasks_in_first;
             crew.add(ProcessRole::Actor, &format!("actor-{index}"), score, |slot| {
                 let lane = Lane::new(board, slot, cell.operations, plan.failures_max);
                 take_part(board, slot, &plan.actor, index, &lane)
             })?;
         }
-        if cell.hog_bytes > 0 {
-            crew.add(ProcessRole::Hog, "hog", hog::OOM_SCORE_ADJ, |slot| {
-                hog::body(board, slot, limited, cell)
-            })?;
+        for (limit, hog_bytes) in memcgs.limits(cell).iter().zip([cell.hog_bytes, second_hog_bytes])
+        {
+            if hog_bytes > 0 {
+                crew.second = limit.role == MemcgRole::Second;
+                crew.add(ProcessRole::Hog, "hog", hog::OOM_SCORE_ADJ, |slot| {
+                    hog::body(board, slot, limit.memcg, limit.limit_bytes, hog_bytes)
+                })?;
+            }
         }
         if let Some(part) = &plan.outsider {
             crew.add(ProcessRole::Outsider, "outsider", process::OOM_NEVER, |slot| {
@@ -98,7 +109,8 @@ impl Crew {
         let slot: &'static Slot = shared::map_one()?;
         let pid = process::spawn(slot, name, oom_score_adj, || body(slot))?;
         let name = name.to_owned();
-        let member = Member { role, name, pid, slot, killed_by_guest: false, ended: false };
+        let second = self.second;
+        let member = Member { role, second, name, pid, slot, killed_by_guest: false, ended: false };
         self.members.push(member);
         Ok(())
     }
@@ -111,6 +123,9 @@ impl Crew {
     pub(crate) fn take_places(&mut self, memcgs: &Memcgs) -> Result<()> {
         for member in &self.members {
             let memcg = match member.role {
+                ProcessRole::Actor | ProcessRole::Hog if member.second => {
+                    memcgs.second.as_ref().context("there is no second memcg")?
+                }
                 ProcessRole::Actor | ProcessRole::Hog => &memcgs.limited,
                 ProcessRole::Bystander => &memcgs.bystander,
                 ProcessRole::Outsider => continue,
@@ -309,6 +324,7 @@ fn take_part(board: &Board, slot: &Slot, part: &Part, index: u32, lane: &Lane) -
     run(lane);
     slot.reach(Phase::Done);
     board.release.pass();
+    process::await_children();
     process::exit_now(0)
 }
 

@@ -8,7 +8,6 @@ use std::num::NonZeroUsize;
 
 use anyhow::{Context, Result};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munlockall};
-use protocol::CellRequest;
 
 use crate::board::{Board, Phase, Slot};
 use crate::memcg::Memcg;
@@ -36,14 +35,20 @@ fn pages_next(usage_bytes: u64, limit_bytes: u64, page_bytes: u64, pages_left: u
 /// # Errors
 ///
 /// When it cannot be set up.
-pub(crate) fn body(board: &Board, slot: &Slot, limited: &Memcg, cell: &CellRequest) -> Result<()> {
+pub(crate) fn body(
+    board: &Board,
+    slot: &Slot,
+    memcg: &Memcg,
+    limit_bytes: u64,
+    hog_bytes: u64,
+) -> Result<()> {
     let page_bytes = boot::page_bytes();
-    let mut usage = Gauge::open(&limited.usage_file())?;
+    let mut usage = Gauge::open(&memcg.usage_file())?;
     process::lock_memory()?;
     // Only now: a mapping made before would have been filled when memory was locked, outside the
     // memcg; and future ones are locked too, so this one is exempted.
     munlockall().context("unlock memory")?;
-    let length = NonZeroUsize::new(cell.hog_bytes as usize).context("a hog of nothing")?;
+    let length = NonZeroUsize::new(hog_bytes as usize).context("a hog of nothing")?;
     let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
     // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
@@ -51,10 +56,10 @@ pub(crate) fn body(board: &Board, slot: &Slot, limited: &Memcg, cell: &CellReque
     slot.reach(Phase::Ready);
     board.fill.pass();
 
-    let pages = cell.hog_bytes / page_bytes;
+    let pages = hog_bytes / page_bytes;
     let mut touched = 0;
     loop {
-        let count = pages_next(usage.bytes()?, cell.limit_bytes, page_bytes, pages - touched);
+        let count = pages_next(usage.bytes()?, limit_bytes, page_bytes, pages - touched);
         if count == 0 {
             break;
         }

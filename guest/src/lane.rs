@@ -37,6 +37,16 @@ impl Lane {
         true
     }
 
+    /// Whether the load is over, for a task that waits or counts by itself.
+    pub(crate) fn stopped(&self) -> bool {
+        self.board.stopped()
+    }
+
+    /// Returns when every process is to let go of what it holds and end.
+    pub(crate) fn await_release(&self) {
+        self.board.release.pass();
+    }
+
     /// Makes one system call, tallied as number `op` of the part's `ops`. `None` is a failure:
     /// it is counted, and what follows is the workload's business.
     pub(crate) fn call<T>(

@@ -10,11 +10,13 @@ mod board;
 mod boot;
 mod cell;
 mod clock;
+mod cost;
 mod crew;
 mod ending;
 mod histogram;
 mod hog;
 mod lane;
+mod leaks;
 mod memcg;
 mod memcgs;
 mod names;
@@ -27,6 +29,7 @@ mod release;
 mod scenarios;
 mod shared;
 mod tally;
+mod tracer;
 mod usage;
 mod watchdog;
 
@@ -53,6 +56,10 @@ fn run() -> Result<()> {
     let port = port::install(port::Port::open().context("open the port to the host")?)?;
     port.send(boot::hello(scenarios::names())?)?;
     let request = port.request().context("read the request")?;
-    cell::run(port, &request)?;
+    match request.workload.as_str() {
+        protocol::COST_WORKLOAD => cost::run(port, &request)?,
+        _ => cell::run(port, &request)?,
+    }
+    leaks::scan().context("look for leaks")?;
     port.send(Fact::Ended)
 }

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 use protocol::{CgroupVersion, Fact, MemcgRole, MemcgWrite, Stage};
 
+use crate::boot;
+
 /// v1 shows "no limit" as the largest multiple of a page below 2^63.
 const V1_NO_LIMIT_BYTES: u64 = (i64::MAX as u64) & !0xffff;
 
@@ -64,6 +66,11 @@ impl Memcg {
         fs::remove_dir(&self.folder).is_ok()
     }
 
+    /// Whether it has not been removed.
+    pub(crate) fn exists(&self) -> bool {
+        self.folder.exists()
+    }
+
     /// Whether the memcg has this file.
     pub(crate) fn has(&self, file: &str) -> bool {
         self.folder.join(file).exists()
@@ -110,6 +117,30 @@ impl Memcg {
     /// When the kernel refuses.
     pub(crate) fn limit_to(&self, bytes: u64) -> Result<()> {
         self.write(self.limit_file(), &bytes.to_string())
+    }
+
+    /// Gives back what CPUs hold in stock for this memcg: pages charged beforehand, which would
+    /// serve the next charges without any of them meeting the limit.
+    ///
+    /// `memory_high_write()` drains all stocks when usage is above the new value. On v1 it takes
+    /// `memory.force_empty`, which reclaims all that can be reclaimed, too.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(crate) fn drain(&self) -> Result<()> {
+        if self.version == CgroupVersion::V1 {
+            return self.write("memory.force_empty", "0");
+        }
+        let below_bytes = self.current_bytes()?.saturating_sub(boot::page_bytes());
+        self.write("memory.high", &below_bytes.to_string())?;
+        self.write("memory.high", "max")
+    }
+
+    /// Whether everybody in it is frozen. v2 only.
+    pub(crate) fn is_frozen(&self) -> bool {
+        let events = self.flat("cgroup.events");
+        events.is_ok_and(|events| events.get("frozen") == Some(&1))
     }
 
     /// Writes one policy file and reads it back.
@@ -183,7 +214,12 @@ impl Memcg {
         read(&self.folder.join(file))
     }
 
-    fn write(&self, file: &str, text: &str) -> Result<()> {
+    /// Writes one file.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(crate) fn write(&self, file: &str, text: &str) -> Result<()> {
         let path = self.folder.join(file);
         fs::write(&path, text).with_context(|| format!("write {text:?} to {}", path.display()))
     }

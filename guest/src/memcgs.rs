@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The memcgs of a cell: a parent without a limit, in it the limited one and a bystander.
+//! The memcgs of a cell: a parent, in it the limited one, a bystander, and a second limited one
+//! where the cell asks for it. The parent has a limit only where the cell asks for that.
 //!
 //! The guest itself, its observers and all set-up stay in the root memcg, whose usage is not
 //! counted against anything.
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
-use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, Stage};
+use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, MemcgWrite, Stage};
 
 use crate::memcg::{Memcg, flat_keyed};
 use crate::port::Port;
@@ -21,9 +22,12 @@ pub(crate) struct Memcgs {
     version: CgroupVersion,
     /// The root; only the guest's own helpers are created here.
     pub(crate) root: Memcg,
-    parent: Memcg,
+    /// Of all others; nobody is in it.
+    pub(crate) parent: Memcg,
     /// Under test.
     pub(crate) limited: Memcg,
+    /// Another with a limit, beside it.
+    pub(crate) second: Option<Memcg>,
     /// Must notice nothing.
     pub(crate) bystander: Memcg,
     counters_file: Option<String>,
@@ -47,46 +51,65 @@ impl Memcgs {
         Ok(Some(Self {
             version: cell.cgroup,
             limited: parent.child("limited")?,
-            bystander: parent.child("bystander")?,
+            second: cell.second.as_ref().map(|_| parent.child("second")).transpose()?,
+            // Below a parent with a limit it would be the right victim.
+            bystander: if cell.parent.is_some() { &root } else { &parent }.child("bystander")?,
             counters_file: cell.counters_file.clone(),
             root,
             parent,
         }))
     }
 
-    /// Sets limit and policy, and says what the kernel made of them.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses a value, or there is no limit afterwards.
-    pub(crate) fn limit(&self, cell: &CellRequest) -> Result<Fact> {
-        // The limit first: a kernel may derive the default of its cap from it.
-        self.limited.limit_to(cell.limit_bytes)?;
-        let policy =
-            cell.policy.iter().map(|write| self.limited.apply(write)).collect::<Result<_>>()?;
-        Ok(Fact::Setup {
-            limit_bytes: self.limited.limit_bytes()?.context("no limit is in force")?,
-            cap_bytes: cell
-                .cap_file
-                .as_ref()
-                .map(|file| self.limited.bytes_in(file))
-                .transpose()?,
-            sample_period_us: cell.sample_period_us,
-            policy,
-        })
+    /// Memcgs that exist nowhere, for what needs some and touches none.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let version = CgroupVersion::V2;
+        let root = Memcg::at("/nowhere".into(), version);
+        let (parent, limited, bystander) = (root.clone(), root.clone(), root.clone());
+        Self { version, root, parent, limited, second: None, bystander, counters_file: None }
     }
 
-    /// Reads and reports all three.
+    /// Those with a limit, the one under test first.
+    pub(crate) fn limits<'a>(&'a self, cell: &'a CellRequest) -> Vec<Limit<'a>> {
+        let mut limits = vec![Limit {
+            role: MemcgRole::Limited,
+            memcg: &self.limited,
+            limit_bytes: cell.limit_bytes,
+            writes: &cell.writes,
+            policy: &cell.policy,
+        }];
+        let (second, parent) = (self.second.as_ref(), Some(&self.parent));
+        for (role, memcg, shape) in
+            [(MemcgRole::Second, second, &cell.second), (MemcgRole::Parent, parent, &cell.parent)]
+        {
+            limits.extend(memcg.zip(shape.as_ref()).map(|(memcg, shape)| Limit {
+                role,
+                memcg,
+                limit_bytes: shape.limit_bytes,
+                writes: &shape.writes,
+                policy: &shape.policy,
+            }));
+        }
+        limits
+    }
+
+    /// Reads and reports all.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or the port fails.
     pub(crate) fn report(&self, port: &Port, stage: Stage) -> Result<()> {
+        // A workload may have removed the second one.
+        let second = self.second.as_ref().filter(|second| second.exists());
+        let second = second.map(|second| (second, MemcgRole::Second));
         for (memcg, role) in [
             (&self.limited, MemcgRole::Limited),
             (&self.bystander, MemcgRole::Bystander),
             (&self.parent, MemcgRole::Parent),
-        ] {
+        ]
+        .into_iter()
+        .chain(second)
+        {
             // A kernel may keep the counters off memcgs it does not ask: absence is a fact there.
             let counters_file = self.counters_file.as_deref().filter(|file| memcg.has(file));
             port.send(memcg.reading(stage, role, counters_file)?)?;
@@ -113,6 +136,42 @@ impl Memcgs {
                 Ok(total.saturating_sub(folders_in(Path::new(ROOT))?))
             }
         }
+    }
+}
+
+/// A memcg that has a limit, and what is written into it.
+pub(crate) struct Limit<'a> {
+    /// Which it is.
+    pub(crate) role: MemcgRole,
+    /// The memcg.
+    pub(crate) memcg: &'a Memcg,
+    /// The limit, bytes.
+    pub(crate) limit_bytes: u64,
+    writes: &'a [MemcgWrite],
+    policy: &'a [MemcgWrite],
+}
+
+impl Limit<'_> {
+    /// Sets limit and policy, and says what the kernel made of them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a value, or there is no limit afterwards.
+    pub(crate) fn set(&self, cell: &CellRequest) -> Result<Fact> {
+        // The limit first: a kernel may derive the default of its cap from it.
+        self.memcg.limit_to(self.limit_bytes)?;
+        for write in self.writes {
+            self.memcg.write(&write.file, &write.value)?;
+        }
+        let policy =
+            self.policy.iter().map(|write| self.memcg.apply(write)).collect::<Result<_>>()?;
+        Ok(Fact::Setup {
+            memcg: self.role,
+            limit_bytes: self.memcg.limit_bytes()?.context("no limit is in force")?,
+            cap_bytes: cell.cap_file.as_ref().map(|file| self.memcg.bytes_in(file)).transpose()?,
+            sample_period_us: cell.sample_period_us,
+            policy,
+        })
     }
 }
 

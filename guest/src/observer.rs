@@ -14,11 +14,11 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe;
-use protocol::{Fact, MemcgRole};
+use protocol::Fact;
 
 use crate::board::{Board, Phase, Slot};
 use crate::clock::{self, Deadline};
-use crate::memcg::Memcg;
+use crate::memcgs::Limit;
 use crate::usage::UsageTrack;
 use crate::{patience, process, shared};
 
@@ -42,27 +42,32 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Watches the usage of the limited memcg each `period_us`.
+    /// Watches the usage of a memcg with a limit each `period_us`, for as long as it exists.
     ///
     /// # Errors
     ///
     /// When the process cannot be made.
     pub(crate) fn sampler(
         board: &'static Board,
-        memcg: &Memcg,
-        limit_bytes: u64,
+        limit: &Limit<'_>,
         period_us: u64,
     ) -> Result<Self> {
+        let Limit { role, memcg, limit_bytes, .. } = *limit;
         Self::spawn("sampler", move |slot| {
             let usage = Gauge::open(&memcg.usage_file())?;
             let mut gauges = Gauges { usage, peak: Gauge::open(&memcg.peak_file())?, limit_bytes };
             process::become_urgent(SAMPLER_PRIORITY)?;
             let mut track = UsageTrack::new(limit_bytes);
             watch(board, slot, period_us.max(SAMPLE_US_MIN), |at_us| {
-                track.sample(at_us, gauges.granted_bytes()?);
+                match gauges.granted_bytes() {
+                    Ok(bytes) => track.sample(at_us, bytes),
+                    // A workload may remove a memcg. Its files end before its folder is gone.
+                    Err(error) if is_removed(&error) => {}
+                    Err(error) => return Err(error),
+                }
                 Ok(())
             })?;
-            Ok(track.into_fact(MemcgRole::Limited, period_us))
+            Ok(track.into_fact(role, period_us))
         })
     }
 
@@ -141,6 +146,12 @@ impl Observer {
     }
 }
 
+/// Whether reading failed because the memcg of the open file has been removed.
+fn is_removed(error: &anyhow::Error) -> bool {
+    let os_error = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    os_error == Some(nix::libc::ENODEV)
+}
+
 /// The files that show what is charged to a memcg.
 struct Gauges {
     usage: Gauge,
@@ -214,5 +225,17 @@ impl Gauge {
         let mut text = [0; 32];
         let length = self.0.read_at(&mut text, 0)?;
         std::str::from_utf8(&text[..length])?.trim().parse().context("not a number")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_removed_memcg_ends_without_an_error() {
+        let failed = |errno| anyhow::Error::from(std::io::Error::from_raw_os_error(errno));
+        assert!(is_removed(&failed(nix::libc::ENODEV).context("read memory.current")));
+        assert!(!is_removed(&failed(nix::libc::EIO)));
     }
 }

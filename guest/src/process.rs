@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::board::Slot;
@@ -59,6 +60,22 @@ pub(crate) fn spawn(
                 slot.explain(&format!("{error:#}"));
             }
             exit_now(if outcome.is_ok() { 0 } else { EXIT_FAULT })
+        }
+    }
+}
+
+/// Waits for the caller's own children, who were told to end. One that does not is killed with its
+/// parent.
+pub(crate) fn await_children() {
+    while waitpid(None, None).is_ok() {}
+}
+
+/// Takes note of every child of PID 1 that has ended: orphans keep their memory charged until then.
+/// For when nobody waits for a certain child any more.
+pub(crate) fn reap_orphans() {
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        if status == WaitStatus::StillAlive {
+            break;
         }
     }
 }

@@ -35,9 +35,12 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     // Pages kept on a CPU are pushed out; a part of one page of objects may stay on each.
     let small_bytes = cpus.len() as u64 * boot::page_bytes();
     clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
+        process::reap_orphans();
         drop_caches(Dropped::Everything)?;
         await_rcu();
         flush_stocks(&flusher, &cpus)?;
+        // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK): one other pushes none out.
+        memcgs.limited.drain()?;
         Ok(memcgs.limited.current_bytes()? <= small_bytes)
     })?;
     flusher.remove();

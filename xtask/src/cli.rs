@@ -43,14 +43,21 @@ pub(crate) enum Command {
     /// Build kernels (cached by content)
     #[command(after_help = BUILD_EXAMPLES)]
     BuildKernel(BuildKernel),
+    /// Apply, lint, build, boot and smoke-test a series after every patch
+    CheckSeries(CheckSeries),
     /// Say which tools were found, what the kernel asks for, and what is missing
     Doctor(Doctor),
     /// List the cells of a matrix, or the runs kept in the results folder
     List(List),
+    /// Run the kernel's own cgroup tests on the unpatched and the patched kernel
+    Kselftest(Kselftest),
     /// Print the evidence for a verdict
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
-    /// Measure seconds a cell beside bare QEMU on the same kernel
+    /// Run every scenario in random order, round after round, until time is up
+    Soak(Soak),
+    /// Measure seconds a cell beside bare QEMU, and instructions per system call
+    #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
     /// Run the project's tests: fmt, clippy, unit tests, end-to-end tests on real VMs
     Test(Test),
@@ -70,9 +77,9 @@ pub(crate) enum AccelChoice {
 /// Where kernels come from and how they are built.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BuildOptions {
-    /// Kernel source in place of the base's Debian package: a folder, FOLDER@REVISION, a tarball,
-    /// or URL#sha256=HEX
-    #[arg(long, value_name = "SOURCE")]
+    /// Kernel source in place of the base's own: a folder, FOLDER@REVISION, a tarball, or
+    /// URL#sha256=HEX; with kernels of several bases, say which it is for
+    #[arg(long, value_name = "[BASE=]SOURCE")]
     pub(crate) source: Option<String>,
     /// Install missing packages with apt (prints the list first)
     #[arg(long)]
@@ -130,12 +137,84 @@ pub(crate) struct BuildKernel {
     pub(crate) build: BuildOptions,
 }
 
+/// Arguments of `check-series`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckSeries {
+    /// Kernel in configs/kernels whose series is looked at
+    #[arg(default_value = "overcharge", value_name = "KERNEL")]
+    pub(crate) kernel: String,
+    /// Begin with this patch, counted from 1; those before it are applied and not looked at
+    #[arg(long, value_name = "N")]
+    pub(crate) from: Option<usize>,
+    /// Look at this patch only
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    pub(crate) only: Option<usize>,
+    /// Only apply, checkpatch and rustfmt: seconds, and nothing is built
+    #[arg(long)]
+    pub(crate) lint: bool,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
+    pub(crate) accel: AccelChoice,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Install missing packages with apt (prints the list first)
     #[arg(long)]
     pub(crate) install: bool,
+}
+
+/// Arguments of `kselftest`.
+#[derive(Debug, Args)]
+pub(crate) struct Kselftest {
+    /// Kernels in configs/kernels: the unpatched one, then those to hold beside it
+    #[arg(long = "kernel", value_name = "KERNEL",
+        default_values_t = ["baseline".to_owned(), "overcharge".to_owned()])]
+    pub(crate) kernels: Vec<String>,
+    /// Only these programs (test_kmem, ...); may be repeated
+    #[arg(long = "test", value_name = "NAME")]
+    pub(crate) tests: Vec<String>,
+    /// Runs at most of a program whose results differ, or are not there
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) repeat: u32,
+    /// Use this bzImage for a kernel and build nothing for it
+    #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
+    pub(crate) images: Vec<(String, PathBuf)>,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
+    pub(crate) accel: AccelChoice,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+/// Arguments of `soak`.
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// Kernel in configs/kernels
+    #[arg(default_value = "overcharge-lockdep", value_name = "KERNEL")]
+    pub(crate) kernel: String,
+    /// No cell is begun after this
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) minutes: u32,
+    /// Matrix in configs/matrices whose scenarios are run
+    #[arg(long, default_value = "debug", value_name = "NAME")]
+    pub(crate) matrix: String,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
+    pub(crate) accel: AccelChoice,
+    /// Cells that run at once [default: as cores and memory allow]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<u32>,
+    /// Use this bzImage for a kernel and build nothing for it
+    #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
+    pub(crate) images: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
 }
 
 /// Arguments of `list`.
@@ -181,11 +260,29 @@ pub(crate) struct Bench {
     /// Times each thing is measured, interleaved
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
-    /// Accelerator
+    /// Only this part
+    #[arg(long, value_enum, value_name = "PART")]
+    pub(crate) only: Option<BenchPart>,
+    /// Matrix whose kernels have their instructions counted, its baseline first
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) matrix: String,
+    /// Use this bzImage for a kernel and build nothing for it
+    #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
+    pub(crate) images: Vec<(String, PathBuf)>,
+    /// Accelerator of the timed part; instructions are always counted under TCG
     #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
     pub(crate) accel: AccelChoice,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
+}
+
+/// A part of `bench`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    /// Seconds a cell.
+    Cells,
+    /// Instructions per system call.
+    Cost,
 }
 
 /// Arguments of `test`.
@@ -226,7 +323,14 @@ const BUILD_EXAMPLES: &str = "Examples:
   cargo xtask build-kernel mutant-no-cap
   qemu-system-x86_64 -kernel $(cargo xtask build-kernel baseline --print-image) ...
   cargo xtask build-kernel baseline --source ~/linux@v6.12.40
+  cargo xtask build-kernel baseline-7.3 overcharge-7.3
+  cargo xtask build-kernel baseline baseline-7.3 --source 7.3=/src/linux
   cargo xtask build-kernel baseline --source https://example.org/linux-6.12.tar.xz#sha256=HEX";
+
+const BENCH_EXAMPLES: &str = "Examples:
+  cargo xtask bench                                seconds a cell, then instructions per system call
+  cargo xtask bench --only cost                    what the series costs, baseline beside patched
+  cargo xtask bench --only cost --image overcharge=arch/x86/boot/bzImage";
 
 const SHOW_EXAMPLES: &str = "Examples:
   cargo xtask show open-unkillable.v2.baseline     a part of an id is enough when it names one cell

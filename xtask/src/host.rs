@@ -72,6 +72,21 @@ pub(crate) const LIBCLANG: Need = file(
     "bindgen reads C headers with it",
 );
 
+/// The C compiler of kernels that gcc cannot build with Rust (KASAN).
+pub(crate) const CLANG: Need =
+    program("clang-19", "clang-19", "compiles kernels with KASAN and Rust");
+
+/// What looks at patches before a reviewer does.
+pub(crate) const LINT: &[Need] = &[
+    program("perl", "perl", "runs the kernel's checkpatch.pl"),
+    file("rust-web-clippy", "/usr/bin/clippy-driver", "lints the kernel's Rust (check-series)"),
+    file(
+        "rustfmt-web",
+        "/usr/bin/rustfmt",
+        "checks the format of the kernel's Rust (check-series)",
+    ),
+];
+
 /// What a run needs.
 pub(crate) const RUN: &[Need] = &[
     program("qemu-system-x86", "qemu-system-x86_64", "runs the cells"),

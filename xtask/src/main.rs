@@ -29,9 +29,12 @@ fn main() -> ExitCode {
     exit::report(match command {
         Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
         Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
+        Command::CheckSeries(args) => tasks::check_series::run(&places, &args),
         Command::Doctor(args) => tasks::doctor::run(&places, &args),
+        Command::Kselftest(args) => tasks::kselftest::run(&places, &args),
         Command::List(args) => tasks::list::run(&places, &args),
         Command::Show(args) => tasks::show::run(&places, &args),
+        Command::Soak(args) => tasks::soak::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),
         Command::Test(args) => tasks::test::run(&places, &args),
     })

@@ -4,17 +4,22 @@
 //! Cells of one scenario stand together, baseline first, so that the two halves of a differential
 //! verdict are run close to each other. Selecting nothing is a fault, never an empty plan.
 
+mod cost;
+mod rounds;
 #[cfg(test)]
 mod tests;
 
 use globset::{Glob, GlobMatcher};
-use protocol::{CellRequest, CgroupVersion, MemcgWrite};
+use protocol::{CellRequest, CgroupVersion, MemcgShape, MemcgWrite};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Config, Expectation, Kernel, Matrix, Policy, Scenario, did_you_mean};
+use crate::config::{Config, Expectation, Kernel, Matrix, Policy, Scenario, Shape, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::taxonomy::Verdict;
+
+pub(crate) use cost::{CostCell, cost_cells};
+pub(crate) use rounds::round;
 
 /// From QEMU's start to Hello on KVM; a boot takes about 2 s even under emulation.
 const BOOT_MS: u64 = 10_000;
@@ -34,6 +39,8 @@ pub(crate) struct VmShape {
     pub(crate) memory_mib: u32,
     /// Words added to the kernel command line.
     pub(crate) cmdline: Vec<String>,
+    /// Whether an emulated guest's time is counted in instructions ([`Scenario::counted`]).
+    pub(crate) counted: bool,
 }
 
 /// One cell of the matrix: the unit that runs, in a fresh kernel.
@@ -59,8 +66,12 @@ pub(crate) struct Cell {
     pub(crate) expect: Expectation,
     /// Which of the scenario's expectations that is ([`Policy::expects_as`]).
     pub(crate) expects_as: String,
+    /// Whether it runs with no other cell beside it ([`Scenario::alone`]).
+    pub(crate) alone: bool,
     /// Limits of the waits, milliseconds on KVM; `vm` scales them under emulation.
     pub(crate) deadline: Deadline,
+    /// Times by which its kernel is slower than others ([`Kernel::slowdown`]).
+    pub(crate) slowdown: u32,
 }
 
 /// How long a cell may take.
@@ -137,7 +148,9 @@ fn every_cell(config: &Config, matrix: &Matrix, selection: &Selection) -> Result
         let (scenario, kernel) = (config.scenario(scenario)?, config.kernel(kernel)?);
         for &cgroup in &scenario.cgroups {
             for repetition in 1..=repetitions {
-                for policy in &kernel.policies {
+                let expected =
+                    |p: &&Policy| !p.optional || scenario.expect.contains_key(&p.expects_as);
+                for policy in kernel.policies.iter().filter(expected) {
                     let place = Place { matrix, scenario, kernel, policy, cgroup, repetition };
                     let suffix =
                         if repetitions > 1 { format!(".r{repetition}") } else { String::new() };
@@ -185,25 +198,41 @@ impl Place<'_> {
             cgroup,
             repetition,
             vm: VmShape {
-                cpus: matrix.cpus,
+                // QEMU 7.2 with two counted CPUs hangs in about every second boot.
+                cpus: if scenario.counted { 1 } else { matrix.cpus },
                 memory_mib: matrix.memory_mib,
                 cmdline: [matrix.cmdline.as_slice(), &kernel.cmdline].concat(),
+                counted: scenario.counted,
             },
             expect,
             expects_as: policy.expects_as.clone(),
+            alone: scenario.alone,
             deadline: Deadline {
-                boot_ms: BOOT_MS,
-                cell_ms: BEFORE_LOAD_MS + scenario.load_ms_max + AFTER_LOAD_MS,
+                boot_ms: BOOT_MS * u64::from(kernel.slowdown),
+                cell_ms: (BEFORE_LOAD_MS + scenario.load_ms_max + AFTER_LOAD_MS)
+                    * u64::from(kernel.slowdown),
             },
+            slowdown: kernel.slowdown,
         })
     }
 
     fn request(&self, id: &str, run_seed: u64) -> CellRequest {
         let Self { matrix: _, scenario, kernel, policy, cgroup, repetition } = *self;
         // The cap goes first: a policy that is switched on must find it in place.
-        let cap = kernel.cap_file.iter().zip(scenario.cap_bytes).map(|(file, cap_bytes)| {
-            MemcgWrite { file: file.clone(), value: cap_bytes.to_string() }
-        });
+        let policy_with_cap = |cap_bytes: Option<u64>| -> Vec<MemcgWrite> {
+            let cap = kernel.cap_file.iter().zip(cap_bytes).map(|(file, cap_bytes)| MemcgWrite {
+                file: file.clone(),
+                value: cap_bytes.to_string(),
+            });
+            cap.chain(policy.writes.iter().cloned()).collect()
+        };
+        let shape = |shape: &Shape| MemcgShape {
+            limit_bytes: shape.limit_bytes,
+            hog_bytes: shape.hog_bytes,
+            tasks: shape.tasks,
+            writes: shape.writes.clone(),
+            policy: policy_with_cap(shape.cap_bytes),
+        };
         CellRequest {
             protocol: protocol::VERSION,
             cell: id.to_owned(),
@@ -217,7 +246,10 @@ impl Place<'_> {
             load_ms_max: scenario.load_ms_max,
             seed: seed(run_seed, &scenario.name, cgroup, repetition),
             sample_period_us: scenario.sample_period_us,
-            policy: cap.chain(policy.writes.iter().cloned()).collect(),
+            writes: scenario.writes.clone(),
+            parent: scenario.parent.as_ref().map(shape),
+            second: scenario.second.as_ref().map(shape),
+            policy: policy_with_cap(scenario.cap_bytes),
             counters_file: kernel.counters_file.clone(),
             cap_file: kernel.cap_file.clone(),
             params: scenario.params.clone(),

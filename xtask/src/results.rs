@@ -125,6 +125,14 @@ impl RunFolder {
         write_whole(&self.dir.join(REPORT), report.as_bytes())
     }
 
+    /// Writes a text of another kind into the folder, with the folders above it.
+    pub(crate) fn write_text(&self, place: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.dir.join(place);
+        let dir = path.parent().unwrap_or(&self.dir);
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        write_whole(&path, text.as_bytes())
+    }
+
     /// Reads the results.
     pub(crate) fn read_result<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         read_json(&self.dir.join(RESULT))

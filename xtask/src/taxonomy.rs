@@ -8,7 +8,7 @@ pub(crate) mod names;
 use serde::{Deserialize, Serialize};
 
 /// Invariants that are asked, in the order in which a verdict names them.
-pub(crate) const RULES: [&str; 5] = ["I1", "I2", "I3", "I5", "I6"];
+pub(crate) const RULES: [&str; 8] = ["I1", "I2", "I3", "I4", "I5", "I6", "I8", "I9"];
 
 /// What the invariants say of one cell. Ordered: of two causes the one that comes first is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

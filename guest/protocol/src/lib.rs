@@ -7,15 +7,23 @@
 //!
 //! Any change of meaning raises [`VERSION`]; host and guest refuse to talk across versions.
 
+mod cost;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use cost::{COST_KNOWN, COST_KNOWN_INSTRUCTIONS, COST_WORKLOAD, FREQUENT_MAX, Instructions};
+
 /// Version of this wire. Both sides must have the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
+
+/// Begin of the last line that a guest running one of the kernel's own test programs sends: after it
+/// stands `exit N`, `signal N` or `timeout`. All before it is the program's own output.
+pub const SELFTEST_END: &str = "selftest ended: ";
 
 /// Longest line either side may send, in bytes. A longer one is a protocol error.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -49,6 +57,22 @@ pub struct MemcgWrite {
     pub value: String,
 }
 
+/// A memcg of a cell beside the limited one, with a limit of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemcgShape {
+    /// `memory.max`, bytes.
+    pub limit_bytes: u64,
+    /// Bytes of a killable hog that fills it; 0 for none.
+    pub hog_bytes: u64,
+    /// Acting tasks that begin in it instead of in the limited memcg: the last ones.
+    pub tasks: u32,
+    /// The scenario's own writes, after the limit.
+    pub writes: Vec<MemcgWrite>,
+    /// Cap and policy, after those.
+    pub policy: Vec<MemcgWrite>,
+}
+
 /// Everything the guest needs to run one cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +101,15 @@ pub struct CellRequest {
     pub seed: u64,
     /// Period of the usage sampler, microseconds.
     pub sample_period_us: u64,
+    /// The scenario's own writes into the limited memcg, after its limit.
+    #[serde(default)]
+    pub writes: Vec<MemcgWrite>,
+    /// The parent of the other memcgs, where it has a limit too; nobody is in it.
+    #[serde(default)]
+    pub parent: Option<MemcgShape>,
+    /// A second limited memcg beside the first, where there is one.
+    #[serde(default)]
+    pub second: Option<MemcgShape>,
     /// The policy, as writes into the limited memcg made before the load.
     pub policy: Vec<MemcgWrite>,
     /// Flat-keyed file in the limited memcg that holds the patch's counters, where it has one.
@@ -120,9 +153,11 @@ pub enum Stage {
 pub enum MemcgRole {
     /// The memcg whose limit is under test.
     Limited,
+    /// Another memcg with a limit beside it, where the cell has one.
+    Second,
     /// A memcg beside it that must notice nothing.
     Bystander,
-    /// The parent of both.
+    /// The parent of all.
     Parent,
 }
 
@@ -187,8 +222,11 @@ pub enum Fact {
         /// What is missing, for people.
         missing: String,
     },
-    /// Memcgs are set up. Read back from the kernel, not from the request.
+    /// A memcg is set up; one for each that has a limit. Read back from the kernel, not from the
+    /// request.
     Setup {
+        /// Which.
+        memcg: MemcgRole,
         /// Limit in force, bytes.
         limit_bytes: u64,
         /// Cap in force, bytes, where the kernel has one.
@@ -306,6 +344,16 @@ pub enum Fact {
         beats: u64,
         /// Longest time between two beats, microseconds.
         gap_us_max: u64,
+    },
+    /// What one kind of system call costs; only said by the workload [`COST_WORKLOAD`].
+    Cost {
+        /// System call, and after a dot which way its charge went where that was told apart
+        /// (`open`, `write.stock`).
+        op: String,
+        /// Calls measured; each did what it should.
+        calls: u64,
+        /// Executed instructions, from before the call's own instruction to after it.
+        instructions: Instructions,
     },
     /// The guest itself failed; the cell says nothing about the kernel.
     Broken {

@@ -9,10 +9,22 @@
 //! What runs at the limit must not allocate, must not touch fresh memory and must not panic: every
 //! buffer and path is made in the set-up.
 
+mod brink;
 mod create_contended;
+mod cue;
+mod descriptors;
+mod file_pages;
+mod fork_storm;
+mod limits;
 mod lookup;
+mod loop_worker;
+mod oom_disabled;
 mod open_keep;
+mod owe;
+mod owe_two;
 mod pipes;
+mod uring;
+mod user_pages;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +32,10 @@ use anyhow::{Result, bail};
 use protocol::CellRequest;
 
 use crate::lane::Lane;
+use crate::memcgs::Memcgs;
+
+#[cfg(test)]
+pub(crate) use cue::state;
 
 /// What runs in a task at its limit. Whatever it opened stays open until the process ends.
 pub(crate) type Run = Box<dyn FnOnce(&Lane)>;
@@ -59,8 +75,32 @@ pub(crate) struct Workload {
     pub(crate) plan: fn(&Terms<'_>) -> Result<Plan>,
 }
 
-static WORKLOADS: &[Workload] =
-    &[open_keep::OPEN_KEEP, lookup::LOOKUP, pipes::PIPES, create_contended::CREATE_CONTENDED];
+static WORKLOADS: &[Workload] = &[
+    open_keep::OPEN_KEEP,
+    lookup::LOOKUP,
+    pipes::PIPES,
+    create_contended::CREATE_CONTENDED,
+    owe::OWE_FIFO,
+    owe::OWE_STOPPED,
+    owe::OWE_TRACED,
+    owe::OWE_FROZEN,
+    owe::OWE_KILLED,
+    owe::OWE_DUMPED,
+    owe::OWE_RECLAIMABLE,
+    owe_two::OWE_TWO,
+    owe_two::OWE_REMOVED,
+    loop_worker::LOOP_WRITE,
+    uring::URING_ASYNC,
+    uring::URING_SQPOLL,
+    user_pages::READ_FRESH,
+    user_pages::TOUCH_FRESH,
+    user_pages::TOUCH_IN_DEBT,
+    fork_storm::FORK_STORM,
+    descriptors::DUP_FAR,
+    limits::LAND_ON_MAX,
+    limits::TOGGLE_LIMIT,
+    oom_disabled::OPEN_WAITS,
+];
 
 /// Names of all workloads.
 pub(crate) fn names() -> Vec<String> {
@@ -76,6 +116,8 @@ pub(crate) fn find(name: &str) -> Option<&'static Workload> {
 pub(crate) struct Terms<'a> {
     /// The request.
     pub(crate) cell: &'a CellRequest,
+    /// The memcgs, limited already.
+    pub(crate) memcgs: &'a Memcgs,
     params: BTreeMap<&'static str, u64>,
 }
 
@@ -85,7 +127,11 @@ impl<'a> Terms<'a> {
     /// # Errors
     ///
     /// When the request has a parameter that the workload does not know.
-    pub(crate) fn new(workload: &Workload, cell: &'a CellRequest) -> Result<Self> {
+    pub(crate) fn new(
+        workload: &Workload,
+        cell: &'a CellRequest,
+        memcgs: &'a Memcgs,
+    ) -> Result<Self> {
         let mut params: BTreeMap<_, _> = workload.params.iter().copied().collect();
         for (name, value) in &cell.params {
             match params.get_mut(name.as_str()) {
@@ -97,7 +143,7 @@ impl<'a> Terms<'a> {
                 ),
             }
         }
-        Ok(Self { cell, params })
+        Ok(Self { cell, memcgs, params })
     }
 
     /// A parameter's value.
@@ -131,6 +177,9 @@ mod tests {
             load_ms_max: 1,
             seed: 1,
             sample_period_us: 1000,
+            writes: Vec::new(),
+            parent: None,
+            second: None,
             policy: Vec::new(),
             counters_file: None,
             cap_file: None,
@@ -150,20 +199,22 @@ mod tests {
     fn parameters_have_defaults_and_can_be_set() {
         let workload = find("lookup").unwrap();
         let default = workload.params[0];
-        assert_eq!(Terms::new(workload, &cell(&[])).unwrap().param(default.0), default.1);
+        let (memcgs, plain) = (Memcgs::nowhere(), cell(&[]));
+        assert_eq!(Terms::new(workload, &plain, &memcgs).unwrap().param(default.0), default.1);
         let set = cell(&[(default.0, default.1 + 1)]);
-        assert_eq!(Terms::new(workload, &set).unwrap().param(default.0), default.1 + 1);
+        assert_eq!(Terms::new(workload, &set, &memcgs).unwrap().param(default.0), default.1 + 1);
     }
 
     #[test]
     fn an_unknown_parameter_is_refused() {
-        let error = Terms::new(find("lookup").unwrap(), &cell(&[("detph", 3)])).err().unwrap();
+        let (memcgs, wrong) = (Memcgs::nowhere(), cell(&[("detph", 3)]));
+        let error = Terms::new(find("lookup").unwrap(), &wrong, &memcgs).err().unwrap();
         assert!(error.to_string().contains("detph"), "{error}");
     }
 
     #[test]
     fn no_part_tallies_more_than_there_is_room_for() {
-        for ops in [lookup::OPS, pipes::OPS] {
+        for ops in [lookup::OPS, owe_two::OUTSIDERS_OPS, pipes::OPS] {
             assert!(ops.len() <= OPS_MAX);
         }
     }

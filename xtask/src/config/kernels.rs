@@ -13,6 +13,9 @@ use super::place::{Text, did_you_mean, known, words};
 use super::{Base, Kernel, MAINLINE, Needed, Policy, name_fits, raw};
 use crate::exit::Fault;
 
+/// A kernel that is slower still is not worth waiting for.
+const SLOWDOWN_MAX: u32 = 50;
+
 type Raw<'a> = BTreeMap<String, (&'a Text, raw::Kernel)>;
 
 /// What there is to refer to.
@@ -89,7 +92,7 @@ fn kernel(
     }
     let missing = |key| text.fault_all(format!("a kernel that extends no other needs `{key}`"));
     let (at, base) = own_or_inherited!(base).ok_or_else(|| missing("base"))?;
-    known(at, "base", base, refer.bases)?;
+    let gone = known(at, "base", base, refer.bases)?.gone.clone();
     let (at, names) = own_or_inherited!(fragments).ok_or_else(|| missing("fragments"))?;
     let fragments = fragments(at, names, refer.fragments)?;
     let series = own_or_inherited!(series).map(|(_, series)| PathBuf::from(series.get_ref()));
@@ -99,7 +102,10 @@ fn kernel(
         None => vec![mainline()],
     };
     // Another base, series or configuration compiles everything anew: such a tree is not shared.
-    let shares = raw.base.is_none() && raw.series.is_none() && raw.fragments.is_none();
+    let shares = raw.base.is_none()
+        && raw.series.is_none()
+        && raw.fragments.is_none()
+        && raw.compiler.is_none();
     let tree = raw.extends.as_ref().filter(|_| shares).map_or(&text.name, |name| name.get_ref());
     let file = |found: Option<(&Text, &Spanned<String>)>| {
         found.map(|(at, file)| memcg_file(at, file)).transpose()
@@ -115,6 +121,7 @@ fn kernel(
         extra_patches: raw.extra_patches.iter().map(|path| path.get_ref().into()).collect(),
         tree: tree.clone(),
         fragments,
+        gone,
         policies: selected(text, raw.policies.as_ref(), policies)?,
         counters_file,
         cap_file: file(own_or_inherited!(cap_file))?,
@@ -122,6 +129,8 @@ fn kernel(
             Some((at, given)) => words(at, given)?,
             None => Vec::new(),
         },
+        compiler: own_or_inherited!(compiler).map(|(_, own)| *own.get_ref()).unwrap_or_default(),
+        slowdown: own_or_inherited!(slowdown).map_or(Ok(1), |(at, own)| slowdown(at, own))?,
     })
 }
 
@@ -136,8 +145,41 @@ fn fragments(text: &Text, names: &[Spanned<String>], all: &[String]) -> Result<V
     Ok(names.iter().map(|name| name.get_ref().clone()).collect())
 }
 
+impl Kernel {
+    /// The same kernel with only these patches of its series, `count` of them, run as an unpatched
+    /// one: its files need not be there yet. Its tree is not that of the whole series, which would
+    /// be compiled anew.
+    pub(crate) fn step(&self, count: usize, patches: Vec<PathBuf>) -> Self {
+        Self {
+            name: format!("{}-step-{count:02}", self.name),
+            series: None,
+            extra_patches: patches,
+            tree: format!("{}-steps", self.name),
+            policies: vec![mainline()],
+            counters_file: None,
+            cap_file: None,
+            ..self.clone()
+        }
+    }
+}
+
+fn slowdown(text: &Text, given: &Spanned<u32>) -> Result<u32, Fault> {
+    match *given.get_ref() {
+        number @ 1..=SLOWDOWN_MAX => Ok(number),
+        _ => {
+            let what = format!("`slowdown` must be from 1 to {SLOWDOWN_MAX}");
+            Err(text.fault(given.span(), what))
+        }
+    }
+}
+
 fn mainline() -> Policy {
-    Policy { name: MAINLINE.to_owned(), expects_as: MAINLINE.to_owned(), writes: Vec::new() }
+    Policy {
+        name: MAINLINE.to_owned(),
+        expects_as: MAINLINE.to_owned(),
+        optional: false,
+        writes: Vec::new(),
+    }
 }
 
 fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy>, Fault> {
@@ -156,6 +198,7 @@ fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy
         policies.push(Policy {
             name: name.clone(),
             expects_as: raw.expects_as.clone().unwrap_or_else(|| name.clone()),
+            optional: raw.optional,
             writes: writes.collect::<Result<_, Fault>>()?,
         });
     }
@@ -166,7 +209,7 @@ fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy
 }
 
 /// A name in the memcg's own folder: a path would let a config write anywhere in the guest.
-fn memcg_file(text: &Text, file: &Spanned<String>) -> Result<String, Fault> {
+pub(super) fn memcg_file(text: &Text, file: &Spanned<String>) -> Result<String, Fault> {
     let name = file.get_ref();
     if name.is_empty() || name.contains('/') {
         return Err(text.fault(file.span(), format!("`{name}` is no file name in a memcg")));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Raw matrices -> checked matrices: everything they name exists and fits together.
+//!
+//! One step of `extends` only, and no cell of a mutant is inherited: it names its kernel.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +20,67 @@ pub(super) struct Known<'a> {
     pub(super) scenarios: &'a BTreeMap<String, Scenario>,
 }
 
-/// Checks one matrix.
-pub(super) fn check(text: &Text, refer: &Known<'_>) -> Result<Matrix, Fault> {
-    super::name_fits(text)?;
-    let raw: raw::Matrix = text.parse()?;
-    let kernels = names(text, "kernel", &raw.kernels, refer.kernels)?;
-    let scenarios = names(text, "scenario", &raw.scenarios, refer.scenarios)?;
+type Raw<'a> = BTreeMap<String, (&'a Text, raw::Matrix)>;
+
+/// Checks every matrix; an extending one with what it inherits.
+pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<BTreeMap<String, Matrix>, Fault> {
+    let mut all = Raw::new();
+    for text in texts {
+        super::name_fits(text)?;
+        all.insert(text.name.clone(), (text, text.parse()?));
+    }
+    let mut matrices = BTreeMap::new();
+    for (name, (text, raw)) in &all {
+        let parent = parent_of(text, raw, &all)?;
+        matrices.insert(name.clone(), matrix(text, raw, parent, refer)?);
+    }
+    Ok(matrices)
+}
+
+fn parent_of<'a>(
+    text: &Text,
+    raw: &raw::Matrix,
+    all: &'a Raw<'_>,
+) -> Result<Option<(&'a Text, &'a raw::Matrix)>, Fault> {
+    let Some(extends) = &raw.extends else { return Ok(None) };
+    let (parent_text, parent) = known(text, "matrix", extends, all)?;
+    if parent.extends.is_some() {
+        let what = format!("`{}` extends another matrix itself", extends.get_ref());
+        return Err(text.fault(extends.span(), what).hint("extend the matrix that it extends"));
+    }
+    Ok(Some((parent_text, parent)))
+}
+
+fn matrix(
+    text: &Text,
+    raw: &raw::Matrix,
+    parent: Option<(&Text, &raw::Matrix)>,
+    refer: &Known<'_>,
+) -> Result<Matrix, Fault> {
+    // A fault in an inherited value must show the file it stands in.
+    let (from, parent) = parent.map_or((text, None), |(text, raw)| (text, Some(raw)));
+    macro_rules! own_or_inherited {
+        ($key:ident) => {
+            match &raw.$key {
+                Some(own) => Some((text, own)),
+                None => parent.and_then(|parent| parent.$key.as_ref()).map(|value| (from, value)),
+            }
+        };
+    }
+    let (kernels_text, raw_kernels) = own_or_inherited!(kernels).unzip();
+    let (scenarios_text, raw_scenarios) = own_or_inherited!(scenarios).unzip();
+    let raw_scenarios = raw_scenarios.map_or(&[][..], Vec::as_slice);
+    let kernels = names(
+        kernels_text.unwrap_or(text),
+        "kernel",
+        raw_kernels.map_or(&[][..], Vec::as_slice),
+        refer.kernels,
+    )?;
+    let scenarios_text = scenarios_text.unwrap_or(text);
+    let scenarios = names(scenarios_text, "scenario", raw_scenarios, refer.scenarios)?;
     for kernel in &kernels {
-        for scenario in &raw.scenarios {
-            expects(text, kernel, scenario, refer)?;
+        for scenario in raw_scenarios {
+            expects(scenarios_text, kernel, scenario, refer)?;
         }
     }
     let must_fail = raw
@@ -38,26 +92,31 @@ pub(super) fn check(text: &Text, refer: &Known<'_>) -> Result<Matrix, Fault> {
         let fault = text.fault_all("the matrix has no cells");
         return Err(fault.hint("give `kernels` and `scenarios`, or `[[must_fail]]` entries"));
     }
-    if let Some(baseline) = &raw.baseline
+    // A matrix with kernels of its own has not chosen its parent's baseline.
+    let chosen = |name: &Spanned<String>| {
+        raw.baseline.is_some() || raw.kernels.is_none() || kernels.contains(name.get_ref())
+    };
+    let baseline = own_or_inherited!(baseline).filter(|(_, name)| chosen(name));
+    if let Some((at, baseline)) = baseline
         && !kernels.contains(baseline.get_ref())
     {
         let what = format!("baseline `{}` is not one of `kernels`", baseline.get_ref());
         let hint = did_you_mean(baseline.get_ref(), kernels.iter().map(String::as_str));
-        return Err(text.fault(baseline.span(), what).hint(hint));
+        return Err(at.fault(baseline.span(), what).hint(hint));
     }
+    let (vm_text, vm) = own_or_inherited!(vm)
+        .ok_or_else(|| text.fault_all("a matrix that extends no other needs `[vm]`"))?;
     Ok(Matrix {
         name: text.name.clone(),
         kernels,
-        baseline: raw.baseline.map(Spanned::into_inner),
+        baseline: baseline.map(|(_, name)| name.get_ref().clone()),
         scenarios,
         must_fail,
-        repetitions: raw
-            .repetitions
-            .as_ref()
-            .map_or(Ok(1), |n| within(text, "repetitions", n, 1000))?,
-        cpus: within(text, "cpus", &raw.vm.cpus, CPUS_MAX)?,
-        memory_mib: memory_mib(text, &raw.vm.memory)?,
-        cmdline: words(text, &raw.vm.cmdline)?,
+        repetitions: own_or_inherited!(repetitions)
+            .map_or(Ok(1), |(at, n)| within(at, "repetitions", n, 1000))?,
+        cpus: within(vm_text, "cpus", &vm.cpus, CPUS_MAX)?,
+        memory_mib: memory_mib(vm_text, &vm.memory)?,
+        cmdline: words(vm_text, &vm.cmdline)?,
     })
 }
 
@@ -92,7 +151,7 @@ fn expects(
     else {
         return Ok(());
     };
-    for policy in &kernel.policies {
+    for policy in kernel.policies.iter().filter(|policy| !policy.optional) {
         if !asked.expect.contains_key(&policy.expects_as) {
             let what = format!(
                 "scenario `{}` does not say what it expects of policy `{}` of kernel `{}`",

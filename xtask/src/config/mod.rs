@@ -4,6 +4,7 @@
 //! Raw structures refuse unknown keys; checked values hold what the rest of the program relies on.
 //! An error names file, line and column, and what would be right.
 
+mod bases;
 mod kernels;
 mod matrices;
 mod number;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::exit::{Exit, Fault};
 use crate::taxonomy::Verdict;
 
+pub(crate) use bases::{Base, Gone, Origin};
 pub(crate) use place::{Text, did_you_mean};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
@@ -69,7 +71,7 @@ impl Config {
     pub(crate) fn read(texts: &Texts) -> Result<Self, Fault> {
         let mut bases = BTreeMap::new();
         for text in &texts.bases {
-            bases.insert(text.name.clone(), base(text)?);
+            bases.insert(text.name.clone(), bases::check(text)?);
         }
         let refer = kernels::Known { bases: &bases, fragments: &texts.fragments };
         let (kernels, needed) = kernels::check(&texts.kernels, &refer)?;
@@ -78,10 +80,7 @@ impl Config {
             scenarios.insert(text.name.clone(), scenarios::check(text)?);
         }
         let refer = matrices::Known { kernels: &kernels, scenarios: &scenarios };
-        let mut matrices = BTreeMap::new();
-        for text in &texts.matrices {
-            matrices.insert(text.name.clone(), matrices::check(text, &refer)?);
-        }
+        let matrices = matrices::check(&texts.matrices, &refer)?;
         Ok(Self { bases, kernels, scenarios, matrices, needed })
     }
 
@@ -128,34 +127,27 @@ fn named<'a, T>(kind: &str, name: &str, all: &'a BTreeMap<String, T>) -> Result<
     })
 }
 
-fn base(text: &Text) -> Result<Base, Fault> {
-    if !text.name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
-        return Err(text.fault_all("the name of a base has letters, digits, `.`, `-` and `_` only"));
-    }
-    let raw: raw::Base = text.parse()?;
-    Ok(Base { name: text.name.clone(), debian_package: raw.debian_package.into_inner() })
-}
-
 fn name_fits(text: &Text) -> Result<(), Fault> {
     fits_folder(&text.name).map_err(|why| text.fault_all(why))
 }
 
-/// Names become parts of cell ids, which are folder names with `.` between the parts.
+/// Names become parts of cell ids, which are folder names with `.` between the parts. A version
+/// may stand in a name: `baseline-7.3`.
 fn fits_folder(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || name.starts_with('-') || !name.chars().all(fits) {
-        return Err(format!("`{name}`: a name has letters, digits, `-` and `_` only"));
+    let mut parts = name.split('.');
+    let first = parts.next().unwrap_or_default();
+    let version = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && !part.is_empty();
+    let is_name = !first.is_empty() && !first.starts_with('-') && first.chars().all(fits);
+    if !is_name
+        || (name != first
+            && (!first.ends_with(|c: char| c.is_ascii_digit()) || !parts.all(version)))
+    {
+        return Err(format!(
+            "`{name}`: a name has letters, digits, `-` and `_` only, and dots only in a version at its end"
+        ));
     }
     Ok(())
-}
-
-/// An unpatched kernel source of one version (`configs/bases/<name>.toml`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Base {
-    /// For example `6.12`.
-    pub(crate) name: String,
-    /// Debian package that holds the source, for example `linux-source-6.12`.
-    pub(crate) debian_package: String,
 }
 
 /// What one build makes (`configs/kernels/<name>.toml`).
@@ -173,6 +165,8 @@ pub(crate) struct Kernel {
     pub(crate) tree: String,
     /// Fragments in `configs/fragments`, without `.config`, in order.
     pub(crate) fragments: Vec<String>,
+    /// What these ask for and its base no longer has.
+    pub(crate) gone: Vec<Gone>,
     /// Policies it can run under; exactly one, `mainline`, where it has none.
     pub(crate) policies: Vec<Policy>,
     /// Flat-keyed counters file of the patch in a memcg.
@@ -181,6 +175,21 @@ pub(crate) struct Kernel {
     pub(crate) cap_file: Option<String>,
     /// Words of its command line, after the matrix's.
     pub(crate) cmdline: Vec<String>,
+    /// What its C is compiled by.
+    pub(crate) compiler: Compiler,
+    /// Times by which its checks make it slower than a kernel without them, at least 1.
+    pub(crate) slowdown: u32,
+}
+
+/// A C compiler. KASAN beside Rust needs clang (`depends on !KASAN || CC_IS_CLANG` in init/Kconfig).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Compiler {
+    /// GNU.
+    #[default]
+    Gcc,
+    /// LLVM.
+    Clang,
 }
 
 /// Run-time behaviour of a kernel: what is written into the limited memcg.
@@ -190,6 +199,8 @@ pub(crate) struct Policy {
     pub(crate) name: String,
     /// Which of a scenario's expectations holds: `off` expects what `mainline` does.
     pub(crate) expects_as: String,
+    /// Runs only scenarios that say what they expect of it; the others have no cell with it.
+    pub(crate) optional: bool,
     /// Writes that switch it on.
     pub(crate) writes: Vec<MemcgWrite>,
 }
@@ -226,12 +237,39 @@ pub(crate) struct Scenario {
     pub(crate) load_ms_max: u64,
     /// Sampler period, microseconds.
     pub(crate) sample_period_us: u64,
+    /// Runs with no other cell beside it: it is judged by times that a busy host would stretch.
+    pub(crate) alone: bool,
+    /// Where it is emulated, its time is counted in instructions: a busy host does not stretch it.
+    pub(crate) counted: bool,
+    /// Facts whose spread over the repetitions is reported.
+    pub(crate) measures: Vec<String>,
     /// Numbers only the workload knows.
     pub(crate) params: BTreeMap<String, u64>,
+    /// Its own writes into the limited memcg, after the limit and before cap and policy.
+    pub(crate) writes: Vec<MemcgWrite>,
+    /// The parent of the other memcgs, where it has a limit too.
+    pub(crate) parent: Option<Shape>,
+    /// A second limited memcg beside the first.
+    pub(crate) second: Option<Shape>,
     /// The problem the patch exists to solve, asked of every kernel alike.
     pub(crate) problem: Vec<Condition>,
     /// What each policy is expected to do, by [`Policy::expects_as`].
     pub(crate) expect: BTreeMap<String, Expectation>,
+}
+
+/// A memcg with a limit beside the limited one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// `memory.max`, bytes.
+    pub(crate) limit_bytes: u64,
+    /// Cap to set where the kernel has one, bytes.
+    pub(crate) cap_bytes: Option<u64>,
+    /// Bytes of a hog in it, 0 for none.
+    pub(crate) hog_bytes: u64,
+    /// How many of the acting tasks begin in it: the last ones.
+    pub(crate) tasks: u32,
+    /// The scenario's own writes into it.
+    pub(crate) writes: Vec<MemcgWrite>,
 }
 
 /// What a scenario expects of one policy.

@@ -28,6 +28,11 @@ impl Text {
         Fault::new(Exit::Usage, format!("{}:{line}:{column}: {what}", self.path))
     }
 
+    /// File and line, for a value that is looked at later.
+    pub(crate) fn place(&self, span: Range<usize>) -> String {
+        format!("{}:{}", self.path, line_column(&self.text, span.start).0)
+    }
+
     /// A fault about the file as a whole.
     pub(crate) fn fault_all(&self, what: impl Display) -> Fault {
         Fault::new(Exit::Usage, format!("{}: {what}", self.path))

@@ -9,6 +9,8 @@ use protocol::CgroupVersion;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::Compiler;
+
 /// Conditions on facts: `"open.ENOMEM" = ">= 1"`.
 pub(super) type Conditions = BTreeMap<Spanned<String>, Spanned<String>>;
 
@@ -16,7 +18,19 @@ pub(super) type Conditions = BTreeMap<Spanned<String>, Spanned<String>>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Base {
-    pub(super) debian_package: Spanned<String>,
+    pub(super) debian_package: Option<Spanned<String>>,
+    pub(super) suite: Option<Spanned<String>>,
+    pub(super) tarball: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) gone: BTreeMap<Spanned<String>, Gone>,
+}
+
+/// `[gone.CONFIG_X]` of a base.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gone {
+    pub(super) why: Spanned<String>,
+    pub(super) instead: Option<Spanned<String>>,
 }
 
 /// `configs/kernels/*.toml`
@@ -34,6 +48,8 @@ pub(super) struct Kernel {
     pub(super) counters_file: Option<Spanned<String>>,
     pub(super) cap_file: Option<Spanned<String>>,
     pub(super) cmdline: Option<Vec<Spanned<String>>>,
+    pub(super) compiler: Option<Spanned<Compiler>>,
+    pub(super) slowdown: Option<Spanned<u32>>,
 }
 
 /// `[[policy]]` of a kernel.
@@ -42,6 +58,8 @@ pub(super) struct Kernel {
 pub(super) struct Policy {
     pub(super) name: Spanned<String>,
     pub(super) expects_as: Option<String>,
+    #[serde(default)]
+    pub(super) optional: bool,
     #[serde(default)]
     pub(super) write: BTreeMap<Spanned<String>, String>,
 }
@@ -64,10 +82,32 @@ pub(super) struct Scenario {
     pub(super) load_max: Spanned<String>,
     pub(super) sample_period: Spanned<String>,
     #[serde(default)]
+    pub(super) alone: bool,
+    #[serde(default)]
+    pub(super) counted: bool,
+    #[serde(default)]
+    pub(super) measures: Vec<Spanned<String>>,
+    #[serde(default)]
     pub(super) params: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(super) write: BTreeMap<Spanned<String>, String>,
+    pub(super) parent: Option<Shape>,
+    pub(super) second: Option<Shape>,
     #[serde(default)]
     pub(super) problem: Conditions,
     pub(super) expect: BTreeMap<String, Spanned<Expectation>>,
+}
+
+/// `[parent]` and `[second]` of a scenario: a memcg with a limit beside the limited one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shape {
+    pub(super) limit: Spanned<String>,
+    pub(super) cap: Option<Spanned<String>>,
+    pub(super) hog: Option<Spanned<String>>,
+    pub(super) tasks: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) write: BTreeMap<Spanned<String>, String>,
 }
 
 /// `[expect.<policy>]` of a scenario.
@@ -89,15 +129,14 @@ pub(super) struct Expectation {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Matrix {
-    #[serde(default)]
-    pub(super) kernels: Vec<Spanned<String>>,
+    pub(super) extends: Option<Spanned<String>>,
+    pub(super) kernels: Option<Vec<Spanned<String>>>,
     pub(super) baseline: Option<Spanned<String>>,
-    #[serde(default)]
-    pub(super) scenarios: Vec<Spanned<String>>,
+    pub(super) scenarios: Option<Vec<Spanned<String>>>,
     pub(super) repetitions: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) must_fail: Vec<MustFail>,
-    pub(super) vm: Vm,
+    pub(super) vm: Option<Vm>,
 }
 
 /// `[[must_fail]]` of a matrix.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Raw scenarios -> checked scenarios with their expectations.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use protocol::MemcgWrite;
 use toml::Spanned;
 
+use super::kernels::memcg_file;
 use super::place::{Text, did_you_mean};
-use super::{Condition, Expectation, Scenario, number, raw};
+use super::{Condition, Expectation, Scenario, Shape, number, raw};
 use crate::exit::Fault;
 use crate::taxonomy::{RULES, Verdict, names};
 
@@ -65,10 +68,46 @@ pub(super) fn check(text: &Text) -> Result<Scenario, Fault> {
             Duration::from_secs(1),
         )?
         .as_micros() as u64,
+        alone: raw.alone,
+        counted: raw.counted,
+        measures: measures(text, &raw.measures)?,
         params: raw.params.clone(),
+        writes: writes(text, &raw.write)?,
+        parent: raw.parent.as_ref().map(|parent| shape(text, parent, 0)).transpose()?,
+        second: raw
+            .second
+            .as_ref()
+            .map(|second| shape(text, second, *raw.tasks.get_ref()))
+            .transpose()?,
         problem: conditions(text, &raw.problem)?,
         expect: expect.collect::<Result<_, Fault>>()?,
     })
+}
+
+/// A memcg beside the limited one, in which at most `tasks_max` of the actors begin.
+fn shape(text: &Text, raw: &raw::Shape, tasks_max: u32) -> Result<Shape, Fault> {
+    let tasks = raw.tasks.as_ref().map_or(0, |tasks| *tasks.get_ref());
+    if let (Some(given), true) = (&raw.tasks, tasks > tasks_max) {
+        let what = format!("`tasks`: {tasks} actors here, where there can be {tasks_max} at most");
+        return Err(text.fault(given.span(), what));
+    }
+    if let (Some(hog), 0) = (&raw.hog, tasks_max) {
+        return Err(text.fault(hog.span(), "nobody is in the parent itself: cgroup v2 forbids it"));
+    }
+    Ok(Shape {
+        limit_bytes: pages(text, "limit", &raw.limit, 1)?,
+        cap_bytes: optional(text, "cap", raw.cap.as_ref())?,
+        hog_bytes: optional(text, "hog", raw.hog.as_ref())?.unwrap_or(0),
+        tasks,
+        writes: writes(text, &raw.write)?,
+    })
+}
+
+fn writes(text: &Text, raw: &BTreeMap<Spanned<String>, String>) -> Result<Vec<MemcgWrite>, Fault> {
+    let write = |(file, value): (&Spanned<String>, &String)| {
+        Ok(MemcgWrite { file: memcg_file(text, file)?, value: value.clone() })
+    };
+    raw.iter().map(write).collect()
 }
 
 fn expectation(text: &Text, raw: &Spanned<raw::Expectation>) -> Result<Expectation, Fault> {
@@ -118,16 +157,30 @@ pub(super) fn broken_rules(text: &Text, given: &[Spanned<String>]) -> Result<Vec
 fn conditions(text: &Text, raw: &raw::Conditions) -> Result<Vec<Condition>, Fault> {
     let mut all = Vec::new();
     for (fact, comparison) in raw {
-        if !names::is_name(fact.get_ref()) {
-            let what = format!("`{}` is no fact", fact.get_ref());
-            let hint = did_you_mean(fact.get_ref(), names::NAMES.iter().map(|(name, _)| *name));
-            return Err(text.fault(fact.span(), what).hint(hint));
-        }
+        is_fact(text, fact)?;
         all.extend(number::conditions(fact.get_ref(), comparison.get_ref()).map_err(|why| {
             text.fault(comparison.span(), format!("`{}`: {why}", fact.get_ref()))
         })?);
     }
     Ok(all)
+}
+
+/// Facts by name, in the order given.
+fn measures(text: &Text, given: &[Spanned<String>]) -> Result<Vec<String>, Fault> {
+    let mut all = Vec::new();
+    for fact in given {
+        is_fact(text, fact)?;
+        all.push(fact.get_ref().clone());
+    }
+    Ok(all)
+}
+
+fn is_fact(text: &Text, fact: &Spanned<String>) -> Result<(), Fault> {
+    if names::is_name(fact.get_ref()) {
+        return Ok(());
+    }
+    let hint = did_you_mean(fact.get_ref(), names::NAMES.iter().map(|(name, _)| *name));
+    Err(text.fault(fact.span(), format!("`{}` is no fact", fact.get_ref())).hint(hint))
 }
 
 fn at_least_one<T: Copy + Default + PartialEq>(

@@ -3,6 +3,13 @@
 use super::*;
 
 const BASE: &str = "debian_package = \"linux-source-6.12\"\n";
+const SECOND_BASE: &str = r#"
+debian_package = "linux-source-7.3"
+suite = "trixie-backports"
+[gone.CONFIG_OLD]
+why = "renamed"
+instead = "CONFIG_NEW=y"
+"#;
 const BASELINE: &str = "base = \"6.12\"\nfragments = [\"boot\"]\n";
 const PATCHED: &str = r#"
 base = "6.12"
@@ -19,6 +26,11 @@ write = { "memory.overcharge" = "off" }
 [[policy]]
 name = "overcharge"
 write = { "memory.overcharge" = "kmem" }
+
+[[policy]]
+name = "all"
+optional = true
+write = { "memory.overcharge" = "all" }
 "#;
 const MUTANT: &str = r#"
 extends = "patched"
@@ -84,7 +96,7 @@ fn texts(file: &str, from: &str, to: &str) -> Texts {
         }
     };
     Texts {
-        bases: vec![edit("bases", "6.12", BASE)],
+        bases: vec![edit("bases", "6.12", BASE), text("bases", "7.3", SECOND_BASE)],
         kernels: vec![
             edit("kernels", "baseline", BASELINE),
             edit("kernels", "mutant", MUTANT),
@@ -163,8 +175,8 @@ fn every_mistake_is_named_with_its_place() {
         ("open", "[\"v2\"]", "[\"v3\"]", "configs/scenarios/open.toml:5:12: unknown variant `v3`, expected `v1` or `v2`", ""),
         ("open", "\"FAIL\"", "\"FIAL\"", "configs/scenarios/open.toml:18:11: `FIAL` is no verdict that can be expected", "did you mean `FAIL`?"),
         ("open", "\"FAIL\"", "\"ERROR\"", "configs/scenarios/open.toml:18:11: `ERROR` is no verdict that can be expected", "known: "),
-        ("open", "breaks = [\"I2\", \"I1\"]\n", "", "configs/scenarios/open.toml:18:11: FAIL needs `breaks`", "I1, I2, I3, I5, I6"),
-        ("open", "[\"I2\", \"I1\"]", "[\"I4\"]", "configs/scenarios/open.toml:19:11: unknown rule `I4`", "known: "),
+        ("open", "breaks = [\"I2\", \"I1\"]\n", "", "configs/scenarios/open.toml:18:11: FAIL needs `breaks`", "I1, I2, I3, I4, I5, I6"),
+        ("open", "[\"I2\", \"I1\"]", "[\"I7\"]", "configs/scenarios/open.toml:19:11: unknown rule `I7`", "known: "),
         ("open", "exercised", "breaks = [\"I1\"]\nexercised", "configs/scenarios/open.toml:23:11: only FAIL breaks rules", ""),
         ("open", "exercised = { \"counters.charges\" = \">= 1, < 9\" }\n", "", "configs/scenarios/open.toml:21:1: PASS needs `exercised`: what shows that the path under test ran?", ""),
         ("open", "\">= 1\"", "\"> = 1\"", "configs/scenarios/open.toml:15:17: `open.ENOMEM`: `> = 1` compares nothing: write one of == >= <= > < and a number, as in \">= 1\"", ""),
@@ -175,7 +187,17 @@ fn every_mistake_is_named_with_its_place() {
         ("mutant", "\"patched\"", "\"pathced\"", "configs/kernels/mutant.toml:2:11: unknown kernel `pathced`", "did you mean `patched`?"),
         ("mutant", "[\"overcharge\"]", "[\"on\"]", "configs/kernels/mutant.toml:4:13: unknown policy `on`", "off"),
         ("patched", "\"memory.overcharge\" = \"off\"", "\"../x\" = \"off\"", "configs/kernels/patched.toml:11:11: `../x` is no file name in a memcg", ""),
-        ("patched", "name = \"off\"", "name = \"o.f\"", "configs/kernels/patched.toml:9:8: `o.f`: a name has letters, digits, `-` and `_` only", ""),
+        ("patched", "name = \"off\"", "name = \"o.f\"", "configs/kernels/patched.toml:9:8: `o.f`: a name has letters, digits, `-` and `_` only, and dots only in a version at its end", ""),
+        ("6.12", "debian_package = \"linux-source-6.12\"", "suite = \"x\"", "configs/bases/6.12.toml:1:9: `suite` is Debian's: it needs `debian_package`", ""),
+        ("6.12", "debian_package = \"linux-source-6.12\"", "tarball = \"x.tar.xz\"", "configs/bases/6.12.toml:1:11: `tarball` needs #sha256= and 64 hex digits", ""),
+        ("6.12", "debian_package = \"linux-source-6.12\"", "", "configs/bases/6.12.toml: a base needs either `debian_package` or `tarball`", ""),
+        ("6.12", "linux-source-6.12", "-o x=y", "configs/bases/6.12.toml:1:18: `-o x=y` is no name of Debian's", ""),
+        ("6.12", "6.12\"\n", "6.12\"\n[gone.PROC]\nwhy = \"x\"\n", "configs/bases/6.12.toml:2:7: `PROC` is no symbol: write CONFIG_X", ""),
+        ("6.12", "6.12\"\n", "6.12\"\n[gone.CONFIG_A]\n", "configs/bases/6.12.toml:2:1: missing field `why`", ""),
+        ("6.12", "6.12\"\n", "6.12\"\n[gone.CONFIG_A]\nwhy = \" \"\n", "configs/bases/6.12.toml:3:7: `why` must say what became of the symbol", ""),
+        ("6.12", "6.12\"\n", "6.12\"\n[gone.CONFIG_A]\nwhy = \"x\"\ninstead = \"CONFIG_B\"\n", "configs/bases/6.12.toml:4:11: `instead` is CONFIG_X=value", ""),
+        ("default", "[vm]\ncpus = 2\nmemory = \"512M\"\n", "", "configs/matrices/default.toml: a matrix that extends no other needs `[vm]`", ""),
+        ("default", "kernels =", "extends = \"defualt\"\nkernels =", "configs/matrices/default.toml:2:11: unknown matrix `defualt`", "did you mean `default`?"),
         ("default", "\"patched\"", "\"patchd\"", "configs/matrices/default.toml:2:24: unknown kernel `patchd`", "did you mean `patched`?"),
         ("default", "[\"open\"]", "[\"opne\"]", "configs/matrices/default.toml:4:14: unknown scenario `opne`", "did you mean `open`?"),
         ("default", "[\"open\"]", "[\"open\", \"open\"]", "configs/matrices/default.toml:4:22: scenario `open` is named twice", ""),
@@ -194,6 +216,30 @@ fn every_mistake_is_named_with_its_place() {
 }
 
 #[test]
+fn a_scenario_may_have_more_memcgs_with_limits() {
+    let shapes = "[write]\n\"memory.oom.group\" = \"1\"\n\n[parent]\nlimit = \"8M\"\n\n\
+                  [second]\nlimit = \"2M\"\ncap = \"1M\"\nhog = \"2M\"\ntasks = 1\n\n[problem]";
+    let config = Config::read(&texts("open", "[problem]", shapes)).unwrap();
+    let scenario = config.scenario("open").unwrap();
+    assert_eq!(scenario.writes[0].file, "memory.oom.group");
+    assert_eq!(scenario.parent.as_ref().unwrap().limit_bytes, 8 << 20);
+    let second = scenario.second.as_ref().unwrap();
+    assert_eq!((second.limit_bytes, second.cap_bytes), (2 << 20, Some(1 << 20)));
+    assert_eq!((second.hog_bytes, second.tasks), (2 << 20, 1));
+    for (from, to, what) in [
+        ("tasks = 1\n\n[problem]", "tasks = 2\n\n[problem]", "`tasks`: 2 actors here"),
+        ("limit = \"8M\"\n", "limit = \"8M\"\nhog = \"1M\"\n", "nobody is in the parent itself"),
+        ("limit = \"8M\"\n", "limit = \"8M\"\ntasks = 1\n", "`tasks`: 1 actors here"),
+        ("limit = \"8M\"\n", "", "missing field `limit`"),
+        ("memory.oom.group", "../x", "is no file name in a memcg"),
+    ] {
+        let wrong = shapes.replacen(from, to, 1);
+        let fault = Config::read(&texts("open", "[problem]", &wrong)).expect_err(what);
+        assert!(fault.what.contains(what), "{}", fault.what);
+    }
+}
+
+#[test]
 fn a_scenario_must_say_what_it_expects_of_every_policy() {
     let fault = Config::read(&texts("open", "[expect.mainline]", "[expect.baseline]")).unwrap_err();
     assert_eq!(
@@ -202,6 +248,73 @@ fn a_scenario_must_say_what_it_expects_of_every_policy() {
          `mainline` of kernel `baseline`"
     );
     assert!(fault.hint.contains("add [expect.mainline] to configs/scenarios/open.toml"));
+}
+
+#[test]
+fn a_kernel_knows_what_its_base_no_longer_has() {
+    let mut texts = texts("", "", "");
+    let second = "extends = \"baseline\"\nbase = \"7.3\"\n";
+    texts.kernels.push(text("kernels", "baseline-7.3", second));
+    let config = Config::read(&texts).unwrap();
+    assert_eq!(config.kernel("baseline").unwrap().gone, []);
+    let kernel = config.kernel("baseline-7.3").unwrap();
+    assert_eq!((kernel.tree.as_str(), &kernel.gone), ("baseline-7.3", &config.bases["7.3"].gone));
+    let [gone] = &kernel.gone[..] else { panic!("{:?}", kernel.gone) };
+    assert_eq!(
+        (gone.symbol.as_str(), gone.place.as_str()),
+        ("CONFIG_OLD", "configs/bases/7.3.toml:4")
+    );
+    assert_eq!(gone.instead, Some(("CONFIG_NEW".to_owned(), "y".to_owned())));
+    let suite = Some("trixie-backports".to_owned());
+    let origin = Origin::Debian { package: "linux-source-7.3".to_owned(), suite };
+    assert_eq!(config.bases["7.3"].origin, origin);
+}
+
+#[test]
+fn dots_are_for_versions() {
+    for name in ["baseline-7.3", "overcharge-kasan-7.3", "linux-6.12.117", "a"] {
+        fits_folder(name).unwrap();
+    }
+    for name in ["", ".", "..", "-a", ".7", "a.", "a.1", "7..3", "o-7.3.", "o-7.3-x", "a/7.3"] {
+        fits_folder(name).unwrap_err();
+    }
+}
+
+#[test]
+fn a_matrix_may_extend_another_by_one_step() {
+    let mut all = texts("", "", "");
+    let second = "extends = \"baseline\"\nbase = \"7.3\"\n";
+    all.kernels.push(text("kernels", "baseline-7.3", second));
+    let other =
+        "extends = \"default\"\nkernels = [\"baseline-7.3\"]\nbaseline = \"baseline-7.3\"\n";
+    all.matrices.push(text("matrices", "other", other));
+    let config = Config::read(&all).unwrap();
+    let (matrix, default) = (config.matrix("other").unwrap(), config.matrix("default").unwrap());
+    assert_eq!(matrix.kernels, ["baseline-7.3"]);
+    assert_eq!(matrix.baseline.as_deref(), Some("baseline-7.3"));
+    assert_eq!((&matrix.scenarios, matrix.memory_mib), (&default.scenarios, default.memory_mib));
+    assert!(matrix.must_fail.is_empty());
+
+    all.matrices.push(text("matrices", "third", "extends = \"other\"\n"));
+    let fault = Config::read(&all).unwrap_err();
+    assert!(fault.what.ends_with("`other` extends another matrix itself"), "{}", fault.what);
+    all.matrices.pop();
+    all.matrices.pop();
+    // Kernels of its own have no baseline unless it says so.
+    let other = other.replace("baseline = \"baseline-7.3\"\n", "");
+    all.matrices.push(text("matrices", "other", &other));
+    assert_eq!(Config::read(&all).unwrap().matrix("other").unwrap().baseline, None);
+    all.matrices.pop();
+    // A value that is wrong here is shown where it stands.
+    let policies = "extends = \"default\"\nkernels = [\"odd\"]\n";
+    all.kernels.push(text("kernels", "odd", &PATCHED.replace("\"mainline\"", "\"strange\"")));
+    all.matrices.push(text("matrices", "other", policies));
+    let fault = Config::read(&all).unwrap_err();
+    assert!(
+        fault.what.starts_with("configs/matrices/default.toml:4:14: scenario `open` does not say"),
+        "{}",
+        fault.what
+    );
 }
 
 #[test]
@@ -217,4 +330,20 @@ fn unknown_names_are_faults_that_list_the_known_ones() {
     let fault = good().matrix("defualt").unwrap_err();
     assert_eq!(fault.what, "there is no matrix `defualt`");
     assert_eq!(fault.hint, "did you mean `default`? known: default, mutants");
+}
+
+#[test]
+fn measures_are_facts() {
+    let with = |measures: &str| {
+        let to = format!("operations = 10\nalone = true\nmeasures = {measures}");
+        Config::read(&texts("open", "operations = 10", &to))
+    };
+    let config = with("[\"load.ms\", \"open.max_us\"]").unwrap();
+    let scenario = config.scenario("open").unwrap();
+    assert!(scenario.alone);
+    assert_eq!(scenario.measures, ["load.ms", "open.max_us"]);
+    assert!(!good().scenario("open").unwrap().alone);
+    let fault = with("[\"load.sm\"]").unwrap_err();
+    assert!(fault.what.ends_with("`load.sm` is no fact"), "{}", fault.what);
+    assert!(fault.hint.contains("load.ms"), "{}", fault.hint);
 }

@@ -24,6 +24,15 @@ const UPDATE_DEADLINE: Duration = Duration::from_secs(10 * 60);
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 const DOWNLOAD_MIB: u64 = 400;
 
+/// A package and where it is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// For example `linux-source-6.12`.
+    pub(crate) name: String,
+    /// Suite of Debian's archive; those of the machine's own release if unset.
+    pub(crate) suite: Option<String>,
+}
+
 /// A package that was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deb {
@@ -63,33 +72,33 @@ pub(crate) fn known(cache: &Cache, package: &str) -> anyhow::Result<Option<Deb>>
 ///
 /// # Errors
 /// As [`fetch`].
-pub(crate) fn deb_file(cache: &Cache, package: &str) -> anyhow::Result<Deb> {
-    if let Some(deb) = known(cache, package)? {
+pub(crate) fn deb_file(cache: &Cache, package: &Package) -> anyhow::Result<Deb> {
+    if let Some(deb) = known(cache, &package.name)? {
         let file = deb.file(cache);
         if file.exists() && tarball::sha256_of(&file)? == deb.sha256 {
             return Ok(deb);
         }
-        fs::remove_file(record(cache, package))?;
+        fs::remove_file(record(cache, &package.name))?;
     }
     fetch(cache, package)
 }
 
-/// Fetches the newest version that Debian has for this release and records it.
+/// Fetches the newest version that Debian has in the package's suite and records it.
 ///
 /// # Errors
 /// [`Exit::Source`] with what apt said; [`Exit::Host`] without space.
-pub(crate) fn fetch(cache: &Cache, package: &str) -> anyhow::Result<Deb> {
-    let _lock = cache.lock("apt", package)?;
-    if let Some(deb) = known(cache, package)? {
+pub(crate) fn fetch(cache: &Cache, package: &Package) -> anyhow::Result<Deb> {
+    let _lock = cache.lock("apt", &package.name)?;
+    if let Some(deb) = known(cache, &package.name)? {
         return Ok(deb);
     }
     host::require_program("apt-get", "apt")?;
     host::require_free(&cache.downloads(), DOWNLOAD_MIB, "to fetch the kernel source")?;
-    let apt = Apt::prepare(cache)?;
+    let apt = Apt::prepare(cache, package.suite.as_deref())?;
     apt.update(package)?;
     let offer = apt.offer(package)?;
     let deb = apt.download(cache, package, &offer)?;
-    cache::write_whole(&record(cache, package), &serde_json::to_vec_pretty(&deb)?)?;
+    cache::write_whole(&record(cache, &package.name), &serde_json::to_vec_pretty(&deb)?)?;
     Ok(deb)
 }
 
@@ -111,15 +120,19 @@ struct Offer {
 }
 
 impl Apt {
-    fn prepare(cache: &Cache) -> anyhow::Result<Self> {
-        let home = cache.downloads().join("apt");
+    fn prepare(cache: &Cache, suite: Option<&str>) -> anyhow::Result<Self> {
+        // A suite of its own keeps its lists: the other base's are not fetched again.
+        let home = cache.downloads().join(suite.map_or("apt".to_owned(), |s| format!("apt-{s}")));
         for part in ["state/lists/partial", "cache/archives/partial", "sources"] {
             fs::create_dir_all(home.join(part))
                 .with_context(|| format!("making {part} in {}", home.display()))?;
         }
         let configured = read_configured(Path::new("/etc/apt"));
         let codename = host::debian_codename();
-        let lists = aptlist::select(&configured, &codename);
+        let lists = match suite {
+            Some(suite) => aptlist::select_suite(&configured, &codename, suite),
+            None => aptlist::select(&configured, &codename),
+        };
         if lists == aptlist::Lists::default() {
             let what = format!("/etc/apt names no mirror of Debian's suite `{codename}`");
             return Err(Fault::new(Exit::Source, what)
@@ -158,7 +171,7 @@ impl Apt {
         command
     }
 
-    fn update(&self, package: &str) -> anyhow::Result<()> {
+    fn update(&self, package: &Package) -> anyhow::Result<()> {
         let step = Step::begin("asking Debian for package lists", None);
         let mut command = self.command("apt-get");
         command.args(["-q", "update"]);
@@ -170,19 +183,19 @@ impl Apt {
         Ok(())
     }
 
-    fn offer(&self, package: &str) -> anyhow::Result<Offer> {
+    fn offer(&self, package: &Package) -> anyhow::Result<Offer> {
         let mut command = self.command("apt-get");
-        command.args(["-q", "download", "--print-uris", package]);
+        command.args(["-q", "download", "--print-uris", &package.name]);
         let output = process::capture(command, UPDATE_DEADLINE)?;
         let offer = output.text.lines().find_map(parse_offer).filter(|_| output.status.success());
         Ok(offer.ok_or_else(|| refused(package, &output.text))?)
     }
 
-    fn download(&self, cache: &Cache, package: &str, offer: &Offer) -> anyhow::Result<Deb> {
+    fn download(&self, cache: &Cache, package: &Package, offer: &Offer) -> anyhow::Result<Deb> {
         let room = tempfile::Builder::new().prefix(".tmp-").tempdir_in(cache.downloads())?;
         let step = Step::begin(format!("fetching {}, KiB", offer.name), Some(offer.bytes / 1024));
         let mut command = self.command("apt-get");
-        command.args(["-q", "download", package]).current_dir(room.path());
+        command.args(["-q", "download", &package.name]).current_dir(room.path());
         let mut said = String::new();
         let status = process::follow(command, DOWNLOAD_DEADLINE, |line| match line {
             Some(line) if said.len() < 64 * 1024 => said.push_str(&format!("{line}\n")),
@@ -203,15 +216,26 @@ impl Apt {
     }
 }
 
-fn refused(package: &str, said: &str) -> Fault {
+fn refused(package: &Package, said: &str) -> Fault {
     let errors: Vec<&str> = said
         .lines()
         .filter(|line| line.starts_with("E:") || line.starts_with("W:"))
         .take(6)
         .collect();
-    Fault::new(Exit::Source, format!("apt does not give {package}: {}", errors.join("; "))).hint(
-        "check the network and the Debian lines in /etc/apt/sources.list*; \
-         or give a source: --source FOLDER, FILE.tar.xz or URL#sha256=HEX",
+    let Package { name, suite } = package;
+    let from = suite.as_ref().map_or(String::new(), |suite| format!(" from {suite}"));
+    // Backports keep one version of a kernel, and none when their release has ended.
+    let moved = suite.as_ref().map_or(String::new(), |suite| {
+        format!(
+            "; has {suite} moved on? then name another `suite`, or `tarball = \"URL#sha256=HEX\"` \
+             in place of both keys, in configs/bases"
+        )
+    });
+    Fault::new(Exit::Source, format!("apt does not give {name}{from}: {}", errors.join("; "))).hint(
+        format!(
+            "check the network and the Debian lines in /etc/apt/sources.list*{moved}; \
+             or give a source: --source FOLDER, FILE.tar.xz or URL#sha256=HEX"
+        ),
     )
 }
 
@@ -276,16 +300,25 @@ mod tests {
         )
         .unwrap();
         assert_eq!(known(&cache, "linux-source-6.12").unwrap(), Some(deb.clone()));
-        assert_eq!(deb_file(&cache, "linux-source-6.12").unwrap(), deb);
+        let package = Package { name: "linux-source-6.12".into(), suite: None };
+        assert_eq!(deb_file(&cache, &package).unwrap(), deb);
     }
 
     #[test]
     fn a_refusal_shows_what_apt_said() {
-        let fault = refused(
-            "linux-source-6.12",
-            "Reading ...\nE: Unable to locate package linux-source-6.12\n",
-        );
+        let mut package = Package { name: "linux-source-6.12".into(), suite: None };
+        let said = "Reading ...\nE: Unable to locate package linux-source-6.12\n";
+        let fault = refused(&package, said);
         assert!(fault.what.contains("Unable to locate"), "{}", fault.what);
         assert_eq!(fault.exit, Exit::Source);
+        assert!(!fault.hint.contains("moved on"), "{}", fault.hint);
+        package.suite = Some("trixie-backports".into());
+        let fault = refused(&package, said);
+        assert!(fault.what.contains("linux-source-6.12 from trixie-backports"), "{}", fault.what);
+        for way in
+            ["another `suite`", "`tarball = ", "--source FOLDER", "FILE.tar.xz", "URL#sha256=HEX"]
+        {
+            assert!(fault.hint.contains(way), "{way} is missing in: {}", fault.hint);
+        }
     }
 }

@@ -33,6 +33,32 @@ pub(crate) fn select(configured: &[(String, String)], codename: &str) -> Lists {
     lists
 }
 
+/// `suite` on the mirrors, and with the keys, of the release's own entries; empty where there is none.
+/// A mirror of Debian carries all its suites, so that another release's kernels need no set-up.
+pub(crate) fn select_suite(configured: &[(String, String)], codename: &str, suite: &str) -> Lists {
+    let own = select(configured, codename);
+    let mut lists = Lists::default();
+    for line in own.one_line.lines() {
+        let words = line.split('#').next().unwrap_or_default();
+        if let Some((before, after)) = words.split_once(&format!(" {codename} ")) {
+            lists.one_line.push_str(&format!("{before} {suite} {}\n", after.trim_end()));
+        }
+    }
+    for stanza in stanzas(&own.deb822) {
+        let is_suites = |line: &str| line.to_ascii_lowercase().starts_with("suites:");
+        let has = |line: &str| is_suites(line) && line.split_whitespace().any(|w| w == codename);
+        if stanza.lines().any(has) {
+            for line in stanza.lines() {
+                let suites = format!("Suites: {suite}");
+                let line = if is_suites(line) { &suites } else { line };
+                lists.deb822.push_str(&format!("{line}\n"));
+            }
+            lists.deb822.push('\n');
+        }
+    }
+    lists
+}
+
 fn is_debian(suite: &str, codename: &str) -> bool {
     // `bookworm/updates` was the name of the security suite; `./` is no suite.
     suite.strip_prefix(codename).is_some_and(|suffix| SUFFIXES.contains(&suffix))
@@ -123,6 +149,30 @@ mod tests {
         let lines: Vec<&str> = lists.one_line.lines().collect();
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("deb http://mirror.example/debian bookworm main"));
+    }
+
+    #[test]
+    fn another_suite_comes_from_the_same_mirrors_with_the_same_keys() {
+        let text = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n\
+                    Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
+                    Types: deb\nURIs: http://mirror.example/debian-security\nSuites: bookworm-security\nComponents: main\n";
+        let lines = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.example/debian bookworm main # x\n\
+                     deb http://mirror.example/debian bookworm-updates main\n";
+        let files =
+            [("d.sources".to_owned(), text.to_owned()), ("s.list".to_owned(), lines.to_owned())];
+        let lists = select_suite(&files, "bookworm", "trixie-backports");
+        assert_eq!(
+            lists.deb822,
+            "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie-backports\n\
+             Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
+        );
+        assert_eq!(
+            lists.one_line,
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.example/debian trixie-backports main\n"
+        );
+        let only_security =
+            [("s.list".to_owned(), "deb http://m.example/s bookworm-security main\n".to_owned())];
+        assert_eq!(select_suite(&only_security, "bookworm", "x"), Lists::default());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! then the work tree's; the order is the same everywhere, so nobody waits in a ring.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -21,6 +21,7 @@ use super::series::Series;
 use super::source::{Located, hex};
 use super::toolchain::Toolchain;
 use super::tree::Tree;
+use super::warnings;
 use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
 use crate::host::{self, process::Killed};
@@ -37,6 +38,9 @@ pub(crate) struct Site<'a> {
     pub(crate) toolchain: &'a Toolchain,
     /// Commands make runs at once.
     pub(crate) jobs: usize,
+    /// Whether these kernels are the steps of a series rather than kernels to measure: Rust is
+    /// compiled by clippy where there is one, and config symbols that no Kconfig has yet are left out.
+    pub(crate) steps: bool,
 }
 
 /// What one kernel is made of.
@@ -46,6 +50,7 @@ struct Recipe<'a> {
     series: Series,
     wishes: Vec<Wish>,
     rust: bool,
+    toolchain: Toolchain,
     key: String,
 }
 
@@ -87,48 +92,65 @@ impl Site<'_> {
             })?;
             texts.push((name.clone(), text));
         }
-        let wishes = fragments::merge(&texts).map_err(|why| Fault::new(Exit::Usage, why))?;
+        let wishes = fragments::merge(&texts)
+            .and_then(|wishes| fragments::replace(wishes, &kernel.gone))
+            .map_err(|why| Fault::new(Exit::Usage, why))?;
         let rust = fragments::want_rust(&wishes);
+        let toolchain = self.toolchain.with(kernel.compiler, self.steps);
+        let mut config = fragments::canonical(&wishes);
+        if self.steps {
+            config.push_str("# as far as this step has it\n");
+        }
         let ingredients = Ingredients {
             source_id: &located.id,
             series: series.digest(),
-            config: &fragments::canonical(&wishes),
-            toolchain: &self.toolchain.identity(rust),
+            config: &config,
+            toolchain: &toolchain.identity(rust),
         };
-        Ok(Recipe { key: ingredients.key(), kernel, located, series, wishes, rust })
+        Ok(Recipe { key: ingredients.key(), kernel, located, series, wishes, rust, toolchain })
     }
 
-    fn make(&self, recipe: &Recipe<'_>) -> anyhow::Result<(std::path::PathBuf, Manifest)> {
-        let Recipe { kernel, located, series, rust, key, .. } = recipe;
-        host::provide(&self.toolchain.missing(*rust), false)?;
+    /// The log of the last build in the tree of `kernel`, whole or not.
+    pub(crate) fn log(&self, kernel: &Kernel, located: &Located) -> PathBuf {
+        self.cache.trees().join(tree_name(kernel, located)).join("build.log")
+    }
+
+    fn make(&self, recipe: &Recipe<'_>) -> anyhow::Result<(PathBuf, Manifest)> {
+        let Recipe { kernel, located, series, rust, toolchain, key, .. } = recipe;
+        host::provide(&toolchain.missing(*rust), false)?;
         let _key = self.cache.lock(&format!("image-{key}"), &kernel.name)?;
         if let Some(found) = image::find(self.cache, key) {
             return Ok(found);
         }
         let source = located.unpack(self.cache)?;
-        self.toolchain.check(&source.tree, *rust)?;
+        toolchain.check(&source.tree, *rust)?;
         if *rust {
-            self.toolchain.provide_bindgen(self.cache)?;
+            toolchain.provide_bindgen(self.cache)?;
         }
         // Before the tree is touched: a series that does not apply costs the tree nothing.
         let overlay = overlay::apply(series, &source.tree)?;
         for note in &overlay.notes {
             crate::progress::note(&format!("note: {note}"));
         }
-        let name = format!("{}.{}", kernel.tree, located.slot);
+        let name = tree_name(kernel, located);
         let _tree = self.cache.lock(&format!("tree-{name}"), &format!("the work tree {name}"))?;
         let tree = Tree::open(self.cache, &name, &source)?;
         let begun = Instant::now();
         let written = tree.move_to(&overlay, &hex(&series.digest()))?;
-        let make = Make::new(tree.dir(), self.jobs, self.toolchain, *rust);
+        let make = Make::new(tree.dir(), self.jobs, toolchain, *rust);
         let log = tree.beside("build.log");
         tree.begin_build()?;
-        let built =
-            make.configure(&recipe.wishes).and_then(|()| make.build(&kernel.name, &log, &written));
+        let wishes = if self.steps { make.defined(&recipe.wishes) } else { recipe.wishes.clone() };
+        let built = make
+            .configure(&wishes, &kernel.gone)
+            .and_then(|()| make.build(&kernel.name, &log, &written));
         if !was_cut_off(&built) {
             tree.end_build()?;
         }
         let tree = unharmed(&source, tree)?;
+        if built.is_err() && self.steps {
+            warnings::forget(&tree.dir(), &fs::read_to_string(&log).unwrap_or_default());
+        }
         built?;
         let manifest = Manifest {
             source: source.origin.clone(),
@@ -136,13 +158,17 @@ impl Site<'_> {
             version: source.version.clone(),
             patches: series.patches.iter().map(|patch| patch.name.clone()).collect(),
             series_sha256: hex(&series.digest()),
-            toolchain: self.toolchain.identity(*rust),
+            toolchain: toolchain.identity(*rust),
             notes: overlay.notes,
             build_s: begun.elapsed().as_secs_f64(),
             sizes: std::collections::BTreeMap::new(),
         };
         image::publish(self.cache, key, &tree.dir(), &log, manifest)
     }
+}
+
+fn tree_name(kernel: &Kernel, located: &Located) -> String {
+    format!("{}.{}", kernel.tree, located.slot)
 }
 
 /// Whether an object may be half-written. make that is asked to end removes what it was writing.

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::Gone;
+
 /// One symbol that a fragment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wish {
@@ -46,6 +48,36 @@ pub(crate) fn merge(fragments: &[(String, String)]) -> Result<Vec<Wish>, String>
         }
     }
     Ok(wishes.into_values().collect())
+}
+
+/// The wishes without what this kernel's version no longer has, and with what took its place.
+///
+/// # Errors
+/// A replacement that contradicts another wish, with the places.
+pub(crate) fn replace(mut wishes: Vec<Wish>, gone: &[Gone]) -> Result<Vec<Wish>, String> {
+    for Gone { symbol, instead, place } in gone {
+        let before = wishes.len();
+        wishes.retain(|wish| wish.symbol != *symbol);
+        let Some((symbol, value)) = instead.as_ref().filter(|_| wishes.len() < before) else {
+            continue;
+        };
+        match wishes.iter().find(|wish| wish.symbol == *symbol) {
+            Some(old) if old.value != *value => {
+                return Err(format!(
+                    "{place}: wants {symbol}={value}, but {} wants {symbol}={}",
+                    old.place, old.value
+                ));
+            }
+            Some(_) => {}
+            None => wishes.push(Wish {
+                symbol: symbol.clone(),
+                value: value.clone(),
+                place: place.clone(),
+            }),
+        }
+    }
+    wishes.sort_by(|a, b| a.symbol.cmp(&b.symbol));
+    Ok(wishes)
 }
 
 /// Whether the wishes ask for Rust in the kernel.
@@ -152,6 +184,26 @@ mod tests {
     fn two_wishes_for_one_symbol_name_both_places() {
         let error = merged(&["CONFIG_A=y\n", "\n# CONFIG_A is not set\n"]).unwrap_err();
         assert_eq!(error, "memcg.config:2: wants CONFIG_A=n, but boot.config:1 wants CONFIG_A=y");
+    }
+
+    #[test]
+    fn what_is_gone_is_not_asked_for_and_its_successor_is() {
+        let gone = |symbol: &str, instead: Option<(&str, &str)>| Gone {
+            symbol: symbol.to_owned(),
+            instead: instead.map(|(symbol, value)| (symbol.to_owned(), value.to_owned())),
+            place: "configs/bases/x.toml:1".to_owned(),
+        };
+        let wishes = || merged(&["CONFIG_B=y\nCONFIG_OLD=y\n", "CONFIG_D=y\n"]).unwrap();
+        let list = [gone("CONFIG_OLD", Some(("CONFIG_C", "y"))), gone("CONFIG_D", None)];
+        let text = canonical(&replace(wishes(), &list).unwrap());
+        assert_eq!(text, "CONFIG_B=y\nCONFIG_C=y\n");
+        let unasked = [gone("CONFIG_NOBODY", Some(("CONFIG_C", "y")))];
+        assert_eq!(replace(wishes(), &unasked).unwrap(), wishes(), "nobody asked for it");
+        let error = replace(wishes(), &[gone("CONFIG_OLD", Some(("CONFIG_B", "n")))]).unwrap_err();
+        assert_eq!(
+            error,
+            "configs/bases/x.toml:1: wants CONFIG_B=n, but boot.config:1 wants CONFIG_B=y"
+        );
     }
 
     #[test]

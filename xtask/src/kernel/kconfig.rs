@@ -4,7 +4,7 @@
 //! Contract: an explanation, not an evaluation. It reads `depends on`, enclosing `if`, `menu` and
 //! `choice` blocks, prompts, and simple terms; what it cannot read (macros, ranges) it shows as it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A `config` entry with what it needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,22 @@ pub(crate) fn explain(
         some => format!("its dependencies seem to hold: {some}"),
     };
     format!("{depends}; a `select`, a range or a macro overrides it ({})", best.place)
+}
+
+/// Where `symbol` (with `CONFIG_`) is defined: `file:line`.
+pub(crate) fn defined(symbol: &str, files: &[(String, String)]) -> Option<String> {
+    let name = symbol.strip_prefix("CONFIG_").unwrap_or(symbol);
+    let mut all = files.iter().flat_map(|(file, text)| definitions(name, file, text));
+    all.next().map(|definition| definition.place)
+}
+
+/// Every symbol that is defined, without `CONFIG_`.
+pub(crate) fn names(files: &[(String, String)]) -> BTreeSet<String> {
+    let entry = |line: &str| {
+        let (word, name) = line.trim().split_once([' ', '\t'])?;
+        matches!(word, "config" | "menuconfig").then(|| name.trim().to_owned())
+    };
+    files.iter().flat_map(|(_, text)| text.lines()).filter_map(entry).collect()
 }
 
 fn told(piece: &str, values: &BTreeMap<&str, &str>) -> String {
@@ -276,6 +292,13 @@ mod tests {
             say("CONFIG_A", &["C", "E"]).contains("`NET`, which does not hold: NET=n, and on `B`")
         );
         assert!(say("CONFIG_ONE", &[]).starts_with("it depends on `X`"), "of the if block");
+    }
+
+    #[test]
+    fn a_definition_is_found_and_a_mention_is_none() {
+        let files = [("init/Kconfig".to_owned(), TEXT.to_owned())];
+        assert_eq!(defined("CONFIG_HIDDEN", &files).unwrap(), "init/Kconfig:22");
+        assert_eq!(defined("CONFIG_NET", &files), None);
     }
 
     #[test]

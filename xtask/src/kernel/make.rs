@@ -16,6 +16,7 @@ use walkdir::WalkDir;
 use super::fragments::{self, Wish};
 use super::toolchain::Toolchain;
 use super::{cache, errors, kconfig};
+use crate::config::Gone;
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 use crate::progress::Step;
@@ -79,8 +80,9 @@ impl Make {
     /// Makes the `.config`: the smallest one, with the wishes, completed by the kernel.
     ///
     /// # Errors
-    /// [`Exit::Build`] naming every wish that was not granted and why.
-    pub(crate) fn configure(&self, wishes: &[Wish]) -> anyhow::Result<()> {
+    /// [`Exit::Build`] naming every wish that was not granted and why, and every symbol called gone
+    /// that is there.
+    pub(crate) fn configure(&self, wishes: &[Wish], gone: &[Gone]) -> anyhow::Result<()> {
         let step = Step::begin("configuring", None);
         let new = self.dir.join(NEW_CONFIG);
         let in_new = format!("KCONFIG_CONFIG={NEW_CONFIG}");
@@ -94,6 +96,7 @@ impl Make {
         if !denied.is_empty() {
             return Err(self.explain(&config, &denied).into());
         }
+        self.require_gone(gone)?;
         let current = self.dir.join(".config");
         if fs::read_to_string(&current).ok().as_deref() == Some(&config) {
             fs::remove_file(&new)?;
@@ -102,6 +105,14 @@ impl Make {
         }
         step.end(&format!("{} symbols as asked", wishes.len()));
         Ok(())
+    }
+
+    /// The wishes that some Kconfig of this tree knows: in the middle of a series its symbol may not
+    /// be there yet.
+    pub(crate) fn defined(&self, wishes: &[Wish]) -> Vec<Wish> {
+        let names = kconfig::names(&kconfig_files(&self.dir));
+        let known = |wish: &&Wish| names.contains(wish.symbol.trim_start_matches("CONFIG_"));
+        wishes.iter().filter(known).cloned().collect()
     }
 
     fn run(&self, targets: &[&str]) -> anyhow::Result<()> {
@@ -115,6 +126,20 @@ impl Make {
         let text = if found.is_empty() { output.text.trim().to_owned() } else { found.join("\n") };
         Err(Fault::new(Exit::Build, format!("`{said}` fails in {}:\n{text}", self.dir.display()))
             .into())
+    }
+
+    /// A symbol that is left out must not exist: it would be left out without anybody's wish.
+    fn require_gone(&self, gone: &[Gone]) -> Result<(), Fault> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let files = kconfig_files(&self.dir);
+        let there =
+            gone.iter().find_map(|gone| Some((gone, kconfig::defined(&gone.symbol, &files)?)));
+        let Some((Gone { symbol, place, .. }, found)) = there else { return Ok(()) };
+        let what = format!("{place}: {symbol} is not gone, this kernel has it ({found})");
+        Err(Fault::new(Exit::Build, what)
+            .hint("take the entry out, or use it for the base that it is true of"))
     }
 
     fn explain(&self, config: &str, denied: &[(&Wish, String)]) -> Fault {
@@ -256,7 +281,7 @@ mod tests {
     #[test]
     fn a_wish_that_is_not_granted_names_its_dependency() {
         let (_dir, make) = fake(CONFIGS);
-        let error = make.configure(&[wish("CONFIG_A"), wish("CONFIG_C")]).unwrap_err();
+        let error = make.configure(&[wish("CONFIG_A"), wish("CONFIG_C")], &[]).unwrap_err();
         let text = error.to_string();
         assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Build);
         assert!(text.contains("boot.config:3: CONFIG_A=y became n: it depends on `B`"), "{text}");
@@ -266,14 +291,14 @@ mod tests {
     #[test]
     fn a_config_that_stays_keeps_its_time() {
         let (dir, make) = fake(CONFIGS);
-        make.configure(&[wish("CONFIG_C")]).unwrap();
+        make.configure(&[wish("CONFIG_C")], &[]).unwrap();
         let config = dir.path().join("tree/.config");
         let time = || fs::metadata(&config).unwrap().modified().unwrap();
         let before = time();
         std::thread::sleep(Duration::from_millis(20));
-        make.configure(&[wish("CONFIG_C")]).unwrap();
+        make.configure(&[wish("CONFIG_C")], &[]).unwrap();
         assert_eq!(time(), before);
-        make.configure(&[wish("CONFIG_D")]).unwrap();
+        make.configure(&[wish("CONFIG_D")], &[]).unwrap();
         assert!(time() > before);
     }
 

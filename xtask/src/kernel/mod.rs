@@ -9,28 +9,35 @@
 
 mod apt;
 mod aptlist;
+mod bindgen;
 mod build;
 pub(crate) mod cache;
 mod errors;
 mod fragments;
 mod image;
 mod kconfig;
+pub(crate) mod lint;
 mod local;
 mod make;
 mod overlay;
 mod pristine;
+pub(crate) mod selftests;
 mod series;
 mod source;
+pub(crate) mod steps;
 mod tarball;
 #[cfg(test)]
 mod tests;
 mod toolchain;
 mod tree;
+mod warnings;
 
+pub(crate) use apt::Package;
+pub(crate) use bindgen::BINDGEN_VERSION;
 pub(crate) use build::Site;
 pub(crate) use cache::Cache;
 pub(crate) use image::Image;
 pub(crate) use pristine::newest_tree;
 pub(crate) use source::{Located, Spec};
 pub(crate) use tarball::sha256_of;
-pub(crate) use toolchain::{BINDGEN_VERSION, Tool, Toolchain, least_version, say, version_in};
+pub(crate) use toolchain::{Tool, Toolchain, least_version, say, version_in};

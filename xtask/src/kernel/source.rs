@@ -12,19 +12,17 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::apt::{self, Package};
 use super::cache::{self, Cache};
 use super::pristine::{self, Source};
-use super::{apt, local, tarball};
+use super::{local, tarball};
 use crate::exit::{Exit, Fault};
 
 /// What a source is to be made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spec {
     /// Debian's source package.
-    Debian {
-        /// For example `linux-source-6.12`.
-        package: String,
-    },
+    Debian(Package),
     /// A tarball that is here, and its SHA-256 if one was asked for.
     Tarball {
         /// Path.
@@ -60,7 +58,7 @@ pub(crate) struct Located {
 
 #[derive(Clone, Debug)]
 enum How {
-    Deb { package: String },
+    Deb { package: Package },
     Tarball { path: PathBuf },
     Download { url: String, sha256: String },
     Git { repository: PathBuf, tree: String },
@@ -107,20 +105,33 @@ impl Spec {
         Ok(Self::Local { given: given.to_owned() })
     }
 
+    /// The source, if the cache has its pristine tree; the network is never asked.
+    ///
+    /// # Errors
+    /// As [`Spec::locate`].
+    pub(crate) fn unpacked(&self, cache: &Cache) -> anyhow::Result<Option<Located>> {
+        if let Self::Debian(package) = self
+            && apt::known(cache, &package.name)?.is_none()
+        {
+            return Ok(None);
+        }
+        Ok(Some(self.locate(cache)?).filter(|found| cache.sources().join(&found.id).is_dir()))
+    }
+
     /// Finds out what the source is. Fetches Debian's package if the cache has none yet.
     ///
     /// # Errors
     /// [`Exit::Source`], naming path or package.
     pub(crate) fn locate(&self, cache: &Cache) -> anyhow::Result<Located> {
         match self {
-            Self::Debian { package } => {
-                let known = apt::known(cache, package)?;
+            Self::Debian(package) => {
+                let known = apt::known(cache, &package.name)?;
                 let deb = match known {
                     Some(deb) => deb,
                     None => apt::fetch(cache, package)?,
                 };
-                let origin = format!("Debian {package} {}", deb.version);
-                let (slot, how) = (package.clone(), How::Deb { package: package.clone() });
+                let origin = format!("Debian {} {}", package.name, deb.version);
+                let (slot, how) = (package.name.clone(), How::Deb { package: package.clone() });
                 Ok(Located { id: id("deb", &deb.sha256), origin, slot, how })
             }
             Self::Tarball { path, sha256 } => {
@@ -172,8 +183,8 @@ impl Located {
                 let deb = apt::deb_file(cache, package)?;
                 if id("deb", &deb.sha256) != self.id {
                     let text = format!(
-                        "Debian has a newer {package} now ({}), the old one is gone",
-                        deb.version
+                        "Debian has a newer {} now ({}), the old one is gone",
+                        package.name, deb.version
                     );
                     return Err(Fault::new(Exit::Source, text)
                         .hint("run the same command again to use it")

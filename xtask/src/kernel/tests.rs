@@ -64,6 +64,7 @@ impl Lab {
             fragments: &work.join("fragments"),
             toolchain: &self.toolchain,
             jobs: 2,
+            steps: false,
         };
         site.image(kernel, &self.located)
     }
@@ -81,10 +82,13 @@ fn kernel(name: &str, series: Option<&str>, tree: &str) -> Kernel {
         extra_patches: vec![],
         tree: tree.into(),
         fragments: vec!["boot".into()],
+        gone: vec![],
         policies: vec![],
         counters_file: None,
         cap_file: None,
         cmdline: vec![],
+        compiler: crate::config::Compiler::Gcc,
+        slowdown: 1,
     }
 }
 
@@ -221,6 +225,31 @@ fn a_cache_without_the_source_answers_a_hit() {
     }
     assert!(lab.image(&baseline).unwrap().hit);
     assert!(!lab.cache.sources().join(&lab.located.id).exists());
+}
+
+#[test]
+fn a_symbol_called_gone_is_left_out_and_must_not_be_there() {
+    let lab = Lab::new();
+    let gone = |place: &str| crate::config::Gone {
+        symbol: "CONFIG_A".into(),
+        instead: Some(("CONFIG_Z".into(), "y".into())),
+        place: place.into(),
+    };
+    let mut patched = kernel("patched", Some("series"), "patched");
+    patched.gone = vec![gone("configs/bases/x.toml:3")];
+    lab.patch(&change("mm/b.c", "b", "B"));
+    let image = lab.image(&patched).unwrap();
+    assert_eq!(read(image.dir.join("config")), "# CONFIG_A is not set\nCONFIG_Z=y\n");
+    lab.patch(
+        "--- a/Kconfig\n+++ b/Kconfig\n@@ -1 +1,3 @@\n mainmenu \"x\"\n+config A\n+\tbool \"a\"\n",
+    );
+    let error = lab.image(&patched).unwrap_err();
+    assert!(
+        format!("{error:#}").contains(
+            "configs/bases/x.toml:3: CONFIG_A is not gone, this kernel has it (Kconfig:2)"
+        ),
+        "{error:#}"
+    );
 }
 
 #[test]

@@ -9,17 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::cache::{self, Cache};
+use super::bindgen::{BINDGEN_VERSION, bindgen_home};
+use super::cache::Cache;
+use crate::config::Compiler;
 use crate::exit::{Exit, Fault};
 use crate::host::{self, Need, process};
-use crate::progress::Step;
 
-/// Tested with 6.12 and 7.3; newer ones may write other bindings.
-pub(crate) const BINDGEN_VERSION: &str = "0.71.1";
-/// Crates that bindgen is built from, for the progress bar.
-const BINDGEN_CRATES: u64 = 46;
 const PROBE_DEADLINE: Duration = Duration::from_secs(30);
-const CARGO_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// A tool that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +45,18 @@ pub(crate) struct Toolchain {
     pub(crate) libclang: Option<PathBuf>,
     /// In the cache; made by [`Toolchain::provide_bindgen`].
     pub(crate) bindgen: PathBuf,
+    /// The other C compiler.
+    pub(crate) clang: Option<Tool>,
+    /// Lints Rust while it compiles; only one that is of `rustc`'s own build.
+    pub(crate) clippy: Option<Tool>,
+    /// What of these the kernel at hand is compiled with; see [`Toolchain::with`].
+    choice: Choice,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Choice {
+    compiler: Compiler,
+    clippy: bool,
 }
 
 impl Toolchain {
@@ -62,6 +70,7 @@ impl Toolchain {
         found.gcc = tool("gcc", "gcc", &["--version"])?;
         found.binutils = tool("binutils", "ld", &["--version"])?;
         found.libclang = find_libclang();
+        found.clang = find_clang()?;
         for candidate in rustc_candidates() {
             let Some(sysroot) = say(&candidate, &["--print", "sysroot"])? else { continue };
             let sysroot = PathBuf::from(sysroot.trim());
@@ -77,7 +86,40 @@ impl Toolchain {
             found.rustc = Some(Tool { name: "rustc", path, version, identity });
             break;
         }
+        found.clippy = found.find_clippy()?;
         Ok(found)
+    }
+
+    /// The same tools for a kernel that is compiled by this compiler, with clippy if it is there.
+    pub(crate) fn with(&self, compiler: Compiler, clippy: bool) -> Self {
+        Self {
+            choice: Choice { compiler, clippy: clippy && self.clippy.is_some() },
+            ..self.clone()
+        }
+    }
+
+    /// A tool of the Rust compiler's own build, where one is beside it.
+    pub(crate) fn rust_tool(&self, name: &str) -> Option<PathBuf> {
+        let path = self.rustc.as_ref()?.path.with_file_name(name);
+        path.exists().then_some(path)
+    }
+
+    /// Another version's clippy cannot read what `rustc` compiled.
+    fn find_clippy(&self) -> anyhow::Result<Option<Tool>> {
+        let Some((rustc, path)) = self.rustc.as_ref().zip(self.rust_tool("clippy-driver")) else {
+            return Ok(None);
+        };
+        let Some(identity) = say(&path, &["--rustc", "-vV"])? else { return Ok(None) };
+        let version = rustc.version.clone();
+        Ok((identity == rustc.identity).then_some(Tool { name: "clippy", path, version, identity }))
+    }
+
+    /// The C compiler in use.
+    fn compiler(&self) -> &Option<Tool> {
+        match self.choice.compiler {
+            Compiler::Gcc => &self.gcc,
+            Compiler::Clang => &self.clang,
+        }
     }
 
     /// Packages that are missing for a kernel with or without Rust.
@@ -90,13 +132,17 @@ impl Toolchain {
         if rust && self.libclang.is_none() {
             missing.push(&host::LIBCLANG);
         }
+        if self.choice.compiler == Compiler::Clang && self.clang.is_none() {
+            missing.push(&host::CLANG);
+        }
         missing
     }
 
     /// Text that is the same for tools that build the same image.
     pub(crate) fn identity(&self, rust: bool) -> String {
-        let tools = [&self.gcc, &self.binutils, if rust { &self.rustc } else { &None }];
-        let mut text: String = tools
+        let clippy = if rust && self.choice.clippy { &self.clippy } else { &None };
+        let rustc = if rust { &self.rustc } else { &None };
+        let mut text: String = [self.compiler(), &self.binutils, rustc, clippy]
             .into_iter()
             .flatten()
             .map(|tool| format!("{}: {}\n", tool.name, tool.identity))
@@ -120,7 +166,19 @@ impl Toolchain {
             .as_ref()
             .filter(|_| rust)
             .map_or(Path::new("/nonexistent"), |tool| &tool.path);
-        vec![format!("RUSTC={}", rustc.display()), format!("BINDGEN={}", self.bindgen.display())]
+        let mut variables = vec![
+            format!("RUSTC={}", rustc.display()),
+            format!("BINDGEN={}", self.bindgen.display()),
+        ];
+        if let (Compiler::Clang, Some(clang)) = (self.choice.compiler, &self.clang) {
+            // The build's own tools stay gcc's: clang only compiles what runs in the kernel.
+            variables.push(format!("CC={}", clang.path.display()));
+        }
+        if let (true, Some(clippy)) = (rust && self.choice.clippy, &self.clippy) {
+            variables.push("CLIPPY=1".to_owned());
+            variables.push(format!("CLIPPY_DRIVER={}", clippy.path.display()));
+        }
+        variables
     }
 
     /// Holds the versions against what this kernel asks for.
@@ -146,7 +204,7 @@ impl Toolchain {
 
     /// Name and version of each tool that kernels set a least version for.
     pub(crate) fn versions(&self, rust: bool) -> Vec<(&'static str, &str)> {
-        let tools = [&self.gcc, &self.binutils, if rust { &self.rustc } else { &None }];
+        let tools = [self.compiler(), &self.binutils, if rust { &self.rustc } else { &None }];
         let mut versions: Vec<_> =
             tools.into_iter().flatten().map(|tool| (tool.name, tool.version.as_str())).collect();
         if rust {
@@ -154,70 +212,6 @@ impl Toolchain {
         }
         versions
     }
-
-    /// Builds bindgen into the cache, unless it is there.
-    ///
-    /// # Errors
-    /// [`Exit::MissingTool`] with what cargo said.
-    pub(crate) fn provide_bindgen(&self, cache: &Cache) -> anyhow::Result<()> {
-        if self.bindgen.exists() {
-            return Ok(());
-        }
-        let _lock = cache.lock("bindgen", "bindgen")?;
-        if self.bindgen.exists() {
-            return Ok(());
-        }
-        let home = bindgen_home(cache);
-        let made = cache::scratch(&home)?;
-        let step = Step::begin(
-            format!("building bindgen {BINDGEN_VERSION}, crates"),
-            Some(BINDGEN_CRATES),
-        );
-        let (mut crates, mut said) = (0, String::new());
-        let status = process::follow(cargo_install(made.path()), CARGO_DEADLINE, |line| {
-            let line = line.unwrap_or_default();
-            if line.trim_start().starts_with("Compiling") {
-                crates += 1;
-            } else if line.contains("error") && said.len() < 4096 {
-                said.push_str(&format!("\n  {line}"));
-            }
-            step.at(crates, line.trim());
-        })?;
-        if !status.success() {
-            return Err(Fault::new(Exit::MissingTool, format!("cargo cannot install bindgen-cli {BINDGEN_VERSION}:{said}"))
-                .hint("is there a network? bindgen comes from the crates registry that cargo is configured with")
-                .into());
-        }
-        cache::publish(made, &home)?;
-        step.end("done");
-        Ok(())
-    }
-}
-
-fn bindgen_home(cache: &Cache) -> PathBuf {
-    cache.tools().join(format!("bindgen-{BINDGEN_VERSION}"))
-}
-
-fn cargo_install(root: &Path) -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["install", "bindgen-cli", "--locked", "--version", BINDGEN_VERSION, "--root"])
-        .arg(root);
-    // Under `cargo xtask` these describe the harness; bindgen is none of its business.
-    for name in [
-        "CARGO_TARGET_DIR",
-        "CARGO_BUILD_TARGET",
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "LD_LIBRARY_PATH",
-        "MAKEFLAGS",
-    ] {
-        command.env_remove(name);
-    }
-    // A rust-toolchain or .cargo/config of the folder we happen to be in must not matter.
-    command.current_dir(root);
-    command
 }
 
 fn rustc_candidates() -> Vec<PathBuf> {
@@ -236,6 +230,14 @@ fn tool(name: &'static str, program: &str, arguments: &[&str]) -> anyhow::Result
     let identity = text.lines().next().unwrap_or_default().to_owned();
     let version = version_in(&identity).unwrap_or_default();
     Ok(Some(Tool { name, path, version, identity }))
+}
+
+/// The newest clang of this machine; `scripts/min-tool-version.sh` calls it llvm.
+fn find_clang() -> anyhow::Result<Option<Tool>> {
+    let newest = (11..=40_u32).rev().find_map(|number| {
+        host::find_program(&format!("clang-{number}")).map(|path| path.display().to_string())
+    });
+    tool("llvm", newest.as_deref().unwrap_or("clang"), &["--version"])
 }
 
 /// What a program says, if it says it with success.

@@ -113,3 +113,28 @@ fn a_mutant_must_fail_on_the_path_under_test() {
     assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["I2".to_owned()][..]));
     assert!(expect.or_more && !expect.exercised.is_empty() && expect.facts.is_empty());
 }
+
+#[test]
+fn an_optional_policy_runs_where_something_is_expected_of_it() {
+    let mut config = good();
+    assert_eq!(config.kernel("patched").unwrap().policies.len(), 3);
+    let ids = |config: &Config| -> Vec<String> {
+        let cells = plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
+        cells.into_iter().filter(|cell| cell.policy == "all").map(|cell| cell.id).collect()
+    };
+    assert_eq!(ids(&config), [""; 0]);
+    let scenario = config.scenarios.get_mut("open").unwrap();
+    scenario.expect.insert("all".to_owned(), scenario.expect["overcharge"].clone());
+    assert_eq!(ids(&config), ["open.v2.patched.all"]);
+}
+
+#[test]
+fn cells_run_alone_where_the_scenario_wants_it() {
+    let mut config = good();
+    config.scenarios.get_mut("open").unwrap().alone = true;
+    let cells = |config: &Config| {
+        plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap()
+    };
+    assert!(cells(&config).iter().all(|cell| cell.alone));
+    assert!(cells(&good()).iter().all(|cell| !cell.alone));
+}

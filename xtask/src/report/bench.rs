@@ -1,10 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Measured times as a table, the first row as the unit of the others.
+//! What a bench found: measured times as a table, the first row as the unit of the others, and the
+//! table of instructions.
 
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::cost::{CostColumn, costs};
+use super::json::Manifest;
+
+/// Everything that a bench found, and on what.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BenchResult {
+    /// What it ran with and on; the accelerator is that of the timed part.
+    pub(crate) manifest: Manifest,
+    /// Timed, the unit of the others first.
+    pub(crate) times: Vec<Times>,
+    /// Instructions per system call, by kernel and policy.
+    pub(crate) costs: Vec<CostColumn>,
+}
+
+/// Both tables, of what was measured.
+pub(crate) fn bench(result: &BenchResult) -> String {
+    let tables = [times(result), costs(&result.costs)];
+    tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// The table of seconds; nothing when nothing was timed.
+pub(crate) fn times(result: &BenchResult) -> String {
+    if result.times.is_empty() {
+        return String::new();
+    }
+    table(&format!("under {}", result.manifest.accelerator), &result.times)
+}
+
 /// Repeated measurements of one thing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Times {
     name: String,
     seconds: Vec<f64>,
@@ -30,7 +61,7 @@ impl Times {
 }
 
 /// A table of seconds, with the ratio of each median to that of the first row.
-pub(crate) fn bench(title: &str, times: &[Times]) -> String {
+fn table(title: &str, times: &[Times]) -> String {
     let width = times.iter().map(|times| times.name.len()).max().unwrap_or(0);
     let rounds = times.first().map_or(0, |times| times.seconds.len());
     let mut text = format!("{title}, {rounds} rounds, seconds\n");
@@ -63,7 +94,7 @@ mod tests {
             cell.add(Duration::from_millis(ms * 3 / 2));
         }
         assert_eq!(
-            bench("k under tcg", &[floor, cell, Times::new("never measured")]),
+            table("k under tcg", &[floor, cell, Times::new("never measured")]),
             "k under tcg, 3 rounds, seconds\n\
              \x20                  min  median     max   ratio\n\
              floor             1.80    2.00    2.40    1.00\n\

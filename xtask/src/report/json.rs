@@ -107,6 +107,8 @@ pub(crate) struct ScenarioNote {
     pub(crate) title: String,
     /// A paragraph.
     pub(crate) about: String,
+    /// Facts whose spread over the repetitions is reported.
+    pub(crate) measures: Vec<String>,
 }
 
 /// One cell with every attempt at it.

@@ -6,14 +6,23 @@
 
 mod bench;
 mod chart;
+mod cost;
 pub(crate) mod json;
+mod kselftest;
 mod numbers;
+mod series;
 mod show;
+mod soak;
+mod spread;
 mod terminal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bench::{Times, bench};
+pub(crate) use bench::{BenchResult, Times, bench, times};
+pub(crate) use cost::{CostColumn, costs};
 pub(crate) use json::RunResult;
+pub(crate) use kselftest::{ProgramBeside, kselftest};
+pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};
 pub(crate) use show::show;
+pub(crate) use soak::{ConsoleFault, soak, soaked};
 pub(crate) use terminal::{Style, cell_line, run};

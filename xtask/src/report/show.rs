@@ -131,9 +131,9 @@ fn said(fact: &Fact) -> Option<String> {
             size(*memory_bytes as f64)
         ),
         Fact::Unsupported { missing } => format!("unsupported: {missing}"),
-        Fact::Setup { limit_bytes, cap_bytes, .. } => {
+        Fact::Setup { memcg, limit_bytes, cap_bytes, .. } => {
             let cap = cap_bytes.map_or(String::new(), |cap| format!(", cap {}", size(cap as f64)));
-            format!("set up: memory.max {}{cap}", size(*limit_bytes as f64))
+            format!("set up: {memcg:?}, memory.max {}{cap}", size(*limit_bytes as f64))
         }
         Fact::Started { workload, processes } => {
             format!("{workload} begins with {processes} processes")
@@ -167,6 +167,10 @@ fn said(fact: &Fact) -> Option<String> {
         Fact::Heartbeat { beats, gap_us_max, .. } => {
             format!("heartbeat: {beats} beats, at most {} ms apart", gap_us_max / 1000)
         }
+        Fact::Cost { op, calls, instructions } => format!(
+            "{op}: {} to {} instructions, median {}, {calls} calls",
+            instructions.min, instructions.max, instructions.median
+        ),
         Fact::Broken { why } => format!("BROKEN: {why}"),
         Fact::Ended => "end".to_owned(),
         Fact::Memcg { .. } | Fact::Usage { .. } | Fact::ProcessEnded { .. } => return None,

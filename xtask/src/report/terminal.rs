@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style as Paint};
 
 use super::json::{CellResult, RunResult};
 use super::numbers::{kills, lost, size, time_ms};
+use super::spread;
 use crate::taxonomy::Verdict;
 use crate::verdict::{Differential, Judgement};
 
@@ -69,6 +70,7 @@ pub(crate) fn run(result: &RunResult, folder: &str, style: Style) -> String {
     let mut text = table(result, style);
     text.push_str(&surprises(result, style));
     text.push_str(&differentials(result, style));
+    text.push_str(&spread::table(result, style));
     text.push_str(&totals(result, folder, style));
     text
 }

@@ -61,7 +61,11 @@ fn result(cells: Vec<CellResult>) -> RunResult {
         },
         scenarios: [(
             "open".to_owned(),
-            ScenarioNote { title: "open() at the limit".to_owned(), about: "About it.".to_owned() },
+            ScenarioNote {
+                title: "open() at the limit".to_owned(),
+                about: "About it.".to_owned(),
+                measures: vec!["load.ms".to_owned(), "open.max_us".to_owned()],
+            },
         )]
         .into(),
         totals: Totals::of(cells.len(), &cells),
@@ -258,4 +262,26 @@ fn the_result_file_keeps_its_schema() {
         more.pointer_mut(pointer).unwrap()["unheard_of"] = json!(1);
         assert!(!validator.is_valid(&more), "{pointer} may hold anything");
     }
+}
+
+#[test]
+fn repetitions_are_told_by_their_spread() {
+    let repeated = |ms: u64| {
+        let mut cell = cell(&Bench::overcharge());
+        cell.first.judgement.facts.insert("load.ms".to_owned(), ms as f64);
+        cell
+    };
+    let once = run(&result(vec![repeated(100)]), "results/latest", Style::default());
+    assert!(!once.contains("over the repetitions"), "{once}");
+    let mut cells = vec![repeated(300), repeated(100), repeated(200)];
+    cells[1].first.judgement.facts.remove("open.max_us");
+    let text = run(&result(cells), "results/latest", Style::default());
+    assert!(
+        text.contains(
+            "\nover the repetitions\nscenario      kernel   policy      fact         cells   min     median  max\n\
+             open      v2  patched  overcharge  load.ms      3 of 3  100 ms  200 ms  300 ms\n\
+             open      v2  patched  overcharge  open.max_us  2 of 3  2 ms    2 ms    2 ms\n"
+        ),
+        "{text}"
+    );
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::config::Config;
 use crate::evidence::Evidence;
@@ -42,35 +43,84 @@ impl Runner<'_> {
         for cell in cells {
             self.folder.write_cell(&cell.id, cell)?;
         }
-        let mut first = self.pass(cells, jobs, 1);
+        let first = self.once(cells, jobs, None);
+        Ok(self.with_repetitions(cells, first))
+    }
+
+    /// One attempt at each of the cells in the order given, as far as they can be begun before
+    /// `until`; by cell id.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub(crate) fn soak(
+        &self,
+        cells: &[Cell],
+        jobs: usize,
+        until: Instant,
+    ) -> anyhow::Result<BTreeMap<String, Attempt>> {
+        for cell in cells {
+            self.folder.write_cell(&cell.id, cell)?;
+        }
+        Ok(self.once(cells, jobs, Some(until)))
+    }
+
+    fn once(
+        &self,
+        cells: &[Cell],
+        jobs: usize,
+        until: Option<Instant>,
+    ) -> BTreeMap<String, Attempt> {
+        let (alone, together): (Vec<Cell>, Vec<Cell>) =
+            cells.iter().cloned().partition(|cell| cell.alone);
+        let mut first = self.pass("cells", &together, jobs, 1, until);
+        // What is judged by times has the host for itself.
+        first.extend(self.pass("cells, one at a time", &alone, 1, 1, until));
+        first
+    }
+
+    /// Repeats what was not as expected, alone; the cells that were begun, in the order given.
+    pub(crate) fn with_repetitions(
+        &self,
+        cells: &[Cell],
+        mut first: BTreeMap<String, Attempt>,
+    ) -> Vec<CellResult> {
         let unexpected = |cell: &&Cell| {
             first.get(&cell.id).is_some_and(|attempt| !attempt.judgement.as_expected)
         };
         let repeated: Vec<Cell> = cells.iter().filter(unexpected).cloned().collect();
-        let mut again = if repeated.is_empty() || self.stop.asked() {
-            BTreeMap::new()
-        } else {
-            self.pass(&repeated, 1, 2)
-        };
+        let mut again = self.pass("again, alone", &repeated, 1, 2, None);
         let ran = cells.iter().filter_map(|cell| {
             let first = first.remove(&cell.id)?;
             Some(CellResult { cell: cell.clone(), first, again: again.remove(&cell.id) })
         });
-        Ok(ran.collect())
+        ran.collect()
     }
 
     /// One attempt at each of the cells; by cell id.
-    fn pass(&self, cells: &[Cell], jobs: usize, number: u32) -> BTreeMap<String, Attempt> {
-        let name = if number == 1 { "cells" } else { "again, alone" };
+    fn pass(
+        &self,
+        name: &str,
+        cells: &[Cell],
+        jobs: usize,
+        number: u32,
+        until: Option<Instant>,
+    ) -> BTreeMap<String, Attempt> {
+        if cells.is_empty() || self.stop.asked() {
+            return BTreeMap::new();
+        }
         let step = Step::begin(name, Some(cells.len() as u64));
         let mut attempts = BTreeMap::new();
-        let cost = |cell: &Cell| cell.request.load_ms_max;
-        let job = |cell: &Cell| self.attempt(cell, number);
+        // The longest first ends soonest, but is no random order.
+        let cost = |cell: &Cell| if until.is_some() { 0 } else { cell.request.load_ms_max };
+        let late = || until.is_some_and(|until| Instant::now() >= until);
+        let job = |cell: &Cell| (!late()).then(|| self.attempt(cell, number));
         vm::pool::run(jobs, cells, cost, self.stop, job, |cell, outcome| {
             let attempt = outcome.unwrap_or_else(|panic| {
                 let why = format!("the harness panicked: {panic}");
-                self.judged(cell, number, &Evidence::of_failed_host(&cell.request, why, 0))
+                let evidence = Evidence::of_failed_host(&cell.request, why, 0);
+                Some(self.judged(cell, number, &evidence))
             });
+            let Some(attempt) = attempt else { return };
             let ended = CellResult { cell: cell.clone(), first: attempt, again: None };
             step.say(&report::cell_line(&ended, self.style));
             attempts.insert(cell.id.clone(), ended.first);

@@ -1,117 +1,80 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask bench`: seconds a cell beside bare QEMU on the same kernel, interleaved in one run.
+//! `cargo xtask bench`: seconds a cell beside bare QEMU on the same kernel, interleaved in one run,
+//! and what the series costs in instructions.
 
+mod cells;
+mod cost;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use super::build_kernel::{self, Wanted};
-use super::rig::{self, Ready};
-use super::{Folders, inputs};
-use crate::cli::{self, Places};
+use self::cells::Cells;
+use self::cost::Costs;
+use super::rig;
+use super::{Folders, bootable, inputs};
+use crate::cli::{self, BenchPart, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::process;
-use crate::plan::{self, Cell, Selection};
-use crate::progress::{Step, note};
-use crate::report::{self, Times};
-use crate::taxonomy::Verdict;
-use crate::verdict::{self, Judgement};
-use crate::vm::{self, Stop, floor, guest_binary};
+use crate::plan::{self, Selection};
+use crate::report::{self, BenchResult};
+use crate::results::RunFolder;
+use crate::vm::Stop;
 
-/// The matrix whose cells are measured; its first kernel is the one that boots.
+/// The matrix whose cells are timed; its first kernel is the one that bare QEMU boots.
 const MATRIX: &str = "bench";
 
-/// Times a measurement is begun before the host is given up.
-const ATTEMPTS: u32 = 3;
+/// Where under the results a bench leaves its own.
+const FOLDER: &str = "bench";
 
-/// A boot that takes longer than this under emulation is no measurement.
-const FLOOR_LIMIT: Duration = Duration::from_secs(60);
-
-/// Measures and prints a table.
+/// Measures, prints tables and keeps them with the evidence.
 ///
 /// # Errors
-/// As `run-matrix`; [`Exit::Unexpected`] when a measured cell is not as expected.
+/// As `run-matrix`; [`Exit::Unexpected`] when a timed cell is not as expected, or a number of
+/// instructions is not the same in each boot.
 pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
-    let cli::Bench { rounds, accel, build } = args;
+    let cli::Bench { rounds, only, matrix, images, accel, build } = args;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
-    let cells = plan::plan(&config, config.matrix(MATRIX)?, &Selection::default())?;
+    let wants = |part| only.is_none_or(|only| only == part);
+    let mut timed = plan::plan(&config, config.matrix(MATRIX)?, &Selection::default())?;
+    timed.retain(|_| wants(BenchPart::Cells));
+    let mut counted = plan::cost_cells(&config, config.matrix(matrix)?)?;
+    counted.retain(|_| wants(BenchPart::Cost));
     let stop = Stop::on_signals()?;
     let asked = stop.clone();
     process::obey(move || asked.asked());
     rig::provide(build.install)?;
-    let kernels = [cells[0].kernel.clone()];
-    let wanted =
-        Wanted { kernels: &kernels, source: build.source.as_deref(), install: build.install };
-    let images = build_kernel::build(&folders, &config, wanted)?;
-    let bzimage = images[&kernels[0]].bz_image();
-    let ready = rig::prepare(&folders, &bzimage, *accel, &stop)?;
-    let bench = Bench { config: &config, ready: &ready, bzimage, stop: &stop };
-    let times = bench.measure(&folders, &cells, *rounds)?;
-    let accel = ready.rig.accel;
-    print!("{}", report::bench(&format!("{} under {accel}", kernels[0]), &times));
+    let names: BTreeSet<&String> = timed
+        .iter()
+        .map(|cell| &cell.kernel)
+        .chain(counted.iter().map(|cell| &cell.kernel))
+        .collect();
+    let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
+    let bzimages: BTreeMap<String, PathBuf> =
+        kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
+    let first = timed.first().map(|cell| &cell.kernel).or(counted.first().map(|cell| &cell.kernel));
+    let bzimage = first.and_then(|kernel| bzimages.get(kernel)).ok_or_else(|| {
+        Fault::new(Exit::Usage, format!("matrix `{matrix}` has no kernels to measure"))
+    })?;
+    let ready = rig::prepare(&folders, bzimage, *accel, &stop)?;
+
+    let started = jiff::Timestamp::now();
+    let stamp = started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+    let folder = RunFolder::create(&folders.results.join(FOLDER), &stamp)?;
+    let mut manifest = bootable::manifest(&ready, &kernels, matrix, 0, 1)?;
+    manifest.started_at = started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let mut result = BenchResult { manifest, times: Vec::new(), costs: Vec::new() };
+    if !timed.is_empty() {
+        let cells = Cells { config: &config, ready: &ready, bzimages: &bzimages, stop: &stop };
+        result.times = cells.measure(&folders, &timed, *rounds)?;
+        print!("{}", report::times(&result));
+    }
+    if !counted.is_empty() {
+        let costs = Costs { rig: &ready.rig, bzimages: &bzimages, folder: &folder, stop: &stop };
+        result.costs = costs.measure(&counted)?;
+        print!("{}", report::costs(&result.costs));
+    }
+    folder.write_result(&result, &report::bench(&result))?;
+    println!("\nkept in {}", folder.dir().display());
     Ok(Exit::Ok)
-}
-
-struct Bench<'a> {
-    config: &'a crate::config::Config,
-    ready: &'a Ready,
-    bzimage: PathBuf,
-    stop: &'a Stop,
-}
-
-impl Bench<'_> {
-    /// Round by round, so that a machine that grows slower does so for all alike. The floor first.
-    fn measure(
-        &self,
-        folders: &Folders,
-        cells: &[Cell],
-        rounds: u32,
-    ) -> anyhow::Result<Vec<Times>> {
-        let bare = guest_binary::pack(&self.ready.binaries.power_off, &folders.cache)?;
-        let mut times = vec![Times::new("bare QEMU, PID 1 only powers off")];
-        times.extend(cells.iter().map(|cell| Times::new(&cell.id)));
-        let step = Step::begin("bench", Some(u64::from(rounds)));
-        for round in 0..rounds {
-            step.at(u64::from(round), "");
-            let shape = &cells[0].vm;
-            let floor =
-                floor::boot(&self.ready.rig, shape, &self.bzimage, &bare, FLOOR_LIMIT, self.stop)?;
-            times[0].add(floor);
-            for (cell, times) in cells.iter().zip(&mut times[1..]) {
-                times.add(self.cell(cell)?);
-            }
-        }
-        step.end(&format!("{rounds} rounds"));
-        Ok(times)
-    }
-
-    /// An attempt that ended in ERROR is the host's fault and no time of a cell: it is made again.
-    fn cell(&self, cell: &Cell) -> anyhow::Result<Duration> {
-        let mut why = String::new();
-        for _ in 0..ATTEMPTS {
-            let (took, judgement) = self.attempt(cell)?;
-            if self.stop.asked() {
-                return Err(Fault::new(Exit::Interrupted, "stopped").into());
-            }
-            why = format!("{} ended in {}: {}", cell.id, judgement.verdict, judgement.why);
-            if judgement.as_expected {
-                return Ok(took);
-            }
-            if judgement.verdict != Verdict::Error {
-                break;
-            }
-            note(&why);
-        }
-        Err(Fault::new(Exit::Unexpected, why).into())
-    }
-
-    fn attempt(&self, cell: &Cell) -> anyhow::Result<(Duration, Judgement)> {
-        let dir = tempfile::tempdir()?;
-        let begun = Instant::now();
-        let evidence = vm::cell::run(&self.ready.rig, cell, &self.bzimage, dir.path(), self.stop);
-        let took = begun.elapsed();
-        let scenario = &self.config.scenarios[&cell.scenario];
-        let pace = super::attempts::pace(self.ready.rig.accel);
-        Ok((took, verdict::judge(cell, scenario, &evidence, pace)))
-    }
 }

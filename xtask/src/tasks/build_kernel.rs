@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `build-kernel`: kernels by name to images in the cache, and a table of what was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Folders, inputs};
 use crate::cli::{self, Places};
-use crate::config::Config;
-use crate::exit::Exit;
+use crate::config::{Config, Kernel, Origin, did_you_mean};
+use crate::exit::{Exit, Fault};
 use crate::host::{self, process};
-use crate::kernel::{Cache, Image, Located, Site, Spec, Toolchain};
+use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::vm::Stop;
 
 /// What is asked for.
@@ -16,7 +16,7 @@ use crate::vm::Stop;
 pub(crate) struct Wanted<'a> {
     /// Names of kernels in `configs/kernels`.
     pub(crate) kernels: &'a [String],
-    /// `--source`, in place of each base's Debian package.
+    /// `--source`, in place of where a base's source comes from: `[BASE=]SOURCE`.
     pub(crate) source: Option<&'a str>,
     /// Whether missing packages may be installed.
     pub(crate) install: bool,
@@ -56,7 +56,7 @@ pub(crate) fn build(
 ) -> anyhow::Result<BTreeMap<String, Image>> {
     let Wanted { kernels, source, install } = wanted;
     inputs::sources_present(&folders.workspace, config, kernels.iter().map(String::as_str))?;
-    let spec = source.map(Spec::parse).transpose()?;
+    let given = source.map(|source| given_source(source, config, kernels)).transpose()?;
     let cache = Cache::open(&folders.cache)?;
     let mut toolchain = Toolchain::find(&cache)?;
     let fragments = folders.configs.join("fragments");
@@ -70,8 +70,10 @@ pub(crate) fn build(
         let kernel = config.kernel(name)?;
         let base = config.base(&kernel.base)?;
         if !located.contains_key(&base.name) {
-            let spec =
-                spec.clone().unwrap_or(Spec::Debian { package: base.debian_package.clone() });
+            let spec = match &given {
+                Some((name, spec)) if *name == base.name => spec.clone(),
+                _ => origin(&base.origin)?,
+            };
             located.insert(base.name.clone(), spec.locate(&cache)?);
         }
         let site = Site {
@@ -80,10 +82,64 @@ pub(crate) fn build(
             fragments: &fragments,
             toolchain: &toolchain,
             jobs: host::cores(),
+            steps: false,
         };
         images.insert(name.clone(), site.image(kernel, &located[&base.name])?);
     }
     Ok(images)
+}
+
+/// The source that one kernel stands on.
+///
+/// # Errors
+/// [`Exit::Usage`] for a `--source` that is not for it; whatever finding a source can fail with.
+pub(super) fn locate(
+    config: &Config,
+    kernel: &Kernel,
+    source: Option<&str>,
+    cache: &Cache,
+) -> anyhow::Result<Located> {
+    let names = [kernel.name.clone()];
+    let given = source.map(|source| given_source(source, config, &names)).transpose()?;
+    let spec = match given {
+        Some((_, spec)) => spec,
+        None => origin(&config.base(&kernel.base)?.origin)?,
+    };
+    spec.locate(cache)
+}
+
+/// Where a base's source comes from when nobody says otherwise.
+pub(super) fn origin(origin: &Origin) -> Result<Spec, Fault> {
+    match origin {
+        Origin::Debian { package, suite } => {
+            Ok(Spec::Debian(Package { name: package.clone(), suite: suite.clone() }))
+        }
+        Origin::Tarball(given) => Spec::parse(given),
+    }
+}
+
+/// Which base `--source` is for: the one it names, or the only one that the kernels stand on.
+fn given_source(given: &str, config: &Config, kernels: &[String]) -> Result<(String, Spec), Fault> {
+    let mut used = BTreeSet::new();
+    for name in kernels {
+        used.insert(config.kernel(name)?.base.as_str());
+    }
+    let named = given.split_once('=').filter(|(base, _)| config.bases.contains_key(*base));
+    let (base, source) = match (named, used.first()) {
+        (Some((base, source)), _) if used.contains(base) => (base, source),
+        (Some((base, _)), _) => {
+            let what = format!("--source {given}: none of these kernels stands on base {base}");
+            return Err(Fault::new(Exit::Usage, what).hint(did_you_mean(base, used)));
+        }
+        (None, Some(base)) if used.len() == 1 => (*base, given),
+        _ => {
+            let bases: Vec<&str> = used.into_iter().collect();
+            let what = format!("--source {given}: these kernels stand on {}", bases.join(" and "));
+            return Err(Fault::new(Exit::Usage, what)
+                .hint(format!("say which it is for: --source {}={given}", bases.join("|"))));
+        }
+    };
+    Ok((base.to_owned(), Spec::parse(source)?))
 }
 
 fn table(kernels: &[String], images: &BTreeMap<String, Image>) -> String {
@@ -105,4 +161,76 @@ fn table(kernels: &[String], images: &BTreeMap<String, Image>) -> String {
     }
     text.push_str("beside each image: vmlinux with debug info, System.map, config, build.log\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::steps::Steps;
+    use std::path::Path;
+
+    fn config() -> Config {
+        let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        inputs::read(&workspace.join("configs")).unwrap()
+    }
+
+    fn given(source: &str, kernels: &[&str]) -> Result<(String, Spec), Fault> {
+        let kernels: Vec<String> = kernels.iter().map(|&kernel| kernel.to_owned()).collect();
+        given_source(source, &config(), &kernels)
+    }
+
+    /// For every base whose source the cache has; CI has only that of 6.12.
+    #[test]
+    fn every_series_of_this_checkout_applies_to_its_base() {
+        let variable = |name| std::env::var_os(name);
+        let root = match variable("MEMCG_HARNESS_CACHE") {
+            Some(root) => root.into(),
+            None => Cache::default_root(variable("XDG_CACHE_HOME"), variable("HOME")).unwrap(),
+        };
+        let (config, cache) = (config(), Cache::open(&root).unwrap());
+        let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let patched =
+            |kernel: &&Kernel| kernel.series.is_some() || !kernel.extra_patches.is_empty();
+        for kernel in config.kernels.values().filter(patched) {
+            let spec = origin(&config.bases[&kernel.base].origin).unwrap();
+            let Some(located) = spec.unpacked(&cache).unwrap() else {
+                eprintln!("{}: the source of {} is not in the cache", kernel.name, kernel.base);
+                continue;
+            };
+            let steps = Steps::read(&cache, workspace, kernel, &located).unwrap();
+            if let Err(error) = steps.apply(steps.names().len()) {
+                panic!("{} on {}: {error:#}", kernel.name, located.origin);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_base_calls_gone_is_asked_for_by_a_fragment() {
+        let fragments = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/fragments"));
+        let texts: String = std::fs::read_dir(fragments)
+            .unwrap()
+            .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        for gone in config().bases.values().flat_map(|base| &base.gone) {
+            let mut words = texts.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            assert!(words.any(|word| word == gone.symbol), "{}: {}", gone.place, gone.symbol);
+        }
+    }
+
+    #[test]
+    fn a_source_is_for_the_only_base_or_the_one_it_names() {
+        let local = |given: &str| Spec::Local { given: given.to_owned() };
+        let of = |base: &str, given: &str| Some((base.to_owned(), local(given)));
+        assert_eq!(given("/src", &["baseline", "overcharge"]).ok(), of("6.12", "/src"));
+        assert_eq!(given("/src", &["baseline-7.3"]).ok(), of("7.3", "/src"));
+        let both = ["baseline", "baseline-7.3"];
+        assert_eq!(given("7.3=/src", &both).ok(), of("7.3", "/src"));
+        // What stands before the sign is no base: a path may have one.
+        assert_eq!(given("/a=b", &["baseline"]).ok(), of("6.12", "/a=b"));
+        let fault = given("/src", &both).unwrap_err();
+        assert_eq!(fault.what, "--source /src: these kernels stand on 6.12 and 7.3");
+        assert!(fault.hint.contains("--source 6.12|7.3=/src"), "{}", fault.hint);
+        let fault = given("7.3=/src", &["baseline"]).unwrap_err();
+        assert_eq!(fault.what, "--source 7.3=/src: none of these kernels stands on base 7.3");
+    }
 }

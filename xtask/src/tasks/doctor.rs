@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Folders, inputs};
+use super::{Folders, build_kernel, inputs};
 use crate::cli::{self, Places};
+use crate::config::{Config, Origin};
 use crate::exit::Exit;
 use crate::host::{self, Need};
 use crate::kernel::{Cache, Tool, Toolchain, least_version, newest_tree, say, version_in};
@@ -34,10 +35,14 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     print!("{}", table(&rows(&toolchain, tree.as_deref())?));
     print!("{}", machine(&folders, &cache, &toolchain, tree.as_deref())?);
     // A config that does not parse is an illness too, and the first thing another command would say.
-    inputs::read(&folders.configs)?;
+    print!("{}", bases(&inputs::read(&folders.configs)?, &cache)?);
     host::provide(&self::missing(&toolchain), false)?;
     if let Some(tree) = &tree {
         toolchain.check(tree, true)?;
+    }
+    for need in host::missing(host::LINT.iter().chain([&host::CLANG])) {
+        // Only some commands need these, so it is no failure.
+        println!("not installed: {} ({})", need.package, need.why);
     }
     println!("\nnothing is missing");
     Ok(Exit::Ok)
@@ -49,13 +54,14 @@ fn missing(toolchain: &Toolchain) -> Vec<&'static Need> {
 }
 
 fn rows(toolchain: &Toolchain, tree: Option<&Path>) -> anyhow::Result<Vec<Row>> {
-    let Toolchain { gcc, binutils, rustc, rustc_without_source, libclang, bindgen } = toolchain;
+    let Toolchain { gcc, binutils, rustc, rustc_without_source, libclang, bindgen, .. } = toolchain;
     let least = |name: &str| match tree {
         Some(tree) => Ok::<_, anyhow::Error>(least_version(tree, name)?.unwrap_or_default()),
         None => Ok(String::new()),
     };
     let mut rows = Vec::new();
-    for (name, tool) in [("gcc", gcc), ("binutils", binutils), ("rustc", rustc)] {
+    let clang = &toolchain.clang;
+    for (name, tool) in [("gcc", gcc), ("llvm", clang), ("binutils", binutils), ("rustc", rustc)] {
         rows.push(Row { least: least(name)?, ..tool_row(name, tool.as_ref()) });
     }
     for path in rustc_without_source {
@@ -77,11 +83,15 @@ fn rows(toolchain: &Toolchain, tree: Option<&Path>) -> anyhow::Result<Vec<Row>> 
         least: least("bindgen")?,
         ..row("bindgen", crate::kernel::BINDGEN_VERSION, &built)
     });
+    rows.push(tool_row("clippy", toolchain.clippy.as_ref()));
     let found =
         libclang.as_ref().map_or_else(|| "missing".to_owned(), |path| path.display().to_string());
     rows.push(row("libclang", "", &found));
     for program in ["make", "bc", "flex", "bison", "patch", "xz", "qemu-system-x86_64", "mkfs.ext4"]
     {
+        rows.push(program_row(program)?);
+    }
+    for program in ["perl", "rustfmt"] {
         rows.push(program_row(program)?);
     }
     for need in host::missing(host::BUILD).iter().filter(|need| need.package.starts_with("lib")) {
@@ -120,6 +130,23 @@ fn table(rows: &[Row]) -> String {
         text.push_str(&format!("{name:20}  {version:10}  {least:10}  {place}\n"));
     }
     text
+}
+
+/// A line a base: which version the cache has, or where it will come from.
+fn bases(config: &Config, cache: &Cache) -> anyhow::Result<String> {
+    let mut text = "\n".to_owned();
+    for base in config.bases.values() {
+        let said = match (build_kernel::origin(&base.origin)?.unpacked(cache)?, &base.origin) {
+            (Some(located), _) => format!("{}, unpacked", located.origin),
+            (None, Origin::Debian { package, suite }) => {
+                let suite = suite.as_deref().unwrap_or("this machine's release");
+                format!("Debian {package} of {suite}, fetched by the first build")
+            }
+            (None, Origin::Tarball(given)) => format!("{given}, unpacked by the first build"),
+        };
+        text.push_str(&format!("base {:15}  {said}\n", base.name));
+    }
+    Ok(text)
 }
 
 fn machine(

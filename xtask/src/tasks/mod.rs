@@ -4,13 +4,17 @@
 
 mod attempts;
 pub(crate) mod bench;
+mod bootable;
 pub(crate) mod build_kernel;
+pub(crate) mod check_series;
 pub(crate) mod doctor;
 mod inputs;
+pub(crate) mod kselftest;
 pub(crate) mod list;
 mod rig;
 pub(crate) mod run_matrix;
 pub(crate) mod show;
+pub(crate) mod soak;
 pub(crate) mod test;
 
 use std::io::IsTerminal;

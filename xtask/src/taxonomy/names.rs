@@ -55,10 +55,30 @@ pub(crate) const ROLE_PREFIXES: [&str; 2] = ["outsider.", "hog."];
 /// Before a delta of `memory.events` and before a delta of the patch's counters.
 pub(crate) const DELTA_PREFIXES: [&str; 2] = ["events.", "counters."];
 
+/// Before the facts of a memcg other than the one under test: `second.events.oom_kill`.
+pub(crate) const MEMCG_PREFIXES: [&str; 3] = ["second.", "parent.", "bystander."];
+
+/// Which of [`NAMES`] there are of those memcgs too.
+pub(crate) const MEMCG_NAMES: [&str; 9] = [
+    "limit_bytes",
+    "cap_bytes",
+    "peak_bytes",
+    "peak_over_bytes",
+    "over_ms_max",
+    "over_ms_last",
+    "samples_over",
+    "sampler.gap_ms",
+    "after.current_bytes",
+];
+
 /// Whether a fact of that name can exist.
 pub(crate) fn is_name(name: &str) -> bool {
     if NAMES.iter().any(|(known, _)| *known == name) {
         return true;
+    }
+    if let Some(rest) = MEMCG_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        let delta = DELTA_PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix));
+        return MEMCG_NAMES.contains(&rest) || delta.is_some_and(is_word);
     }
     if let Some(key) = DELTA_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         return is_word(key);
@@ -93,12 +113,16 @@ mod tests {
             "write.SHORT",
             "outsider.create.max_us",
             "events.oom_kill",
+            "second.events.oom_kill",
+            "parent.peak_over_bytes",
             "kills.in_charge",
         ] {
             assert!(is_name(name), "{name}");
         }
         for name in
             ["open", "open.enomem", "opne.max", "kills.in_chrage", "events.", "peak", ".max_us"]
+                .into_iter()
+                .chain(["second.open.errors", "second.kills", "third.peak_bytes", "second.events."])
         {
             assert!(!is_name(name), "{name}");
         }

@@ -87,18 +87,29 @@ const PATTERNS: &[Pattern] = &[
     crash("Rust panic", "rust_kernel: panicked", ""),
     crash("page_counter underflow", "page_counter underflow", ""),
     crash("refcount", "refcount_t:", ""),
+    // Checks that switched themselves off would let everything after them pass.
+    crash("checks switched off", "ODEBUG: Out of memory", ""),
+    crash("checks switched off", "turning off the locking correctness validator", ""),
+    crash("checks switched off", "Kernel memory leak detector disabled", ""),
+    crash(
+        "debug objects",
+        "ODEBUG: ",
+        r"ODEBUG: (?:free|init|activate|deactivate|destroy|assert_init|object) ",
+    ),
     crash("list corruption", "list_", r"list_(?:add|del)(?:_\w+)? corruption"),
     crash("scheduling while atomic", "scheduling while atomic", ""),
     crash("sleep in atomic", "sleeping function called from invalid context", ""),
     crash(
         "lockdep",
         "WARNING: ",
-        r"WARNING: (?:possible |inconsistent lock|suspicious RCU|bad unlock|nested lock|lock held|held lock|HARDIRQ-|SOFTIRQ-|RECLAIM_FS-|Nested lock)",
+        r"WARNING: (?:possible |inconsistent lock|suspicious RCU|bad unlock|nested lock|lock held|held lock|HARDIRQ-|SOFTIRQ-|RECLAIM_FS-|Nested lock|locking bug|chain cache)",
     ),
     crash("lockdep", "INFO: possible", r"INFO: possible (?:recursive locking|circular|irq lock)"),
     crash("lockdep", "non-static key", "trying to register non-static key"),
     crash("lockdep", "DEBUG_LOCKS_WARN_ON", ""),
     crash("lockdep", "BUG: MAX_LOCK", ""),
+    crash("lockdep", "BUG: ", r"BUG: (?:Invalid wait context|held lock freed|looking up invalid)"),
+    crash("preemptible per-CPU access", "in preemptible", r"BUG: using \w+\(\) in preemptible"),
     crash("kernel BUG", "kernel BUG at", ""),
     crash("NULL dereference", "NULL pointer dereference", ""),
     crash("bad page access", "unable to handle", r"BUG: unable to handle|Unable to handle kernel"),
@@ -115,7 +126,8 @@ const PATTERNS: &[Pattern] = &[
     // Not the boot's `RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable`.
     crash("WARN", "WARNING: ", r"WARNING: (?:CPU: \d+ PID: \d+|\S+:\d+ at |.*, CPU#\d+: )"),
     crash("slab corruption", "BUG ", r"BUG [\w.-]+ \((?:Not tainted|Tainted)"),
-    crash("BUG", "BUG: ", ""),
+    // Not what ODEBUG says of itself at boot.
+    crash("BUG", "BUG: ", "(?:^|[^E])BUG: "),
 ];
 
 static REGEXES: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {

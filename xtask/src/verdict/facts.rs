@@ -66,7 +66,9 @@ pub(crate) fn derive(evidence: &Evidence, ooms: &Ooms) -> (Facts, Vec<String>) {
         one(fact, &mut facts, &mut doubts);
     }
     processes(evidence, &mut facts);
-    memcg(evidence, &mut facts, &mut doubts);
+    for role in [MemcgRole::Limited, MemcgRole::Second, MemcgRole::Bystander, MemcgRole::Parent] {
+        memcg(evidence, role, &mut facts, &mut doubts);
+    }
     // A part of the console is missing: what it shows no more, nobody can count.
     if evidence.console_dropped_bytes == 0 {
         facts.put("kills", ooms.kills as f64);
@@ -83,10 +85,11 @@ pub(crate) fn derive(evidence: &Evidence, ooms: &Ooms) -> (Facts, Vec<String>) {
 /// Facts that one event holds by itself.
 fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
     match fact {
-        Fact::Setup { limit_bytes, cap_bytes, .. } => {
-            facts.put("limit_bytes", *limit_bytes as f64);
+        Fact::Setup { memcg, limit_bytes, cap_bytes, .. } => {
+            let of = of(*memcg);
+            facts.put(&format!("{of}limit_bytes"), *limit_bytes as f64);
             if let Some(cap_bytes) = cap_bytes {
-                facts.put("cap_bytes", *cap_bytes as f64);
+                facts.put(&format!("{of}cap_bytes"), *cap_bytes as f64);
             }
         }
         Fact::Operations { role, op, attempted, succeeded, errnos, latency, unfinished } => {
@@ -107,20 +110,15 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
             facts.flag("load.complete", *complete);
         }
         Fact::Usage {
-            memcg: MemcgRole::Limited,
-            samples,
-            gap_us_max,
-            over_us_last,
-            samples_over,
-            over_us_max,
-            ..
+            memcg, samples, gap_us_max, over_us_last, samples_over, over_us_max, ..
         } => {
             // No sample is no knowledge, not a usage of nothing.
             if *samples > 0 {
-                facts.put("over_ms_max", ms(*over_us_max));
-                facts.put("over_ms_last", ms(*over_us_last));
-                facts.put("samples_over", *samples_over as f64);
-                facts.put("sampler.gap_ms", ms(*gap_us_max));
+                let of = of(*memcg);
+                facts.put(&format!("{of}over_ms_max"), ms(*over_us_max));
+                facts.put(&format!("{of}over_ms_last"), ms(*over_us_last));
+                facts.put(&format!("{of}samples_over"), *samples_over as f64);
+                facts.put(&format!("{of}sampler.gap_ms"), ms(*gap_us_max));
             }
         }
         Fact::Settled { settled, after_us } => {
@@ -137,11 +135,13 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
                 facts.put("heartbeat.gap_ms", ms(*gap_us_max));
             }
         }
+        Fact::Cost { op, instructions, .. } => {
+            facts.put(&format!("instructions.{op}"), instructions.median as f64);
+        }
         Fact::Hello { .. }
         | Fact::Unsupported { .. }
         | Fact::Started { .. }
         | Fact::ProcessEnded { .. }
-        | Fact::Usage { .. }
         | Fact::Memcg { .. }
         | Fact::Broken { .. }
         | Fact::Ended => {}
@@ -155,6 +155,16 @@ fn operation(facts: &mut Facts, op: &str, counts: [u64; 4], latency: &LatencyUs)
     }
 }
 
+/// What stands before the facts of a memcg; nothing for the one under test.
+fn of(memcg: MemcgRole) -> &'static str {
+    match memcg {
+        MemcgRole::Limited => "",
+        MemcgRole::Second => "second.",
+        MemcgRole::Bystander => "bystander.",
+        MemcgRole::Parent => "parent.",
+    }
+}
+
 fn prefix(role: ProcessRole) -> &'static str {
     match role {
         ProcessRole::Actor => "",
@@ -164,12 +174,13 @@ fn prefix(role: ProcessRole) -> &'static str {
     }
 }
 
-/// Processes in the limited memcg that the OOM killer could still have chosen when the guest began
+/// Processes in a limited memcg that the OOM killer could still have chosen when the guest began
 /// to clean up: those that did not end by themselves or by its hand.
 fn killable_left(evidence: &Evidence) -> u64 {
     let request = &evidence.request;
     let actors = if request.killable { u64::from(request.tasks) } else { 0 };
-    let hogs = u64::from(request.hog_bytes > 0);
+    let second = request.second.as_ref().map_or(0, |second| second.hog_bytes);
+    let hogs = u64::from(request.hog_bytes > 0) + u64::from(second > 0);
     let killable = |role| match role {
         ProcessRole::Actor => request.killable,
         ProcessRole::Hog => true,
@@ -202,21 +213,24 @@ fn processes(evidence: &Evidence, facts: &mut Facts) {
     facts.put("processes.unkillable", count(|(end, _)| *end == ProcessEnd::Unkillable));
 }
 
-/// What the limited memcg's files say, and how they moved while the load ran and settled.
-fn memcg(evidence: &Evidence, facts: &mut Facts, doubts: &mut Vec<String>) {
-    let at = |stage| reading(&evidence.events, stage);
+/// What a memcg's files say, and how they moved while the load ran and settled.
+fn memcg(evidence: &Evidence, role: MemcgRole, facts: &mut Facts, doubts: &mut Vec<String>) {
+    let (at, of) = (|stage| reading(&evidence.events, stage, role), of(role));
     if let (Some(settled), Some(after)) = (at(Stage::Settled), at(Stage::After)) {
         let peak_bytes = settled.peak_bytes.max(after.peak_bytes);
-        facts.put("peak_bytes", peak_bytes as f64);
-        if let Some(limit_bytes) = facts.get("limit_bytes") {
-            facts.put("peak_over_bytes", (peak_bytes as f64 - limit_bytes).max(0.0));
+        facts.put(&format!("{of}peak_bytes"), peak_bytes as f64);
+        if let Some(limit_bytes) = facts.get(&format!("{of}limit_bytes")) {
+            let over_bytes = (peak_bytes as f64 - limit_bytes).max(0.0);
+            facts.put(&format!("{of}peak_over_bytes"), over_bytes);
         }
-        facts.put("after.current_bytes", after.current_bytes as f64);
+        facts.put(&format!("{of}after.current_bytes"), after.current_bytes as f64);
     }
     let (Some(before), Some(settled)) = (at(Stage::Before), at(Stage::Settled)) else { return };
-    deltas("events", before.events, settled.events, facts, doubts);
+    deltas(&format!("{of}events"), before.events, settled.events, facts, doubts);
     match (before.counters, settled.counters) {
-        (Some(before), Some(settled)) => deltas("counters", before, settled, facts, doubts),
+        (Some(before), Some(settled)) => {
+            deltas(&format!("{of}counters"), before, settled, facts, doubts);
+        }
         (None, None) => {}
         _ => doubts.push("the patch's counters were read only once".to_owned()),
     }
@@ -238,17 +252,11 @@ fn deltas(
     }
 }
 
-fn reading(events: &[Event], wanted: Stage) -> Option<Reading<'_>> {
+fn reading(events: &[Event], wanted: Stage, of: MemcgRole) -> Option<Reading<'_>> {
     events.iter().find_map(|event| match &event.fact {
-        Fact::Memcg {
-            stage,
-            role: MemcgRole::Limited,
-            current_bytes,
-            peak_bytes,
-            events,
-            counters,
-            ..
-        } if *stage == wanted => {
+        Fact::Memcg { stage, role, current_bytes, peak_bytes, events, counters, .. }
+            if *stage == wanted && *role == of =>
+        {
             let (current_bytes, peak_bytes) = (*current_bytes, *peak_bytes);
             Some(Reading { current_bytes, peak_bytes, events, counters: counters.as_ref() })
         }
@@ -269,12 +277,13 @@ impl Once {
             Fact::Memcg { stage, role, .. } => format!("files of {role:?} at {stage:?}"),
             Fact::Hello { .. } => "hello".to_owned(),
             Fact::Unsupported { .. } => "unsupported".to_owned(),
-            Fact::Setup { .. } => "set-up".to_owned(),
+            Fact::Setup { memcg, .. } => format!("set-up of {memcg:?}"),
             Fact::Started { .. } => "start".to_owned(),
             Fact::LoadEnded { .. } => "end of the load".to_owned(),
             Fact::Settled { .. } => "settling".to_owned(),
             Fact::Removed { .. } => "removal".to_owned(),
             Fact::Heartbeat { .. } => "heartbeat".to_owned(),
+            Fact::Cost { op, .. } => format!("cost of {op}"),
             Fact::Broken { .. } => "broken".to_owned(),
             Fact::Ended => "end".to_owned(),
         };

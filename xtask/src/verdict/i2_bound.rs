@@ -18,20 +18,30 @@ const CHARGE_PAGES_MAX: u64 = 8;
 /// `MEMCG_CHARGE_BATCH`, pages.
 const BATCH_PAGES: u64 = 64;
 
-/// Compares the recorded peak with the bound.
+/// Compares the recorded peak of each memcg under test with its bound.
 pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
-    let peak_bytes = case.need("peak_bytes")?;
-    let limit_bytes = case.need("limit_bytes")?;
-    let over_bytes = case.need("peak_over_bytes")?;
-    let (bound_bytes, from) = bound(case)?;
+    let mut check = of(case, RULE, "")?;
+    // A workload may remove the second one: its peak went with it.
+    if case.facts.get("second.peak_bytes").is_some() {
+        check.add("second", of(case, RULE, "second.")?);
+    }
+    Ok(check)
+}
+
+/// The same of the memcg whose facts begin with `prefix`.
+pub(crate) fn of(case: &Case<'_>, rule: &str, prefix: &str) -> Result<Check, Missing> {
+    let peak_bytes = case.need(&format!("{prefix}peak_bytes"))?;
+    let limit_bytes = case.need(&format!("{prefix}limit_bytes"))?;
+    let over_bytes = case.need(&format!("{prefix}peak_over_bytes"))?;
+    let (bound_bytes, from) = bound(case, prefix)?;
     let sign = if over_bytes <= bound_bytes { "<=" } else { ">" };
     let said = format!(
         "peak {peak_bytes} - max {limit_bytes} = {over_bytes} {sign} bound {bound_bytes} ({from})"
     );
-    Ok(Check::of(RULE, over_bytes <= bound_bytes, said))
+    Ok(Check::of(rule, over_bytes <= bound_bytes, said))
 }
 
-fn bound(case: &Case<'_>) -> Result<(f64, String), Missing> {
+fn bound(case: &Case<'_>, prefix: &str) -> Result<(f64, String), Missing> {
     let forced_bytes = case.scenario.forced_bytes;
     let pages = |pages: u64| pages * case.page_bytes * u64::from(case.cpus);
     if !case.overcharges() {
@@ -39,7 +49,7 @@ fn bound(case: &Case<'_>) -> Result<(f64, String), Missing> {
         let from = format!("no cap, forced {forced_bytes}, batches {batch_bytes}");
         return Ok(((forced_bytes + batch_bytes) as f64, from));
     }
-    let cap_bytes = case.need("cap_bytes")?;
+    let cap_bytes = case.need(&format!("{prefix}cap_bytes"))?;
     let (race_bytes, batch_bytes) = (pages(CHARGE_PAGES_MAX), pages(BATCH_PAGES));
     let from =
         format!("cap {cap_bytes}, forced {forced_bytes}, race {race_bytes}, batches {batch_bytes}");

@@ -23,23 +23,41 @@ const REAPER_DELAY_MS: f64 = 2000.0;
 /// `MAX_OOM_REAP_RETRIES` of `HZ/10` each, milliseconds.
 const REAPER_RETRIES_MS: f64 = 1000.0;
 
-/// Compares the longest run above the limit with the tolerance.
+/// Compares the longest run above the limit of each memcg under test with the tolerance.
 pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let request = &case.cell.request;
+    let mut check = of(case, RULE, "", request.killable || request.hog_bytes > 0)?;
+    if let Some(second) = &request.second {
+        let killable = second.hog_bytes > 0 || (request.killable && second.tasks > 0);
+        check.add("second", of(case, RULE, "second.", killable)?);
+    }
+    Ok(check)
+}
+
+/// The same of the memcg whose facts begin with `prefix`, in or below which somebody can be killed
+/// or not.
+pub(crate) fn of(
+    case: &Case<'_>,
+    rule: &str,
+    prefix: &str,
+    killable: bool,
+) -> Result<Check, Missing> {
+    let not_asked = |said: &str| Check::not_asked(rule, said);
     if !case.overcharges() {
         return Ok(not_asked("the policy lets nothing over the limit; I2 holds it to that"));
     }
-    if !request.killable && request.hog_bytes == 0 {
+    if !killable {
         let said = "nothing can be killed, so nothing brings usage down before the tasks end";
         return Ok(not_asked(said));
     }
-    let (over_ms, gap_ms) = (case.need("over_ms_max")?, case.need("sampler.gap_ms")?);
+    let need = |name: &str| case.need(&format!("{prefix}{name}"));
+    let (over_ms, gap_ms) = (need("over_ms_max")?, need("sampler.gap_ms")?);
     let (settled, settle_ms) = (case.need("settled")?, case.need("settle_ms")?);
-    let kills = case.need("events.oom_kill")?;
+    let kills = need("events.oom_kill")?;
     let tolerance_ms = tolerance_ms(case.pace.slowdown, kills > 0.0);
     // tmpfs files outlive their creators: with everybody dead there is no one left to kill.
     let stranded = settled != 1.0 && case.need("killable.left")? == 0.0;
-    if stranded && over_ms <= case.need("over_ms_last")? {
+    if stranded && over_ms <= need("over_ms_last")? {
         let said = "everybody who could be killed is dead, and what is left belongs to no task";
         return Ok(not_asked(said));
     }
@@ -59,11 +77,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
         "above max for at most {over_ms:.1} ms (samples up to {gap_ms:.1} ms apart), tolerance \
          {tolerance_ms} ms with {kills} kills; {end}"
     );
-    Ok(Check { rule: RULE.to_owned(), outcome, said })
-}
-
-fn not_asked(said: &str) -> Check {
-    Check { rule: RULE.to_owned(), outcome: Outcome::NotApplicable, said: said.to_owned() }
+    Ok(Check { rule: rule.to_owned(), outcome, said })
 }
 
 fn tolerance_ms(slowdown: u32, killed: bool) -> f64 {

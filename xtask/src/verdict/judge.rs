@@ -9,7 +9,8 @@ use protocol::Fact;
 
 use super::{
     Case, Check, Finding, Judgement, Missing, Outcome, Pace, RULES, Verdict, console, facts,
-    i1_no_escape, i2_bound, i3_timely, i5_no_leak, i6_no_hang, oom, proof,
+    i1_no_escape, i2_bound, i3_timely, i4_right_victim, i5_no_leak, i6_no_hang, i8_hierarchy,
+    i9_truthful, oom, proof,
 };
 use crate::config::{Condition, Expectation, Scenario};
 use crate::evidence::{Ending, Evidence};
@@ -17,8 +18,16 @@ use crate::plan::Cell;
 
 type Rule = fn(&Case<'_>) -> Result<Check, Missing>;
 
-const ASKED: [Rule; RULES.len()] =
-    [i1_no_escape::check, i2_bound::check, i3_timely::check, i5_no_leak::check, i6_no_hang::check];
+const ASKED: [Rule; RULES.len()] = [
+    i1_no_escape::check,
+    i2_bound::check,
+    i3_timely::check,
+    i4_right_victim::check,
+    i5_no_leak::check,
+    i6_no_hang::check,
+    i8_hierarchy::check,
+    i9_truthful::check,
+];
 
 /// Judges one cell by its evidence, the rules, and what is expected of it ([`Cell::expect`]).
 pub(crate) fn judge(
@@ -30,7 +39,8 @@ pub(crate) fn judge(
     let findings = console::findings(&evidence.console);
     let (facts, mut doubts) = facts::derive(evidence, &oom::ooms(&evidence.console));
     doubts.extend(proof::doubts(cell, evidence));
-    let checks = checks(cell, scenario, evidence, &facts, &findings, pace);
+    let rules_pace = Pace { slowdown: pace.slowdown.saturating_mul(cell.slowdown) };
+    let checks = checks(cell, scenario, evidence, &facts, &findings, rules_pace);
     let breaks = broken(&checks);
     let (verdict, why) = host(cell, evidence)
         .or_else(|| on_console(&findings, pace))

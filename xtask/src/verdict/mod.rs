@@ -4,16 +4,22 @@
 //! One file an invariant. PASS needs positive evidence; absence is never zero.
 
 mod console;
+mod cost;
 mod differential;
 mod facts;
 mod i1_no_escape;
 mod i2_bound;
 mod i3_timely;
+mod i4_right_victim;
 mod i5_no_leak;
 mod i6_no_hang;
+mod i8_hierarchy;
+mod i9_truthful;
 mod judge;
+pub(crate) mod ktap;
 mod oom;
 mod proof;
+pub(crate) mod selftests;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -27,6 +33,7 @@ use crate::plan::Cell;
 use crate::taxonomy::{RULES, Verdict, names};
 
 pub(crate) use console::{Finding, findings};
+pub(crate) use cost::{Cost, costs};
 pub(crate) use differential::{Judged, SideBySide, compare};
 pub(crate) use judge::judge;
 pub(crate) use oom::{Report, ooms};
@@ -131,6 +138,19 @@ impl Check {
     fn of(rule: &str, kept: bool, said: String) -> Self {
         let outcome = if kept { Outcome::Kept } else { Outcome::Broken };
         Self { rule: rule.to_owned(), outcome, said }
+    }
+
+    fn not_asked(rule: &str, said: &str) -> Self {
+        Self { rule: rule.to_owned(), outcome: Outcome::NotApplicable, said: said.to_owned() }
+    }
+
+    /// Takes in what the same rule says of another memcg: the worse outcome stands.
+    fn add(&mut self, memcg: &str, other: Self) {
+        let worse = [Outcome::Broken, Outcome::Unknown, Outcome::Kept, Outcome::NotApplicable]
+            .into_iter()
+            .find(|outcome| *outcome == self.outcome || *outcome == other.outcome);
+        self.outcome = worse.unwrap_or(Outcome::Unknown);
+        self.said = format!("{}; {memcg}: {}", self.said, other.said);
     }
 
     fn unknown(rule: &str, Missing(fact): &Missing) -> Self {

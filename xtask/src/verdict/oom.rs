@@ -46,6 +46,8 @@ pub(crate) struct Report {
     pub(crate) origin: Origin,
     /// Pid of the first task killed; `None` when nobody could be.
     pub(crate) killed: Option<i32>,
+    /// The memcg whose limit was met and the victim's, as paths; `None` without a victim.
+    pub(crate) memcgs: Option<(String, String)>,
     /// Functions on the stack, innermost first.
     pub(crate) stack: Vec<String>,
     /// Its first line in the console, from 0.
@@ -89,6 +91,7 @@ pub(crate) fn ooms(console: &str) -> Ooms {
             open = Some(Report {
                 origin: Origin::Elsewhere,
                 killed: None,
+                memcgs: None,
                 stack: Vec::new(),
                 line: at,
             });
@@ -112,6 +115,8 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 ooms.reports.extend(open.take().map(closed));
             } else if let Some(function) = function(line) {
                 report.stack.push(function);
+            } else if report.memcgs.is_none() {
+                report.memcgs = memcgs(line);
             }
         }
     }
@@ -154,6 +159,16 @@ fn function(line: &str) -> Option<String> {
     let found = ENTRY.as_ref()?.captures(message(line))?;
     // `.isra.0`, `.part.0`, `.constprop.0`, `.cold`: the compiler's copies of one function.
     Some(found[1].split('.').next().unwrap_or_default().to_owned())
+}
+
+/// `oom-kill:constraint=...,oom_memcg=/a/b,task_memcg=/a/b,task=hog,...`
+fn memcgs(line: &str) -> Option<(String, String)> {
+    let line = message(line).strip_prefix("oom-kill:")?;
+    let value = |key: &str| {
+        let after = line.split_once(key)?.1;
+        after.split(',').next().map(str::to_owned)
+    };
+    Some((value(",oom_memcg=")?, value(",task_memcg=")?))
 }
 
 fn killed_pid(line: &str) -> Option<i32> {
@@ -218,6 +233,14 @@ mod tests {
             );
             assert_eq!((ooms.kills, ooms.untraced(), ooms.no_victim), (1, 0, 0));
         }
+    }
+
+    #[test]
+    fn a_report_names_the_memcg_over_its_limit_and_the_victims() {
+        let line = "[    2.2] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/p,task_memcg=/p/l,task=hog,pid=71,uid=0\n";
+        let found = ooms(&report(&OPEN, &(line.to_owned() + KILL)));
+        assert_eq!(found.reports[0].memcgs, Some(("/p".to_owned(), "/p/l".to_owned())));
+        assert_eq!(ooms(&report(&OPEN, KILL)).reports[0].memcgs, None);
     }
 
     #[test]

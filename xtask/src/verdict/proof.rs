@@ -24,16 +24,24 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
             doubts.push(format!("missing: {what}"));
         }
     };
-    has("the set-up", &|fact| matches!(fact, Fact::Setup { .. }));
+    for role in [MemcgRole::Limited, MemcgRole::Second, MemcgRole::Parent] {
+        if limit_asked(cell, role).is_some() {
+            has(
+                &format!("the set-up of the {role:?} memcg"),
+                &|fact| matches!(fact, Fact::Setup { memcg, .. } if *memcg == role),
+            );
+            has(
+                &format!("the samples of usage of the {role:?} memcg"),
+                &|fact| matches!(fact, Fact::Usage { memcg, samples: 1.., .. } if *memcg == role),
+            );
+        }
+    }
     has(
         "the start of the workload",
         &|fact| matches!(fact, Fact::Started { workload, .. } if *workload == cell.request.workload),
     );
     has("the end of the load", &|fact| matches!(fact, Fact::LoadEnded { .. }));
     has("whether usage settled", &|fact| matches!(fact, Fact::Settled { .. }));
-    has("the samples of usage", &|fact| {
-        matches!(fact, Fact::Usage { memcg: MemcgRole::Limited, samples: 1.., .. })
-    });
     has("the heartbeat", &|fact| matches!(fact, Fact::Heartbeat { beats: 1.., .. }));
     has("what the actors did", &|fact| {
         matches!(fact, Fact::Operations { role: protocol::ProcessRole::Actor, attempted: 1.., .. })
@@ -70,7 +78,8 @@ pub(crate) fn console_doubts(evidence: &Evidence) -> Vec<String> {
     doubts
 }
 
-fn stream(evidence: &Evidence) -> Vec<String> {
+/// Reasons to think that the guest's stream of events was torn.
+pub(super) fn stream(evidence: &Evidence) -> Vec<String> {
     let mut doubts = Vec::new();
     if let Some(line) = evidence.torn_lines.first() {
         let begin: String = line.chars().take(80).collect();
@@ -94,20 +103,26 @@ fn as_asked(cell: &Cell, fact: &Fact) -> Option<String> {
             Some(format!("{cpus} CPUs are online where {} were asked for", cell.vm.cpus))
         }
         Fact::Hello { page_bytes: 0, .. } => Some("a page of no bytes".to_owned()),
-        Fact::Setup { limit_bytes, .. } if *limit_bytes != request.limit_bytes => {
-            Some(format!("the limit is {limit_bytes} where {} was asked for", request.limit_bytes))
+        Fact::Setup { memcg, limit_bytes, .. }
+            if Some(*limit_bytes) != limit_asked(cell, *memcg) =>
+        {
+            Some(format!(
+                "the limit of {memcg:?} is {limit_bytes} where {:?} was asked for",
+                limit_asked(cell, *memcg)
+            ))
         }
         Fact::Memcg { role: MemcgRole::Limited, stage, max_bytes, .. }
             if *max_bytes != Some(request.limit_bytes) =>
         {
             Some(format!("the limit is {max_bytes:?} at {stage:?}: it was not in force throughout"))
         }
-        Fact::Setup { cap_bytes: Some(cap_bytes), .. }
-            if cap_asked(cell).is_some_and(|asked| asked != *cap_bytes) =>
+        Fact::Setup { memcg, cap_bytes: Some(cap_bytes), .. }
+            if cap_asked(cell, *memcg).is_some_and(|asked| asked != *cap_bytes) =>
         {
-            Some(format!("the cap is {cap_bytes} where {:?} was asked for", cap_asked(cell)))
+            let asked = cap_asked(cell, *memcg);
+            Some(format!("the cap of {memcg:?} is {cap_bytes} where {asked:?} was asked for"))
         }
-        Fact::Setup { policy, .. } => request.policy.iter().find_map(|asked| {
+        Fact::Setup { memcg, policy, .. } => policy_asked(cell, *memcg).iter().find_map(|asked| {
             let read = policy.iter().find(|read| read.file == asked.file);
             match read {
                 Some(read) if same_setting(asked, read) => None,
@@ -122,14 +137,37 @@ fn as_asked(cell: &Cell, fact: &Fact) -> Option<String> {
     }
 }
 
-/// The cap that the plan had written into the limited memcg, bytes.
-fn cap_asked(cell: &Cell) -> Option<u64> {
+/// The limit that the plan gave a memcg, bytes.
+fn limit_asked(cell: &Cell, memcg: MemcgRole) -> Option<u64> {
+    let request = &cell.request;
+    match memcg {
+        MemcgRole::Limited => Some(request.limit_bytes),
+        MemcgRole::Second => request.second.as_ref().map(|shape| shape.limit_bytes),
+        MemcgRole::Parent => request.parent.as_ref().map(|shape| shape.limit_bytes),
+        MemcgRole::Bystander => None,
+    }
+}
+
+/// Cap and policy that the plan had written into a memcg.
+fn policy_asked(cell: &Cell, memcg: MemcgRole) -> &[MemcgWrite] {
+    let request = &cell.request;
+    let shape = match memcg {
+        MemcgRole::Limited => return &request.policy,
+        MemcgRole::Second => &request.second,
+        MemcgRole::Parent => &request.parent,
+        MemcgRole::Bystander => &None,
+    };
+    shape.as_ref().map_or(&[], |shape| &shape.policy)
+}
+
+/// The cap that the plan had written into a memcg, bytes.
+fn cap_asked(cell: &Cell, memcg: MemcgRole) -> Option<u64> {
     let file = cell.request.cap_file.as_ref()?;
-    cell.request.policy.iter().find(|write| write.file == *file)?.value.parse().ok()
+    policy_asked(cell, memcg).iter().find(|write| write.file == *file)?.value.parse().ok()
 }
 
 /// `off [kmem] all` shows the choice in force in brackets, as many kernel files do.
-fn same_setting(asked: &MemcgWrite, read: &MemcgWrite) -> bool {
+pub(super) fn same_setting(asked: &MemcgWrite, read: &MemcgWrite) -> bool {
     let value = read.value.trim();
     let chosen = value.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
     chosen.map_or(value, |(chosen, _)| chosen.trim()) == asked.value.trim()

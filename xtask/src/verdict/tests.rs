@@ -3,6 +3,7 @@
 
 mod differential;
 mod endings;
+mod files;
 mod mutations;
 mod rules;
 
@@ -82,6 +83,31 @@ impl Bench {
         self
     }
 
+    /// The same with a second limited memcg that holds a hog and keeps every rule too.
+    pub(crate) fn with_second(mut self) -> Self {
+        self.cell.request.second = Some(protocol::MemcgShape {
+            limit_bytes: 4 * MIB,
+            hog_bytes: 4 * MIB,
+            tasks: 0,
+            writes: Vec::new(),
+            policy: self.cell.request.policy.clone(),
+        });
+        self.evidence.request = self.cell.request.clone();
+        let twin = |event: &Event| {
+            let mut json = serde_json::to_value(event).unwrap();
+            let key = ["role", "memcg"].into_iter().find(|key| json[*key] == "limited")?;
+            json[key] = "second".into();
+            Some(serde_json::from_value::<Event>(json).unwrap())
+        };
+        let events = std::mem::take(&mut self.evidence.events);
+        self.evidence.events = events
+            .into_iter()
+            .flat_map(|event| [twin(&event), Some(event)].into_iter().rev().flatten())
+            .collect();
+        self.renumber();
+        self
+    }
+
     /// Changes one value, by JSON pointer, in the first event that fits.
     pub(crate) fn set(mut self, which: Which<'_>, pointer: &str, value: impl Into<Value>) -> Self {
         let mut value = Some(value.into());
@@ -123,6 +149,7 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
             workloads: vec!["open-keep".to_owned()],
         },
         Fact::Setup {
+            memcg: MemcgRole::Limited,
             limit_bytes: cell.request.limit_bytes,
             cap_bytes: patched.then_some(MIB),
             sample_period_us: 1000,
@@ -194,7 +221,7 @@ fn files(
                 peak_bytes,
                 max_bytes: limited.then_some(4 * MIB),
                 events: map(&[("max", 4 * count), ("oom", count), ("oom_kill", 0)]),
-                stat: map(&[("slab", current_bytes)]),
+                stat: map(&[("anon", 0), ("file", 0), ("kernel", current_bytes), ("sock", 0)]),
                 counters: (limited && patched).then(|| map(&[("charges", count), ("denied", 0)])),
             }
         })

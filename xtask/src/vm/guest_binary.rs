@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::initramfs;
+use super::initramfs::{self, Program};
 use super::publish::publish;
 use crate::exit::{Exit, Fault};
 use crate::progress::Step;
@@ -27,6 +27,8 @@ pub(crate) struct Binaries {
     pub(crate) guest: PathBuf,
     /// A PID 1 that only powers off.
     pub(crate) power_off: PathBuf,
+    /// A PID 1 that runs one of the kernel's own test programs.
+    pub(crate) selftest: PathBuf,
 }
 
 /// Builds the guest of the workspace; gives the paths of its binaries.
@@ -61,7 +63,12 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
     }
     step.end("built");
     let release = target_dir.join(TARGET).join("release");
-    Ok(Binaries { guest: release.join("guest"), power_off: release.join("power_off") })
+    let binary = |name: &str| release.join(name);
+    Ok(Binaries {
+        guest: binary("guest"),
+        power_off: binary("power_off"),
+        selftest: binary("selftest"),
+    })
 }
 
 /// Packs a static binary as PID 1 into an initramfs under `cache`; gives its path.
@@ -69,15 +76,32 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
 /// # Errors
 /// The binary cannot be read or the cache cannot be written to.
 pub(crate) fn pack(binary: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
+    pack_with(binary, &[], cache)
+}
+
+/// [`pack`] with programs that it may run.
+///
+/// # Errors
+/// As [`pack`].
+pub(crate) fn pack_with(
+    binary: &Path,
+    programs: &[Program],
+    cache: &Path,
+) -> anyhow::Result<PathBuf> {
     let init =
         std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
-    let hash = format!("{:x}", Sha256::digest(&init));
+    let mut hash = Sha256::new_with_prefix(&init);
+    for Program { name, bytes } in programs {
+        hash.update(format!("\0{name}\0{}\0", bytes.len()));
+        hash.update(bytes);
+    }
+    let hash = format!("{:x}", hash.finalize());
     let dir = cache.join("guest");
     let path = dir.join(format!("{}.cpio", &hash[..16]));
     if path.exists() {
         return Ok(path);
     }
-    publish(&path, |file| Ok(initramfs::write(std::io::BufWriter::new(file), &init)?))?;
+    publish(&path, |file| Ok(initramfs::write(std::io::BufWriter::new(file), &init, programs)?))?;
     Ok(path)
 }
 

@@ -7,16 +7,31 @@
 
 use std::io::{self, Write};
 
-/// Writes the archive that boots `init` as PID 1.
+/// Writes the archive that boots `init` as PID 1, with programs it may run.
 ///
 /// `/dev/console` must be in it: the kernel opens it for PID 1 before anything is mounted, and
 /// without it PID 1 has no stdout and its last words are lost.
-pub(super) fn write(out: impl Write, init: &[u8]) -> io::Result<()> {
+pub(super) fn write(out: impl Write, init: &[u8], tests: &[Program]) -> io::Result<()> {
     let mut archive = Archive { out, inode: 0 };
     archive.directory("dev")?;
     archive.character_device("dev/console", 5, 1)?;
     archive.file("init", 0o755, init)?;
+    if !tests.is_empty() {
+        archive.directory("tests")?;
+    }
+    for Program { name, bytes } in tests {
+        archive.file(&format!("tests/{name}"), 0o755, bytes)?;
+    }
     archive.end()
+}
+
+/// A program in `/tests`.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// Its name there.
+    pub(crate) name: String,
+    /// The static binary.
+    pub(crate) bytes: Vec<u8>,
 }
 
 struct Archive<W> {
@@ -134,11 +149,20 @@ mod tests {
     }
 
     #[test]
+    fn programs_are_in_a_folder_of_their_own() {
+        let mut archive = Vec::new();
+        let program = Program { name: "test_kmem".into(), bytes: vec![7; 5] };
+        write(&mut archive, b"init", &[program]).unwrap();
+        let paths: Vec<_> = unpack(&archive).into_iter().map(|entry| entry.path).collect();
+        assert_eq!(paths, ["dev", "dev/console", "init", "tests", "tests/test_kmem"]);
+    }
+
+    #[test]
     fn it_unpacks_to_init_and_a_console() {
         for length in 0..9 {
             let init: Vec<u8> = (0..length).collect();
             let mut archive = Vec::new();
-            write(&mut archive, &init).unwrap();
+            write(&mut archive, &init, &[]).unwrap();
             let entry = |path: &str, mode, device, data: &[u8]| Entry {
                 path: path.into(),
                 mode,

@@ -24,11 +24,13 @@ mod process;
 mod publish;
 mod qemu;
 mod qmp;
+pub(crate) mod selftest;
 mod session;
 mod stop;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use command::Accel;
+pub(crate) use initramfs::Program;
 pub(crate) use qemu::{QEMU_BINARY, Qemu};
 pub(crate) use stop::Stop;

@@ -38,6 +38,9 @@ pub(super) enum Goal<'a> {
     Hello,
     /// To run a cell to its end.
     Cell(&'a CellRequest),
+    /// The same, with the request waiting for the guest before it is up: where an idle guest's
+    /// clock leaps from timer to timer, its patience is over before an answer to its Hello is there.
+    CellAtOnce(&'a CellRequest),
 }
 
 /// Limits of the waits, for the accelerator in use.
@@ -106,7 +109,13 @@ impl<'a> Session<'a> {
     /// Runs it to its end. The VM is gone afterwards.
     pub(super) fn run(mut self) -> End {
         self.vm.send(Wire::Qmp, qmp::HANDSHAKE.as_bytes());
-        let end = self.until_end();
+        let end = match self.goal {
+            Goal::CellAtOnce(request) => self.request(request).map(|()| self.until_end()),
+            Goal::Hello | Goal::Cell(_) => Ok(self.until_end()),
+        };
+        let end = end.unwrap_or_else(|error| {
+            End::Vm(Ending::HostFailed { why: format!("cannot write the request: {error:#}") })
+        });
         self.vm.kill();
         end
     }
@@ -182,13 +191,16 @@ impl<'a> Session<'a> {
         }
         match self.goal {
             Goal::Hello => Ok(Some(End::Hello)),
-            Goal::Cell(request) => {
-                let mut line = serde_json::to_vec(request)?;
-                line.push(b'\n');
-                self.vm.send(Wire::Port, &line);
-                Ok(None)
-            }
+            Goal::Cell(request) => self.request(request).map(|()| None),
+            Goal::CellAtOnce(_) => Ok(None),
         }
+    }
+
+    fn request(&mut self, request: &CellRequest) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.vm.send(Wire::Port, &line);
+        Ok(())
     }
 
     fn control(&mut self, bytes: &[u8]) {
@@ -217,7 +229,7 @@ impl<'a> Session<'a> {
             return self.shut_down(reason, "did not end after its shutdown".to_owned());
         }
         let silent_ms = millis(self.last_sign.elapsed());
-        if let Goal::Cell(_) = self.goal {
+        if let Goal::Cell(_) | Goal::CellAtOnce(_) = self.goal {
             self.ask_where_it_hangs();
         }
         Ending::Deadline { deadline_ms: self.limit_ms(), silent_ms, booted: self.booted }

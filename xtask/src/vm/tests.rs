@@ -27,7 +27,7 @@ for word in "$@"; do
 done
 cd "$(dirname "$0")"
 say() { printf '%s\n' "$1" >&$port; }
-hello() { say '{"seq":0,"at_us":1,"fact":"hello","protocol":'"$1"',"kernel_release":"6","cpus":1,"memory_bytes":1,"page_bytes":4096,"workloads":[]}'; }
+hello() { say '{"seq":0,"at_us":1,"fact":"hello","protocol":'"${1:-$protocol}"',"kernel_release":"6","cpus":1,"memory_bytes":1,"page_bytes":4096,"workloads":[]}'; }
 shutdown() { printf '{"event":"SHUTDOWN","data":{"guest":true,"reason":"%s"}}\n' "$1" >&$qmp; }
 "#;
 
@@ -49,7 +49,9 @@ impl Lab {
     /// Writes the script with another process: this one forks on many threads, and a child that
     /// holds the file open for writing makes the kernel refuse to run it (ETXTBSY).
     fn script(&self, body: &str) -> String {
-        std::fs::write(self.path("source"), format!("{PRELUDE}{body}")).unwrap();
+        let version = protocol::VERSION;
+        let script = format!("{PRELUDE}protocol={version}\n{body}");
+        std::fs::write(self.path("source"), script).unwrap();
         let script = self.path("qemu");
         let copied = Command::new("cp").arg(self.path("source")).arg(&script).status().unwrap();
         assert!(copied.success());
@@ -71,7 +73,7 @@ impl Lab {
         let request = CellRequest { cell: "the-cell".into(), ..no_request() };
         let job = Job {
             id: "the-cell",
-            vm: &VmShape { cpus: 1, memory_mib: 64, cmdline: Vec::new() },
+            vm: &VmShape { cpus: 1, memory_mib: 64, cmdline: Vec::new(), counted: false },
             request: &request,
             deadline: Deadline { boot_ms: 20_000.min(self.cell_ms), cell_ms: self.cell_ms },
         };
@@ -103,7 +105,7 @@ fn a_cell_runs_to_its_power_off() {
     let lab = Lab::new();
     let evidence = lab.run(
         r#"printf 'Linux\r\n' >&$console
-        hello 1
+        hello
         read -r request <&$port
         echo "$request" >request
         say '{"seq":1,"at_us":2,"fact":"ended"}'
@@ -120,8 +122,7 @@ fn a_cell_runs_to_its_power_off() {
 
 #[test]
 fn a_reset_is_no_power_off() {
-    let evidence =
-        Lab::new().run("printf 'Kernel panic' >&$console; hello 1; shutdown guest-reset");
+    let evidence = Lab::new().run("printf 'Kernel panic' >&$console; hello; shutdown guest-reset");
     assert_eq!(evidence.ending, Ending::Reset);
     assert_eq!(evidence.console, "Kernel panic");
 }
@@ -173,14 +174,14 @@ fn a_hang_at_boot_ends_at_the_deadline_with_everything_qemu_started() {
 #[test]
 fn a_hang_after_hello_is_told_from_one_at_boot() {
     let lab = Lab { cell_ms: 500, ..Lab::new() };
-    let evidence = lab.run("hello 1; sleep 600");
+    let evidence = lab.run("hello; sleep 600");
     assert!(matches!(evidence.ending, Ending::Deadline { booted: true, .. }), "{evidence:?}");
 }
 
 #[test]
 fn a_flooded_console_is_bounded() {
     let evidence = Lab::new().run(
-        r"hello 1; head -c 6000000 /dev/zero | tr '\0' x >&$console
+        r"hello; head -c 6000000 /dev/zero | tr '\0' x >&$console
         printf 'last words' >&$console; shutdown guest-reset",
     );
     assert_eq!(evidence.ending, Ending::Reset);
@@ -193,7 +194,7 @@ fn a_flooded_console_is_bounded() {
 #[test]
 fn a_flooded_port_is_bounded_and_ends_at_the_deadline() {
     let lab = Lab { cell_ms: 500, ..Lab::new() };
-    let evidence = lab.run("hello 1; yes port >&$port");
+    let evidence = lab.run("hello; yes port >&$port");
     assert!(matches!(evidence.ending, Ending::Deadline { .. }), "{:?}", evidence.ending);
     assert_eq!(evidence.events.len(), 1);
     assert!(evidence.torn_lines.len() <= 40, "{}", evidence.torn_lines.len());
@@ -203,7 +204,7 @@ fn a_flooded_port_is_bounded_and_ends_at_the_deadline() {
 #[test]
 fn garbage_on_the_port_is_kept_beside_the_events() {
     let evidence = Lab::new().run(
-        r#"hello 1; say '{"seq":1'; say $'\xff\xfe'; say '{"seq":1,"at_us":2,"fact":"ended"}'
+        r#"hello; say '{"seq":1'; say $'\xff\xfe'; say '{"seq":1,"at_us":2,"fact":"ended"}'
         printf '{"seq":2,' >&$port; shutdown guest-shutdown"#,
     );
     assert_eq!(evidence.ending, Ending::PoweredOff);
@@ -229,7 +230,7 @@ fn being_asked_to_stop_ends_it_at_once() {
             }
             lab.stop.ask();
         });
-        assert_eq!(lab.run("hello 1; echo $$ >sleeper; sleep 600").ending, Ending::Interrupted);
+        assert_eq!(lab.run("hello; echo $$ >sleeper; sleep 600").ending, Ending::Interrupted);
     });
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(is_gone(&std::fs::read_to_string(lab.path("sleeper")).unwrap()));
@@ -253,7 +254,7 @@ fn it_dies_with_the_thread_that_started_it() {
 #[test]
 fn a_folder_without_an_ending_is_read_as_far_as_it_goes() {
     let lab = Lab::new();
-    lab.run("hello 1; printf 'x' >&$console; shutdown guest-shutdown");
+    lab.run("hello; printf 'x' >&$console; shutdown guest-shutdown");
     std::fs::remove_file(lab.path("cell/ending.json")).unwrap();
     let evidence = evidence_dir::load(&lab.path("cell")).unwrap();
     assert!(matches!(evidence.ending, Ending::HostFailed { .. }), "{evidence:?}");

@@ -38,6 +38,17 @@ fn each_line_is_named_by_the_first_pattern_that_fits() {
         (crash, "lockdep", "WARNING: inconsistent lock state"),
         (crash, "lockdep", "WARNING: suspicious RCU usage"),
         (crash, "lockdep", "INFO: possible recursive locking detected"),
+        (crash, "lockdep", "[ BUG: Invalid wait context ]"),
+        (crash, "lockdep", "WARNING: lock held when returning to user space!"),
+        (crash, "lockdep", "WARNING: bad unlock balance detected!"),
+        (crash, "preemptible per-CPU access", "BUG: using smp_processor_id() in preemptible [00000000] code: actor-0/70"),
+        (crash, "debug objects", "ODEBUG: free active (active state 0) object: ffff888003 object type: work_struct hint: 0x0"),
+        (crash, "checks switched off", "ODEBUG: Out of memory. ODEBUG disabled"),
+        (crash, "checks switched off", "turning off the locking correctness validator."),
+        (crash, "kmemleak", "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"),
+        (crash, "KFENCE", "BUG: KFENCE: use-after-free read in mem_cgroup_overcharge+0x12/0x40"),
+        (crash, "slab corruption", "BUG kmalloc-64 (Not tainted): Poison overwritten"),
+        (crash, "slab corruption", "BUG filp (Tainted: G    B             ): Object already free"),
         (crash, "kernel BUG", "kernel BUG at mm/memcontrol.c:2211!"),
         (crash, "NULL dereference", "BUG: kernel NULL pointer dereference, address: 0000000000000008"),
         (crash, "bad page access", "BUG: unable to handle page fault for address: ffffc90000"),
@@ -75,6 +86,11 @@ fn what_good_runs_print_is_no_finding() {
 [    2.100000] traps: actor-1[72] general protection fault ip:401000 sp:7ffd error:0 in guest
 [    2.100000] workqueue: drain_local_memcg_stock hogged CPU for >10000us 4 times, consider switching
 [    2.200000] unregister_netdevice: waiting for lo to become free. Usage count = 2
+[    2.300000] ODEBUG: selftest passed
+[    2.300000] kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)
+[    2.300000] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar
+[    2.300000] kfence: initialized - using 2097152 bytes for 255 objects
+[    2.300000] kasan: KernelAddressSanitizer initialized
 [    2.500000] reboot: Power down";
     assert_eq!(findings(good), []);
 }

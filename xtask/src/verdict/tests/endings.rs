@@ -71,7 +71,10 @@ fn a_global_oom_kill_is_an_error_and_a_memcg_oom_kill_a_fact() {
     assert_eq!(ended(Ending::PoweredOff, &global, usize::MAX).verdict, Verdict::Error);
     let memcg =
         CONSOLE.to_owned() + "[    0.9] Memory cgroup out of memory: Killed process 9 (hog)\n";
-    let judgement = ended(Ending::PoweredOff, &memcg, usize::MAX);
+    let parent: Which<'_> = &[("stage", "after"), ("role", "parent")];
+    let mut counted = Bench::overcharge().set(parent, "/events/oom_kill", 1);
+    counted.evidence.console = memcg;
+    let judgement = counted.judge();
     assert_eq!((judgement.verdict, judgement.facts["kills"]), (Verdict::Pass, 1.0));
     assert_eq!(judgement.facts["kills.untraced"], 1.0);
 }

@@ -122,6 +122,108 @@ fn i3_asks_only_where_something_can_be_killed() {
 }
 
 #[test]
+fn i2_and_i3_are_asked_of_a_second_limited_memcg_too() {
+    const SECOND: Which<'_> = &[("stage", "settled"), ("role", "second")];
+    const SECOND_AFTER: Which<'_> = &[("stage", "after"), ("role", "second")];
+    const SECOND_USAGE: Which<'_> = &[("fact", "usage"), ("memcg", "second")];
+    let good = || Bench::overcharge().with_hog().with_second();
+    assert_eq!(good().judge().verdict, Verdict::Pass, "{}", good().judge().why);
+    let peak = |bytes: u64| {
+        let bench =
+            good().set(SECOND, "/peak_bytes", bytes).set(SECOND_AFTER, "/peak_bytes", bytes);
+        bench.outcome("I2")
+    };
+    let bound = 4 * MIB + MIB + 2 * (8 + 64) * PAGE;
+    assert_eq!(peak(bound), Kept);
+    assert_eq!(peak(bound + 1), Broken);
+    let over = |ms: u64| good().set(SECOND_USAGE, "/over_us_max", ms * 1000).outcome("I3");
+    assert_eq!(over(196), Kept);
+    assert_eq!(over(201), Broken);
+    let first_only = good().set(USAGE, "/over_us_max", 201_000);
+    assert_eq!(first_only.outcome("I3"), Broken, "the second does not excuse the first");
+    let mut empty = good().set(SECOND_USAGE, "/over_us_max", 900_000);
+    empty.cell.request.second.as_mut().unwrap().hog_bytes = 0;
+    assert_eq!(empty.outcome("I3"), Kept, "nothing there can be killed");
+}
+
+#[test]
+fn a_second_memcg_that_is_asked_for_must_be_seen() {
+    for missing in ["setup", "usage"] {
+        let mut bench = Bench::overcharge().with_hog().with_second();
+        bench.evidence.events.retain(|event| {
+            let json = serde_json::to_value(event).unwrap();
+            !(json["fact"] == missing && json["memcg"] == "second")
+        });
+        bench.renumber();
+        assert_eq!(bench.judge().verdict, Verdict::Error, "{missing}");
+    }
+    // Removed by the workload: of its files there is the first reading only.
+    let mut removed = Bench::overcharge().with_hog().with_second();
+    removed.cell.request.second.as_mut().unwrap().hog_bytes = 0;
+    removed.evidence.request = removed.cell.request.clone();
+    removed.evidence.events.retain(|event| {
+        let json = serde_json::to_value(event).unwrap();
+        !(json["role"] == "second" && json["stage"] != "before")
+    });
+    removed.renumber();
+    assert_eq!(removed.judge().verdict, Verdict::Pass, "{}", removed.judge().why);
+}
+
+/// A kill on the console and in the events of the victim's memcg and its parent.
+fn killing(bench: Bench, over: &str, victims: &str, pid: i32) -> Bench {
+    const PARENT_AFTER: Which<'_> = &[("stage", "after"), ("role", "parent")];
+    let mut bench = bench.set(PARENT_AFTER, "/events/oom_kill", 1);
+    bench.evidence.console.insert_str(
+        0,
+        &format!(
+            "[    0.8] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+             [    0.8]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
+             [    0.8] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg={over},task_memcg={victims},task=hog,pid={pid},uid=0\n\
+             [    0.8] Memory cgroup out of memory: Killed process {pid} (hog) total-vm:9kB, UID:0\n"
+        ),
+    );
+    bench
+}
+
+#[test]
+fn i4_wants_the_victim_below_the_memcg_that_was_over() {
+    let victim = |over, victims| killing(Bench::overcharge(), over, victims, 500).outcome("I4");
+    assert_eq!(victim("/parent/limited", "/parent/limited"), Kept);
+    assert_eq!(victim("/parent", "/parent/limited"), Kept);
+    assert_eq!(victim("/parent/limited", "/parent/second"), Broken);
+    assert_eq!(victim("/parent/limited", "/parent"), Broken);
+    assert_eq!(victim("/parent/limit", "/parent/limited"), Broken, "a longer name is no child");
+    let nameless = |mut bench: Bench| {
+        bench.evidence.console = bench.evidence.console.replace("oom-kill:", "oom-kill ");
+        bench.outcome("I4")
+    };
+    assert_eq!(nameless(killing(Bench::mainline(), "/parent", "/parent", 500)), Broken);
+}
+
+#[test]
+fn i4_counts_every_kill_twice() {
+    assert_eq!(Bench::overcharge().outcome("I4"), Kept);
+    let parent: Which<'_> = &[("stage", "after"), ("role", "parent")];
+    let silent = Bench::overcharge().set(parent, "/events/oom_kill", 1);
+    assert_eq!(silent.outcome("I4"), Broken, "counted and not printed");
+    let kept = killing(Bench::overcharge(), "/parent/limited", "/parent/limited", 500);
+    let uncounted = kept.clone().set(parent, "/events/oom_kill", 0);
+    assert_eq!(uncounted.outcome("I4"), Broken, "printed and not counted");
+    let mut dropped = kept;
+    dropped.evidence.console_dropped_bytes = 1;
+    assert_eq!(dropped.outcome("I4"), NotApplicable);
+    assert_eq!(dropped.judge().verdict, Verdict::Error);
+}
+
+#[test]
+fn i4_protects_who_is_to_be_left_alone() {
+    let bystander: Which<'_> = &[("fact", "process_ended"), ("role", "bystander")];
+    let killed = killing(Bench::overcharge(), "/parent", "/parent/bystander", 99);
+    assert_eq!(killed.clone().set(bystander, "/pid", 98).outcome("I4"), Kept);
+    assert_eq!(killed.set(bystander, "/pid", 99).outcome("I4"), Broken);
+}
+
+#[test]
 fn i5_allows_the_stocks_of_each_cpu() {
     let left = |bytes: u64| Bench::overcharge().set(AFTER, "/current_bytes", bytes).outcome("I5");
     assert_eq!(left(2 * 2 * PAGE), Kept);

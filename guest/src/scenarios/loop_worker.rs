@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `loop-write`: a kernel thread charges kernel memory to a memcg on behalf of a task in it.
+//!
+//! The task writes to a loop device past the page cache. The device's worker, a kernel thread,
+//! writes to the backing file in tmpfs with the memcg of the writer as its active one
+//! (`loop_handle_cmd()`, cgroup v2 with the io controller only). That charges a page for the data
+//! and nodes of the file's tree of pages for where it is (`xas_nomem()`): the offsets are so far
+//! apart that each write needs seven nodes, a page of kernel memory. With room for one page left,
+//! the page of data fits and the nodes go over the limit.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::libc;
+
+use super::brink::{Brink, stay_on_cpu};
+use super::cue::Cue;
+use super::{Part, Plan, Run, Terms, Workload};
+use crate::arena::ARENA;
+use crate::lane::Lane;
+use crate::shared;
+use crate::tally::Failure;
+
+pub(super) const LOOP_WRITE: Workload =
+    Workload { name: "loop-write", params: &[("failures_max", 50)], on_scratch: false, plan };
+
+const WRITE: usize = 0;
+
+/// Size of the backing file, as far as tmpfs goes: a tree of pages of nine levels.
+const BACKING_BYTES: u64 = 1 << 62;
+
+/// Between two writes: they have the two topmost levels of the tree in common.
+const STRIDE_BYTES: u64 = 1 << 56;
+
+/// Writes, at most.
+const WRITES_MAX: u64 = BACKING_BYTES / STRIDE_BYTES;
+
+/// What a write past the page cache must be aligned to, bytes.
+const BLOCK_BYTES: usize = 4096;
+
+#[repr(C, align(4096))]
+struct Block([u8; BLOCK_BYTES]);
+
+fn plan(terms: &Terms<'_>) -> Result<Plan> {
+    // The worker charges the memcg of the writer's io cgroup: without the controller, the root's.
+    for memcg in [&terms.memcgs.root, &terms.memcgs.parent] {
+        memcg.write("cgroup.subtree_control", "+io")?;
+    }
+    let cue: &'static Cue = shared::map_one()?;
+    let (memcg, outsiders) = (terms.memcgs.limited.clone(), terms.memcgs.limited.clone());
+    let actor = Part {
+        ops: &["write"],
+        setup: Box::new(move |_| {
+            stay_on_cpu(0)?;
+            let mut brink = Brink::of(&memcg, "writer")?;
+            let device = loop_device()?;
+            let block = Box::new(Block([0xa5; BLOCK_BYTES]));
+            Ok(Box::new(move |lane: &Lane| {
+                if cue.walk(|| brink.approach(1).map(drop)) {
+                    for number in (0..WRITES_MAX).take_while(|_| lane.goes_on()) {
+                        lane.call(WRITE, || write_at(&device, &block.0, number * STRIDE_BYTES));
+                    }
+                }
+                cue.returned.store(1, Ordering::SeqCst);
+                // The device goes with its last user, and what it charged with the backing file.
+                std::mem::forget(device);
+            }) as Run)
+        }),
+    };
+    let outsider = Part {
+        ops: &[],
+        setup: Box::new(move |_| {
+            let memcg = outsiders.clone();
+            Ok(Box::new(move |_: &Lane| {
+                // A stock that stays makes the first writes go to it: the scenario's facts tell.
+                let _ = memcg.drain();
+                cue.drained.open();
+                cue.go.open();
+            }) as Run)
+        }),
+    };
+    let failures_max = terms.param("failures_max");
+    Ok(Plan { actor, outsider: Some(outsider), failures_max })
+}
+
+fn write_at(device: &File, block: &[u8], offset: u64) -> Result<(), Failure> {
+    match device.write_at(block, offset) {
+        Ok(bytes) if bytes == block.len() => Ok(()),
+        Ok(_) => Err(Failure::Short),
+        Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)).into()),
+    }
+}
+
+/// A loop device over a fresh file in tmpfs, that is let go of when it is closed.
+fn loop_device() -> Result<File> {
+    const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
+    const LOOP_SET_FD: libc::Ioctl = 0x4c00;
+    const LOOP_SET_STATUS64: libc::Ioctl = 0x4c04;
+    /// `struct loop_info64`, in words, and the word whose upper half is `lo_flags`.
+    const INFO_WORDS: usize = 29;
+    const FLAGS_WORD: usize = 6;
+    const LO_FLAGS_AUTOCLEAR: u64 = 4;
+
+    let path = format!("{ARENA}/backing");
+    let backing = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+    let backing = backing.with_context(|| format!("create {path}"))?;
+    backing.set_len(BACKING_BYTES).with_context(|| format!("make {path} large"))?;
+    let control = File::options().read(true).write(true).open("/dev/loop-control");
+    let control = control.context("open /dev/loop-control: is CONFIG_BLK_DEV_LOOP set?")?;
+    // SAFETY: takes no argument.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+    let number = Errno::result(number).context("ask for a loop device")?;
+    let path = format!("/dev/loop{number}");
+    let device = OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(&path);
+    let device = device.with_context(|| format!("open {path}"))?;
+    // SAFETY: the argument is an open file descriptor.
+    let status = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_FD, backing.as_raw_fd()) };
+    Errno::result(status).with_context(|| format!("put the file behind {path}"))?;
+    let mut info = [0_u64; INFO_WORDS];
+    info[FLAGS_WORD] = LO_FLAGS_AUTOCLEAR << 32;
+    // SAFETY: the kernel reads a loop_info64 and `info` has its size.
+    let status = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_STATUS64, info.as_ptr()) };
+    Errno::result(status).with_context(|| format!("set up {path}"))?;
+    Ok(device)
+}

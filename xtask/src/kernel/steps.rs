@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A series patch by patch: what the tree is after each of them, and what scripts say of it.
+//!
+//! Contract: nothing here builds or changes a tree; [`Steps::kernel`] is the kernel that
+//! [`super::Site`] builds for a step, in a tree of its own beside that of the whole series.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::lint::{self, Linted};
+use super::overlay::{self, Overlay};
+use super::pristine::Source;
+use super::series::Series;
+use super::toolchain::Toolchain;
+use super::warnings;
+use super::{Cache, Located};
+use crate::config::Kernel;
+use crate::exit::{Exit, Fault};
+
+/// The patches of one kernel on one source.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    kernel: Kernel,
+    series: Series,
+    source: Source,
+    scratch: tempfile::TempDir,
+}
+
+/// A patch as it applied.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    overlay: Overlay,
+    /// Fuzz and offsets of this patch.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Steps {
+    /// Reads the series of `kernel` and unpacks its source.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a kernel without patches; [`Exit::Series`] for files that are no patches.
+    pub(crate) fn read(
+        cache: &Cache,
+        workspace: &Path,
+        kernel: &Kernel,
+        located: &Located,
+    ) -> anyhow::Result<Self> {
+        let series = Series::read(workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
+        if series.patches.is_empty() {
+            let what = format!("kernel {} has no series", kernel.name);
+            return Err(Fault::new(Exit::Usage, what).hint("`cargo xtask list kernels`").into());
+        }
+        let source = located.unpack(cache)?;
+        let scratch = tempfile::tempdir().context("making a scratch folder")?;
+        Ok(Self { kernel: kernel.clone(), series, source, scratch })
+    }
+
+    /// File names of the patches, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let file = |name: &String| name.rsplit('/').next().unwrap_or(name).to_owned();
+        self.series.patches.iter().map(|patch| file(&patch.name)).collect()
+    }
+
+    /// The kernel with the first `count` patches; with 0 the base, under the same configuration.
+    pub(crate) fn kernel(&self, count: usize) -> Kernel {
+        let patches = self.series.patches.iter().take(count);
+        let patches = patches.map(|patch| PathBuf::from(&patch.name)).collect();
+        self.kernel.step(count, patches)
+    }
+
+    /// Applies the first `count` patches.
+    ///
+    /// # Errors
+    /// [`Exit::Series`] with patch, file, hunk and reject.
+    pub(crate) fn apply(&self, count: usize) -> anyhow::Result<Applied> {
+        let patches = self.series.patches[..count].to_vec();
+        let last = patches.last().map(|patch| format!("{}: ", patch.name)).unwrap_or_default();
+        let mut overlay = overlay::apply(&Series { patches }, &self.source.tree)?;
+        let notes = std::mem::take(&mut overlay.notes);
+        let notes =
+            notes.iter().filter_map(|note| note.strip_prefix(&last)).map(str::to_owned).collect();
+        Ok(Applied { overlay, notes })
+    }
+
+    /// What the kernel's checkpatch says of patch `number`, from 1.
+    ///
+    /// # Errors
+    /// As [`lint::checkpatch`].
+    pub(crate) fn checkpatch(&self, number: usize) -> anyhow::Result<Linted> {
+        let patch = &self.series.patches[number - 1];
+        lint::checkpatch(&self.source.tree, patch, self.scratch.path())
+    }
+
+    /// What rustfmt says of the Rust files that patch `number` touches.
+    ///
+    /// # Errors
+    /// As [`lint::rustfmt`].
+    pub(crate) fn rustfmt(
+        &self,
+        number: usize,
+        applied: &Applied,
+        toolchain: &Toolchain,
+    ) -> anyhow::Result<Linted> {
+        let patch = &self.series.patches[number - 1];
+        let (tree, scratch) = (&self.source.tree, self.scratch.path());
+        lint::rustfmt(tree, patch, &applied.overlay, toolchain, scratch)
+    }
+}
+
+/// Warnings in the build log `new` that the log `old`, if there is one, does not have: those about Rust, then all
+/// others, each as text; empty texts if there are none.
+///
+/// # Errors
+/// A log that cannot be read.
+pub(crate) fn new_warnings(new: &Path, old: Option<&Path>) -> anyhow::Result<(String, String)> {
+    let read = |path: &Path| {
+        fs::read(path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .with_context(|| format!("reading {}", path.display()))
+    };
+    let found = warnings::new_in(&read(new)?, &old.map(read).transpose()?.unwrap_or_default());
+    let told = |rust: bool| {
+        let blocks = found.iter().filter(|warning| warning.of_rust() == rust);
+        blocks.map(|warning| warning.block.as_str()).collect::<Vec<_>>().join("\n\n")
+    };
+    Ok((told(true), told(false)))
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What `soak` ends with: cells and verdicts by scenario, and every fault the console showed.
+
+use std::collections::BTreeMap;
+
+use super::json::{CellResult, RunResult};
+use super::numbers::time_ms;
+use super::{Style, cell_line};
+
+/// What no good run prints on a console, and the cell that it was printed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConsoleFault {
+    /// Id of the cell.
+    pub(crate) cell: String,
+    /// First line of the report.
+    pub(crate) title: String,
+}
+
+/// Whether a soak was without a finding: cells ran, no console showed a fault, and each cell was as
+/// expected at the first or, alone, at the second attempt.
+pub(crate) fn soaked(result: &RunResult, faults: &[ConsoleFault]) -> bool {
+    result.totals.ran > 0 && result.totals.unexpected == 0 && faults.is_empty()
+}
+
+/// The summary; `rounds` that were begun.
+pub(crate) fn soak(
+    result: &RunResult,
+    rounds: u32,
+    faults: &[ConsoleFault],
+    folder: &str,
+    style: Style,
+) -> String {
+    let mut by_scenario: BTreeMap<&str, Vec<&CellResult>> = BTreeMap::new();
+    for cell in &result.cells {
+        by_scenario.entry(&cell.cell.scenario).or_default().push(cell);
+    }
+    let width = by_scenario.keys().map(|name| name.len()).max().unwrap_or(0).max(8);
+    let head = format!("{:width$}  cells  expected  flaky    not", "scenario");
+    let mut text = format!("{}\n", style.strong(&head));
+    for (scenario, cells) in &by_scenario {
+        let expected = cells.iter().filter(|cell| cell.judgement().as_expected).count();
+        let flaky = cells.iter().filter(|cell| cell.flaky()).count();
+        let not = cells.len() - expected - flaky;
+        let line =
+            format!("{scenario:width$}  {:>5}  {expected:>8}  {flaky:>5}  {not:>5}", cells.len());
+        let line = if not > 0 { style.bad(&line) } else { line };
+        text.push_str(&format!("{line}\n"));
+    }
+    for cell in result.cells.iter().filter(|cell| !cell.judgement().as_expected) {
+        text.push_str(&format!("\n{}", cell_line(cell, style)));
+    }
+    for fault in faults {
+        text.push_str(&format!("\n{}: {}", style.bad(&fault.cell), fault.title));
+    }
+    let totals = &result.totals;
+    let verdicts: Vec<String> =
+        totals.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    let manifest = &result.manifest;
+    let kernels: Vec<&str> = manifest.kernels.keys().map(String::as_str).collect();
+    let line = format!(
+        "{}: {} cells in {rounds} rounds, {}; seed {}, {}",
+        kernels.join(", "),
+        totals.ran,
+        time_ms(manifest.duration_ms as f64),
+        manifest.seed,
+        manifest.accelerator
+    );
+    let sum =
+        format!("{} console faults, {} cells not as expected", faults.len(), totals.unexpected);
+    let sum = if soaked(result, faults) { style.good(&sum) } else { style.bad(&sum) };
+    text.push_str(&format!(
+        "\n{line}\nverdicts: {}\n{sum}\nevidence: {folder}\n",
+        verdicts.join(", ")
+    ));
+    text
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Seconds a cell beside bare QEMU on the same kernel and machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::super::rig::Ready;
+use super::super::{Folders, attempts};
+use crate::config::Config;
+use crate::exit::{Exit, Fault};
+use crate::plan::Cell;
+use crate::progress::{Step, note};
+use crate::report::Times;
+use crate::taxonomy::Verdict;
+use crate::verdict::{self, Judgement};
+use crate::vm::{self, Stop, floor, guest_binary};
+
+/// Times a measurement is begun before the host is given up.
+const ATTEMPTS: u32 = 3;
+
+/// A boot that takes longer than this under emulation is no measurement.
+const FLOOR_LIMIT: Duration = Duration::from_secs(60);
+
+/// What timing needs.
+pub(super) struct Cells<'a> {
+    /// For judging: a cell that is not as expected has no time.
+    pub(super) config: &'a Config,
+    /// QEMU and the guest.
+    pub(super) ready: &'a Ready,
+    /// Images by kernel.
+    pub(super) bzimages: &'a BTreeMap<String, PathBuf>,
+    /// When to stop.
+    pub(super) stop: &'a Stop,
+}
+
+impl Cells<'_> {
+    /// Round by round, so that a machine that grows slower does so for all alike. The floor first.
+    ///
+    /// # Errors
+    /// [`Exit::Unexpected`] when a cell is not as expected; what booting bare QEMU fails with.
+    pub(super) fn measure(
+        &self,
+        folders: &Folders,
+        cells: &[Cell],
+        rounds: u32,
+    ) -> anyhow::Result<Vec<Times>> {
+        let bare = guest_binary::pack(&self.ready.binaries.power_off, &folders.cache)?;
+        let shape = &cells[0].vm;
+        let bzimage = self.bzimage(&cells[0])?;
+        let floor = format!("bare QEMU, PID 1 only powers off ({})", cells[0].kernel);
+        let mut times = vec![Times::new(&floor)];
+        times.extend(cells.iter().map(|cell| Times::new(&cell.id)));
+        let step = Step::begin("bench", Some(u64::from(rounds)));
+        for round in 0..rounds {
+            step.at(u64::from(round), "");
+            let rig = &self.ready.rig;
+            times[0].add(floor::boot(rig, shape, bzimage, &bare, FLOOR_LIMIT, self.stop)?);
+            for (cell, times) in cells.iter().zip(&mut times[1..]) {
+                times.add(self.cell(cell)?);
+            }
+        }
+        step.end(&format!("{rounds} rounds"));
+        Ok(times)
+    }
+
+    fn bzimage(&self, cell: &Cell) -> Result<&Path, Fault> {
+        self.bzimages.get(&cell.kernel).map(PathBuf::as_path).ok_or_else(|| {
+            Fault::new(Exit::Unexpected, format!("{}: no image of {}", cell.id, cell.kernel))
+        })
+    }
+
+    /// An attempt that ended in ERROR is the host's fault and no time of a cell: it is made again.
+    fn cell(&self, cell: &Cell) -> anyhow::Result<Duration> {
+        let mut why = String::new();
+        for _ in 0..ATTEMPTS {
+            let (took, judgement) = self.attempt(cell)?;
+            if self.stop.asked() {
+                return Err(Fault::new(Exit::Interrupted, "stopped").into());
+            }
+            why = format!("{} ended in {}: {}", cell.id, judgement.verdict, judgement.why);
+            if judgement.as_expected {
+                return Ok(took);
+            }
+            if judgement.verdict != Verdict::Error {
+                break;
+            }
+            note(&why);
+        }
+        Err(Fault::new(Exit::Unexpected, why).into())
+    }
+
+    fn attempt(&self, cell: &Cell) -> anyhow::Result<(Duration, Judgement)> {
+        let bzimage = self.bzimage(cell)?;
+        let dir = tempfile::tempdir()?;
+        let begun = Instant::now();
+        let evidence = vm::cell::run(&self.ready.rig, cell, bzimage, dir.path(), self.stop);
+        let took = begun.elapsed();
+        let scenario = &self.config.scenarios[&cell.scenario];
+        let pace = attempts::pace(self.ready.rig.accel);
+        Ok((took, verdict::judge(cell, scenario, &evidence, pace)))
+    }
+}

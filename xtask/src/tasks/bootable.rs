@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Kernels that a run boots: built here or given as an image, with what the manifest says of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::Folders;
+use super::attempts::pace;
+use super::build_kernel::{self, Wanted};
+use super::rig::Ready;
+use crate::config::Config;
+use crate::exit::{Exit, Fault};
+use crate::kernel::{Image, sha256_of};
+use crate::report::json::{Host, KernelNote, Manifest};
+use crate::{cli, host};
+
+/// A kernel that is ready to boot.
+pub(super) struct Bootable {
+    /// Its image.
+    pub(super) bzimage: PathBuf,
+    note: KernelNote,
+}
+
+/// Takes the images that were given and builds the others; by kernel.
+pub(super) fn kernels(
+    folders: &Folders,
+    config: &Config,
+    names: &BTreeSet<&String>,
+    images: &[(String, PathBuf)],
+    build: &cli::BuildOptions,
+) -> anyhow::Result<BTreeMap<String, Bootable>> {
+    let given: BTreeMap<&String, &PathBuf> =
+        images.iter().map(|(kernel, path)| (kernel, path)).collect();
+    if let Some(unknown) = given.keys().find(|kernel| !names.contains(*kernel)) {
+        let what = format!("--image {unknown}=...: no cell runs kernel `{unknown}`");
+        return Err(Fault::new(Exit::Usage, what).into());
+    }
+    let to_build: Vec<String> = names
+        .iter()
+        .filter(|name| !given.contains_key(*name))
+        .map(|name| (*name).clone())
+        .collect();
+    let cli::BuildOptions { source, install } = build;
+    let wanted = Wanted { kernels: &to_build, source: source.as_deref(), install: *install };
+    let mut kernels = BTreeMap::new();
+    for (name, image) in build_kernel::build(folders, config, wanted)? {
+        kernels.insert(name, built(&image)?);
+    }
+    for (name, path) in given {
+        if !path.is_file() {
+            let what = format!("--image {name}={}: no such file", path.display());
+            return Err(Fault::new(Exit::Usage, what).into());
+        }
+        kernels.insert(name.clone(), foreign(path)?);
+    }
+    Ok(kernels)
+}
+
+/// One that was built.
+pub(super) fn built(image: &Image) -> anyhow::Result<Bootable> {
+    let bzimage = image.bz_image();
+    let note = KernelNote {
+        source: image.manifest.source.clone(),
+        key: image.key.clone(),
+        image_sha256: sha256_of(&bzimage)?,
+        patches: image.manifest.patches.clone(),
+        toolchain: image.manifest.toolchain.clone(),
+    };
+    Ok(Bootable { bzimage, note })
+}
+
+fn foreign(bzimage: &Path) -> anyhow::Result<Bootable> {
+    let note = KernelNote {
+        source: format!("image {}", bzimage.display()),
+        key: String::new(),
+        image_sha256: sha256_of(bzimage)?,
+        patches: Vec::new(),
+        toolchain: String::new(),
+    };
+    Ok(Bootable { bzimage: std::path::absolute(bzimage)?, note })
+}
+
+/// All but the times, which the caller knows.
+pub(super) fn manifest(
+    ready: &Ready,
+    kernels: &BTreeMap<String, Bootable>,
+    matrix: &str,
+    seed: u64,
+    jobs: usize,
+) -> anyhow::Result<Manifest> {
+    let system = nix::sys::utsname::uname()?;
+    let word = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
+    Ok(Manifest {
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args().collect(),
+        started_at: String::new(),
+        duration_ms: 0,
+        matrix: matrix.to_owned(),
+        seed,
+        jobs: u32::try_from(jobs)?,
+        interrupted: false,
+        accelerator: ready.rig.accel.to_string(),
+        slowdown: pace(ready.rig.accel).slowdown,
+        qemu: ready.rig.qemu.version.clone(),
+        host: Host {
+            system: format!("{} {}", word(system.sysname()), word(system.release())),
+            cpus: u32::try_from(host::cores())?,
+            memory_mib: host::memory_available_mib().unwrap_or(0),
+        },
+        guest_sha256: sha256_of(&ready.binaries.guest)?,
+        kernels: kernels.iter().map(|(name, kernel)| (name.clone(), kernel.note.clone())).collect(),
+    })
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask check-series`: after every patch, what upstream asks of every commit: it applies, the
+//! kernel's scripts find nothing, it builds without a new warning, boots and works.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::attempts::Runner;
+use super::rig::{self, Ready};
+use super::{Folders, bootable, build_kernel, inputs, run_matrix, style};
+use crate::cli::{self, Places};
+use crate::config::{Config, Kernel};
+use crate::exit::{Exit, Fault, fault_of};
+use crate::host::{self, process};
+use crate::kernel::lint::Linted;
+use crate::kernel::steps::{self, Applied, Steps};
+use crate::kernel::{Cache, Image, Located, Site, Toolchain};
+use crate::plan::{self, Selection};
+use crate::progress::{Step, note};
+use crate::report::{self, Asked, Checked, Mark, PatchRow};
+use crate::results::RunFolder;
+use crate::vm::{Stop, evidence_dir};
+
+/// The matrix whose cells are run after every patch.
+const MATRIX: &str = "smoke";
+/// Runs the command.
+///
+/// # Errors
+/// Configuration, source, tools and host, each with its code; what a patch does is no error but a
+/// finding ([`Exit::Unexpected`]).
+pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Exit> {
+    let folders = Folders::of(places)?;
+    let config = inputs::read(&folders.configs)?;
+    let kernel = config.kernel(&args.kernel)?;
+    inputs::sources_present(&folders.workspace, &config, [args.kernel.as_str()])?;
+    let stop = Stop::on_signals()?;
+    let asked = stop.clone();
+    process::obey(move || asked.asked());
+    let cli::BuildOptions { source, install } = &args.build;
+    rig::provide(*install)?;
+    let cache = Cache::open(&folders.cache)?;
+    let mut toolchain = Toolchain::find(&cache)?;
+    if *install {
+        let missing = toolchain.with(kernel.compiler, true).missing(true);
+        host::provide(&[missing, host::missing(host::LINT)].concat(), true)?;
+        toolchain = Toolchain::find(&cache)?;
+    }
+    let located = build_kernel::locate(&config, kernel, source.as_deref(), &cache)?;
+    let steps = Steps::read(&cache, &folders.workspace, kernel, &located)?;
+    let wanted = wanted(args, &steps.names())?;
+    let fragments = folders.configs.join("fragments");
+    let site = Site {
+        cache: &cache,
+        workspace: &folders.workspace,
+        fragments: &fragments,
+        toolchain: &toolchain,
+        jobs: host::cores(),
+        steps: true,
+    };
+    let begun = jiff::Timestamp::now();
+    let folder =
+        RunFolder::create(&folders.results, &begun.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
+    let series = CheckSeries {
+        config: &config,
+        site,
+        located: &located,
+        steps,
+        folder: &folder,
+        stop: &stop,
+        ready: OnceCell::new(),
+        base: OnceCell::new(),
+    };
+    series.run(&folders, args, &wanted)
+}
+
+/// Numbers of the patches to look at.
+fn wanted(args: &cli::CheckSeries, names: &[String]) -> Result<Vec<usize>, Fault> {
+    let (first, last) = match (args.only, args.from) {
+        (Some(only), _) => (only, only),
+        (None, from) => (from.unwrap_or(1), names.len()),
+    };
+    if (1..=names.len()).contains(&first) {
+        return Ok((first..=last).collect());
+    }
+    let what = format!("there is no patch {first}: the series has {}", names.len());
+    let list: Vec<_> = names.iter().enumerate().map(|(at, n)| format!("{} {n}", at + 1)).collect();
+    Err(Fault::new(Exit::Usage, what).hint(list.join("\n      ")))
+}
+
+struct CheckSeries<'a> {
+    config: &'a Config,
+    site: Site<'a>,
+    located: &'a Located,
+    steps: Steps,
+    folder: &'a RunFolder,
+    stop: &'a Stop,
+    /// Made when the first kernel is to be booted.
+    ready: OnceCell<Ready>,
+    /// Built when there is a warning to hold against it.
+    base: OnceCell<Image>,
+}
+
+impl CheckSeries<'_> {
+    fn run(
+        &self,
+        folders: &Folders,
+        args: &cli::CheckSeries,
+        wanted: &[usize],
+    ) -> anyhow::Result<Exit> {
+        let names = self.steps.names();
+        let step = Step::begin("patches", Some(wanted.len() as u64));
+        let mut rows: Vec<PatchRow> = Vec::new();
+        for &number in wanted {
+            if self.stop.asked() {
+                break;
+            }
+            step.at(rows.len() as u64, &names[number - 1]);
+            let mut row = PatchRow::new(number, &names[number - 1]);
+            if let Err(error) = self.patch(folders, args, &mut row) {
+                if self.stop.asked() {
+                    break;
+                }
+                return Err(error);
+            }
+            step.say(&report::patch_line(&row, style(std::io::stderr())));
+            rows.push(row);
+            // After each: what is known stays when the rest is cut off.
+            self.folder.write_text("check-series.json", &serde_json::to_string_pretty(&rows)?)?;
+        }
+        step.end(&format!("{} of {} looked at", rows.len(), wanted.len()));
+        let shown = run_matrix::shown(self.folder.dir());
+        let text = |style| report::series(&rows, wanted.len(), &shown, style);
+        self.folder.write_text("report.txt", &text(report::Style::default()))?;
+        print!("{}", text(style(std::io::stdout())));
+        Ok(if self.stop.asked() {
+            Exit::Interrupted
+        } else if rows.len() == wanted.len() && rows.iter().all(PatchRow::good) {
+            Exit::Ok
+        } else {
+            Exit::Unexpected
+        })
+    }
+
+    /// All checks of one patch; each needs the ones before it only as far as it says.
+    fn patch(
+        &self,
+        folders: &Folders,
+        args: &cli::CheckSeries,
+        row: &mut PatchRow,
+    ) -> anyhow::Result<()> {
+        let (number, kernel) = (row.number, self.steps.kernel(row.number));
+        let checkpatch = || self.linted(number, "checkpatch", self.steps.checkpatch(number)?);
+        row.set(Asked::Checkpatch, timed(checkpatch)?);
+        let (applied, found) = self.apply(number)?;
+        row.set(Asked::Apply, applied);
+        let Some(found) = found else { return Ok(()) };
+        let rustfmt = || {
+            let linted = self.steps.rustfmt(number, &found, self.site.toolchain)?;
+            self.linted(number, "rustfmt", linted)
+        };
+        row.set(Asked::Rustfmt, timed(rustfmt)?);
+        if args.lint {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let built = self.site.image(&kernel, self.located);
+        let seconds = begun.elapsed().as_secs_f64();
+        let image = match built {
+            Ok(image) => image,
+            Err(error) => {
+                let mark = self.failed_build(number, &kernel, error)?;
+                row.set(Asked::Build, Checked { mark, seconds });
+                return Ok(());
+            }
+        };
+        row.hit = image.hit;
+        let (clippy, build) = self.warnings(number, &image)?;
+        row.set(Asked::Build, Checked { mark: build, seconds });
+        row.set(Asked::Clippy, Checked { mark: clippy, seconds: 0.0 });
+        let ready =
+            made(&self.ready, || rig::prepare(folders, &image.bz_image(), args.accel, self.stop))?;
+        let (boot, smoke) = self.boot(ready, &kernel, &image)?;
+        row.set(Asked::Boot, boot);
+        row.set(Asked::Smoke, smoke);
+        Ok(())
+    }
+
+    fn apply(&self, number: usize) -> anyhow::Result<(Checked, Option<Applied>)> {
+        let begun = Instant::now();
+        let applied = self.steps.apply(number);
+        let seconds = begun.elapsed().as_secs_f64();
+        let (mark, applied) = match applied {
+            Ok(applied) if applied.notes.is_empty() => (Mark::Pass, Some(applied)),
+            // A maintainer's `git am` takes no fuzz.
+            Ok(applied) => (Mark::Fail(applied.notes.join("\n")), Some(applied)),
+            Err(error) if fault_of(&error).is_some_and(|fault| fault.exit == Exit::Series) => {
+                (Mark::Fail(self.log(number, "apply", &format!("{error:#}"))?), None)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((Checked { mark, seconds }, applied))
+    }
+
+    /// A build that failed is the patch's fault, unless the host or a missing tool is to blame.
+    fn failed_build(
+        &self,
+        number: usize,
+        kernel: &Kernel,
+        error: anyhow::Error,
+    ) -> anyhow::Result<Mark> {
+        if fault_of(&error).is_none_or(|fault| fault.exit != Exit::Build) {
+            return Err(error);
+        }
+        let log = std::fs::read(self.site.log(kernel, self.located)).unwrap_or_default();
+        self.log(number, "build", &String::from_utf8_lossy(&log))?;
+        Ok(Mark::Fail(format!("{error:#}")))
+    }
+
+    /// New warnings of clippy and rustc, and of everything else.
+    fn warnings(&self, number: usize, image: &Image) -> anyhow::Result<(Mark, Mark)> {
+        let log = image.dir.join("build.log");
+        self.log(number, "build", &String::from_utf8_lossy(&std::fs::read(&log)?))?;
+        let (mut rust, mut other) = steps::new_warnings(&log, None)?;
+        if !(rust.is_empty() && other.is_empty()) {
+            // Most series never come here, and the base need not be built.
+            note(&format!("patch {number} builds with warnings: does the base have them too?"));
+            let base = made(&self.base, || self.site.image(&self.steps.kernel(0), self.located))?;
+            (rust, other) = steps::new_warnings(&log, Some(&base.dir.join("build.log")))?;
+        }
+        let mark = |found: String| match found.is_empty() {
+            true => Mark::Pass,
+            false => Mark::Fail(format!("new warnings:\n{found}")),
+        };
+        let clippy = match (&self.site.toolchain.clippy, rust.is_empty()) {
+            (None, true) => Mark::Skip(
+                "no clippy-driver of this rustc's own build; beside Debian's rustc-web: \
+                 apt-get install rust-web-clippy"
+                    .to_owned(),
+            ),
+            _ => mark(rust),
+        };
+        Ok((clippy, mark(other)))
+    }
+
+    /// Boots the smoke cells; whether the first came up, and whether all went as on the base.
+    fn boot(
+        &self,
+        ready: &Ready,
+        kernel: &Kernel,
+        image: &Image,
+    ) -> anyhow::Result<(Checked, Checked)> {
+        let mut config = self.config.clone();
+        config.kernels.insert(kernel.name.clone(), kernel.clone());
+        let mut matrix = config.matrix(MATRIX)?.clone();
+        (matrix.kernels, matrix.baseline) = (vec![kernel.name.clone()], None);
+        let cells = plan::plan(&config, &matrix, &Selection::default())?;
+        let bzimages = BTreeMap::from([(kernel.name.clone(), image.bz_image())]);
+        let kernels = BTreeMap::from([(kernel.name.clone(), bootable::built(image)?)]);
+        let jobs = rig::jobs(None, &cells);
+        let manifest = bootable::manifest(ready, &kernels, MATRIX, 0, jobs)?;
+        self.folder.write_manifest(&manifest)?;
+        let runner = Runner {
+            config: &config,
+            bzimages: &bzimages,
+            rig: &ready.rig,
+            folder: self.folder,
+            stop: self.stop,
+            style: style(std::io::stderr()),
+        };
+        let begun = Instant::now();
+        let ran = runner.run(&cells, jobs)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let hello = ran.iter().find_map(|cell| {
+            let evidence = evidence_dir::load(&self.folder.dir().join(&cell.first.folder)).ok()?;
+            evidence.events.iter().find_map(|event| match event.fact {
+                protocol::Fact::Hello { .. } => Some(event.at_us),
+                _ => None,
+            })
+        });
+        let why = |cell: &report::json::CellResult| {
+            let judgement = cell.judgement();
+            format!("{} is {}: {}", cell.cell.id, judgement.verdict, judgement.why)
+        };
+        let bad: Vec<String> =
+            ran.iter().filter(|cell| !cell.judgement().as_expected).map(why).collect();
+        let whole = ran.len() == cells.len();
+        let mark = |good: bool| if good { Mark::Pass } else { Mark::Fail(bad.join("\n")) };
+        let boot_s = hello.map_or(seconds, |at_us| at_us as f64 / 1e6);
+        let boot = Checked { mark: mark(hello.is_some()), seconds: boot_s };
+        let smoke = match hello {
+            Some(_) => Checked { mark: mark(whole && bad.is_empty()), seconds },
+            None => Checked::default(),
+        };
+        Ok((boot, smoke))
+    }
+
+    fn linted(&self, number: usize, name: &str, linted: Linted) -> anyhow::Result<Mark> {
+        Ok(match linted {
+            Linted::Clean => Mark::Pass,
+            Linted::Nothing => Mark::None,
+            Linted::Found(said) => Mark::Fail(self.log(number, name, &said)?),
+            Linted::Missing(why) => Mark::Skip(why),
+        })
+    }
+
+    /// Keeps what was said in `patches/<number>/<name>.log` of the run folder, and gives it back.
+    fn log(&self, number: usize, name: &str, said: &str) -> anyhow::Result<String> {
+        self.folder.write_text(&format!("patches/{number:02}/{name}.log"), said)?;
+        Ok(said.to_owned())
+    }
+}
+
+/// What `cell` holds, made if it holds nothing yet.
+fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
+    if let Some(there) = cell.get() {
+        return Ok(there);
+    }
+    let fresh = make()?;
+    Ok(cell.get_or_init(|| fresh))
+}
+
+fn timed(check: impl FnOnce() -> anyhow::Result<Mark>) -> anyhow::Result<Checked> {
+    let begun = Instant::now();
+    let mark = check()?;
+    Ok(Checked { mark, seconds: begun.elapsed().as_secs_f64() })
+}

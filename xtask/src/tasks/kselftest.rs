@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask kselftest`: the kernel's own cgroup tests on the unpatched and the patched kernel.
+//!
+//! The programs are built from the last kernel's patched source, and the same programs run on every
+//! kernel: what the series adds is seen to fail without it. Each run is a fresh kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::build_kernel::{self, Wanted};
+use super::rig::{self, Ready};
+use super::{Folders, inputs, run_matrix, style};
+use crate::cli::{self, Places};
+use crate::config::Config;
+use crate::exit::{Exit, Fault};
+use crate::host::process;
+use crate::kernel::Cache;
+use crate::kernel::selftests::{self, TestProgram};
+use crate::plan::VmShape;
+use crate::progress::Step;
+use crate::report::{self, ProgramBeside};
+use crate::results::RunFolder;
+use crate::verdict::ktap::{self, ProgramEnd, Results};
+use crate::verdict::{findings, selftests::compare};
+use crate::vm::selftest::{Order, Said};
+use crate::vm::{self, Program, Stop, guest_binary};
+
+/// For one program on a machine that is not emulated; the slowest needs about a minute there.
+const LIMIT: Duration = Duration::from_secs(200);
+const BOOT_LIMIT: Duration = Duration::from_secs(20);
+/// Tests make page cache and anonymous memory of up to 250 MiB.
+const MEMORY_MIB: u32 = 1024;
+
+/// Runs the command.
+///
+/// # Errors
+/// Configuration, kernels and host, each with its code; what a test says is no error.
+pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit> {
+    let cli::Kselftest { kernels, tests, repeat, images: _, accel, build } = args;
+    let [base, patched @ ..] = kernels.as_slice() else {
+        return Err(Fault::new(Exit::Usage, "no kernel is named").into());
+    };
+    let Some(last) = patched.last() else {
+        let fault = Fault::new(Exit::Usage, format!("there is nothing to hold beside {base}"));
+        return Err(fault.hint("--kernel baseline --kernel overcharge").into());
+    };
+    let folders = Folders::of(places)?;
+    let config = inputs::read(&folders.configs)?;
+    let stop = Stop::on_signals()?;
+    let asked = stop.clone();
+    process::obey(move || asked.asked());
+    rig::provide(build.install)?;
+    let built = |name: &str| programs(&folders, &config, name, build.source.as_deref());
+    let known: BTreeSet<String> = built(base)?.into_iter().map(|program| program.name).collect();
+    let programs = selected(built(last)?, tests)?;
+    let bzimages = bzimages(&folders, &config, args)?;
+    let ready = rig::prepare(&folders, &bzimages[base], *accel, &stop)?;
+    let packed: Vec<Program> = programs
+        .iter()
+        .map(|TestProgram { name, bytes }| Program { name: name.clone(), bytes: bytes.clone() })
+        .collect();
+    let initramfs = guest_binary::pack_with(&ready.binaries.selftest, &packed, &folders.cache)?;
+    let begun = jiff::Timestamp::now();
+    let folder =
+        RunFolder::create(&folders.results, &begun.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
+    let tests = Kselftest {
+        config: &config,
+        ready: &ready,
+        bzimages: &bzimages,
+        initramfs,
+        folder: &folder,
+        stop: &stop,
+    };
+    let names: Vec<String> = programs.into_iter().map(|program| program.name).collect();
+    tests.all(base, patched, &names, &known, *repeat)
+}
+
+fn programs(
+    folders: &Folders,
+    config: &Config,
+    name: &str,
+    source: Option<&str>,
+) -> anyhow::Result<Vec<TestProgram>> {
+    let step = Step::begin(format!("the selftests of {name}"), None);
+    let kernel = config.kernel(name)?;
+    inputs::sources_present(&folders.workspace, config, [name])?;
+    let cache = Cache::open(&folders.cache)?;
+    let located = build_kernel::locate(config, kernel, source, &cache)?;
+    let built = selftests::build(&cache, &folders.workspace, kernel, &located)?;
+    step.end(&format!("{} programs", built.len()));
+    Ok(built)
+}
+
+/// The programs asked for; by default all that are about memory or about what memory must not break.
+fn selected(all: Vec<TestProgram>, asked: &[String]) -> Result<Vec<TestProgram>, Fault> {
+    // Shares of processor time, which an emulated machine does not keep, and controllers that the
+    // configuration does not have.
+    let not_asked = ["test_cpu", "test_cpuset", "test_hugetlb_memcg", "test_zswap"];
+    let names: Vec<String> = all.iter().map(|program| program.name.clone()).collect();
+    if let Some(unknown) = asked.iter().find(|name| !names.contains(name)) {
+        let fault = Fault::new(Exit::Usage, format!("there is no test program `{unknown}`"));
+        return Err(fault.hint(format!("there are: {}", names.join(", "))));
+    }
+    let wanted = |program: &TestProgram| match asked {
+        [] => !not_asked.contains(&program.name.as_str()),
+        asked => asked.contains(&program.name),
+    };
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+fn bzimages(
+    folders: &Folders,
+    config: &Config,
+    args: &cli::Kselftest,
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut images: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for (name, path) in &args.images {
+        if !args.kernels.contains(name) || !path.is_file() {
+            let what =
+                format!("--image {name}={}: no such kernel here, or no file", path.display());
+            return Err(Fault::new(Exit::Usage, what).into());
+        }
+        images.insert(name.clone(), path.clone());
+    }
+    let missing = |name: &&String| !images.contains_key(*name);
+    let kernels: Vec<String> = args.kernels.iter().filter(missing).cloned().collect();
+    let cli::BuildOptions { source, install } = &args.build;
+    let wanted = Wanted { kernels: &kernels, source: source.as_deref(), install: *install };
+    for (name, image) in build_kernel::build(folders, config, wanted)? {
+        images.insert(name, image.bz_image());
+    }
+    Ok(images)
+}
+
+struct Kselftest<'a> {
+    config: &'a Config,
+    ready: &'a Ready,
+    bzimages: &'a BTreeMap<String, PathBuf>,
+    initramfs: PathBuf,
+    folder: &'a RunFolder,
+    stop: &'a Stop,
+}
+
+/// What the runs of one program on one kernel said.
+#[derive(Default)]
+struct Runs {
+    results: Vec<Results>,
+    faults: Vec<String>,
+    seconds: f64,
+}
+
+impl Kselftest<'_> {
+    fn all(
+        &self,
+        base: &str,
+        patched: &[String],
+        names: &[String],
+        known: &BTreeSet<String>,
+        repeat: u32,
+    ) -> anyhow::Result<Exit> {
+        let step = Step::begin("test programs", Some(names.len() as u64));
+        let mut compared = Vec::new();
+        for (done, name) in names.iter().enumerate() {
+            step.at(done as u64, name);
+            let is_new = !known.contains(name);
+            match self.program(base, patched, name, is_new, repeat) {
+                Ok(programs) => {
+                    for program in &programs {
+                        let good = if program.good() { "ok  " } else { "FAIL" };
+                        let (patched, seconds) = (&program.patched, program.seconds);
+                        step.say(&format!("{good} {name} {base} | {patched} ({seconds:.0} s)"));
+                    }
+                    compared.extend(programs);
+                }
+                Err(_) if self.stop.asked() => break,
+                Err(error) => return Err(error),
+            }
+            self.folder.write_text("kselftest.json", &serde_json::to_string_pretty(&compared)?)?;
+        }
+        step.end(&format!("{} of {}", compared.len() / patched.len(), names.len()));
+        let shown = run_matrix::shown(self.folder.dir());
+        let text = |style| report::kselftest(&compared, &shown, style);
+        self.folder.write_text("report.txt", &text(report::Style::default()))?;
+        print!("{}", text(style(std::io::stdout())));
+        let whole = compared.len() == names.len() * patched.len() && !names.is_empty();
+        Ok(match (self.stop.asked(), whole && compared.iter().all(ProgramBeside::good)) {
+            (true, _) => Exit::Interrupted,
+            (_, true) => Exit::Ok,
+            (_, false) => Exit::Unexpected,
+        })
+    }
+
+    /// Runs a program on every kernel: once, and where something is open, as often as allowed.
+    fn program(
+        &self,
+        base: &str,
+        patched: &[String],
+        name: &str,
+        is_new: bool,
+        repeat: u32,
+    ) -> anyhow::Result<Vec<ProgramBeside>> {
+        let kernels: Vec<&str> =
+            std::iter::once(base).chain(patched.iter().map(String::as_str)).collect();
+        let mut runs: BTreeMap<&str, Runs> = BTreeMap::new();
+        let mut compared = Vec::new();
+        for number in 1..=repeat {
+            for kernel in &kernels {
+                self.once(kernel, name, number, runs.entry(kernel).or_default())?;
+            }
+            compared = patched.iter().map(|k| beside(base, k, name, is_new, &runs)).collect();
+            if !compared.iter().any(ProgramBeside::unsettled) {
+                break;
+            }
+        }
+        Ok(compared)
+    }
+
+    fn once(&self, kernel: &str, name: &str, number: u32, runs: &mut Runs) -> anyhow::Result<()> {
+        let kernel_config = self.config.kernel(kernel)?;
+        let shape = VmShape {
+            cpus: 2,
+            memory_mib: MEMORY_MIB,
+            cmdline: kernel_config.cmdline.clone(),
+            counted: false,
+        };
+        let order = Order {
+            program: name,
+            bzimage: &self.bzimages[kernel],
+            initramfs: &self.initramfs,
+            shape: &shape,
+            limit: LIMIT * kernel_config.slowdown,
+            boot_limit: BOOT_LIMIT * kernel_config.slowdown,
+        };
+        let said = vm::selftest::run(&self.ready.rig, order, self.stop)?;
+        let Said { output, end, console, wall } = &said;
+        let place = format!("selftests/{name}/{kernel}-{number}");
+        self.folder.write_text(&format!("{place}.ktap"), output)?;
+        self.folder.write_text(&format!("{place}.console"), console)?;
+        runs.results.push(ktap::results(output, end.as_deref().and_then(program_end)));
+        let faults = findings(console);
+        runs.faults.extend(faults.iter().map(|fault| format!("{kernel}: {}", fault.title)));
+        runs.seconds = runs.seconds.max(wall.as_secs_f64());
+        Ok(())
+    }
+}
+
+fn beside(
+    base: &str,
+    patched: &str,
+    program: &str,
+    is_new: bool,
+    runs: &BTreeMap<&str, Runs>,
+) -> ProgramBeside {
+    let (before, after) = (&runs[base], &runs[patched]);
+    ProgramBeside {
+        program: program.to_owned(),
+        base: base.to_owned(),
+        patched: patched.to_owned(),
+        is_new,
+        tests: compare(&before.results, &after.results, is_new),
+        faults: after.faults.clone(),
+        seconds: before.seconds.max(after.seconds),
+    }
+}
+
+/// `exit N`, `signal N`, `timeout`: as the guest says it.
+fn program_end(said: &str) -> Option<ProgramEnd> {
+    match said.split_once(' ') {
+        Some(("exit", status)) => status.parse().ok().map(ProgramEnd::Exited),
+        Some(("signal", number)) => number.parse().ok().map(ProgramEnd::Signaled),
+        _ => (said == "timeout").then_some(ProgramEnd::TimedOut),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guests_word_on_the_end_is_understood_or_not_believed() {
+        assert_eq!(program_end("exit 4"), Some(ProgramEnd::Exited(4)));
+        assert_eq!(program_end("signal 11"), Some(ProgramEnd::Signaled(11)));
+        assert_eq!(program_end("timeout"), Some(ProgramEnd::TimedOut));
+        assert_eq!(program_end("exit"), None);
+        assert_eq!(program_end("exit x"), None);
+    }
+
+    #[test]
+    fn programs_are_chosen_by_name() {
+        let all = || {
+            ["test_core", "test_cpu", "test_kmem"]
+                .map(|name| TestProgram { name: name.into(), bytes: vec![] })
+                .to_vec()
+        };
+        let names = |asked: &[String]| -> Vec<String> {
+            selected(all(), asked).unwrap().into_iter().map(|program| program.name).collect()
+        };
+        assert_eq!(names(&[]), ["test_core", "test_kmem"]);
+        assert_eq!(names(&["test_cpu".into()]), ["test_cpu"]);
+        assert_eq!(selected(all(), &["test_x".into()]).unwrap_err().exit, Exit::Usage);
+    }
+}

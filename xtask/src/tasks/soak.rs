@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask soak`: every scenario of a matrix in random order, round after round, until time is up.
+//!
+//! Each cell boots a kernel of its own: a kernel that has warned once warns no more, and what
+//! memory one cell keeps another would be blamed for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::attempts::Runner;
+use super::{Folders, bootable, inputs, rig, run_matrix, style};
+use crate::cli::{self, Places};
+use crate::exit::Exit;
+use crate::host::process;
+use crate::plan::{self, Selection};
+use crate::progress::note;
+use crate::report::json::{CellResult, Manifest};
+use crate::report::{self, ConsoleFault};
+use crate::results::RunFolder;
+use crate::verdict::findings;
+use crate::vm::{Stop, evidence_dir};
+
+/// Cells of a round that are begun together.
+const SLICE: usize = 8;
+
+/// Runs the command.
+///
+/// # Errors
+/// As `run-matrix`; what a cell does is no error.
+pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
+    let cli::Soak { kernel, minutes, matrix, select, accel, jobs, images, build } = args;
+    let folders = Folders::of(places)?;
+    let config = inputs::read(&folders.configs)?;
+    let mut matrix = config.matrix(matrix)?.clone();
+    config.kernel(kernel)?;
+    (matrix.kernels, matrix.baseline) = (vec![kernel.clone()], None);
+    matrix.must_fail.clear();
+    let selection = Selection { repetitions: Some(1), ..run_matrix::selection(select) };
+    let cells = plan::plan(&config, &matrix, &selection)?;
+    let stop = Stop::on_signals()?;
+    let asked = stop.clone();
+    process::obey(move || asked.asked());
+    rig::provide(build.install)?;
+    let names = BTreeSet::from([kernel]);
+    let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
+    let bzimages =
+        kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
+    let ready = rig::prepare(&folders, &kernels[kernel].bzimage, *accel, &stop)?;
+    let jobs = rig::jobs(*jobs, &cells);
+
+    let begun = Instant::now();
+    let started = jiff::Timestamp::now();
+    let folder =
+        RunFolder::create(&folders.results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
+    let mut manifest =
+        bootable::manifest(&ready, &kernels, &matrix.name, selection.run_seed, jobs)?;
+    manifest.started_at = started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    folder.write_manifest(&manifest)?;
+    let runner = Runner {
+        config: &config,
+        bzimages: &bzimages,
+        rig: &ready.rig,
+        folder: &folder,
+        stop: &stop,
+        style: style(std::io::stderr()),
+    };
+    let until = begun + Duration::from_secs(u64::from(*minutes) * 60);
+    let (mut planned, mut first, mut rounds) = (Vec::new(), BTreeMap::new(), 0);
+    while Instant::now() < until && !stop.asked() {
+        rounds += 1;
+        let left_s = until.saturating_duration_since(Instant::now()).as_secs();
+        note(&format!("round {rounds}, {} cells so far, {left_s} s left", first.len()));
+        let round = plan::round(&config, &matrix, &selection, rounds)?;
+        // In slices, so that cells which run alone come between the others and not after them.
+        for slice in round.chunks(SLICE) {
+            first.extend(runner.soak(slice, jobs, until)?);
+        }
+        planned.extend(round.into_iter().filter(|cell| first.contains_key(&cell.id)));
+    }
+    let ran = runner.with_repetitions(&planned, first);
+    manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    manifest.interrupted = stop.asked();
+    folder.write_manifest(&manifest)?;
+    let ended = Ended { config: &config, matrix: &matrix, folder: &folder, rounds };
+    conclude(&ended, manifest, ran)
+}
+
+/// What the end of a soak is told from.
+struct Ended<'a> {
+    config: &'a crate::config::Config,
+    matrix: &'a crate::config::Matrix,
+    folder: &'a RunFolder,
+    rounds: u32,
+}
+
+fn conclude(ended: &Ended<'_>, manifest: Manifest, ran: Vec<CellResult>) -> anyhow::Result<Exit> {
+    let Ended { config, matrix, folder, rounds } = ended;
+    let faults = console_faults(folder, &ran);
+    let count = ran.len();
+    let result = run_matrix::result(config, matrix, &folder.id, manifest, ran, count);
+    let shown = run_matrix::shown(folder.dir());
+    let text = |style| report::soak(&result, *rounds, &faults, &shown, style);
+    folder.write_result(&result, &text(report::Style::default()))?;
+    print!("{}", text(style(std::io::stdout())));
+    Ok(if result.manifest.interrupted {
+        Exit::Interrupted
+    } else if report::soaked(&result, &faults) {
+        Exit::Ok
+    } else {
+        Exit::Unexpected
+    })
+}
+
+/// Every fault on the consoles of all attempts, also of those whose verdict has another cause.
+fn console_faults(folder: &RunFolder, ran: &[CellResult]) -> Vec<ConsoleFault> {
+    let mut faults = Vec::new();
+    for cell in ran {
+        for attempt in std::iter::once(&cell.first).chain(&cell.again) {
+            let Ok(evidence) = evidence_dir::load(&folder.dir().join(&attempt.folder)) else {
+                continue;
+            };
+            faults.extend(
+                findings(&evidence.console)
+                    .into_iter()
+                    .map(|fault| ConsoleFault { cell: cell.cell.id.clone(), title: fault.title }),
+            );
+        }
+    }
+    faults
+}

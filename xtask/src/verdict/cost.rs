@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Evidence of a measuring cell -> numbers of instructions, or why it proves none.
+//!
+//! Contract: numbers come out only when the VM ran to its power-off without a finding on the
+//! console, the kernel had the policy that was asked for, and the VM counted a known number of
+//! instructions as that number.
+
+use protocol::{COST_KNOWN, COST_KNOWN_INSTRUCTIONS, CellRequest, Fact, Instructions, MemcgRole};
+
+use serde::Serialize;
+
+use super::{console, proof};
+use crate::evidence::{Ending, Evidence};
+
+/// From so many calls on, the most frequent number is the same in every boot.
+const MANY: u64 = 1000;
+
+/// What one kind of system call costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Cost {
+    /// The call, and after a dot which way its charge went.
+    pub(crate) op: String,
+    /// Calls measured.
+    pub(crate) calls: u64,
+    /// Executed instructions of a call.
+    pub(crate) instructions: Instructions,
+}
+
+/// The costs that the guest reported, in its order.
+///
+/// # Errors
+/// Why the evidence proves no costs, for people.
+pub(crate) fn costs(evidence: &Evidence) -> Result<Vec<Cost>, String> {
+    whole(evidence)?;
+    let mut costs = Vec::new();
+    for event in &evidence.events {
+        match &event.fact {
+            Fact::Broken { why } => return Err(format!("the guest failed: {why}")),
+            Fact::Unsupported { missing } => return Err(format!("the kernel has no {missing}")),
+            Fact::Setup { memcg: MemcgRole::Limited, policy, .. } => {
+                as_asked(&evidence.request, policy)?
+            }
+            Fact::Cost { op, calls, instructions } => costs.push(Cost {
+                op: op.clone(),
+                calls: *calls,
+                instructions: instructions.clone(),
+            }),
+            _ => {}
+        }
+    }
+    if !matches!(evidence.events.last().map(|event| &event.fact), Some(Fact::Ended)) {
+        return Err("the guest never said that it had reported everything".to_owned());
+    }
+    let known = costs.iter().position(|cost| cost.op == COST_KNOWN);
+    let known = known.map(|at| costs.remove(at)).ok_or("the known instructions are missing")?;
+    match known.usual() {
+        Some(COST_KNOWN_INSTRUCTIONS) if costs.is_empty() => Err("no costs are in it".to_owned()),
+        Some(COST_KNOWN_INSTRUCTIONS) => Ok(costs),
+        other => Err(format!(
+            "{COST_KNOWN_INSTRUCTIONS} instructions were counted as {other:?}: \
+             this VM's clock does not count instructions"
+        )),
+    }
+}
+
+impl Cost {
+    /// The number that stands for the call: the one that came most often.
+    ///
+    /// Of few calls, which of two nearly equal paths comes most often depends on where the
+    /// allocators' own batches begin, and so on the boot: of these, the least that a tenth took.
+    pub(crate) fn usual(&self) -> Option<u64> {
+        self.chosen().map(|(instructions, _)| instructions)
+    }
+
+    /// Calls that took the usual number, of a hundred.
+    pub(crate) fn usual_percent(&self) -> f64 {
+        let calls = self.chosen().map_or(0, |(_, calls)| calls);
+        100.0 * calls as f64 / self.calls.max(1) as f64
+    }
+
+    fn chosen(&self) -> Option<(u64, u64)> {
+        let frequent = &self.instructions.frequent;
+        if self.calls >= MANY {
+            return frequent.first().copied();
+        }
+        frequent.iter().filter(|(_, calls)| calls * 10 >= self.calls).min().copied()
+    }
+}
+
+fn whole(evidence: &Evidence) -> Result<(), String> {
+    let broken = evidence.events.iter().find_map(|event| match &event.fact {
+        Fact::Broken { why } => Some(why),
+        _ => None,
+    });
+    if let Some(why) = broken {
+        return Err(format!("the guest failed: {why}"));
+    }
+    if let Some(finding) = console::findings(&evidence.console).first() {
+        return Err(format!("the console has a {}: {}", finding.kind, finding.title));
+    }
+    if evidence.ending != Ending::PoweredOff {
+        return Err(format!("the VM did not power off: {:?}", evidence.ending));
+    }
+    let doubts = proof::stream(evidence).into_iter().chain(proof::console_doubts(evidence));
+    doubts.map(Err).next().unwrap_or(Ok(()))
+}
+
+fn as_asked(request: &CellRequest, read: &[protocol::MemcgWrite]) -> Result<(), String> {
+    let unlike = request.policy.iter().find(|asked| {
+        !read.iter().any(|read| read.file == asked.file && proof::same_setting(asked, read))
+    });
+    match unlike {
+        None => Ok(()),
+        Some(asked) => Err(format!("{} is not {} in the guest", asked.file, asked.value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use protocol::{CgroupVersion, Event, MemcgRole, MemcgWrite, VERSION};
+
+    use super::*;
+
+    fn cost(op: &str, instructions: u64) -> Fact {
+        let instructions =
+            Instructions { frequent: vec![(instructions, 99)], ..Instructions::default() };
+        Fact::Cost { op: op.to_owned(), calls: 100, instructions }
+    }
+
+    fn evidence(facts: Vec<Fact>) -> Evidence {
+        let request = CellRequest {
+            protocol: VERSION,
+            cell: "cost.k.overcharge".into(),
+            workload: "cost".into(),
+            cgroup: CgroupVersion::V2,
+            limit_bytes: 64 << 20,
+            tasks: 1,
+            killable: true,
+            hog_bytes: 0,
+            operations: 100,
+            load_ms_max: 1000,
+            seed: 0,
+            sample_period_us: 0,
+            writes: Vec::new(),
+            parent: None,
+            second: None,
+            policy: vec![MemcgWrite { file: "memory.overcharge".into(), value: "kmem".into() }],
+            counters_file: None,
+            cap_file: None,
+            params: BTreeMap::new(),
+        };
+        let event = |(seq, fact)| Event { seq, at_us: seq, fact };
+        Evidence {
+            request,
+            events: (0..).zip(facts).map(event).collect(),
+            torn_lines: Vec::new(),
+            console: "[    0.4] reboot: Power down\n".into(),
+            console_dropped_bytes: 0,
+            ending: Ending::PoweredOff,
+            wall_ms: 7000,
+        }
+    }
+
+    fn facts(policy: &str, known: u64) -> Vec<Fact> {
+        let policy = MemcgWrite { file: "memory.overcharge".into(), value: policy.into() };
+        vec![
+            Fact::Setup {
+                memcg: MemcgRole::Limited,
+                limit_bytes: 64 << 20,
+                cap_bytes: None,
+                sample_period_us: 0,
+                policy: vec![policy],
+            },
+            cost(COST_KNOWN, known),
+            cost("open", 2653),
+            Fact::Ended,
+        ]
+    }
+
+    #[test]
+    fn costs_without_the_known_ones_come_out() {
+        let costs = costs(&evidence(facts("off [kmem] all", 1000))).unwrap();
+        assert_eq!(costs.len(), 1);
+        assert_eq!((costs[0].op.as_str(), costs[0].usual()), ("open", Some(2653)));
+        assert!((costs[0].usual_percent() - 99.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn of_few_calls_the_least_that_is_not_rare_stands_for_all() {
+        let cost = |calls, frequent: &[(u64, u64)]| Cost {
+            op: "write.counter".into(),
+            calls,
+            instructions: Instructions { frequent: frequent.to_vec(), ..Instructions::default() },
+        };
+        let numbers = [(5497, 23), (5490, 8), (5475, 1)];
+        assert_eq!(cost(34, &numbers).usual(), Some(5490));
+        assert_eq!(cost(4000, &numbers).usual(), Some(5497));
+        assert!((cost(32, &numbers).usual_percent() - 25.0).abs() < 1e-9);
+        assert_eq!(cost(34, &[]).usual(), None);
+    }
+
+    #[test]
+    fn what_proves_nothing_is_told() {
+        let without = |at: usize| {
+            let mut facts = facts("kmem", 1000);
+            facts.remove(at);
+            facts
+        };
+        let broken = Fact::Broken { why: "open failed: EMFILE".into() };
+        for (facts, why) in [
+            (facts("kmem", 4000), "does not count instructions"),
+            (facts("off", 1000), "memory.overcharge is not kmem"),
+            (without(1), "known instructions are missing"),
+            (without(2), "no costs"),
+            (without(3), "never said"),
+            (vec![broken], "the guest failed: open failed: EMFILE"),
+        ] {
+            let said = costs(&evidence(facts)).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_warned_has_no_costs() {
+        let mut warned = evidence(facts("kmem", 1000));
+        warned.console = format!(
+            "[ 1.0] WARNING: CPU: 0 PID: 1 at mm/memcontrol.c:1 f+0x1/0x2\n{}",
+            warned.console
+        );
+        assert!(costs(&warned).unwrap_err().contains("WARN"));
+        let mut killed = evidence(facts("kmem", 1000));
+        killed.ending = Ending::Reset;
+        assert!(costs(&killed).unwrap_err().contains("did not power off"));
+    }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! I8: what holds of a memcg under test holds of its ancestors: I2 and I3 of the parent.
+//!
+//! Asked where the cell gives the parent a limit. A charge counts at every level up to the root
+//! (`page_counter_try_charge()`), so a child that may go far over its own limit must still stay
+//! within the cap of its parent, and the parent must come back to its limit as soon as the child.
+//! Tolerances: as I2 and I3, of the parent's own limit, cap and samples.
+
+use super::{Case, Check, Missing, i2_bound, i3_timely};
+
+const RULE: &str = "I8";
+
+/// Compares the parent's peak and its time above the limit with their bounds.
+pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+    let request = &case.cell.request;
+    let Some(parent) = &request.parent else {
+        return Ok(Check::not_asked(RULE, "the parent has no limit"));
+    };
+    let second_hog = request.second.as_ref().is_some_and(|second| second.hog_bytes > 0);
+    let killable = request.killable || request.hog_bytes > 0 || second_hog || parent.hog_bytes > 0;
+    let mut check = i2_bound::of(case, RULE, "parent.")?;
+    check.add("in time", i3_timely::of(case, RULE, "parent.", killable)?);
+    Ok(check)
+}

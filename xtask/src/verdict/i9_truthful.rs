@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! I9: what the memcg's files say agrees with what happened, and with each other.
+//!
+//! `memory.stat`: anon + file + kernel + sock is `memory.current`, when the load has settled.
+//! Tolerance, in both directions: 64 pages a CPU that are charged in advance and belong to nobody
+//! (`MEMCG_CHARGE_BATCH`), and as many updates of the statistics that a reader need not wait for
+//! (`memcg_vmstats_needs_flush()`). cgroup v1 has no such sum.
+//!
+//! The patch's counters: a peak above the limit that nothing is forced to make was made by charges
+//! that are counted; no charge is less than a page; a kill that it counts is one that
+//! `memory.events` counts. Whether the console agrees with that is asked by I4.
+
+use protocol::{CgroupVersion, Fact, MemcgRole, Stage};
+
+use super::{Case, Check, Missing};
+
+const RULE: &str = "I9";
+
+/// `MEMCG_CHARGE_BATCH`, pages.
+const BATCH_PAGES: u64 = 64;
+
+/// What `memory.current` is made of.
+const PARTS: [&str; 4] = ["anon", "file", "kernel", "sock"];
+
+/// Compares the files of the limited memcg with each other.
+pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+    let mut check = match case.cell.cgroup {
+        CgroupVersion::V1 => Check::not_asked(RULE, "v1's memory.stat has no sum"),
+        CgroupVersion::V2 => sum(case)?,
+    };
+    if case.cell.request.counters_file.is_some() {
+        check.add("counters", counters(case)?);
+    }
+    Ok(check)
+}
+
+fn sum(case: &Case<'_>) -> Result<Check, Missing> {
+    let missing = || Missing("memory.stat of the limited memcg when settled".to_owned());
+    let (current_bytes, stat) = case
+        .evidence
+        .events
+        .iter()
+        .find_map(|event| match &event.fact {
+            Fact::Memcg {
+                stage: Stage::Settled,
+                role: MemcgRole::Limited,
+                current_bytes,
+                stat,
+                ..
+            } => Some((*current_bytes, stat)),
+            _ => None,
+        })
+        .ok_or_else(missing)?;
+    let mut sum_bytes = 0;
+    for part in PARTS {
+        sum_bytes += stat.get(part).ok_or_else(missing)?;
+    }
+    let bound_bytes = 2 * BATCH_PAGES * case.page_bytes * u64::from(case.cpus);
+    let apart_bytes = current_bytes.abs_diff(sum_bytes);
+    let said = format!(
+        "memory.current {current_bytes}, {} {sum_bytes}: {apart_bytes} apart, bound {bound_bytes}",
+        PARTS.join(" + ")
+    );
+    Ok(Check::of(RULE, apart_bytes <= bound_bytes, said))
+}
+
+fn counters(case: &Case<'_>) -> Result<Check, Missing> {
+    let over_bytes = case.need("peak_over_bytes")?;
+    let charges = case.need("counters.charges")?;
+    // Not every version of the patch tells all of them.
+    let told = |name: &str| case.facts.get(name);
+    let counted = charges + told("counters.user").unwrap_or(0.0);
+    let forced_bytes = match case.scenario.forced_bytes {
+        0 => 0,
+        forced => forced + BATCH_PAGES * case.page_bytes * u64::from(case.cpus),
+    };
+    let hidden = counted == 0.0 && over_bytes > forced_bytes as f64;
+    let pages = told("counters.pages");
+    let less = pages.is_some_and(|pages| pages < charges);
+    let kills = told("counters.kills").zip(told("events.oom_kill"));
+    let uncounted = kills.is_some_and(|(kills, events)| kills > events);
+    let said = format!(
+        "{over_bytes} bytes over at the peak with {counted} charges counted, {} pages; {} kills \
+         counted, {} in memory.events",
+        shown(pages),
+        shown(kills.map(|(kills, _)| kills)),
+        shown(kills.map(|(_, events)| events)),
+    );
+    Ok(Check::of(RULE, !hidden && !less && !uncounted, said))
+}
+
+fn shown(number: Option<f64>) -> String {
+    number.map_or("?".to_owned(), |number| number.to_string())
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Both sides of the tolerances of I8 and I9: what files of memcgs say.
+
+use protocol::MemcgShape;
+
+use super::*;
+use Outcome::{Broken, Kept, NotApplicable, Unknown};
+
+/// The parent has a limit of 8 MiB and a cap of 1 MiB; its peak is so far above, and it stayed
+/// above the limit for so long.
+fn with_parent(bench: Bench, over_bytes: u64, over_us: u64) -> Bench {
+    let mut bench = bench;
+    let shape = MemcgShape {
+        limit_bytes: 8 * MIB,
+        hog_bytes: 0,
+        tasks: 0,
+        writes: Vec::new(),
+        policy: Vec::new(),
+    };
+    bench.cell.request.parent = Some(shape);
+    bench.evidence.request = bench.cell.request.clone();
+    for event in &mut bench.evidence.events {
+        if let Fact::Memcg { role: MemcgRole::Parent, max_bytes, peak_bytes, stage, .. } =
+            &mut event.fact
+        {
+            *max_bytes = Some(8 * MIB);
+            let later = matches!(stage, Stage::Settled | Stage::After);
+            *peak_bytes = if later { 8 * MIB + over_bytes } else { 0 };
+        }
+    }
+    let find = |bench: &Bench, fits: fn(&Fact) -> bool| {
+        bench.evidence.events.iter().position(|event| fits(&event.fact)).unwrap()
+    };
+    let at = find(&bench, |fact| matches!(fact, Fact::Setup { .. }));
+    let mut setup = bench.evidence.events[at].clone();
+    if let Fact::Setup { memcg, limit_bytes, policy, .. } = &mut setup.fact {
+        (*memcg, *limit_bytes) = (MemcgRole::Parent, 8 * MIB);
+        policy.clear();
+    }
+    bench.evidence.events.insert(at + 1, setup);
+    let at = find(&bench, |fact| matches!(fact, Fact::Usage { .. }));
+    let mut usage = bench.evidence.events[at].clone();
+    if let Fact::Usage { memcg, over_us_max, over_us_last, sampled_bytes_max, .. } = &mut usage.fact
+    {
+        (*memcg, *over_us_max, *over_us_last) = (MemcgRole::Parent, over_us, 0);
+        *sampled_bytes_max = 8 * MIB;
+    }
+    bench.evidence.events.insert(at + 1, usage);
+    bench.renumber();
+    bench
+}
+
+#[test]
+fn i8_is_asked_where_the_parent_has_a_limit() {
+    assert_eq!(Bench::overcharge().outcome("I8"), NotApplicable);
+    assert_eq!(with_parent(Bench::overcharge(), 0, 0).outcome("I8"), Kept);
+}
+
+#[test]
+fn i8_bounds_the_parents_peak_by_the_parents_cap() {
+    let bound = MIB + 2 * (8 + 64) * PAGE;
+    assert_eq!(with_parent(Bench::overcharge(), bound, 0).outcome("I8"), Kept);
+    let past = with_parent(Bench::overcharge(), bound + 1, 0);
+    assert_eq!(past.outcome("I8"), Broken);
+    assert_eq!(past.outcome("I2"), Kept, "the child itself is within its bound");
+    assert_eq!(with_parent(Bench::mainline(), 0, 0).outcome("I8"), Kept);
+    assert_eq!(with_parent(Bench::mainline(), 1, 0).outcome("I8"), Broken);
+}
+
+#[test]
+fn i8_wants_the_parent_back_in_time() {
+    // A grace period and the backstop, 100 ms each, less the samples' gaps of 2 ms on either side.
+    let over = |ms: u64| with_parent(Bench::overcharge().with_hog(), 0, ms * 1000).outcome("I8");
+    assert_eq!(over(190), Kept);
+    assert_eq!(over(199), Unknown, "the gaps could carry it over");
+    assert_eq!(over(201), Broken);
+}
+
+#[test]
+fn i9_wants_the_parts_to_make_the_whole() {
+    let kernel =
+        |bytes: u64| Bench::overcharge().set(SETTLED_FILES, "/stat/kernel", bytes).outcome("I9");
+    let bound = 2 * 64 * 2 * PAGE;
+    assert_eq!(kernel(4 * MIB - bound), Kept);
+    assert_eq!(kernel(4 * MIB - bound - 1), Broken);
+    assert_eq!(kernel(4 * MIB + bound), Kept);
+    assert_eq!(kernel(4 * MIB + bound + 1), Broken);
+}
+
+#[test]
+fn i9_wants_what_went_over_the_limit_to_be_counted() {
+    let bench = Bench::overcharge();
+    assert_eq!(bench.outcome("I9"), Kept);
+    let uncounted = bench.clone().set(SETTLED_FILES, "/counters/charges", 0);
+    assert_eq!(uncounted.outcome("I9"), Broken);
+    let mut forced = uncounted;
+    forced.scenario.forced_bytes = MIB;
+    assert_eq!(forced.outcome("I9"), Kept, "charges that may not fail are not counted");
+}
+
+#[test]
+fn i9_wants_counted_kills_to_be_events_too() {
+    let kills = |counted: u64| {
+        let mut bench = Bench::overcharge();
+        for event in &mut bench.evidence.events {
+            if let Fact::Memcg { counters: Some(counters), stage, .. } = &mut event.fact {
+                let later = *stage != Stage::Before;
+                counters.insert("kills".to_owned(), if later { counted } else { 0 });
+            }
+        }
+        bench.set(SETTLED_FILES, "/events/oom_kill", 1).outcome("I9")
+    };
+    assert_eq!(kills(1), Kept);
+    assert_eq!(kills(2), Broken);
+}
