@@ -57,17 +57,18 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
         setup: Box::new(move |_| {
             stay_on_cpu(0)?;
             let mut brink = Brink::of(&memcg, "writer")?;
-            let device = loop_device()?;
+            let device = LoopDevice::make()?;
             let block = Box::new(Block([0xa5; BLOCK_BYTES]));
             Ok(Box::new(move |lane: &Lane| {
                 if cue.walk(|| brink.approach(1).map(drop)) {
                     for number in (0..WRITES_MAX).take_while(|_| lane.goes_on()) {
-                        lane.call(WRITE, || write_at(&device, &block.0, number * STRIDE_BYTES));
+                        lane.call(WRITE, || {
+                            write_at(&device.file, &block.0, number * STRIDE_BYTES)
+                        });
                     }
                 }
                 cue.returned.store(1, Ordering::SeqCst);
-                // The device goes with its last user, and what it charged with the backing file.
-                std::mem::forget(device);
+                device.remove();
             }) as Run)
         }),
     };
@@ -95,35 +96,53 @@ fn write_at(device: &File, block: &[u8], offset: u64) -> Result<(), Failure> {
     }
 }
 
-/// A loop device over a fresh file in tmpfs, that is let go of when it is closed.
-fn loop_device() -> Result<File> {
-    const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
-    const LOOP_SET_FD: libc::Ioctl = 0x4c00;
-    const LOOP_SET_STATUS64: libc::Ioctl = 0x4c04;
-    /// `struct loop_info64`, in words, and the word whose upper half is `lo_flags`.
-    const INFO_WORDS: usize = 29;
-    const FLAGS_WORD: usize = 6;
-    const LO_FLAGS_AUTOCLEAR: u64 = 4;
+/// A loop device over a fresh file in tmpfs.
+struct LoopDevice {
+    control: File,
+    number: libc::c_int,
+    file: File,
+}
 
-    let path = format!("{ARENA}/backing");
-    let backing = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-    let backing = backing.with_context(|| format!("create {path}"))?;
-    backing.set_len(BACKING_BYTES).with_context(|| format!("make {path} large"))?;
-    let control = File::options().read(true).write(true).open("/dev/loop-control");
-    let control = control.context("open /dev/loop-control: is CONFIG_BLK_DEV_LOOP set?")?;
-    // SAFETY: takes no argument.
-    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
-    let number = Errno::result(number).context("ask for a loop device")?;
-    let path = format!("/dev/loop{number}");
-    let device = OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(&path);
-    let device = device.with_context(|| format!("open {path}"))?;
-    // SAFETY: the argument is an open file descriptor.
-    let status = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_FD, backing.as_raw_fd()) };
-    Errno::result(status).with_context(|| format!("put the file behind {path}"))?;
-    let mut info = [0_u64; INFO_WORDS];
-    info[FLAGS_WORD] = LO_FLAGS_AUTOCLEAR << 32;
-    // SAFETY: the kernel reads a loop_info64 and `info` has its size.
-    let status = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_STATUS64, info.as_ptr()) };
-    Errno::result(status).with_context(|| format!("set up {path}"))?;
-    Ok(device)
+impl LoopDevice {
+    fn make() -> Result<Self> {
+        const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
+        const LOOP_SET_FD: libc::Ioctl = 0x4c00;
+        const LOOP_SET_STATUS64: libc::Ioctl = 0x4c04;
+        /// `struct loop_info64`, in words, and the word whose upper half is `lo_flags`.
+        const INFO_WORDS: usize = 29;
+        const FLAGS_WORD: usize = 6;
+        const LO_FLAGS_AUTOCLEAR: u64 = 4;
+
+        let path = format!("{ARENA}/backing");
+        let backing = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let backing = backing.with_context(|| format!("create {path}"))?;
+        backing.set_len(BACKING_BYTES).with_context(|| format!("make {path} large"))?;
+        let control = File::options().read(true).write(true).open("/dev/loop-control");
+        let control = control.context("open /dev/loop-control: is CONFIG_BLK_DEV_LOOP set?")?;
+        // SAFETY: takes no argument.
+        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+        let number = Errno::result(number).context("ask for a loop device")?;
+        let path = format!("/dev/loop{number}");
+        let file =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(&path);
+        let file = file.with_context(|| format!("open {path}"))?;
+        // SAFETY: the argument is an open file descriptor.
+        let status = unsafe { libc::ioctl(file.as_raw_fd(), LOOP_SET_FD, backing.as_raw_fd()) };
+        Errno::result(status).with_context(|| format!("put the file behind {path}"))?;
+        let mut info = [0_u64; INFO_WORDS];
+        info[FLAGS_WORD] = LO_FLAGS_AUTOCLEAR << 32;
+        // SAFETY: the kernel reads a loop_info64 and `info` has its size.
+        let status = unsafe { libc::ioctl(file.as_raw_fd(), LOOP_SET_STATUS64, info.as_ptr()) };
+        Errno::result(status).with_context(|| format!("set up {path}"))?;
+        Ok(Self { control, number, file })
+    }
+
+    /// Lets go of the file and removes the device. An idle worker would keep the memcg that it last
+    /// worked for for a minute (`LOOP_IDLE_WORKER_TIMEOUT`), and look like a leak.
+    fn remove(self) {
+        const LOOP_CTL_REMOVE: libc::Ioctl = 0x4c81;
+        drop(self.file);
+        // SAFETY: the argument is a number. A failure shows as a memcg that does not go (I5).
+        let _ = unsafe { libc::ioctl(self.control.as_raw_fd(), LOOP_CTL_REMOVE, self.number) };
+    }
 }
