@@ -24,6 +24,12 @@ use crate::{arena, patience, release, shared};
 /// How often the usage, or the count of dying memcgs, is looked at, microseconds.
 const LOOK_US: u64 = 2_000;
 
+/// Between two looks at whether usage stands still, microseconds: longer than a victim's batch takes.
+const REST_LOOK_US: u64 = 10_000;
+
+/// So many looks in a row that show no change are rest.
+const REST_LOOKS: u32 = 3;
+
 /// Runs the cell and reports everything but `Ended`.
 ///
 /// # Errors
@@ -69,6 +75,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
     watchdog.begins(Step::Settle);
     port.send(settle(&limits, &mut crew)?)?;
     board.observed.store(1, Ordering::SeqCst);
+    come_to_rest(&limits, &mut crew)?;
     memcgs.report(port, Stage::Settled)?;
     for observer in observers {
         port.send(observer.finding()?)?;
@@ -119,6 +126,22 @@ fn settle(limits: &[Limit<'_>], crew: &mut Crew) -> Result<Fact> {
         Ok(settled || (hopeless.passed() && !crew.has_victims()))
     })?;
     Ok(Fact::Settled { settled, after_us: clock::now_us() - begun_us })
+}
+
+/// Waits until usage stands still. A victim that is just being taken apart has left the statistics
+/// page by page, but not yet the usage: the files would contradict each other by all it had.
+fn come_to_rest(limits: &[Limit<'_>], crew: &mut Crew) -> Result<()> {
+    let mut seen = Vec::new();
+    let mut looks = 0;
+    clock::poll(Deadline::in_ms(patience::REST_MS), REST_LOOK_US, || {
+        crew.reap()?;
+        let limits = limits.iter().filter(|limit| limit.memcg.exists());
+        let now = limits.map(|limit| limit.memcg.current_bytes()).collect::<Result<Vec<_>>>()?;
+        looks = if now == seen { looks + 1 } else { 0 };
+        seen = now;
+        Ok(looks == REST_LOOKS)
+    })?;
+    Ok(())
 }
 
 fn report_operations(crew: &Crew, plan: &Plan) -> Result<()> {

@@ -46,14 +46,14 @@ impl Step {
     fn whole_ms(self, load_ms_max: u64) -> u64 {
         use patience::{
             DISK_MS, DYING_MS, EMPTY_MS, EXIT_MS, FILL_MS, LEAVE_MS, OBSERVER_MS, PREPARE_MS,
-            READY_MS, SETTLE_MS, SLACK_MS,
+            READY_MS, REST_MS, SETTLE_MS, SLACK_MS,
         };
         let limits_ms = match self {
             Self::SetUp => DISK_MS + PREPARE_MS,
             // Two observers and the crew.
             Self::Muster => 3 * READY_MS + FILL_MS,
             Self::Load => load_ms_max,
-            Self::Settle => SETTLE_MS + 2 * OBSERVER_MS,
+            Self::Settle => SETTLE_MS + REST_MS + 2 * OBSERVER_MS,
             // Those inside memcgs, then the outsider.
             Self::Disband => 2 * (LEAVE_MS + EXIT_MS),
             Self::Empty => EMPTY_MS,
