@@ -94,6 +94,18 @@ pub(crate) struct RunMatrix {
     pub(crate) matrix: String,
     #[command(flatten)]
     pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) vms: Vms,
+    /// Print the cells and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+/// Where cells run, and on which images.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Vms {
     /// Accelerator
     #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
     pub(crate) accel: AccelChoice,
@@ -103,11 +115,6 @@ pub(crate) struct RunMatrix {
     /// Use this bzImage for a kernel and build nothing for it
     #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
     pub(crate) images: Vec<(String, PathBuf)>,
-    /// Print the cells and stop
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) build: BuildOptions,
 }
 
 /// Which cells of a matrix.
@@ -204,15 +211,8 @@ pub(crate) struct Soak {
     pub(crate) matrix: String,
     #[command(flatten)]
     pub(crate) select: Select,
-    /// Accelerator
-    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
-    pub(crate) accel: AccelChoice,
-    /// Cells that run at once [default: as cores and memory allow]
-    #[arg(long, short, value_name = "N")]
-    pub(crate) jobs: Option<u32>,
-    /// Use this bzImage for a kernel and build nothing for it
-    #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
-    pub(crate) images: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    pub(crate) vms: Vms,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
 }

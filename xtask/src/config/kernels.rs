@@ -9,14 +9,13 @@ use std::path::PathBuf;
 use protocol::MemcgWrite;
 use toml::Spanned;
 
+use super::extends::{Parent, Raw, own_or_inherited, parent_of};
 use super::place::{Text, did_you_mean, known, words};
 use super::{Base, Kernel, MAINLINE, Needed, Policy, name_fits, raw};
 use crate::exit::Fault;
 
 /// A kernel that is slower still is not worth waiting for.
 const SLOWDOWN_MAX: u32 = 50;
-
-type Raw<'a> = BTreeMap<String, (&'a Text, raw::Kernel)>;
 
 /// What there is to refer to.
 pub(super) struct Known<'a> {
@@ -60,34 +59,15 @@ fn need(text: &Text, path: &Spanned<String>, file: &str) -> Needed {
     }
 }
 
-fn parent_of<'a>(
-    text: &Text,
-    raw: &raw::Kernel,
-    all: &'a Raw<'_>,
-) -> Result<Option<(&'a Text, &'a raw::Kernel)>, Fault> {
-    let Some(extends) = &raw.extends else { return Ok(None) };
-    let (parent_text, parent) = known(text, "kernel", extends, all)?;
-    if parent.extends.is_some() {
-        let what = format!("`{}` extends another kernel itself", extends.get_ref());
-        return Err(text.fault(extends.span(), what).hint("extend the kernel that it extends"));
-    }
-    Ok(Some((parent_text, parent)))
-}
-
 fn kernel(
     text: &Text,
     raw: &raw::Kernel,
-    parent: Option<(&Text, &raw::Kernel)>,
+    parent: Parent<'_, raw::Kernel>,
     refer: &Known<'_>,
 ) -> Result<Kernel, Fault> {
-    // A fault in an inherited value must show the file it stands in.
-    let (from, parent) = parent.map_or((text, None), |(text, raw)| (text, Some(raw)));
     macro_rules! own_or_inherited {
         ($key:ident) => {
-            match &raw.$key {
-                Some(own) => Some((text, own)),
-                None => parent.and_then(|parent| parent.$key.as_ref()).map(|value| (from, value)),
-            }
+            own_or_inherited((text, raw), parent, |raw| raw.$key.as_ref())
         };
     }
     let missing = |key| text.fault_all(format!("a kernel that extends no other needs `{key}`"));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
+use super::extends::{Parent, Raw, own_or_inherited, parent_of};
 use super::place::{Text, did_you_mean, known, words};
 use super::{Kernel, Matrix, MustFail, Scenario, number, raw, scenarios};
 use crate::exit::Fault;
@@ -19,8 +20,6 @@ pub(super) struct Known<'a> {
     pub(super) kernels: &'a BTreeMap<String, Kernel>,
     pub(super) scenarios: &'a BTreeMap<String, Scenario>,
 }
-
-type Raw<'a> = BTreeMap<String, (&'a Text, raw::Matrix)>;
 
 /// Checks every matrix; an extending one with what it inherits.
 pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<BTreeMap<String, Matrix>, Fault> {
@@ -37,34 +36,15 @@ pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<BTreeMap<String
     Ok(matrices)
 }
 
-fn parent_of<'a>(
-    text: &Text,
-    raw: &raw::Matrix,
-    all: &'a Raw<'_>,
-) -> Result<Option<(&'a Text, &'a raw::Matrix)>, Fault> {
-    let Some(extends) = &raw.extends else { return Ok(None) };
-    let (parent_text, parent) = known(text, "matrix", extends, all)?;
-    if parent.extends.is_some() {
-        let what = format!("`{}` extends another matrix itself", extends.get_ref());
-        return Err(text.fault(extends.span(), what).hint("extend the matrix that it extends"));
-    }
-    Ok(Some((parent_text, parent)))
-}
-
 fn matrix(
     text: &Text,
     raw: &raw::Matrix,
-    parent: Option<(&Text, &raw::Matrix)>,
+    parent: Parent<'_, raw::Matrix>,
     refer: &Known<'_>,
 ) -> Result<Matrix, Fault> {
-    // A fault in an inherited value must show the file it stands in.
-    let (from, parent) = parent.map_or((text, None), |(text, raw)| (text, Some(raw)));
     macro_rules! own_or_inherited {
         ($key:ident) => {
-            match &raw.$key {
-                Some(own) => Some((text, own)),
-                None => parent.and_then(|parent| parent.$key.as_ref()).map(|value| (from, value)),
-            }
+            own_or_inherited((text, raw), parent, |raw| raw.$key.as_ref())
         };
     }
     let (kernels_text, raw_kernels) = own_or_inherited!(kernels).unzip();

@@ -5,6 +5,7 @@
 //! An error names file, line and column, and what would be right.
 
 mod bases;
+mod extends;
 mod kernels;
 mod matrices;
 mod number;

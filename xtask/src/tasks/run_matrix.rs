@@ -37,12 +37,12 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     process::obey(move || asked.asked());
     rig::provide(args.build.install)?;
     let names = cells.iter().map(|cell| &cell.kernel).collect();
-    let kernels = bootable::kernels(&folders, &config, &names, &args.images, &args.build)?;
+    let kernels = bootable::kernels(&folders, &config, &names, &args.vms.images, &args.build)?;
     let bzimages =
         kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
     let first = &kernels[&cells[0].kernel].bzimage;
-    let ready = rig::prepare(&folders, first, args.accel, &stop)?;
-    let jobs = rig::jobs(args.jobs, &cells);
+    let ready = rig::prepare(&folders, first, args.vms.accel, &stop)?;
+    let jobs = rig::jobs(args.vms.jobs, &cells);
 
     let started = jiff::Timestamp::now();
     let folder =

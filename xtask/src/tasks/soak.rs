@@ -28,7 +28,8 @@ const SLICE: usize = 8;
 /// # Errors
 /// As `run-matrix`; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
-    let cli::Soak { kernel, minutes, matrix, select, accel, jobs, images, build } = args;
+    let cli::Soak { kernel, minutes, matrix, select, vms, build } = args;
+    let cli::Vms { accel, jobs, images } = vms;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let mut matrix = config.matrix(matrix)?.clone();
