@@ -32,11 +32,15 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes a folder named `stamp` (or `stamp-2`, …) and points `latest` at it.
+    /// Makes a folder named after the second (or with `-2`, …) and points `latest` at it.
     ///
     /// # Errors
     /// What the file system says: disk full, no permission.
-    pub(crate) fn create(results: &Path, stamp: &str) -> anyhow::Result<Self> {
+    pub(crate) fn begin(results: &Path, started: jiff::Timestamp) -> anyhow::Result<Self> {
+        Self::create(results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())
+    }
+
+    fn create(results: &Path, stamp: &str) -> anyhow::Result<Self> {
         let made = || format!("cannot make a run folder in {}", results.display());
         fs::create_dir_all(results).with_context(made)?;
         for number in 1..=SAME_SECOND_MAX {

@@ -59,10 +59,8 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     let ready = rig::prepare(&folders, bzimage, *accel, &stop)?;
 
     let started = jiff::Timestamp::now();
-    let stamp = started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
-    let folder = RunFolder::create(&folders.results.join(FOLDER), &stamp)?;
-    let mut manifest = bootable::manifest(&ready, &kernels, matrix, 0, 1)?;
-    manifest.started_at = started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let folder = RunFolder::begin(&folders.results.join(FOLDER), started)?;
+    let manifest = bootable::manifest(&ready, &kernels, matrix, 0, 1, started)?;
     let mut result = BenchResult { manifest, times: Vec::new(), costs: Vec::new() };
     if !timed.is_empty() {
         let cells = Cells { config: &config, ready: &ready, bzimages: &bzimages, stop: &stop };

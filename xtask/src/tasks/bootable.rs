@@ -80,20 +80,21 @@ fn foreign(bzimage: &Path) -> anyhow::Result<Bootable> {
     Ok(Bootable { bzimage: std::path::absolute(bzimage)?, note })
 }
 
-/// All but the times, which the caller knows.
+/// All but how long it took, which the caller knows in the end.
 pub(super) fn manifest(
     ready: &Ready,
     kernels: &BTreeMap<String, Bootable>,
     matrix: &str,
     seed: u64,
     jobs: usize,
+    started: jiff::Timestamp,
 ) -> anyhow::Result<Manifest> {
     let system = nix::sys::utsname::uname()?;
     let word = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
     Ok(Manifest {
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         command: std::env::args().collect(),
-        started_at: String::new(),
+        started_at: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         duration_ms: 0,
         matrix: matrix.to_owned(),
         seed,

@@ -59,8 +59,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         steps: true,
     };
     let begun = jiff::Timestamp::now();
-    let folder =
-        RunFolder::create(&folders.results, &begun.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
+    let folder = RunFolder::begin(&folders.results, begun)?;
     let series = CheckSeries {
         config: &config,
         site,
@@ -258,7 +257,8 @@ impl CheckSeries<'_> {
         let bzimages = BTreeMap::from([(kernel.name.clone(), image.bz_image())]);
         let kernels = BTreeMap::from([(kernel.name.clone(), bootable::built(image)?)]);
         let jobs = rig::jobs(None, &cells);
-        let manifest = bootable::manifest(ready, &kernels, MATRIX, 0, jobs)?;
+        let manifest =
+            bootable::manifest(ready, &kernels, MATRIX, 0, jobs, jiff::Timestamp::now())?;
         self.folder.write_manifest(&manifest)?;
         let runner = Runner {
             config: &config,

@@ -62,8 +62,7 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
         .collect();
     let initramfs = guest_binary::pack_with(&ready.binaries.selftest, &packed, &folders.cache)?;
     let begun = jiff::Timestamp::now();
-    let folder =
-        RunFolder::create(&folders.results, &begun.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
+    let folder = RunFolder::begin(&folders.results, begun)?;
     let tests = Kselftest {
         config: &config,
         ready: &ready,

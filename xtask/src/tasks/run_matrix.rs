@@ -45,10 +45,9 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     let jobs = rig::jobs(args.vms.jobs, &cells);
 
     let started = jiff::Timestamp::now();
-    let folder =
-        RunFolder::create(&folders.results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
-    let mut manifest = bootable::manifest(&ready, &kernels, &args.matrix, args.select.seed, jobs)?;
-    manifest.started_at = started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let folder = RunFolder::begin(&folders.results, started)?;
+    let mut manifest =
+        bootable::manifest(&ready, &kernels, &args.matrix, args.select.seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
 
     let runner = Runner {

@@ -51,11 +51,9 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
 
     let begun = Instant::now();
     let started = jiff::Timestamp::now();
-    let folder =
-        RunFolder::create(&folders.results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())?;
+    let folder = RunFolder::begin(&folders.results, started)?;
     let mut manifest =
-        bootable::manifest(&ready, &kernels, &matrix.name, selection.run_seed, jobs)?;
-    manifest.started_at = started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        bootable::manifest(&ready, &kernels, &matrix.name, selection.run_seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
     let runner = Runner {
         config: &config,
