@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aptlist;
 use super::cache::{self, Cache};
+use super::digest::sha256_of;
 use super::tarball;
 use crate::exit::{Exit, Fault};
 use crate::host::{self, process};
@@ -75,7 +76,7 @@ pub(crate) fn known(cache: &Cache, package: &str) -> anyhow::Result<Option<Deb>>
 pub(crate) fn deb_file(cache: &Cache, package: &Package) -> anyhow::Result<Deb> {
     if let Some(deb) = known(cache, &package.name)? {
         let file = deb.file(cache);
-        if file.exists() && tarball::sha256_of(&file)? == deb.sha256 {
+        if file.exists() && sha256_of(&file)? == deb.sha256 {
             return Ok(deb);
         }
         fs::remove_file(record(cache, &package.name))?;
@@ -205,7 +206,7 @@ impl Apt {
         if !status.success() || !file.exists() {
             return Err(refused(package, &said).into());
         }
-        tarball::require(&offer.name, &offer.sha256, &tarball::sha256_of(&file)?)?;
+        tarball::require(&offer.name, &offer.sha256, &sha256_of(&file)?)?;
         // apt writes % and ~ in file names; make and people prefer none.
         let dest = cache.downloads().join(&offer.name);
         fs::rename(&file, &dest)
@@ -291,7 +292,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
         assert_eq!(known(&cache, "linux-source-6.12").unwrap(), None);
-        let sha256 = super::super::source::hex(&<sha2::Sha256 as sha2::Digest>::digest(b"deb"));
+        let sha256 = super::super::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(b"deb"));
         let deb = Deb { version: "1".into(), sha256, name: "x.deb".into() };
         fs::write(cache.downloads().join("x.deb"), "deb").unwrap();
         cache::write_whole(

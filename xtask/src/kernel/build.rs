@@ -12,13 +12,14 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::cache::Cache;
+use super::digest::hex;
 use super::fragments::{self, Wish};
 use super::image::{self, Image, Ingredients, Manifest};
 use super::make::Make;
 use super::overlay;
 use super::pristine::Source;
 use super::series::Series;
-use super::source::{Located, hex};
+use super::source::Located;
 use super::toolchain::Toolchain;
 use super::tree::Tree;
 use super::warnings;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::cache::{self, Cache};
-use super::source::hex;
+use super::digest::hex;
 
 /// Raised when the build itself changes: other targets, other variables.
 const RECIPE: u32 = 1;

@@ -15,8 +15,8 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
-use super::source::hex;
-use super::{pristine, tarball};
+use super::digest::{hex, sha256_of};
+use super::pristine;
 use crate::exit::{Exit, Fault};
 use crate::host::{self, process};
 use crate::progress::Step;
@@ -211,7 +211,7 @@ pub(crate) fn content_sha256(path: &Path) -> anyhow::Result<String> {
             format!("link {}", fs::read_link(&file)?.display())
         } else {
             let executable = fs::metadata(&file)?.permissions().mode() & 0o100 != 0;
-            format!("{executable} {}", tarball::sha256_of(&file)?)
+            format!("{executable} {}", sha256_of(&file)?)
         };
         hash.update(entry.path.as_os_str().as_encoded_bytes());
         hash.update([0]);

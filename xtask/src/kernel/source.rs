@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::apt::{self, Package};
 use super::cache::{self, Cache};
+use super::digest::{hex, sha256_of};
 use super::pristine::{self, Source};
 use super::{local, tarball};
 use crate::exit::{Exit, Fault};
@@ -136,8 +137,7 @@ impl Spec {
             }
             Self::Tarball { path, sha256 } => {
                 let path = canonical(path)?;
-                let found =
-                    memo(cache, &path, &stat_signature(&path)?, || tarball::sha256_of(&path))?;
+                let found = memo(cache, &path, &stat_signature(&path)?, || sha256_of(&path))?;
                 if let Some(expected) = sha256 {
                     tarball::require(&path.display().to_string(), expected, &found)?;
                 }
@@ -303,11 +303,6 @@ fn memo(
     let memo = Memo { signature: signature.to_owned(), sha256 };
     cache::write_whole(&file, &serde_json::to_vec(&memo)?)?;
     Ok(memo.sha256)
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
-use super::source::hex;
+use super::digest::hex;
 use crate::exit::{Exit, Fault};
 use crate::host::{self, process};
 use crate::progress::Step;
@@ -118,21 +118,6 @@ fn copy(
             Err(error) => return Ok(Err(error)),
         }
     }
-}
-
-/// SHA-256 of a file, lower-case hex.
-///
-/// # Errors
-/// I/O errors, with the path.
-pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
-    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    let mut hash = Sha256::new();
-    copy(&mut file, |bytes| {
-        hash.update(bytes);
-        Ok(())
-    })?
-    .with_context(|| format!("reading {}", path.display()))?;
-    Ok(hex(&hash.finalize()))
 }
 
 /// Refuses a wrong hash.
