@@ -24,7 +24,7 @@ use crate::{arena, patience, release, shared};
 /// How often the usage, or the count of dying memcgs, is looked at, microseconds.
 const LOOK_US: u64 = 2_000;
 
-/// Between two looks at whether usage stands still, microseconds: longer than a victim's batch takes.
+/// Between two looks at whether usage stands still, microseconds.
 const REST_LOOK_US: u64 = 10_000;
 
 /// So many looks in a row that show no change are rest.

@@ -31,7 +31,7 @@ pub(crate) const SETTLE_MS: u64 = 4_000;
 /// and waiting longer for what cannot happen would make each such cell slow.
 pub(crate) const SETTLE_UNKILLABLE_MS: u64 = 1_000;
 
-/// For usage to stand still after that; a victim of 8 MiB is taken apart in 0.1 s under emulation.
+/// For usage to stand still after that, while a victim is taken apart.
 pub(crate) const REST_MS: u64 = 1_000;
 
 /// For an observer to hand over its findings once told to stop; it wakes each few milliseconds.

@@ -116,6 +116,9 @@ fn console_faults(folder: &RunFolder, ran: &[CellResult]) -> Vec<ConsoleFault> {
     for cell in ran {
         for attempt in std::iter::once(&cell.first).chain(&cell.again) {
             let Ok(evidence) = evidence_dir::load(&folder.dir().join(&attempt.folder)) else {
+                // A console that nobody can read is not a clean one.
+                let title = format!("{}: the evidence cannot be read", attempt.folder);
+                faults.push(ConsoleFault { cell: cell.cell.id.clone(), title });
                 continue;
             };
             faults.extend(
