@@ -188,7 +188,10 @@ impl Place<'_> {
             );
             Fault::new(Exit::Usage, what)
         })?;
-        let expect = must_break.map_or_else(|| expect.clone(), |breaks| caught(expect, breaks));
+        let mut expect = must_break.map_or_else(|| expect.clone(), |breaks| caught(expect, breaks));
+        for condition in expect.facts.iter_mut().chain(&mut expect.exercised) {
+            *condition = condition.stretched(kernel.slowdown);
+        }
         Ok(Cell {
             request: self.request(&id, run_seed),
             id,
@@ -243,7 +246,7 @@ impl Place<'_> {
             killable: scenario.killable,
             hog_bytes: scenario.hog_bytes,
             operations: scenario.operations,
-            load_ms_max: scenario.load_ms_max,
+            load_ms_max: scenario.load_ms_max * u64::from(kernel.slowdown),
             seed: seed(run_seed, &scenario.name, cgroup, repetition),
             sample_period_us: scenario.sample_period_us,
             writes: scenario.writes.clone(),

@@ -362,6 +362,15 @@ impl Condition {
             Comparison::Below => value < self.number,
         }
     }
+
+    /// On a kernel that is slower by `times`, something may take so much longer: an upper bound of a
+    /// time is stretched. Lower bounds and other facts stay as they are.
+    pub(crate) fn stretched(&self, times: u32) -> Self {
+        let upper = matches!(self.comparison, Comparison::Below | Comparison::AtMost);
+        let of_time = self.fact.split(['.', '_']).any(|word| word == "ms" || word == "us");
+        let factor = if upper && of_time { f64::from(times) } else { 1.0 };
+        Self { number: self.number * factor, ..self.clone() }
+    }
 }
 
 impl std::fmt::Display for Condition {

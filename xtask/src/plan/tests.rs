@@ -2,6 +2,7 @@
 //! Matrices, and the cells they must give.
 use super::*;
 use crate::config::tests::good;
+use crate::config::{Comparison, Condition};
 
 fn ids(selection: &Selection) -> Result<Vec<String>, Fault> {
     let config = good();
@@ -126,6 +127,35 @@ fn an_optional_policy_runs_where_something_is_expected_of_it() {
     let scenario = config.scenarios.get_mut("open").unwrap();
     scenario.expect.insert("all".to_owned(), scenario.expect["overcharge"].clone());
     assert_eq!(ids(&config), ["open.v2.patched.all"]);
+}
+
+#[test]
+fn a_slow_kernel_gets_more_time_and_the_same_sizes() {
+    let mut config = good();
+    let condition =
+        |fact: &str, comparison| Condition { fact: fact.into(), comparison, number: 6.0 };
+    let facts = vec![
+        condition("load.ms", Comparison::Below),
+        condition("open.max_us", Comparison::AtMost),
+        condition("load.ms", Comparison::AtLeast),
+        condition("open.errors", Comparison::AtMost),
+    ];
+    let expect = &mut config.scenarios.get_mut("open").unwrap().expect;
+    expect.get_mut("overcharge").unwrap().facts = facts;
+    let cell = |config: &Config| {
+        let all = plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
+        all.into_iter().find(|cell| cell.policy == "overcharge").unwrap()
+    };
+    let usual = cell(&config);
+    config.kernels.get_mut("patched").unwrap().slowdown = 3;
+    let slow = cell(&config);
+    let numbers =
+        |cell: &Cell| -> Vec<f64> { cell.expect.facts.iter().map(|f| f.number).collect() };
+    assert_eq!(numbers(&usual), [6.0, 6.0, 6.0, 6.0]);
+    assert_eq!(numbers(&slow), [18.0, 18.0, 6.0, 6.0]);
+    assert_eq!(slow.request.load_ms_max, 3 * usual.request.load_ms_max);
+    assert_eq!(slow.deadline.cell_ms, 3 * usual.deadline.cell_ms);
+    assert_eq!(slow.request.operations, usual.request.operations);
 }
 
 #[test]

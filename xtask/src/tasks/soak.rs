@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::attempts::Runner;
+use super::attempts::{Runner, pace};
 use super::{Folders, bootable, inputs, rig, run_matrix, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
@@ -17,7 +17,7 @@ use crate::progress::note;
 use crate::report::json::{CellResult, Manifest};
 use crate::report::{self, ConsoleFault};
 use crate::results::RunFolder;
-use crate::verdict::findings;
+use crate::verdict::{Pace, by_emulator, findings};
 use crate::vm::{Stop, evidence_dir};
 
 /// Cells of a round that are begun together.
@@ -80,12 +80,19 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     manifest.interrupted = stop.asked();
     folder.write_manifest(&manifest)?;
-    let ended = Ended { config: &config, matrix: &matrix, folder: &folder, rounds };
+    let ended = Ended {
+        pace: pace(ready.rig.accel),
+        config: &config,
+        matrix: &matrix,
+        folder: &folder,
+        rounds,
+    };
     conclude(&ended, manifest, ran)
 }
 
 /// What the end of a soak is told from.
 struct Ended<'a> {
+    pace: Pace,
     config: &'a crate::config::Config,
     matrix: &'a crate::config::Matrix,
     folder: &'a RunFolder,
@@ -93,8 +100,8 @@ struct Ended<'a> {
 }
 
 fn conclude(ended: &Ended<'_>, manifest: Manifest, ran: Vec<CellResult>) -> anyhow::Result<Exit> {
-    let Ended { config, matrix, folder, rounds } = ended;
-    let faults = console_faults(folder, &ran);
+    let Ended { pace, config, matrix, folder, rounds } = ended;
+    let faults = console_faults(folder, &ran, *pace);
     let count = ran.len();
     let result = run_matrix::result(config, matrix, &folder.id, manifest, ran, count);
     let shown = run_matrix::shown(folder.dir());
@@ -111,22 +118,56 @@ fn conclude(ended: &Ended<'_>, manifest: Manifest, ran: Vec<CellResult>) -> anyh
 }
 
 /// Every fault on the consoles of all attempts, also of those whose verdict has another cause.
-fn console_faults(folder: &RunFolder, ran: &[CellResult]) -> Vec<ConsoleFault> {
+fn console_faults(folder: &RunFolder, ran: &[CellResult], pace: Pace) -> Vec<ConsoleFault> {
     let mut faults = Vec::new();
     for cell in ran {
         for attempt in std::iter::once(&cell.first).chain(&cell.again) {
-            let Ok(evidence) = evidence_dir::load(&folder.dir().join(&attempt.folder)) else {
-                // A console that nobody can read is not a clean one.
-                let title = format!("{}: the evidence cannot be read", attempt.folder);
-                faults.push(ConsoleFault { cell: cell.cell.id.clone(), title });
-                continue;
-            };
+            let evidence = evidence_dir::load(&folder.dir().join(&attempt.folder));
+            let console = evidence.as_ref().ok().map(|evidence| evidence.console.as_str());
+            let titles = fault_titles(&attempt.folder, console, pace);
             faults.extend(
-                findings(&evidence.console)
-                    .into_iter()
-                    .map(|fault| ConsoleFault { cell: cell.cell.id.clone(), title: fault.title }),
+                titles.into_iter().map(|title| ConsoleFault { cell: cell.cell.id.clone(), title }),
             );
         }
     }
     faults
+}
+
+/// What one attempt's console shows, `None` where it cannot be read. A boot that the emulator broke
+/// is no fault of the kernel: its cell counts as ERROR and runs again.
+fn fault_titles(attempt: &str, console: Option<&str>, pace: Pace) -> Vec<String> {
+    let Some(console) = console else {
+        // A console that nobody can read is not a clean one.
+        return vec![format!("{attempt}: the evidence cannot be read")];
+    };
+    let findings = findings(console);
+    if by_emulator(&findings, pace) {
+        return Vec::new();
+    }
+    findings.into_iter().map(|finding| finding.title).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMULATED: Pace = Pace { slowdown: 3 };
+    const HARDWARE: Pace = Pace { slowdown: 1 };
+
+    #[test]
+    fn every_fault_of_a_console_counts_and_so_does_a_console_that_is_gone() {
+        let warned = "[    1.0] BUG: sleeping function called from invalid context at mm/x.c:1\n";
+        let title = "BUG: sleeping function called from invalid context at mm/x.c:1";
+        assert_eq!(fault_titles("a", Some(warned), EMULATED), [title]);
+        assert_eq!(fault_titles("a", Some("[    1.0] all is well\n"), EMULATED), [""; 0]);
+        assert_eq!(fault_titles("a", None, EMULATED), ["a: the evidence cannot be read"]);
+    }
+
+    #[test]
+    fn a_breakpoint_of_the_emulator_is_no_fault_of_the_kernel_and_on_hardware_it_is() {
+        let broken = "[    0.2] Oops: int3: 0000 [#1] SMP NOPTI\n\
+                      [    0.3] Kernel panic - not syncing: Fatal exception in interrupt\n";
+        assert_eq!(fault_titles("a", Some(broken), EMULATED), [""; 0]);
+        assert!(!fault_titles("a", Some(broken), HARDWARE).is_empty());
+    }
 }

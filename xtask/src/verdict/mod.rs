@@ -35,7 +35,7 @@ use crate::taxonomy::{RULES, Verdict, names};
 pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};
 pub(crate) use differential::{Judged, SideBySide, compare};
-pub(crate) use judge::judge;
+pub(crate) use judge::{by_emulator, judge};
 pub(crate) use oom::{Report, ooms};
 
 /// What one rule says of one cell.

@@ -259,6 +259,10 @@ fn i6_wants_a_heartbeat_and_tasks_that_die() {
     assert_eq!(Bench::overcharge().set(OPEN, "/latency/max", 5_000_000).outcome("I6"), Kept);
     assert_eq!(Bench::overcharge().set(OPEN, "/latency/max", 5_000_001).outcome("I6"), Broken);
     assert_eq!(Bench::mainline().set(OPEN, "/latency/max", 5_000_001).outcome("I6"), Kept);
+    let mut debugging = Bench::overcharge().set(OPEN, "/latency/max", 15_000_000);
+    debugging.cell.slowdown = 3;
+    assert_eq!(debugging.outcome("I6"), Kept);
+    assert_eq!(debugging.set(OPEN, "/latency/max", 15_000_001).outcome("I6"), Broken);
 }
 
 #[test]
