@@ -19,7 +19,7 @@ use crate::port::Port;
 use crate::release::Dropped;
 use crate::scenarios::{self, Plan, Terms, Workload};
 use crate::watchdog::{Step, Watchdog};
-use crate::{arena, patience, release, shared};
+use crate::{arena, leaks, patience, release, shared};
 
 /// How often the usage, or the count of dying memcgs, is looked at, microseconds.
 const LOOK_US: u64 = 2_000;
@@ -90,7 +90,9 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
     release::empty(&memcgs)?;
     memcgs.report(port, Stage::After)?;
     watchdog.begins(Step::Remove);
-    port.send(remove(&memcgs)?)
+    port.send(remove(&memcgs)?)?;
+    watchdog.begins(Step::Leaks);
+    leaks::scan().context("look for leaks")
 }
 
 /// What the cell needs, or what is missing.

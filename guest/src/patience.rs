@@ -52,6 +52,10 @@ pub(crate) const EMPTY_MS: u64 = 2_000;
 /// 2 s after the kill and ten times 0.1 s at most.
 pub(crate) const DYING_MS: u64 = 4_000;
 
+/// For kmemleak: 5.5 s until an object is old enough, and three scans of all memory, each 1.5 s under
+/// emulation and several times that on a busy host.
+pub(crate) const LEAKS_MS: u64 = 30_000;
+
 /// Added to what a step may take by its own limits, before the watchdog calls it stuck: reading
 /// files, printing a flood of reports to the console, one more round of a poll.
 pub(crate) const SLACK_MS: u64 = 5_000;

@@ -36,17 +36,27 @@ pub(crate) enum Step {
     Empty,
     /// The memcg is removed.
     Remove,
+    /// Leaks are looked for, where the kernel can.
+    Leaks,
 }
 
-const STEPS: [Step; 7] =
-    [Step::SetUp, Step::Muster, Step::Load, Step::Settle, Step::Disband, Step::Empty, Step::Remove];
+const STEPS: [Step; 8] = [
+    Step::SetUp,
+    Step::Muster,
+    Step::Load,
+    Step::Settle,
+    Step::Disband,
+    Step::Empty,
+    Step::Remove,
+    Step::Leaks,
+];
 
 impl Step {
     /// The longest that the step can take while PID 1 is not stuck, milliseconds.
     fn whole_ms(self, load_ms_max: u64) -> u64 {
         use patience::{
-            DISK_MS, DYING_MS, EMPTY_MS, EXIT_MS, FILL_MS, LEAVE_MS, OBSERVER_MS, PREPARE_MS,
-            READY_MS, REST_MS, SETTLE_MS, SLACK_MS,
+            DISK_MS, DYING_MS, EMPTY_MS, EXIT_MS, FILL_MS, LEAKS_MS, LEAVE_MS, OBSERVER_MS,
+            PREPARE_MS, READY_MS, REST_MS, SETTLE_MS, SLACK_MS,
         };
         let limits_ms = match self {
             Self::SetUp => DISK_MS + PREPARE_MS,
@@ -58,6 +68,7 @@ impl Step {
             Self::Disband => 2 * (LEAVE_MS + EXIT_MS),
             Self::Empty => EMPTY_MS,
             Self::Remove => DYING_MS,
+            Self::Leaks => LEAKS_MS,
         };
         limits_ms + SLACK_MS
     }
