@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
+use super::configured::Asked;
 use super::digest::hex;
 use super::fragments::{self, Wish};
 use super::image::{self, Image, Ingredients, Manifest};
@@ -142,9 +143,15 @@ impl Site<'_> {
         let log = tree.beside("build.log");
         tree.begin_build()?;
         let wishes = if self.steps { make.defined(&recipe.wishes) } else { recipe.wishes.clone() };
-        let built = make
-            .configure(&wishes, &kernel.gone)
-            .and_then(|()| make.build(&kernel.name, &log, &written));
+        let asked = Asked {
+            source_id: &source.id,
+            overlay: &overlay,
+            wishes: &wishes,
+            gone: &kernel.gone,
+            toolchain: &toolchain.identity(*rust),
+        };
+        let built =
+            configure(&tree, &make, &asked).and_then(|()| make.build(&kernel.name, &log, &written));
         if !was_cut_off(&built) {
             tree.end_build()?;
         }
@@ -170,6 +177,21 @@ impl Site<'_> {
 
 fn tree_name(kernel: &Kernel, located: &Located) -> String {
     format!("{}.{}", kernel.tree, located.slot)
+}
+
+/// Runs Kconfig, unless it was run on the same before and its result is still there.
+fn configure(tree: &Tree, make: &Make, asked: &Asked<'_>) -> anyhow::Result<()> {
+    let (stamp, config) = (tree.beside("configured"), tree.dir().join(".config"));
+    let digest = || fs::read(&config).ok().map(|config| asked.digest(&config));
+    let known = fs::read_to_string(&stamp).ok();
+    if known.is_some() && known == digest() {
+        return Ok(());
+    }
+    make.configure(asked.wishes, asked.gone)?;
+    match digest() {
+        Some(digest) => cache::write_whole(&stamp, digest.as_bytes()),
+        None => anyhow::bail!("no {} after configuring", config.display()),
+    }
 }
 
 /// Whether an object may be half-written. make that is asked to end removes what it was writing.

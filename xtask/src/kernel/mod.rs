@@ -12,6 +12,7 @@ mod aptlist;
 mod bindgen;
 mod build;
 pub(crate) mod cache;
+mod configured;
 mod digest;
 mod errors;
 mod fragments;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether a work tree is configured already: Kconfig takes 10 s and mostly says what it said before.
+//!
+//! Contract: a digest of all that Kconfig reads. It stands for the tree's `.config` only while that
+//! file is the one it was written for.
+
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::digest::hex;
+use super::fragments::{self, Wish};
+use super::overlay::Overlay;
+use crate::config::Gone;
+
+/// Files with these endings are compiled or read by people; Kconfig looks at none of them, unless
+/// they are in `scripts/`, where its probes of the tools are.
+const NOT_READ: [&str; 6] = ["c", "h", "rs", "S", "rst", "txt"];
+
+/// What Kconfig is run on.
+pub(super) struct Asked<'a> {
+    /// Content of the source.
+    pub(super) source_id: &'a str,
+    /// What the series makes of it.
+    pub(super) overlay: &'a Overlay,
+    /// Symbols that must come out.
+    pub(super) wishes: &'a [Wish],
+    /// Symbols that must not exist.
+    pub(super) gone: &'a [Gone],
+    /// Identity of the tools.
+    pub(super) toolchain: &'a str,
+}
+
+impl Asked<'_> {
+    /// The digest, for a tree that was left with this `.config`.
+    pub(super) fn digest(&self, config: &[u8]) -> String {
+        let Self { source_id, overlay, wishes, gone, toolchain } = self;
+        let mut hash = Sha256::new();
+        let mut add = |part: &[u8]| {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        };
+        add(config);
+        add(source_id.as_bytes());
+        add(toolchain.as_bytes());
+        add(fragments::canonical(wishes).as_bytes());
+        for gone in *gone {
+            add(gone.symbol.as_bytes());
+        }
+        for (path, content) in overlay.files.iter().filter(|(path, _)| is_read(path)) {
+            add(path.as_os_str().as_encoded_bytes());
+            match content {
+                Some(content) => add(&content.bytes),
+                None => add(b"removed"),
+            }
+        }
+        hex(&hash.finalize())
+    }
+}
+
+fn is_read(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    path.starts_with("scripts") || ending.is_none_or(|ending| !NOT_READ.contains(&ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::overlay::Content;
+
+    fn overlay(files: &[(&str, &str)]) -> Overlay {
+        let content = |text: &str| Content { bytes: text.as_bytes().to_vec(), executable: false };
+        let file = |(path, text): &(&str, &str)| (path.into(), Some(content(text)));
+        Overlay { files: files.iter().map(file).collect(), notes: Vec::new() }
+    }
+
+    fn digest(files: &[(&str, &str)]) -> String {
+        let overlay = overlay(files);
+        let asked = Asked {
+            source_id: "s",
+            overlay: &overlay,
+            wishes: &[],
+            gone: &[],
+            toolchain: "gcc 12",
+        };
+        asked.digest(b"CONFIG_A=y\n")
+    }
+
+    #[test]
+    fn code_does_not_matter_and_what_kconfig_reads_does() {
+        let none = digest(&[]);
+        assert_eq!(digest(&[("mm/memcg.rs", "1"), ("mm/a.c", "2"), ("Doc/x.rst", "3")]), none);
+        for path in ["init/Kconfig", "mm/Makefile", "scripts/min.h", "scripts/cc.sh", "Makefile"] {
+            assert_ne!(digest(&[(path, "1")]), none, "{path}");
+            assert_ne!(digest(&[(path, "1")]), digest(&[(path, "2")]), "{path}");
+        }
+    }
+
+    #[test]
+    fn another_config_or_other_tools_matter() {
+        let overlay = overlay(&[]);
+        let asked = |toolchain, config: &[u8]| {
+            Asked { source_id: "s", overlay: &overlay, wishes: &[], gone: &[], toolchain }
+                .digest(config)
+        };
+        assert_ne!(asked("gcc 12", b"A"), asked("gcc 13", b"A"));
+        assert_ne!(asked("gcc 12", b"A"), asked("gcc 12", b"B"));
+    }
+}
