@@ -102,6 +102,13 @@ fn open_batch(
             .flags(libc::O_RDONLY | libc::O_CLOEXEC)
             .build()
             .flags(how);
+        // The polling thread gives the places of a batch back after all of it, when its completions
+        // may have been seen already.
+        let room =
+            clock::poll(Deadline::in_ms(BATCH_MS), LOOK_US, || Ok(!ring.submission().is_full()));
+        if !matches!(room, Ok(true)) {
+            return Err(Errno::ETIMEDOUT);
+        }
         // SAFETY: the path lives until the entry has completed: nobody leaves this function before,
         // but after a deadline that ends the task's work and leaves ring and path as they are.
         unsafe { ring.submission().push(&entry) }.map_err(|_| Errno::EBUSY)?;
