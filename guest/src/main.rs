@@ -26,6 +26,7 @@ mod port;
 mod process;
 mod random;
 mod release;
+mod restored;
 mod scenarios;
 mod shared;
 mod tally;
@@ -34,7 +35,7 @@ mod usage;
 mod watchdog;
 
 use anyhow::{Context, Result};
-use protocol::Fact;
+use protocol::{Fact, Order};
 
 fn main() {
     if std::process::id() != 1 {
@@ -55,7 +56,10 @@ fn run() -> Result<()> {
     boot::rearm_warnings()?;
     let port = port::install(port::Port::open().context("open the port to the host")?)?;
     port.send(boot::hello(scenarios::names())?)?;
-    let request = port.request().context("read the request")?;
+    let Order { wall_clock_us, request } = port.order().context("read the order")?;
+    if let Some(wall_clock_us) = wall_clock_us {
+        restored::catch_up(wall_clock_us, request.seed).context("catch up with the host")?;
+    }
     match request.workload.as_str() {
         protocol::COST_WORKLOAD => cost::run(port, &request)?,
         _ => cell::run(port, &request)?,

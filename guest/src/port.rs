@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use protocol::{CellRequest, Event, Fact, LINE_BYTES_MAX, PORT_NAME, VERSION};
+use protocol::{Event, Fact, LINE_BYTES_MAX, Order, PORT_NAME, VERSION};
 
 use crate::clock::{self, Deadline};
 use crate::patience;
@@ -79,21 +79,21 @@ impl Port {
         (&self.file).write_all(line.as_bytes()).context("write to the port")
     }
 
-    /// Reads the one request.
+    /// Reads the one order.
     ///
     /// # Errors
     ///
-    /// When none comes in time, it is too long, not a request, or of another protocol version.
-    pub(crate) fn request(&self) -> Result<CellRequest> {
+    /// When none comes in time, it is too long, not an order, or of another protocol version.
+    pub(crate) fn order(&self) -> Result<Order> {
         let line = self.line(Deadline::in_ms(patience::REQUEST_MS))?;
-        // The version first: another version's request may have other fields.
+        // The version first: another version's order may have other fields.
         let any: serde_json::Value = serde_json::from_slice(&line).context("not JSON")?;
-        let version = any.get("protocol").and_then(serde_json::Value::as_u64);
+        let version = any.pointer("/request/protocol").and_then(serde_json::Value::as_u64);
         ensure!(
             version == Some(u64::from(VERSION)),
             "the host speaks protocol version {version:?}, this guest {VERSION}: rebuild both"
         );
-        serde_json::from_value(any).context("not a request")
+        serde_json::from_value(any).context("not an order")
     }
 
     fn line(&self, deadline: Deadline) -> Result<Vec<u8>> {
@@ -113,9 +113,9 @@ impl Port {
                 line.truncate(end);
                 return Ok(line);
             }
-            ensure!(line.len() < LINE_BYTES_MAX, "the request is longer than {LINE_BYTES_MAX}");
+            ensure!(line.len() < LINE_BYTES_MAX, "the order is longer than {LINE_BYTES_MAX}");
         }
-        bail!("no request within {} ms", patience::REQUEST_MS)
+        bail!("no order within {} ms", patience::REQUEST_MS)
     }
 }
 

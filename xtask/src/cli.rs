@@ -112,6 +112,9 @@ pub(crate) struct Vms {
     /// Cells that run at once [default: as cores and memory allow]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<u32>,
+    /// Boot for every cell; else cells of the same kernel and VM begin from one boot
+    #[arg(long)]
+    pub(crate) no_snapshot: bool,
     /// Use this bzImage for a kernel and build nothing for it
     #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
     pub(crate) images: Vec<(String, PathBuf)>,

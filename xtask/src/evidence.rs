@@ -61,6 +61,10 @@ pub(crate) enum Ending {
         silent_ms: u64,
         /// Whether the guest had said Hello.
         booted: bool,
+        /// How long the worst off of QEMU's threads had waited for a CPU of the host, milliseconds; 0
+        /// where the host's kernel does not tell.
+        #[serde(default)]
+        starved_ms: u64,
     },
     /// QEMU ended by itself with an error or a signal.
     QemuFailed {
@@ -74,6 +78,8 @@ pub(crate) enum Ending {
         /// Why.
         why: String,
     },
+    /// The harness ended it when its state was saved, for cells to begin from.
+    Saved,
     /// The harness was asked to stop.
     Interrupted,
 }

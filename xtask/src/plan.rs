@@ -209,7 +209,7 @@ impl Place<'_> {
             },
             expect,
             expects_as: policy.expects_as.clone(),
-            alone: scenario.alone,
+            alone: scenario.alone.contains(&policy.expects_as),
             deadline: Deadline {
                 boot_ms: BOOT_MS * u64::from(kernel.slowdown),
                 cell_ms: (BEFORE_LOAD_MS + scenario.load_ms_max + AFTER_LOAD_MS)

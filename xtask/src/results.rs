@@ -83,6 +83,11 @@ impl RunFolder {
         self.cell(cell).join(format!("attempt-{attempt}"))
     }
 
+    /// Folder of the attempt, from 1, at a boot that cells share.
+    pub(crate) fn boot(&self, name: &str, attempt: u32) -> PathBuf {
+        self.dir.join("boots").join(name).join(format!("attempt-{attempt}"))
+    }
+
     /// Writes what ran and where.
     pub(crate) fn write_manifest(&self, manifest: &impl Serialize) -> anyhow::Result<()> {
         write_json(&self.dir.join(MANIFEST), manifest)

@@ -3,7 +3,7 @@
 //!
 //! One JSON object a line over a virtio-serial port, never over the console: the console is
 //! evidence, and a kernel that floods it must not be able to forge or tear a fact. The host sends
-//! one [`CellRequest`]; the guest sends [`Event`]s. Facts only: nothing here is a judgement.
+//! one [`Order`]; the guest sends [`Event`]s. Facts only: nothing here is a judgement.
 //!
 //! Any change of meaning raises [`VERSION`]; host and guest refuse to talk across versions.
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use cost::{COST_KNOWN, COST_KNOWN_INSTRUCTIONS, COST_WORKLOAD, FREQUENT_MAX, Instructions};
 
 /// Version of this wire. Both sides must have the same.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
@@ -71,6 +71,17 @@ pub struct MemcgShape {
     pub writes: Vec<MemcgWrite>,
     /// Cap and policy, after those.
     pub policy: Vec<MemcgWrite>,
+}
+
+/// The one line the host sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// For a guest that was restored from a snapshot, where its own clock has stood still: the host's
+    /// wall clock, microseconds since 1970. `None` after a boot.
+    pub wall_clock_us: Option<u64>,
+    /// What to run.
+    pub request: CellRequest,
 }
 
 /// Everything the guest needs to run one cell.

@@ -238,8 +238,9 @@ pub(crate) struct Scenario {
     pub(crate) load_ms_max: u64,
     /// Sampler period, microseconds.
     pub(crate) sample_period_us: u64,
-    /// Runs with no other cell beside it: it is judged by times that a busy host would stretch.
-    pub(crate) alone: bool,
+    /// Expectations whose cells run with no other beside them: they are judged by times that a busy
+    /// host would stretch.
+    pub(crate) alone: Vec<String>,
     /// Where it is emulated, its time is counted in instructions: a busy host does not stretch it.
     pub(crate) counted: bool,
     /// Facts whose spread over the repetitions is reported.

@@ -82,7 +82,7 @@ pub(super) struct Scenario {
     pub(super) load_max: Spanned<String>,
     pub(super) sample_period: Spanned<String>,
     #[serde(default)]
-    pub(super) alone: bool,
+    pub(super) alone: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) counted: bool,
     #[serde(default)]

@@ -68,7 +68,7 @@ pub(super) fn check(text: &Text) -> Result<Scenario, Fault> {
             Duration::from_secs(1),
         )?
         .as_micros() as u64,
-        alone: raw.alone,
+        alone: alone(text, &raw)?,
         counted: raw.counted,
         measures: measures(text, &raw.measures)?,
         params: raw.params.clone(),
@@ -82,6 +82,19 @@ pub(super) fn check(text: &Text) -> Result<Scenario, Fault> {
         problem: conditions(text, &raw.problem)?,
         expect: expect.collect::<Result<_, Fault>>()?,
     })
+}
+
+/// Names of expectations.
+fn alone(text: &Text, raw: &raw::Scenario) -> Result<Vec<String>, Fault> {
+    let name = |name: &Spanned<String>| match raw.expect.contains_key(name.get_ref()) {
+        true => Ok(name.get_ref().clone()),
+        false => {
+            let what = format!("`alone`: there is no [expect.{}]", name.get_ref());
+            let known = raw.expect.keys().map(String::as_str);
+            Err(text.fault(name.span(), what).hint(did_you_mean(name.get_ref(), known)))
+        }
+    };
+    raw.alone.iter().map(name).collect()
 }
 
 /// A memcg beside the limited one, in which at most `tasks_max` of the actors begin.

@@ -180,6 +180,7 @@ fn every_mistake_is_named_with_its_place() {
         ("open", "exercised", "breaks = [\"I1\"]\nexercised", "configs/scenarios/open.toml:23:11: only FAIL breaks rules", ""),
         ("open", "exercised = { \"counters.charges\" = \">= 1, < 9\" }\n", "", "configs/scenarios/open.toml:21:1: PASS needs `exercised`: what shows that the path under test ran?", ""),
         ("open", "\">= 1\"", "\"> = 1\"", "configs/scenarios/open.toml:15:17: `open.ENOMEM`: `> = 1` compares nothing: write one of == >= <= > < and a number, as in \">= 1\"", ""),
+        ("open", "operations = 10", "operations = 10\nalone = [\"overcharg\"]", "configs/scenarios/open.toml:11:10: `alone`: there is no [expect.overcharg]", "did you mean `overcharge`"),
         ("open", "\"open.ENOMEM\"", "\"open.enomem\"", "configs/scenarios/open.toml:15:1: `open.enomem` is no fact", "known: "),
         ("baseline", "6.12", "6.13", "configs/kernels/baseline.toml:1:8: unknown base `6.13`", "did you mean `6.12`?"),
         ("baseline", "\"boot\"", "\"bot\"", "configs/kernels/baseline.toml:2:14: unknown fragment `bot`", "did you mean `boot`?"),
@@ -335,14 +336,14 @@ fn unknown_names_are_faults_that_list_the_known_ones() {
 #[test]
 fn measures_are_facts() {
     let with = |measures: &str| {
-        let to = format!("operations = 10\nalone = true\nmeasures = {measures}");
+        let to = format!("operations = 10\nalone = [\"overcharge\"]\nmeasures = {measures}");
         Config::read(&texts("open", "operations = 10", &to))
     };
     let config = with("[\"load.ms\", \"open.max_us\"]").unwrap();
     let scenario = config.scenario("open").unwrap();
-    assert!(scenario.alone);
+    assert_eq!(scenario.alone, ["overcharge"]);
     assert_eq!(scenario.measures, ["load.ms", "open.max_us"]);
-    assert!(!good().scenario("open").unwrap().alone);
+    assert!(good().scenario("open").unwrap().alone.is_empty());
     let fault = with("[\"load.sm\"]").unwrap_err();
     assert!(fault.what.ends_with("`load.sm` is no fact"), "{}", fault.what);
     assert!(fault.hint.contains("load.ms"), "{}", fault.hint);

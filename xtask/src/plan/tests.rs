@@ -159,12 +159,13 @@ fn a_slow_kernel_gets_more_time_and_the_same_sizes() {
 }
 
 #[test]
-fn cells_run_alone_where_the_scenario_wants_it() {
+fn cells_run_alone_where_the_scenario_judges_their_time() {
     let mut config = good();
-    config.scenarios.get_mut("open").unwrap().alone = true;
+    config.scenarios.get_mut("open").unwrap().alone = vec!["overcharge".to_owned()];
     let cells = |config: &Config| {
         plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap()
     };
-    assert!(cells(&config).iter().all(|cell| cell.alone));
+    assert!(cells(&config).iter().all(|cell| cell.alone == (cell.expects_as == "overcharge")));
+    assert!(cells(&config).iter().any(|cell| cell.alone));
     assert!(cells(&good()).iter().all(|cell| !cell.alone));
 }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::bootable::Bootable;
+use super::boots::Boots;
+use super::style;
 use crate::config::Config;
 use crate::evidence::Evidence;
 use crate::plan::Cell;
@@ -14,35 +17,53 @@ use crate::report::json::{Attempt, CellResult};
 use crate::report::{self, Style};
 use crate::results::RunFolder;
 use crate::verdict::{self, Pace};
-use crate::vm::cell::Rig;
+use crate::vm::cell::{Begin, Rig};
 use crate::vm::{self, Accel, Stop};
 
 /// What a run of cells works with.
-pub(crate) struct Runner<'a> {
-    /// The checked configuration.
-    pub(crate) config: &'a Config,
+pub(super) struct Runner<'a> {
+    config: &'a Config,
     /// Image of each kernel.
-    pub(crate) bzimages: &'a BTreeMap<String, PathBuf>,
-    /// QEMU and the guest.
-    pub(crate) rig: &'a Rig,
+    pub(super) bzimages: BTreeMap<String, PathBuf>,
+    pub(super) rig: &'a Rig,
     /// Where evidence goes.
-    pub(crate) folder: &'a RunFolder,
-    /// Set when the harness is asked to stop.
-    pub(crate) stop: &'a Stop,
-    /// How lines about cells look.
-    pub(crate) style: Style,
+    pub(super) folder: &'a RunFolder,
+    pub(super) stop: &'a Stop,
+    pub(super) boots: Boots,
+    style: Style,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    /// A runner for these kernels; with `snapshots` cells begin from boots that they share.
+    pub(super) fn new(
+        config: &'a Config,
+        kernels: &BTreeMap<String, Bootable>,
+        rig: &'a Rig,
+        folder: &'a RunFolder,
+        stop: &'a Stop,
+        snapshots: bool,
+    ) -> Self {
+        let bzimage = |(name, kernel): (&String, &Bootable)| (name.clone(), kernel.bzimage.clone());
+        let bzimages = kernels.iter().map(bzimage).collect();
+        let style = style(std::io::stderr());
+        Self { config, bzimages, rig, folder, stop, boots: Boots::new(snapshots), style }
+    }
+
+    /// How slow its guests are.
+    pub(super) fn pace(&self) -> Pace {
+        pace(self.rig.accel)
+    }
+
     /// Runs all cells and repeats the unexpected ones; in plan order. Cells that were not begun
     /// because of a stop are left out.
     ///
     /// # Errors
     /// A run folder that cannot be written to; what a VM does is never an error.
-    pub(crate) fn run(&self, cells: &[Cell], jobs: usize) -> anyhow::Result<Vec<CellResult>> {
+    pub(super) fn run(&mut self, cells: &[Cell], jobs: usize) -> anyhow::Result<Vec<CellResult>> {
         for cell in cells {
             self.folder.write_cell(&cell.id, cell)?;
         }
+        self.boot(cells, jobs);
         let first = self.once(cells, jobs, None);
         Ok(self.with_repetitions(cells, first))
     }
@@ -52,8 +73,8 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// As [`Runner::run`].
-    pub(crate) fn soak(
-        &self,
+    pub(super) fn soak(
+        &mut self,
         cells: &[Cell],
         jobs: usize,
         until: Instant,
@@ -61,6 +82,7 @@ impl Runner<'_> {
         for cell in cells {
             self.folder.write_cell(&cell.id, cell)?;
         }
+        self.boot(cells, jobs);
         Ok(self.once(cells, jobs, Some(until)))
     }
 
@@ -79,7 +101,7 @@ impl Runner<'_> {
     }
 
     /// Repeats what was not as expected, alone; the cells that were begun, in the order given.
-    pub(crate) fn with_repetitions(
+    pub(super) fn with_repetitions(
         &self,
         cells: &[Cell],
         mut first: BTreeMap<String, Attempt>,
@@ -133,7 +155,14 @@ impl Runner<'_> {
     fn attempt(&self, cell: &Cell, number: u32) -> Attempt {
         let dir = self.folder.attempt(&cell.id, number);
         let evidence = match self.bzimages.get(&cell.kernel) {
-            Some(bzimage) => vm::cell::run(self.rig, cell, bzimage, &dir, self.stop),
+            Some(bzimage) => {
+                // A second attempt owes nothing to the first: not its boot either.
+                let begin = match number {
+                    1 => self.boots.begin(self.rig, cell, bzimage),
+                    _ => Begin::Boot(bzimage),
+                };
+                vm::cell::run(self.rig, cell, begin, &dir, self.stop)
+            }
             None => {
                 let why = format!("no image of kernel {}", cell.kernel);
                 Evidence::of_failed_host(&cell.request, why, 0)
@@ -144,7 +173,7 @@ impl Runner<'_> {
 
     fn judged(&self, cell: &Cell, number: u32, evidence: &Evidence) -> Attempt {
         let scenario = &self.config.scenarios[&cell.scenario];
-        let judgement = verdict::judge(cell, scenario, evidence, pace(self.rig.accel));
+        let judgement = verdict::judge(cell, scenario, evidence, self.pace());
         let folder = self.folder.attempt(&cell.id, number);
         let folder = folder.strip_prefix(self.folder.dir()).unwrap_or(&folder);
         Attempt { folder: folder.display().to_string(), wall_ms: evidence.wall_ms, judgement }

@@ -5,6 +5,7 @@
 mod attempts;
 pub(crate) mod bench;
 mod bootable;
+mod boots;
 pub(crate) mod build_kernel;
 pub(crate) mod check_series;
 pub(crate) mod doctor;

@@ -38,8 +38,6 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     rig::provide(args.build.install)?;
     let names = cells.iter().map(|cell| &cell.kernel).collect();
     let kernels = bootable::kernels(&folders, &config, &names, &args.vms.images, &args.build)?;
-    let bzimages =
-        kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
     let first = &kernels[&cells[0].kernel].bzimage;
     let ready = rig::prepare(&folders, first, args.vms.accel, &stop)?;
     let jobs = rig::jobs(args.vms.jobs, &cells);
@@ -50,14 +48,8 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         bootable::manifest(&ready, &kernels, &args.matrix, args.select.seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
 
-    let runner = Runner {
-        config: &config,
-        bzimages: &bzimages,
-        rig: &ready.rig,
-        folder: &folder,
-        stop: &stop,
-        style: style(std::io::stderr()),
-    };
+    let snapshots = !args.vms.no_snapshot;
+    let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, snapshots);
     let ran = runner.run(&cells, jobs)?;
     manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     manifest.interrupted = stop.asked();

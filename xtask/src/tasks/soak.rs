@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask soak`: every scenario of a matrix in random order, round after round, until time is up.
 //!
-//! Each cell boots a kernel of its own: a kernel that has warned once warns no more, and what
+//! Each cell has a kernel of its own, just booted: one that has warned once warns no more, and what
 //! memory one cell keeps another would be blamed for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::attempts::{Runner, pace};
+use super::attempts::Runner;
 use super::{Folders, bootable, inputs, rig, run_matrix, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
@@ -29,7 +29,7 @@ const SLICE: usize = 8;
 /// As `run-matrix`; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     let cli::Soak { kernel, minutes, matrix, select, vms, build } = args;
-    let cli::Vms { accel, jobs, images } = vms;
+    let cli::Vms { accel, jobs, no_snapshot, images } = vms;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let mut matrix = config.matrix(matrix)?.clone();
@@ -44,8 +44,6 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     rig::provide(build.install)?;
     let names = BTreeSet::from([kernel]);
     let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
-    let bzimages =
-        kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
     let ready = rig::prepare(&folders, &kernels[kernel].bzimage, *accel, &stop)?;
     let jobs = rig::jobs(*jobs, &cells);
 
@@ -55,14 +53,7 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     let mut manifest =
         bootable::manifest(&ready, &kernels, &matrix.name, selection.run_seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
-    let runner = Runner {
-        config: &config,
-        bzimages: &bzimages,
-        rig: &ready.rig,
-        folder: &folder,
-        stop: &stop,
-        style: style(std::io::stderr()),
-    };
+    let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, !no_snapshot);
     let until = begun + Duration::from_secs(u64::from(*minutes) * 60);
     let (mut planned, mut first, mut rounds) = (Vec::new(), BTreeMap::new(), 0);
     while Instant::now() < until && !stop.asked() {
@@ -80,13 +71,8 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     manifest.interrupted = stop.asked();
     folder.write_manifest(&manifest)?;
-    let ended = Ended {
-        pace: pace(ready.rig.accel),
-        config: &config,
-        matrix: &matrix,
-        folder: &folder,
-        rounds,
-    };
+    let ended =
+        Ended { pace: runner.pace(), config: &config, matrix: &matrix, folder: &folder, rounds };
     conclude(&ended, manifest, ran)
 }
 

@@ -167,7 +167,11 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
             Verdict::Crash,
             "the VM reset itself and the console shows no panic: a triple fault, or the console was lost".to_owned(),
         )),
-        Ending::Deadline { deadline_ms, silent_ms, booted } => {
+        Ending::Deadline { deadline_ms, starved_ms, .. } if starved_ms >= deadline_ms / 2 => {
+            let why = "a virtual CPU waited for one of the host";
+            Some((Verdict::Error, format!("{why} for {starved_ms} of {deadline_ms} ms")))
+        }
+        Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms: _ } => {
             let silence = if silent_ms < 1000 {
                 "it still printed or reported".to_owned()
             } else {

@@ -11,11 +11,13 @@ use std::time::Instant;
 use anyhow::Context as _;
 use protocol::{CellRequest, CgroupVersion};
 
-use super::command::{self, Accel, Spec, Watchdogs, Wiring};
+use super::command::{self, Accel, Memory, Spec, Wiring};
 use super::evidence_dir::Recorder;
+use super::kernel_cmdline::Watchdogs;
 use super::process::Vm;
 use super::qemu::Qemu;
 use super::session::{End, Goal, Limits, Session, millis};
+use super::snapshot::Snapshot;
 use super::stop::Stop;
 use crate::evidence::{Ending, Evidence};
 use crate::plan::{Cell, Deadline, VmShape};
@@ -33,6 +35,14 @@ pub(crate) struct Rig {
     pub(crate) disk: Option<PathBuf>,
 }
 
+impl<'a> Job<'a> {
+    /// The job that this cell is.
+    pub(crate) fn of(cell: &'a Cell) -> Self {
+        let Cell { id, vm, request, deadline, .. } = cell;
+        Job { id, vm, request, deadline: *deadline }
+    }
+}
+
 /// What of a [`Cell`] matters to its VM.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
@@ -46,22 +56,30 @@ pub(crate) struct Job<'a> {
     pub(crate) deadline: Deadline,
 }
 
-/// Runs `cell` on the kernel image `bzimage` and writes its evidence into `dir`.
-pub(crate) fn run(rig: &Rig, cell: &Cell, bzimage: &Path, dir: &Path, stop: &Stop) -> Evidence {
-    let Cell { id, vm, request, deadline, .. } = cell;
-    run_job(rig, Job { id, vm, request, deadline: *deadline }, bzimage, dir, stop)
+/// Where a cell begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Begin<'a> {
+    /// With a boot of this kernel image.
+    Boot(&'a Path),
+    /// From a VM that has booted already.
+    Snapshot(&'a Snapshot),
+}
+
+/// Runs `cell` and writes its evidence into `dir`.
+pub(crate) fn run(rig: &Rig, cell: &Cell, begin: Begin<'_>, dir: &Path, stop: &Stop) -> Evidence {
+    run_job(rig, Job::of(cell), begin, dir, stop)
 }
 
 /// [`run`] for what is no cell of a matrix.
 pub(crate) fn run_job(
     rig: &Rig,
     job: Job<'_>,
-    bzimage: &Path,
+    begin: Begin<'_>,
     dir: &Path,
     stop: &Stop,
 ) -> Evidence {
     let begun = Instant::now();
-    try_run(rig, job, bzimage, dir, stop).unwrap_or_else(|error| {
+    try_run(rig, job, begin, dir, stop).unwrap_or_else(|error| {
         Evidence::of_failed_host(job.request, format!("{error:#}"), millis(begun.elapsed()))
     })
 }
@@ -69,48 +87,70 @@ pub(crate) fn run_job(
 fn try_run(
     rig: &Rig,
     job: Job<'_>,
-    bzimage: &Path,
+    begin: Begin<'_>,
     dir: &Path,
     stop: &Stop,
 ) -> anyhow::Result<Evidence> {
-    let Job { id, vm, request, deadline } = job;
-    // Nothing beats a real CPU; an emulated one can be made to keep a time that the host's load does
-    // not stretch.
-    let accel = match rig.accel {
+    let limits = limits(rig, &job);
+    let (spec, state) = match begin {
+        Begin::Boot(bzimage) => (spec(rig, &job, bzimage)?, None),
+        Begin::Snapshot(snapshot) => (snapshot.spec(job.id), Some(snapshot.state()?)),
+    };
+    let mut recorder = Recorder::create(dir, job.request, &cmdline_file(&spec, rig))?;
+    let begun = Instant::now();
+    let goal = match (begin, &state) {
+        (Begin::Snapshot(snapshot), Some(state)) => {
+            snapshot.tell(&mut recorder)?;
+            Goal::Restored(job.request, state)
+        }
+        _ if spec.accel == Accel::Counting => Goal::CellAtOnce(job.request),
+        _ => Goal::Cell(job.request),
+    };
+    let ending = match Vm::spawn(|wiring| command::words(&spec, wiring)) {
+        Ok(vm) => match Session::new(vm, &mut recorder, goal, limits, stop).run() {
+            End::Vm(ending) => ending,
+            other @ (End::Hello | End::Saved) => {
+                Ending::HostFailed { why: format!("the session ended with {other:?}") }
+            }
+        },
+        Err(error) => Ending::HostFailed { why: format!("cannot start {}: {error}", spec.qemu) },
+    };
+    Ok(recorder.finish(job.request.clone(), ending, millis(begun.elapsed())))
+}
+
+/// Nothing beats a real CPU; an emulated one can be made to keep a time that the host's load does
+/// not stretch.
+fn accel(rig: &Rig, vm: &VmShape) -> Accel {
+    match rig.accel {
         Accel::Tcg if vm.counted => Accel::Counting,
         other => other,
-    };
-    let patience = accel.patience();
-    let limits = Limits {
-        boot_ms: deadline.boot_ms.saturating_mul(patience),
-        cell_ms: deadline.cell_ms.saturating_mul(patience),
-    };
-    let spec = Spec {
+    }
+}
+
+pub(super) fn limits(rig: &Rig, job: &Job<'_>) -> Limits {
+    let patience = accel(rig, job.vm).patience();
+    Limits {
+        boot_ms: job.deadline.boot_ms.saturating_mul(patience),
+        cell_ms: job.deadline.cell_ms.saturating_mul(patience),
+    }
+}
+
+/// The VM that boots for this job.
+pub(super) fn spec(rig: &Rig, job: &Job<'_>, bzimage: &Path) -> anyhow::Result<Spec> {
+    let Job { id, vm, request: _, deadline: _ } = job;
+    Ok(Spec {
         qemu: rig.qemu.binary.clone(),
-        name: id.to_owned(),
-        accel,
+        name: (*id).to_owned(),
+        accel: accel(rig, vm),
         cpus: vm.cpus,
         memory_mib: vm.memory_mib,
         kernel: text(bzimage)?,
         initramfs: text(&rig.initramfs)?,
         disk: rig.disk.as_deref().map(text).transpose()?,
-        watchdogs: Watchdogs::within(limits.cell_ms),
+        memory: Memory::Own,
+        watchdogs: Watchdogs::within(limits(rig, job).cell_ms),
         extra_cmdline: vm.cmdline.clone(),
-    };
-    let mut recorder = Recorder::create(dir, request, &cmdline_file(&spec, rig))?;
-    let begun = Instant::now();
-    let goal = match accel {
-        Accel::Counting => Goal::CellAtOnce(request),
-        Accel::Kvm | Accel::Tcg => Goal::Cell(request),
-    };
-    let ending = match Vm::spawn(|wiring| command::words(&spec, wiring)) {
-        Ok(vm) => match Session::new(vm, &mut recorder, goal, limits, stop).run() {
-            End::Vm(ending) => ending,
-            End::Hello => Ending::HostFailed { why: "the session ended at Hello".to_owned() },
-        },
-        Err(error) => Ending::HostFailed { why: format!("cannot start {}: {error}", spec.qemu) },
-    };
-    Ok(recorder.finish(request.clone(), ending, millis(begun.elapsed())))
+    })
 }
 
 /// Boots a guest only to see whether it says Hello within the limit; gives why it did not.
@@ -133,6 +173,7 @@ fn try_probe(
         kernel: text(bzimage)?,
         initramfs: text(&rig.initramfs)?,
         disk: None,
+        memory: Memory::Own,
         watchdogs: Watchdogs::within(limit_ms),
         extra_cmdline: Vec::new(),
     };
@@ -144,7 +185,7 @@ fn try_probe(
     let limits = Limits { boot_ms: limit_ms, cell_ms: limit_ms };
     let end = Session::new(vm, &mut recorder, Goal::Hello, limits, stop).run();
     let evidence = match end {
-        End::Hello => return Ok(None),
+        End::Hello | End::Saved => return Ok(None),
         End::Vm(ending) => recorder.finish(request, ending, limit_ms),
     };
     let lines = evidence.console.lines().count();
@@ -162,14 +203,16 @@ fn try_probe(
 
 /// The text of `qemu.cmdline`: a shell can run it, once the guest has its request.
 fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
-    let by_hand = command::shell(&command::words(spec, Wiring::ByHand));
+    let booted = Spec { memory: Memory::Own, ..spec.clone() };
+    let by_hand = command::shell(&command::words(&booted, Wiring::ByHand));
     let ran = command::words(spec, Wiring::Inherited { console: -1, port: -1, qmp: -1 });
     format!(
         "# {}\n# What ran; in place of -1, QEMU had the number of a socket of the harness.\n#\n{}\n\
          # The same VM by hand, console on the terminal (Ctrl-A is not special, Ctrl-C ends it).\n\
          # It waits for its request; from a second terminal in this folder:\n\
-         #   (cat request.line; sleep 600) | socat - UNIX-CONNECT:port.sock\n\
-         # with request.line = request.json on one line (jq -c . request.json > request.line)\n{by_hand}",
+         #   (cat order.line; sleep 600) | socat - UNIX-CONNECT:port.sock\n\
+         # with order.line from\n\
+         #   jq -c '{{wall_clock_us: null, request: .}}' request.json > order.line\n{by_hand}",
         rig.qemu.version,
         command::shell(&ran).lines().map(|line| format!("#   {line}\n")).collect::<String>(),
     )

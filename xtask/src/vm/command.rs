@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel_cmdline::{Watchdogs, kernel_cmdline};
+
 /// What executes guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -72,39 +74,24 @@ pub(super) struct Spec {
     pub(super) initramfs: String,
     /// ext4 image that becomes `/dev/vda`; never written to.
     pub(super) disk: Option<String>,
+    /// Where the guest's memory is.
+    pub(super) memory: Memory,
     /// When the kernel's own hang detectors fire.
     pub(super) watchdogs: Watchdogs,
     /// Words at the end of the kernel command line; a later word wins over an earlier one.
     pub(super) extra_cmdline: Vec<String>,
 }
 
-/// Thresholds of the kernel's hang detectors, seconds.
-///
-/// They must fire before the harness kills the VM, or the console says nothing of why it hung, and
-/// in this order, so that the first report is the closest to the cause (syzkaller's order).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watchdogs {
-    /// RCU stall warning.
-    pub(super) rcu_stall_s: u64,
-    /// `watchdog_thresh`; a soft lockup is reported after twice this.
-    pub(super) watchdog_thresh_s: u64,
-    /// A task in uninterruptible sleep for so long is reported.
-    pub(super) hung_task_s: u64,
-}
-
-impl Watchdogs {
-    /// Thresholds that fit a cell that is killed after `cell_ms`: at most the kernel's own defaults
-    /// for lockups (a starved emulated CPU is no lockup), at most 30 s for hung tasks. Those must
-    /// stay above the time a task may sleep in a load that ends well: on the unpatched kernel the
-    /// tasks of `create-contended` wait for one directory's lock nearly as long as the load lasts.
-    pub(super) fn within(cell_ms: u64) -> Self {
-        let cell_s = cell_ms / 1000;
-        Self {
-            rcu_stall_s: (cell_s / 4).clamp(3, 21),
-            watchdog_thresh_s: (cell_s / 6).clamp(2, 10),
-            hung_task_s: (cell_s / 2).clamp(5, 30),
-        }
-    }
+/// Where the guest's memory is. Files must be on a file system that is memory itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// In QEMU, and gone with it.
+    Own,
+    /// In this file, for others to begin from.
+    Kept(String),
+    /// As this file has it, which stays as it is: a page is copied when the guest writes to it. The
+    /// VM does not boot but waits for the rest of its state.
+    From(String),
 }
 
 /// What the VM's three wires are connected to.
@@ -139,6 +126,7 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
         kernel,
         initramfs,
         disk,
+        memory,
         watchdogs,
         extra_cmdline,
     } = spec;
@@ -150,11 +138,12 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     // A reset ends QEMU (with panic=-1: a panic), and QMP says which of the two it was.
     add(&["-no-reboot"]);
     add(&["-name", &escaped(name)]);
-    add(&["-machine", MACHINE]);
+    add(&["-machine", &machine(memory)]);
     add(accel_words(*accel));
     add(&["-smp", &cpus.to_string(), "-m", &format!("{memory_mib}M")]);
     add(&["-kernel", kernel, "-initrd", initramfs]);
     add(&["-append", &kernel_cmdline(*accel, *watchdogs, extra_cmdline)]);
+    words.extend(memory_words(memory, *memory_mib));
     words.extend(wire_words(wiring));
     words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
     words
@@ -164,6 +153,26 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
 /// emulated boot, most of it waiting. The guest's memory does not belong into a core file of QEMU.
 const MACHINE: &str =
     "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,hpet=off,smm=off,dump-guest-core=off";
+
+fn machine(memory: &Memory) -> String {
+    match memory {
+        Memory::Own => MACHINE.to_owned(),
+        Memory::Kept(_) | Memory::From(_) => format!("{MACHINE},memory-backend=memory"),
+    }
+}
+
+fn memory_words(memory: &Memory, memory_mib: u32) -> Vec<String> {
+    let (file, share, incoming) = match memory {
+        Memory::Own => return Vec::new(),
+        Memory::Kept(file) => (file, "on", [].as_slice()),
+        Memory::From(file) => (file, "off", ["-incoming", "defer"].as_slice()),
+    };
+    let file = escaped(file);
+    let backend =
+        format!("memory-backend-file,id=memory,size={memory_mib}M,mem-path={file},share={share}");
+    let words = ["-object", &backend].into_iter().chain(incoming.iter().copied());
+    words.map(str::to_owned).collect()
+}
 
 fn accel_words(accel: Accel) -> &'static [&'static str] {
     match accel {
@@ -229,56 +238,6 @@ fn disk_words(disk: &str) -> [String; 4] {
     ["-drive".to_owned(), drive, "-device".to_owned(), device]
 }
 
-/// Words of the kernel's command line that every VM has.
-const CMDLINE: &[&str] = &[
-    "console=ttyS0",
-    // Reset at once, which ends QEMU. The console is synchronous: the panic's text is out by then.
-    "panic=-1",
-    // A kernel that oopsed may hold locks for ever; what it does afterwards is no evidence. A WARN
-    // stays a WARN.
-    "oops=panic",
-    // Addresses on the console are those of the vmlinux.
-    "nokaslr",
-    // On a busy host an emulated timer's interrupt can come too late for the boot check, which
-    // then panics ("IO-APIC + timer doesn't work").
-    "no_timer_check",
-    // A starved virtual CPU looks like a TSC that stands still; the clocksource watchdog would
-    // switch to a slower clock in the middle of a measurement.
-    "tsc=reliable",
-    // 256 legacy pty pairs and three more serial ports: 0.1 s of an emulated boot, used by nobody.
-    "pty.legacy_count=0",
-    "8250.nr_uarts=1",
-];
-
-/// What only an emulated boot needs.
-///
-/// Without it the second CPU counts loops for a jiffy, over and over when the host is busy: 0.1 to
-/// 0.5 s. The number is only the scale of `udelay()`, right for a TSC of 4 GHz at HZ=250; on a
-/// slower one, delays last longer than asked for.
-const CMDLINE_TCG: &str = "lpj=16000000";
-
-/// The same for a TSC of 1 GHz, which is what counting instructions makes it.
-const CMDLINE_COUNTING: &str = "lpj=4000000";
-
-fn kernel_cmdline(accel: Accel, watchdogs: Watchdogs, extra: &[String]) -> String {
-    let Watchdogs { rcu_stall_s, watchdog_thresh_s, hung_task_s } = watchdogs;
-    let mut words: Vec<String> = CMDLINE.iter().map(|word| (*word).to_owned()).collect();
-    match accel {
-        Accel::Kvm => {}
-        Accel::Tcg => words.push(CMDLINE_TCG.to_owned()),
-        Accel::Counting => words.push(CMDLINE_COUNTING.to_owned()),
-    }
-    words.extend([
-        format!("rcupdate.rcu_cpu_stall_timeout={rcu_stall_s}"),
-        format!("watchdog_thresh={watchdog_thresh_s}"),
-        format!("sysctl.kernel.hung_task_timeout_secs={hung_task_s}"),
-        // Else a task is seen only after up to twice the time.
-        "sysctl.kernel.hung_task_check_interval_secs=1".to_owned(),
-    ]);
-    words.extend_from_slice(extra);
-    words.join(" ")
-}
-
 /// A value inside a QEMU option: commas separate, a doubled one is a comma.
 fn escaped(value: &str) -> String {
     value.replace(',', ",,")
@@ -319,6 +278,7 @@ mod tests {
             kernel: "/c/bzImage".into(),
             initramfs: "/c/guest.cpio".into(),
             disk: Some("/c/a,b.ext4".into()),
+            memory: Memory::Own,
             watchdogs: Watchdogs::within(60_000),
             extra_cmdline: vec!["swapaccount=1".into()],
         }
@@ -375,20 +335,23 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_others_begin_from_is_shared_and_theirs_is_not() {
+        let of = |memory| shell(&words(&Spec { memory, ..spec() }, INHERITED));
+        let (kept, from) = (of(Memory::Kept("/m,1".into())), of(Memory::From("/m,1".into())));
+        let backend = "-object memory-backend-file,id=memory,size=512M,mem-path=/m,,1,share=on";
+        assert!(kept.contains(backend) && !kept.contains("-incoming"), "{kept}");
+        assert!(from.contains(&backend.replace("share=on", "share=off")), "{from}");
+        assert!(from.contains("-incoming defer"), "{from}");
+        for text in [kept, from] {
+            assert!(text.contains("dump-guest-core=off,memory-backend=memory"), "{text}");
+        }
+    }
+
+    #[test]
     fn by_hand_needs_no_inherited_descriptor() {
         let text = shell(&words(&spec(), Wiring::ByHand));
         assert!(!text.contains("fd=") && !text.contains("qmp"), "{text}");
         assert!(text.contains("path=port.sock"), "{text}");
-    }
-
-    #[test]
-    fn hang_detectors_fire_before_the_cell_is_killed_and_in_order() {
-        for cell_ms in [12_000, 20_000, 60_000, 300_000, 3_600_000] {
-            let w = Watchdogs::within(cell_ms);
-            assert!(w.rcu_stall_s <= 2 * w.watchdog_thresh_s + 1, "{cell_ms}: {w:?}");
-            assert!(2 * w.watchdog_thresh_s <= w.hung_task_s + 1, "{cell_ms}: {w:?}");
-            assert!(w.hung_task_s * 1000 < cell_ms, "{cell_ms}: {w:?}");
-        }
     }
 
     #[test]

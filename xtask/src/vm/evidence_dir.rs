@@ -196,6 +196,15 @@ fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> 
     })
 }
 
+/// The bytes of console and events as they are in a folder.
+pub(super) fn raw(dir: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    Ok((read(CONSOLE)?, read(EVENTS)?))
+}
+
 /// Reads the evidence of a cell back from its folder.
 ///
 /// A folder without `ending.json` is one whose harness died: what it has is given, and the ending

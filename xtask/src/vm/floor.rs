@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::cell::{Rig, text};
-use super::command::{self, Spec, Watchdogs, Wiring};
+use super::command::{self, Memory, Spec, Wiring};
+use super::kernel_cmdline::Watchdogs;
 use super::process::Vm;
 use super::stop::Stop;
 use crate::exit::{Exit, Fault};
@@ -41,6 +42,7 @@ pub(crate) fn boot(
         kernel: text(bzimage)?,
         initramfs: text(initramfs)?,
         disk: None,
+        memory: Memory::Own,
         watchdogs: Watchdogs::within(u64::try_from(limit.as_millis())?),
         extra_cmdline: shape.cmdline.clone(),
     };

@@ -3,8 +3,8 @@
 //!
 //! `command` decides what the VM is and touches nothing; everything else here touches processes
 //! and files and decides nothing. In the order of a run: [`Qemu::find`], [`guest_binary::build`] and
-//! [`guest_binary::pack`], [`disk::scratch`], [`accel::choose`], then [`pool::run`] with
-//! [`cell::run`] for each cell. [`evidence_dir::load`] reads a cell's evidence back without QEMU.
+//! [`guest_binary::pack`], [`disk::scratch`], [`accel::choose`], [`snapshot::take`] for each boot that
+//! cells share, then [`pool::run`] with [`cell::run`] for each cell. [`evidence_dir::load`] reads a cell's evidence back without QEMU.
 //!
 //! Contract: no wait without a limit, no file without a bound, no VM that outlives the harness, and
 //! no cell that ends another.
@@ -18,6 +18,7 @@ pub(crate) mod evidence_dir;
 pub(crate) mod floor;
 pub(crate) mod guest_binary;
 mod initramfs;
+mod kernel_cmdline;
 mod lines;
 pub(crate) mod pool;
 mod process;
@@ -26,6 +27,7 @@ mod qemu;
 mod qmp;
 pub(crate) mod selftest;
 mod session;
+pub(crate) mod snapshot;
 mod stop;
 #[cfg(test)]
 mod tests;

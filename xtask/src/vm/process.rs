@@ -7,7 +7,8 @@
 //! Ctrl-C reaches only the harness, which ends it in order. No read or write here blocks longer
 //! than the time given.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, IoSlice, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -18,6 +19,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
 
 use super::command::Wiring;
@@ -102,6 +104,30 @@ impl Vm {
         }
     }
 
+    /// Sends text over the control channel together with a descriptor, which the text names.
+    ///
+    /// # Errors
+    /// QEMU has gone, or does not take what was sent before.
+    pub(super) fn send_with(&mut self, file: &File, text: &str) -> io::Result<()> {
+        let socket = self.sockets.iter_mut().find(|socket| socket.wire == Wire::Qmp);
+        let socket = socket.ok_or_else(|| io::Error::other("no control channel"))?;
+        socket.write_pending();
+        let stream = socket.stream.as_ref().filter(|_| socket.pending.is_empty());
+        let stream = stream.ok_or_else(|| io::Error::other("the control channel is stuck"))?;
+        let descriptors = [file.as_raw_fd()];
+        let sent = sendmsg::<()>(
+            stream.as_raw_fd(),
+            &[IoSlice::new(text.as_bytes())],
+            &[ControlMessage::ScmRights(&descriptors)],
+            MsgFlags::empty(),
+            None,
+        )?;
+        match sent == text.len() {
+            true => Ok(()),
+            false => Err(io::Error::other("the control channel took only a part")),
+        }
+    }
+
     /// Waits at most `limit` for something to arrive and gives at most one chunk of each wire.
     pub(super) fn read(&mut self, limit: Duration) -> io::Result<Vec<(Wire, Vec<u8>)>> {
         self.wait_readable(limit)?;
@@ -125,6 +151,18 @@ impl Vm {
             self.status = self.child.try_wait()?;
         }
         Ok(self.status)
+    }
+
+    /// How long the worst off of its threads was runnable and did not run, since it began. Zero where the host's kernel
+    /// keeps no account (`/proc/<pid>/schedstat`, CONFIG_SCHED_INFO).
+    pub(super) fn waited_for_cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let waited_ns = |task: std::fs::DirEntry| {
+            let account = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            account.split_whitespace().nth(1)?.parse().ok()
+        };
+        let most_ns = tasks.into_iter().flatten().flatten().filter_map(waited_ns).max();
+        Duration::from_nanos(most_ns.unwrap_or(0))
     }
 
     /// Kills it with whatever it started, and reaps it.

@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use protocol::SELFTEST_END;
 
 use super::cell::{Rig, text};
-use super::command::{self, Spec, Watchdogs};
+use super::command::{self, Memory, Spec};
+use super::kernel_cmdline::Watchdogs;
 use super::process::{Vm, Wire};
 use super::stop::Stop;
 use crate::exit::{Exit, Fault};
@@ -71,6 +72,7 @@ pub(crate) fn run(rig: &Rig, order: Order<'_>, stop: &Stop) -> anyhow::Result<Sa
         kernel: text(order.bzimage)?,
         initramfs: text(order.initramfs)?,
         disk: rig.disk.as_deref().map(text).transpose()?,
+        memory: Memory::Own,
         watchdogs: Watchdogs::within(u64::try_from(limit.as_millis())?),
         extra_cmdline,
     };

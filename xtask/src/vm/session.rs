@@ -4,14 +4,15 @@
 //! Contract: [`Session::run`] ends, whatever guest, QEMU or host do: every turn of its loop looks at
 //! the deadline and at the stop flag. It judges nothing; how the VM ended is a fact.
 
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use protocol::{CellRequest, Fact};
+use protocol::{CellRequest, Fact, Order};
 
 use super::evidence_dir::Recorder;
 use super::lines::{Line, Lines};
 use super::process::{Vm, Wire};
-use super::qmp::{self, Shutdown};
+use super::qmp::{self, Said, Shutdown};
 use super::stop::Stop;
 use crate::evidence::{DUMP_MARK, Ending};
 
@@ -41,12 +42,16 @@ pub(super) enum Goal<'a> {
     /// The same, with the request waiting for the guest before it is up: where an idle guest's
     /// clock leaps from timer to timer, its patience is over before an answer to its Hello is there.
     CellAtOnce(&'a CellRequest),
+    /// To boot, and to write the state of the waiting guest to this descriptor.
+    Save(&'a File),
+    /// To run a cell in the state that this descriptor has.
+    Restored(&'a CellRequest, &'a File),
 }
 
 /// Limits of the waits, for the accelerator in use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// From start to Hello, milliseconds.
+    /// From start to Hello, or to the restored state, milliseconds.
     pub(super) boot_ms: u64,
     /// From the request to the end, milliseconds.
     pub(super) cell_ms: u64,
@@ -57,6 +62,8 @@ pub(super) struct Limits {
 pub(super) enum End {
     /// With [`Goal::Hello`]: the guest said it.
     Hello,
+    /// With [`Goal::Save`]: the state is written.
+    Saved,
     /// The VM ended or was ended.
     Vm(Ending),
 }
@@ -109,13 +116,15 @@ impl<'a> Session<'a> {
     /// Runs it to its end. The VM is gone afterwards.
     pub(super) fn run(mut self) -> End {
         self.vm.send(Wire::Qmp, qmp::HANDSHAKE.as_bytes());
-        let end = match self.goal {
-            Goal::CellAtOnce(request) => self.request(request).map(|()| self.until_end()),
-            Goal::Hello | Goal::Cell(_) => Ok(self.until_end()),
+        let begun = match self.goal {
+            Goal::CellAtOnce(request) => self.request(request),
+            Goal::Restored(_, state) => self.state(state, qmp::RESTORE),
+            Goal::Hello | Goal::Cell(_) | Goal::Save(_) => Ok(()),
         };
-        let end = end.unwrap_or_else(|error| {
-            End::Vm(Ending::HostFailed { why: format!("cannot write the request: {error:#}") })
-        });
+        let end = match begun {
+            Ok(()) => self.until_end(),
+            Err(error) => host_failed(format!("cannot talk to QEMU: {error:#}")),
+        };
         self.vm.kill();
         end
     }
@@ -133,9 +142,7 @@ impl<'a> Session<'a> {
             match self.turn(left.min(tick)) {
                 Ok(Some(end)) => return end,
                 Ok(None) => {}
-                Err(error) => {
-                    return End::Vm(Ending::HostFailed { why: format!("{error:#}") });
-                }
+                Err(error) => return host_failed(format!("{error:#}")),
             }
         }
     }
@@ -159,7 +166,11 @@ impl<'a> Session<'a> {
                         return Ok(Some(end));
                     }
                 }
-                Wire::Qmp => self.control(&bytes),
+                Wire::Qmp => {
+                    if let Some(end) = self.control(&bytes)? {
+                        return Ok(Some(end));
+                    }
+                }
                 Wire::Stderr => {
                     self.stderr.extend_from_slice(&bytes);
                     let excess = self.stderr.len().saturating_sub(STDERR_BYTES_MAX);
@@ -187,30 +198,61 @@ impl<'a> Session<'a> {
             let why = format!(
                 "guest speaks protocol {theirs}, harness {ours}: the guest is not of this harness"
             );
-            return Ok(Some(End::Vm(Ending::HostFailed { why })));
+            return Ok(Some(host_failed(why)));
         }
         match self.goal {
-            Goal::Hello => Ok(Some(End::Hello)),
-            Goal::Cell(request) => self.request(request).map(|()| None),
-            Goal::CellAtOnce(_) => Ok(None),
+            Goal::Hello => return Ok(Some(End::Hello)),
+            Goal::Cell(request) => self.request(request)?,
+            Goal::Save(state) => self.state(state, qmp::SAVE)?,
+            Goal::CellAtOnce(_) | Goal::Restored(..) => {}
         }
+        Ok(None)
     }
 
     fn request(&mut self, request: &CellRequest) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(request)?;
+        let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall_clock_us = match self.goal {
+            Goal::Restored(..) => Some(u64::try_from(since_1970().as_micros())?),
+            _ => None,
+        };
+        let order = Order { wall_clock_us, request: request.clone() };
+        let mut line = serde_json::to_vec(&order)?;
         line.push(b'\n');
         self.vm.send(Wire::Port, &line);
         Ok(())
     }
 
-    fn control(&mut self, bytes: &[u8]) {
+    /// Hands QEMU the file with the state, and says what to do with it.
+    fn state(&mut self, state: &File, commands: &str) -> anyhow::Result<()> {
+        self.vm.send_with(state, qmp::TAKE_STATE)?;
+        self.vm.send(Wire::Qmp, commands.as_bytes());
+        Ok(())
+    }
+
+    fn control(&mut self, bytes: &[u8]) -> anyhow::Result<Option<End>> {
         for line in self.qmp.push(bytes) {
-            if let Line::Whole(text) = line
-                && let Some(reason) = qmp::shutdown(&text)
-            {
-                self.shutdown.get_or_insert((reason, Instant::now()));
+            let Line::Whole(text) = line else { continue };
+            match (qmp::said(&text), self.goal) {
+                (Some(Said::Shutdown(reason)), _) => {
+                    self.shutdown.get_or_insert((reason, Instant::now()));
+                }
+                (Some(Said::Moved), Goal::Save(_)) => return Ok(Some(End::Saved)),
+                (Some(Said::Moved), Goal::Restored(request, _)) => {
+                    self.booted = true;
+                    self.since = Instant::now();
+                    self.vm.send(Wire::Qmp, qmp::CONTINUE.as_bytes());
+                    self.request(request)?;
+                }
+                (Some(Said::Failed(why)), Goal::Save(_)) => {
+                    return Ok(Some(host_failed(format!("QEMU cannot save the VM: {why}"))));
+                }
+                (Some(Said::Failed(why)), Goal::Restored(..)) if !self.booted => {
+                    return Ok(Some(host_failed(format!("QEMU cannot restore the VM: {why}"))));
+                }
+                _ => {}
             }
         }
+        Ok(None)
     }
 
     fn limit_ms(&self) -> u64 {
@@ -229,10 +271,16 @@ impl<'a> Session<'a> {
             return self.shut_down(reason, "did not end after its shutdown".to_owned());
         }
         let silent_ms = millis(self.last_sign.elapsed());
-        if let Goal::Cell(_) | Goal::CellAtOnce(_) = self.goal {
+        let starved_ms = millis(self.vm.waited_for_cpu());
+        if !matches!(self.goal, Goal::Hello) {
             self.ask_where_it_hangs();
         }
-        Ending::Deadline { deadline_ms: self.limit_ms(), silent_ms, booted: self.booted }
+        Ending::Deadline {
+            deadline_ms: self.limit_ms(),
+            silent_ms,
+            booted: self.booted,
+            starved_ms,
+        }
     }
 
     /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs.
@@ -285,6 +333,10 @@ impl<'a> Session<'a> {
         let stderr = String::from_utf8_lossy(&self.stderr).trim_end().to_owned();
         Ending::QemuFailed { status, stderr }
     }
+}
+
+fn host_failed(why: String) -> End {
+    End::Vm(Ending::HostFailed { why })
 }
 
 /// Whole milliseconds of a time, as results hold them.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use protocol::{CellRequest, Fact};
+use protocol::{CellRequest, Fact, Order};
 use tempfile::TempDir;
 
-use super::cell::{Job, Rig, no_request, run_job};
+use super::cell::{Begin, Job, Rig, no_request, run_job};
 use super::process::Vm;
 use super::qemu::Qemu;
+use super::snapshot::{self, Boot};
 use super::{Accel, Stop, console, evidence_dir};
 use crate::evidence::{DUMP_MARK, Ending, Evidence};
 use crate::plan::{Deadline, VmShape};
@@ -63,26 +64,41 @@ impl Lab {
         self.run_binary(self.script(body))
     }
 
-    fn run_binary(&self, binary: String) -> Evidence {
-        let rig = Rig {
+    fn rig(binary: String) -> Rig {
+        Rig {
             qemu: Qemu { binary, version: "script".into() },
             accel: Accel::Kvm,
             initramfs: "/none".into(),
             disk: None,
-        };
+        }
+    }
+
+    fn run_binary(&self, binary: String) -> Evidence {
+        self.run_from(&Self::rig(binary), Begin::Boot(Path::new("/none")))
+    }
+
+    fn run_from(&self, rig: &Rig, begin: Begin<'_>) -> Evidence {
         let request = CellRequest { cell: "the-cell".into(), ..no_request() };
-        let job = Job {
-            id: "the-cell",
-            vm: &VmShape { cpus: 1, memory_mib: 64, cmdline: Vec::new(), counted: false },
-            request: &request,
-            deadline: Deadline { boot_ms: 20_000.min(self.cell_ms), cell_ms: self.cell_ms },
-        };
-        let evidence = run_job(&rig, job, Path::new("/none"), &self.path("cell"), &self.stop);
+        let job = self.job(&request);
+        let evidence = run_job(rig, job, begin, &self.path("cell"), &self.stop);
         if evidence.wall_ms > 0 && self.path("cell/ending.json").exists() {
             let loaded = evidence_dir::load(&self.path("cell")).unwrap();
             assert_eq!(format!("{loaded:?}"), format!("{evidence:?}"), "read back");
         }
         evidence
+    }
+
+    fn job<'a>(&self, request: &'a CellRequest) -> Job<'a> {
+        static VM: VmShape =
+            VmShape { cpus: 1, memory_mib: 64, cmdline: Vec::new(), counted: false };
+        let deadline = Deadline { boot_ms: 20_000.min(self.cell_ms), cell_ms: self.cell_ms };
+        Job { id: "the-cell", vm: &VM, request, deadline }
+    }
+
+    fn boot(&self, rig: &Rig) -> Boot {
+        let request = no_request();
+        let bzimage = Path::new("/none");
+        snapshot::take(rig, self.job(&request), bzimage, &self.path("boot"), &self.stop).unwrap()
     }
 }
 
@@ -117,7 +133,7 @@ fn a_cell_runs_to_its_power_off() {
     assert_eq!(evidence.console, "Linux\r\n");
     assert!(evidence.torn_lines.is_empty(), "{:?}", evidence.torn_lines);
     let heard = std::fs::read_to_string(lab.path("request")).unwrap();
-    assert_eq!(serde_json::from_str::<CellRequest>(&heard).unwrap(), evidence.request);
+    assert_eq!(serde_json::from_str::<Order>(&heard).unwrap().request, evidence.request);
 }
 
 #[test]
@@ -161,7 +177,8 @@ fn a_qemu_that_is_not_there_fails_the_host() {
 fn a_hang_at_boot_ends_at_the_deadline_with_everything_qemu_started() {
     let lab = Lab { cell_ms: 300, ..Lab::new() };
     let evidence = lab.run("sleep 600 & echo $! >sleeper; cat <&$qmp >commands & wait");
-    let Ending::Deadline { deadline_ms: 300, booted: false, silent_ms } = evidence.ending else {
+    let Ending::Deadline { deadline_ms: 300, booted: false, silent_ms, .. } = evidence.ending
+    else {
         panic!("{evidence:?}")
     };
     assert!(silent_ms >= 300, "{silent_ms}");
@@ -169,6 +186,20 @@ fn a_hang_at_boot_ends_at_the_deadline_with_everything_qemu_started() {
     assert!(is_gone(&std::fs::read_to_string(lab.path("sleeper")).unwrap()));
     let commands = std::fs::read_to_string(lab.path("commands")).unwrap();
     assert_eq!(commands.matches("chardev-send-break").count(), 2, "{commands}");
+}
+
+#[test]
+fn a_thread_that_waits_for_a_cpu_is_seen() {
+    let lab = Lab::new();
+    // Both on one CPU: each waits for half of the time.
+    let script =
+        lab.script("taskset -cp 0 $$ >/dev/null; while :; do :; done & while :; do :; done");
+    let vm = Vm::spawn(|_| vec![script]).unwrap();
+    let begun = Instant::now();
+    while vm.waited_for_cpu() < Duration::from_millis(50) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", vm.waited_for_cpu());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -269,4 +300,64 @@ fn a_folder_that_cannot_be_written_fails_the_host_and_starts_nothing() {
     let Ending::HostFailed { why } = evidence.ending else { panic!("{evidence:?}") };
     assert!(why.contains("cell"), "{why}");
     assert!(!lab.path("started").exists());
+}
+
+/// Boots, or goes on from a boot, as the arguments say.
+const RESTORABLE: &str = r#"
+moved() { printf '{"event":"MIGRATION","data":{"status":"%s"}}\n' "$1" >&$qmp; }
+until_told() { while read -r command <&$qmp; do case $command in *'"'"$1"'"'*) return ;; esac; done; }
+case "$*" in
+*incoming*)
+    until_told migrate-incoming
+    [ -e refuse ] && { moved failed; sleep 600; }
+    moved completed
+    until_told cont
+    read -r order <&$port
+    echo "$order" >order
+    printf 'cell' >&$console
+    say '{"seq":1,"at_us":2,"fact":"ended"}'
+    shutdown guest-shutdown ;;
+*)
+    printf 'boot ' >&$console
+    [ -e panics ] && { shutdown guest-reset; exit; }
+    hello
+    until_told migrate
+    moved completed
+    sleep 600 ;;
+esac"#;
+
+#[test]
+fn cells_begin_where_one_boot_ended() {
+    let lab = Lab::new();
+    let rig = Lab::rig(lab.script(RESTORABLE));
+    let boot = lab.boot(&rig);
+    assert_eq!((boot.evidence.ending, boot.evidence.console.as_str()), (Ending::Saved, "boot "));
+    let snapshot = boot.snapshot.unwrap();
+    for _ in 0..2 {
+        let evidence = lab.run_from(&rig, Begin::Snapshot(&snapshot));
+        assert_eq!(evidence.ending, Ending::PoweredOff);
+        assert_eq!(evidence.console, "boot cell", "the boot is part of the evidence");
+        let facts: Vec<u64> = evidence.events.iter().map(|event| event.seq).collect();
+        assert_eq!(facts, [0, 1], "{:?}", evidence.events);
+        let order = std::fs::read_to_string(lab.path("order")).unwrap();
+        let order: Order = serde_json::from_str(&order).unwrap();
+        assert!(order.wall_clock_us > Some(1_700_000_000_000_000), "{order:?}");
+        assert_eq!(order.request, evidence.request);
+    }
+    std::fs::write(lab.path("refuse"), "").unwrap();
+    let evidence = lab.run_from(&rig, Begin::Snapshot(&snapshot));
+    let Ending::HostFailed { why } = evidence.ending else { panic!("{evidence:?}") };
+    assert!(why.contains("cannot restore"), "{why}");
+}
+
+#[test]
+fn a_boot_that_ends_is_no_place_to_begin() {
+    let lab = Lab::new();
+    std::fs::write(lab.path("panics"), "").unwrap();
+    let boot = lab.boot(&Lab::rig(lab.script(RESTORABLE)));
+    assert!(boot.snapshot.is_none());
+    assert_eq!(boot.evidence.ending, Ending::Reset);
+    let slow = Lab { cell_ms: 300, ..Lab::new() };
+    let boot = slow.boot(&Lab::rig(slow.script("hello; sleep 600")));
+    assert!(boot.snapshot.is_none(), "its state never came");
 }

@@ -39,6 +39,21 @@ fn a_kernel_that_panics_at_boot_is_a_crash() {
 
 #[test]
 #[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn no_cell_begins_from_a_boot_that_was_not_clean() {
+    let bench = Bench::new();
+    // The kernel prints its command line, which so looks like a report on the console.
+    bench.write("kernels/broken.toml", "extends = \"baseline\"\ncmdline = [\"note=UBSAN:\"]\n");
+    bench.write("matrices/broken.toml", MATRIX);
+    let ran = bench.run(&["run-matrix", "--matrix", "broken"]);
+    ran.expect_exit(1).expect_error("no shared boot of broken-1").expect_output("CRASH");
+    let result = bench.result();
+    assert_eq!(judgement(&result, "broken")["verdict"], "CRASH");
+    assert!(bench.results().join("latest/boots/broken-1/attempt-1/console.log").exists());
+    assert_baseline_ran(&result);
+}
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
 fn a_kernel_that_hangs_at_boot_is_a_hang() {
     let bench = Bench::new();
     bench.write("kernels/broken.toml", "extends = \"baseline\"\n");

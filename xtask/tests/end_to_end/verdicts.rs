@@ -31,6 +31,24 @@ fn the_default_matrix_is_as_expected_and_the_series_fixes_what_it_should() {
     // The headline: the load on one directory ends.
     assert_eq!(fact("create-contended.v2.baseline.mainline", "load.complete"), 0.0);
     assert!(fact("create-contended.v2.overcharge.overcharge", "load.ms") < 2000.0);
+
+    // Where a cell begins makes no difference to what is said of it.
+    bench.run(&["run-matrix", "--no-snapshot"]).expect_exit(0);
+    assert!(!bench.results().join("latest/boots").exists());
+    let booted = bench.result();
+    for ran in result["cells"].as_array().expect("cells is a list") {
+        let id = ran["cell"]["id"].as_str().expect("an id");
+        let (one, other) = (judgement_of(&result, id), judgement_of(&booted, id));
+        assert_eq!(one["verdict"], other["verdict"], "{id}: {one:#}\n{other:#}");
+        let rules = |judgement: &Value| -> Vec<Value> {
+            let checks = judgement["checks"].as_array().expect("checks is a list");
+            checks
+                .iter()
+                .map(|check| [&check["rule"], &check["outcome"]].map(Value::clone).into())
+                .collect()
+        };
+        assert_eq!(rules(one), rules(other), "{id}: {one:#}\n{other:#}");
+    }
 }
 
 #[test]

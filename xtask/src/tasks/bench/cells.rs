@@ -14,6 +14,8 @@ use crate::progress::{Step, note};
 use crate::report::Times;
 use crate::taxonomy::Verdict;
 use crate::verdict::{self, Judgement};
+use crate::vm::cell::{Begin, Job};
+use crate::vm::snapshot::{self, Snapshot};
 use crate::vm::{self, Stop, floor, guest_binary};
 
 /// Times a measurement is begun before the host is given up.
@@ -49,19 +51,41 @@ impl Cells<'_> {
         let shape = &cells[0].vm;
         let bzimage = self.bzimage(&cells[0])?;
         let floor = format!("bare QEMU, PID 1 only powers off ({})", cells[0].kernel);
-        let mut times = vec![Times::new(&floor)];
-        times.extend(cells.iter().map(|cell| Times::new(&cell.id)));
+        let mut times = vec![Times::new(&floor), Times::new("a boot that cells begin from")];
+        for cell in cells {
+            times.push(Times::new(&format!("{}, with a boot", cell.id)));
+            times.push(Times::new(&format!("{}, from a boot", cell.id)));
+        }
         let step = Step::begin("bench", Some(u64::from(rounds)));
         for round in 0..rounds {
             step.at(u64::from(round), "");
             let rig = &self.ready.rig;
             times[0].add(floor::boot(rig, shape, bzimage, &bare, FLOOR_LIMIT, self.stop)?);
-            for (cell, times) in cells.iter().zip(&mut times[1..]) {
-                times.add(self.cell(cell)?);
+            let begun = Instant::now();
+            let snapshot = self.snapshot(&cells[0], bzimage)?;
+            times[1].add(begun.elapsed());
+            for (cell, times) in cells.iter().zip(times[2..].chunks_mut(2)) {
+                times[0].add(self.cell(cell, Begin::Boot(self.bzimage(cell)?))?);
+                times[1].add(self.cell(cell, Begin::Snapshot(&snapshot))?);
             }
         }
         step.end(&format!("{rounds} rounds"));
         Ok(times)
+    }
+
+    fn snapshot(&self, cell: &Cell, bzimage: &Path) -> anyhow::Result<Snapshot> {
+        for _ in 0..ATTEMPTS {
+            let dir = tempfile::tempdir()?;
+            let job = Job::of(cell);
+            let boot = snapshot::take(&self.ready.rig, job, bzimage, dir.path(), self.stop)?;
+            match (boot.snapshot, verdict::findings(&boot.evidence.console).first()) {
+                (Some(snapshot), None) => return Ok(snapshot),
+                (_, finding) => {
+                    note(&format!("a boot of {} is not clean: {finding:?}", cell.kernel))
+                }
+            }
+        }
+        Err(Fault::new(Exit::Unexpected, format!("no clean boot of {}", cell.kernel)).into())
     }
 
     fn bzimage(&self, cell: &Cell) -> Result<&Path, Fault> {
@@ -71,10 +95,10 @@ impl Cells<'_> {
     }
 
     /// An attempt that ended in ERROR is the host's fault and no time of a cell: it is made again.
-    fn cell(&self, cell: &Cell) -> anyhow::Result<Duration> {
+    fn cell(&self, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
-            let (took, judgement) = self.attempt(cell)?;
+            let (took, judgement) = self.attempt(cell, begin)?;
             if self.stop.asked() {
                 return Err(Fault::new(Exit::Interrupted, "stopped").into());
             }
@@ -90,11 +114,10 @@ impl Cells<'_> {
         Err(Fault::new(Exit::Unexpected, why).into())
     }
 
-    fn attempt(&self, cell: &Cell) -> anyhow::Result<(Duration, Judgement)> {
-        let bzimage = self.bzimage(cell)?;
+    fn attempt(&self, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<(Duration, Judgement)> {
         let dir = tempfile::tempdir()?;
         let begun = Instant::now();
-        let evidence = vm::cell::run(&self.ready.rig, cell, bzimage, dir.path(), self.stop);
+        let evidence = vm::cell::run(&self.ready.rig, cell, begin, dir.path(), self.stop);
         let took = begun.elapsed();
         let scenario = &self.config.scenarios[&cell.scenario];
         let pace = attempts::pace(self.ready.rig.accel);

@@ -14,7 +14,7 @@ use crate::progress::{Step, note};
 use crate::report::CostColumn;
 use crate::results::RunFolder;
 use crate::verdict::{self, Cost};
-use crate::vm::cell::{Job, Rig};
+use crate::vm::cell::{Begin, Job, Rig};
 use crate::vm::{self, Accel, Stop};
 
 /// Boots of each cell. The second only shows that the number is one of the kernel and not of a boot.
@@ -74,7 +74,7 @@ impl Costs<'_> {
         let rig = Rig { accel: Accel::Counting, disk: None, ..self.rig.clone() };
         let job = Job { id, vm, request, deadline: *deadline };
         let dir = self.folder.attempt(id, boot);
-        let evidence = vm::cell::run_job(&rig, job, bzimage, &dir, self.stop);
+        let evidence = vm::cell::run_job(&rig, job, Begin::Boot(bzimage), &dir, self.stop);
         if self.stop.asked() {
             return Err(Fault::new(Exit::Interrupted, "stopped").into());
         }

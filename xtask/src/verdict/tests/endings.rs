@@ -17,7 +17,7 @@ fn ended(ending: Ending, console: &str, events: usize) -> Judgement {
 }
 
 fn deadline(booted: bool) -> Ending {
-    Ending::Deadline { deadline_ms: 10_000, silent_ms: 9_000, booted }
+    Ending::Deadline { deadline_ms: 10_000, silent_ms: 9_000, booted, starved_ms: 4_999 }
 }
 
 #[test]
@@ -99,6 +99,17 @@ fn a_deadline_is_a_hang_whatever_ran() {
         assert_eq!(judgement.verdict, Verdict::Hang);
         assert!(judgement.why.starts_with("the kernel had printed nothing"), "{}", judgement.why);
     }
+}
+
+#[test]
+fn a_deadline_of_a_vm_that_got_no_cpu_says_nothing_of_the_kernel() {
+    let starved =
+        Ending::Deadline { deadline_ms: 10_000, silent_ms: 0, booted: true, starved_ms: 5_000 };
+    let judgement = ended(starved.clone(), BOOT, 5);
+    assert_eq!(judgement.verdict, Verdict::Error, "{}", judgement.why);
+    assert!(judgement.why.contains("5000 of 10000 ms"), "{}", judgement.why);
+    let oops = ended(starved, &(BOOT.to_owned() + OOPS), 5);
+    assert_eq!(oops.verdict, Verdict::Crash, "what the kernel printed it printed");
 }
 
 #[test]

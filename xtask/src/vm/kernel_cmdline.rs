@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's command line as data: what every VM has, and when the kernel's own hang detectors
+//! fire. Pure.
+
+use super::command::Accel;
+
+/// Lengths of cells are told apart in steps of so many seconds.
+const STEP_S: u64 = 30;
+
+/// Thresholds of the kernel's hang detectors, seconds.
+///
+/// They must fire before the harness kills the VM, or the console says nothing of why it hung, and
+/// in this order, so that the first report is the closest to the cause (syzkaller's order).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watchdogs {
+    /// RCU stall warning.
+    pub(super) rcu_stall_s: u64,
+    /// `watchdog_thresh`; a soft lockup is reported after twice this.
+    pub(super) watchdog_thresh_s: u64,
+    /// A task in uninterruptible sleep for so long is reported.
+    pub(super) hung_task_s: u64,
+}
+
+impl Watchdogs {
+    /// Thresholds that fit a cell that is killed after `cell_ms`: at most the kernel's own defaults
+    /// for lockups (a starved emulated CPU is no lockup), at most 30 s for hung tasks. Those must
+    /// stay above the time a task may sleep in a load that ends well: on the unpatched kernel the
+    /// tasks of `create-contended` wait for one directory's lock nearly as long as the load lasts.
+    ///
+    /// Cells of nearly the same length get the same, so that they can begin from one boot.
+    pub(super) fn within(cell_ms: u64) -> Self {
+        let cell_s = match cell_ms / 1000 {
+            short @ 0..STEP_S => short,
+            long => long / STEP_S * STEP_S,
+        };
+        Self {
+            rcu_stall_s: (cell_s / 4).clamp(3, 21),
+            watchdog_thresh_s: (cell_s / 6).clamp(2, 10),
+            hung_task_s: (cell_s / 2).clamp(5, 30),
+        }
+    }
+}
+
+/// Words of the kernel's command line that every VM has.
+const CMDLINE: &[&str] = &[
+    "console=ttyS0",
+    // Reset at once, which ends QEMU. The console is synchronous: the panic's text is out by then.
+    "panic=-1",
+    // A kernel that oopsed may hold locks for ever; what it does afterwards is no evidence. A WARN
+    // stays a WARN.
+    "oops=panic",
+    // Addresses on the console are those of the vmlinux.
+    "nokaslr",
+    // On a busy host an emulated timer's interrupt can come too late for the boot check, which
+    // then panics ("IO-APIC + timer doesn't work").
+    "no_timer_check",
+    // A starved virtual CPU looks like a TSC that stands still; the clocksource watchdog would
+    // switch to a slower clock in the middle of a measurement.
+    "tsc=reliable",
+    // 256 legacy pty pairs and three more serial ports: 0.1 s of an emulated boot, used by nobody.
+    "pty.legacy_count=0",
+    "8250.nr_uarts=1",
+];
+
+/// What only an emulated boot needs.
+///
+/// Without it the second CPU counts loops for a jiffy, over and over when the host is busy: 0.1 to
+/// 0.5 s. The number is only the scale of `udelay()`, right for a TSC of 4 GHz at HZ=250; on a
+/// slower one, delays last longer than asked for.
+const CMDLINE_TCG: &str = "lpj=16000000";
+
+/// The same for a TSC of 1 GHz, which is what counting instructions makes it.
+const CMDLINE_COUNTING: &str = "lpj=4000000";
+
+/// All words of it, for a VM with these limits.
+pub(super) fn kernel_cmdline(accel: Accel, watchdogs: Watchdogs, extra: &[String]) -> String {
+    let Watchdogs { rcu_stall_s, watchdog_thresh_s, hung_task_s } = watchdogs;
+    let mut words: Vec<String> = CMDLINE.iter().map(|word| (*word).to_owned()).collect();
+    match accel {
+        Accel::Kvm => {}
+        Accel::Tcg => words.push(CMDLINE_TCG.to_owned()),
+        Accel::Counting => words.push(CMDLINE_COUNTING.to_owned()),
+    }
+    words.extend([
+        format!("rcupdate.rcu_cpu_stall_timeout={rcu_stall_s}"),
+        format!("watchdog_thresh={watchdog_thresh_s}"),
+        format!("sysctl.kernel.hung_task_timeout_secs={hung_task_s}"),
+        // Else a task is seen only after up to twice the time.
+        "sysctl.kernel.hung_task_check_interval_secs=1".to_owned(),
+    ]);
+    words.extend_from_slice(extra);
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hang_detectors_fire_before_the_cell_is_killed_and_in_order() {
+        for cell_ms in [12_000, 20_000, 60_000, 300_000, 3_600_000] {
+            let w = Watchdogs::within(cell_ms);
+            assert!(w.rcu_stall_s <= 2 * w.watchdog_thresh_s + 1, "{cell_ms}: {w:?}");
+            assert!(2 * w.watchdog_thresh_s <= w.hung_task_s + 1, "{cell_ms}: {w:?}");
+            assert!(w.hung_task_s * 1000 < cell_ms, "{cell_ms}: {w:?}");
+        }
+    }
+
+    #[test]
+    fn cells_of_nearly_the_same_length_share_a_boot() {
+        assert_eq!(Watchdogs::within(60_000), Watchdogs::within(89_999));
+        assert_ne!(Watchdogs::within(60_000), Watchdogs::within(59_999));
+        assert_eq!(Watchdogs::within(108_000), Watchdogs::within(3_600_000));
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A VM that has booted and waits for its request, kept so that many cells can begin there.
+//!
+//! Its memory is a file in memory that every cell's own QEMU maps privately: a page is copied when
+//! that cell's guest writes to it, so a cell gets the kernel as it was at the end of the boot, and
+//! nothing is copied that it does not touch. The rest of the state, devices and CPUs, is read anew by
+//! each. Measured beside `savevm` and `loadvm` in a QEMU that stays: docs/measurements.md.
+//!
+//! Contract: both files have no name and are gone with the harness. What was printed and said until
+//! then is part of the evidence of each cell that begins here.
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::cell::{Job, Rig, limits, no_request, spec};
+use super::command::{self, Memory, Spec, Wiring};
+use super::evidence_dir::{self, Recorder};
+use super::process::Vm;
+use super::session::{End, Goal, Session, millis};
+use super::stop::Stop;
+use crate::evidence::{Ending, Evidence};
+
+/// A booted VM. Dropping it frees its memory.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// How it was booted.
+    spec: Spec,
+    memory: File,
+    state: File,
+    /// Bytes of console and port until it was stopped.
+    console: Vec<u8>,
+    said: Vec<u8>,
+}
+
+/// What a boot must have in common with another to stand for it; equal texts, equal boots.
+///
+/// # Errors
+/// A path that is not UTF-8.
+pub(crate) fn key(rig: &Rig, job: Job<'_>, bzimage: &Path) -> anyhow::Result<String> {
+    let nameless = Spec { name: String::new(), ..spec(rig, &job, bzimage)? };
+    Ok(command::shell(&command::words(&nameless, Wiring::ByHand)))
+}
+
+/// Boots the VM of `job` and keeps it as it says Hello; leaves the evidence of the boot in `dir`.
+/// Must be called on a thread that lives until it returns.
+///
+/// # Errors
+/// The host fails. A boot that does not come to Hello is no error but a [`Boot`] without snapshot.
+pub(crate) fn take(
+    rig: &Rig,
+    job: Job<'_>,
+    bzimage: &Path,
+    dir: &Path,
+    stop: &Stop,
+) -> anyhow::Result<Boot> {
+    let begun = Instant::now();
+    let request = no_request();
+    let (memory, state) = (in_memory("memory")?, in_memory("state")?);
+    let mut spec = spec(rig, &job, bzimage)?;
+    spec.memory = Memory::Kept(name_of(&memory));
+    let words = |wiring| command::words(&spec, wiring);
+    let shown = command::shell(&words(Wiring::Inherited { console: -1, port: -1, qmp: -1 }));
+    let mut recorder = Recorder::create(dir, &request, &shown)?;
+    let vm = Vm::spawn(words).with_context(|| format!("cannot start {}", spec.qemu))?;
+    let goal = Goal::Save(&state);
+    let end = Session::new(vm, &mut recorder, goal, limits(rig, &job), stop).run();
+    let ending = match end {
+        End::Saved => Ending::Saved,
+        End::Vm(ending) => ending,
+        End::Hello => Ending::HostFailed { why: "the session ended at Hello".to_owned() },
+    };
+    let evidence = recorder.finish(request, ending, millis(begun.elapsed()));
+    if evidence.ending != Ending::Saved {
+        return Ok(Boot { evidence, snapshot: None });
+    }
+    let (console, said) = evidence_dir::raw(dir)?;
+    Ok(Boot { evidence, snapshot: Some(Snapshot { spec, memory, state, console, said }) })
+}
+
+/// What came of a boot.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    /// Its evidence.
+    pub(crate) evidence: Evidence,
+    /// There when it ended with [`Ending::Saved`].
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
+impl Snapshot {
+    /// The VM that goes on from here under another name.
+    pub(super) fn spec(&self, name: &str) -> Spec {
+        let memory = Memory::From(name_of(&self.memory));
+        Spec { name: name.to_owned(), memory, ..self.spec.clone() }
+    }
+
+    /// The state, to be read from its beginning by one QEMU.
+    pub(super) fn state(&self) -> anyhow::Result<File> {
+        // Opened anew: a duplicate would share the position with those of other VMs.
+        File::open(name_of(&self.state)).context("cannot open the state of a snapshot")
+    }
+
+    /// What was printed and said before.
+    pub(super) fn tell(&self, recorder: &mut Recorder) -> anyhow::Result<()> {
+        recorder.console(&self.console)?;
+        recorder.port(&self.said)?;
+        Ok(())
+    }
+}
+
+fn in_memory(name: &str) -> anyhow::Result<File> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC).context("cannot make a file in memory")?;
+    Ok(fd.into())
+}
+
+/// A name under which other processes of the same user can open the file, while it is open here.
+fn name_of(file: &File) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn a_state_is_read_from_its_beginning_by_each() {
+        let mut state = in_memory("test").unwrap();
+        state.write_all(b"all of it").unwrap();
+        for _ in 0..2 {
+            let mut text = String::new();
+            File::open(name_of(&state)).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "all of it");
+        }
+    }
+}
