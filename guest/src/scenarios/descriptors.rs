@@ -17,7 +17,7 @@ use crate::tally::Failure;
 
 pub(super) const DUP_FAR: Workload = Workload {
     name: "dup-far",
-    params: &[("descriptor", 400_000), ("failures_max", 50)],
+    params: &[("descriptor", 400_000), ("failures_max", 10)],
     on_scratch: false,
     plan,
 };

@@ -25,7 +25,7 @@ use crate::tally::Failure;
 
 pub(super) const LOOKUP: Workload = Workload {
     name: "lookup",
-    params: &[("depth", 8), ("files", 1500), ("keep_open", 0), ("failures_max", 50)],
+    params: &[("depth", 8), ("files", 1500), ("keep_open", 0), ("failures_max", 10)],
     on_scratch: true,
     plan,
 };

@@ -26,7 +26,7 @@ use crate::shared;
 use crate::tally::Failure;
 
 pub(super) const LOOP_WRITE: Workload =
-    Workload { name: "loop-write", params: &[("failures_max", 50)], on_scratch: false, plan };
+    Workload { name: "loop-write", params: &[("failures_max", 10)], on_scratch: false, plan };
 
 const WRITE: usize = 0;
 

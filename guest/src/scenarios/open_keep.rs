@@ -20,7 +20,7 @@ use crate::process;
 use crate::tally::Failure;
 
 pub(super) const OPEN_KEEP: Workload =
-    Workload { name: "open-keep", params: &[("failures_max", 50)], on_scratch: false, plan };
+    Workload { name: "open-keep", params: &[("failures_max", 10)], on_scratch: false, plan };
 
 const OPEN: usize = 0;
 

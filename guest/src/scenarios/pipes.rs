@@ -19,7 +19,7 @@ use crate::tally::Failure;
 
 pub(super) const PIPES: Workload = Workload {
     name: "pipes",
-    params: &[("pipe_bytes", PIPE_BYTES_MAX), ("setpipe_bytes", 16 << 20), ("failures_max", 50)],
+    params: &[("pipe_bytes", PIPE_BYTES_MAX), ("setpipe_bytes", 16 << 20), ("failures_max", 10)],
     on_scratch: false,
     plan,
 };

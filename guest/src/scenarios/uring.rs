@@ -34,7 +34,7 @@ pub(super) const URING_SQPOLL: Workload = Workload {
     plan: |terms| plan(terms, true),
 };
 
-const PARAMS: &[(&str, u64)] = &[("batch", 32), ("failures_max", 50)];
+const PARAMS: &[(&str, u64)] = &[("batch", 32), ("failures_max", 10)];
 
 const OPENAT: usize = 0;
 

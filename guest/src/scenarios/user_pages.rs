@@ -26,7 +26,7 @@ use crate::{boot, clock, process};
 
 pub(super) const READ_FRESH: Workload = Workload {
     name: "read-fresh",
-    params: &[("failures_max", 50)],
+    params: &[("failures_max", 10)],
     on_scratch: false,
     plan: plan_read,
 };
@@ -40,7 +40,7 @@ pub(super) const TOUCH_FRESH: Workload = Workload {
 
 pub(super) const TOUCH_IN_DEBT: Workload = Workload {
     name: "touch-in-debt",
-    params: &[("pipes", 40), ("failures_max", 50)],
+    params: &[("pipes", 40), ("failures_max", 10)],
     on_scratch: false,
     plan: plan_debt,
 };

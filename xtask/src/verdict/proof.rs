@@ -189,15 +189,18 @@ fn watched_throughout(facts: &[&Fact]) -> Option<String> {
         _ => None,
     })?;
     facts.iter().find_map(|fact| {
-        let (who, looks, gap_us) = match fact {
-            Fact::Usage { memcg: MemcgRole::Limited, samples, gap_us_max, .. } => {
-                ("the sampler", *samples, *gap_us_max)
+        let (who, looks, gap_us, period_us) = match fact {
+            Fact::Usage { memcg: MemcgRole::Limited, samples, gap_us_max, period_us, .. } => {
+                ("the sampler", *samples, *gap_us_max, *period_us)
             }
-            Fact::Heartbeat { beats, gap_us_max, .. } => ("the heartbeat", *beats, *gap_us_max),
+            Fact::Heartbeat { beats, gap_us_max, period_us } => {
+                ("the heartbeat", *beats, *gap_us_max, *period_us)
+            }
             _ => return None,
         };
-        // The last look may be one gap before the end of the load, the first one gap after its start.
-        let covered_us = (looks + 1).saturating_mul(gap_us);
+        // The first look is a gap after the start of the load, and after the last one the next may not
+        // have been due yet.
+        let covered_us = looks.saturating_mul(gap_us) + gap_us.max(period_us);
         (covered_us < load_us).then(|| {
             format!("{who} looked {looks} times, at most {gap_us} us apart: less than the load of {load_us} us")
         })
