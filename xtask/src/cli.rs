@@ -266,7 +266,7 @@ pub(crate) struct Bench {
     /// Only this part
     #[arg(long, value_enum, value_name = "PART")]
     pub(crate) only: Option<BenchPart>,
-    /// Matrix whose kernels have their instructions counted, its baseline first
+    /// Matrix that is run as a whole, and whose kernels have their instructions counted, its baseline first
     #[arg(long, default_value = "default", value_name = "NAME")]
     pub(crate) matrix: String,
     /// Use this bzImage for a kernel and build nothing for it
@@ -284,6 +284,8 @@ pub(crate) struct Bench {
 pub(crate) enum BenchPart {
     /// Seconds a cell.
     Cells,
+    /// Seconds a whole matrix, also after an edit of the series.
+    Matrix,
     /// Instructions per system call.
     Cost,
 }

@@ -18,11 +18,67 @@ pub(crate) struct BenchResult {
     pub(crate) times: Vec<Times>,
     /// Instructions per system call, by kernel and policy.
     pub(crate) costs: Vec<CostColumn>,
+    /// A whole matrix.
+    pub(crate) whole: Option<Whole>,
 }
 
-/// Both tables, of what was measured.
+/// A whole matrix, several times.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Whole {
+    /// Its name.
+    pub(crate) matrix: String,
+    /// Each time.
+    pub(crate) rows: Vec<WholeRow>,
+    /// Most memory that the harness had at any time, KiB.
+    pub(crate) peak_kib: u64,
+}
+
+/// A whole matrix, once.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WholeRow {
+    /// Cells at once.
+    pub(crate) jobs: usize,
+    /// Whether cells began from boots they share.
+    pub(crate) snapshots: bool,
+    /// How many cells.
+    pub(crate) cells: usize,
+    /// From the begin to the last verdict, seconds.
+    pub(crate) seconds: f64,
+    /// Of these: building the kernel after an edit; 0 without one.
+    pub(crate) building_s: f64,
+    /// CPU time of the harness itself while the cells ran, seconds.
+    pub(crate) harness_cpu_s: f64,
+    /// CPU time of the VMs, seconds.
+    pub(crate) vms_cpu_s: f64,
+}
+
+/// The table of a whole matrix.
+pub(crate) fn whole(whole: &Whole) -> String {
+    let mut text = format!(
+        "matrix {}, seconds\n  at once  begin        cells  seconds  building  CPU of VMs  of the harness\n",
+        whole.matrix
+    );
+    for row in &whole.rows {
+        let share = 100.0 * row.harness_cpu_s / (row.harness_cpu_s + row.vms_cpu_s).max(0.001);
+        text.push_str(&format!(
+            "  {:>7}  {:11}  {:>5}  {:>7.1}  {:>8}  {:>10.1}  {:>5.1} ({share:.1} %)\n",
+            row.jobs,
+            if row.snapshots { "shared boot" } else { "own boots" },
+            row.cells,
+            row.seconds,
+            if row.building_s > 0.0 { format!("{:.1}", row.building_s) } else { String::new() },
+            row.vms_cpu_s,
+            row.harness_cpu_s,
+        ));
+    }
+    text.push_str(&format!("peak memory of the harness: {} MiB\n", whole.peak_kib / 1024));
+    text
+}
+
+/// All tables, of what was measured.
 pub(crate) fn bench(result: &BenchResult) -> String {
-    let tables = [times(result), costs(&result.costs)];
+    let tables =
+        [times(result), result.whole.as_ref().map(whole).unwrap_or_default(), costs(&result.costs)];
     tables.into_iter().filter(|table| !table.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -84,6 +140,29 @@ fn table(title: &str, times: &[Times]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_matrix_shows_what_is_not_the_kernels() {
+        let row = |jobs, building_s| WholeRow {
+            jobs,
+            snapshots: jobs > 1,
+            cells: 27,
+            seconds: 40.0,
+            building_s,
+            harness_cpu_s: 1.0,
+            vms_cpu_s: 49.0,
+        };
+        let rows = vec![row(1, 0.0), row(4, 17.2)];
+        assert_eq!(
+            whole(&Whole { matrix: "default".into(), rows, peak_kib: 40_960 }),
+            "matrix default, seconds
+  at once  begin        cells  seconds  building  CPU of VMs  of the harness
+        1  own boots       27     40.0                  49.0    1.0 (2.0 %)
+        4  shared boot     27     40.0      17.2        49.0    1.0 (2.0 %)
+peak memory of the harness: 40 MiB
+"
+        );
+    }
 
     #[test]
     fn the_first_row_is_the_unit() {

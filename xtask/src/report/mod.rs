@@ -18,7 +18,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bench::{BenchResult, Times, bench, times};
+pub(crate) use bench::{BenchResult, Times, Whole, WholeRow, bench, times, whole};
 pub(crate) use cost::{CostColumn, costs};
 pub(crate) use json::RunResult;
 pub(crate) use kselftest::{ProgramBeside, kselftest};

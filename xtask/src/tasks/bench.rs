@@ -4,12 +4,14 @@
 
 mod cells;
 mod cost;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use self::cells::Cells;
 use self::cost::Costs;
+use self::whole::Wholes;
 use super::rig;
 use super::{Folders, bootable, inputs};
 use crate::cli::{self, BenchPart, Places};
@@ -40,6 +42,7 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     timed.retain(|_| wants(BenchPart::Cells));
     let mut counted = plan::cost_cells(&config, config.matrix(matrix)?)?;
     counted.retain(|_| wants(BenchPart::Cost));
+    let whole = wants(BenchPart::Matrix).then_some(config.matrix(matrix)?);
     let stop = Stop::on_signals()?;
     let asked = stop.clone();
     process::obey(move || asked.asked());
@@ -48,12 +51,12 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
         .iter()
         .map(|cell| &cell.kernel)
         .chain(counted.iter().map(|cell| &cell.kernel))
+        .chain(whole.iter().flat_map(|matrix| &matrix.kernels))
         .collect();
     let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
     let bzimages: BTreeMap<String, PathBuf> =
         kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
-    let first = timed.first().map(|cell| &cell.kernel).or(counted.first().map(|cell| &cell.kernel));
-    let bzimage = first.and_then(|kernel| bzimages.get(kernel)).ok_or_else(|| {
+    let bzimage = names.first().and_then(|kernel| bzimages.get(*kernel)).ok_or_else(|| {
         Fault::new(Exit::Usage, format!("matrix `{matrix}` has no kernels to measure"))
     })?;
     let ready = rig::prepare(&folders, bzimage, *accel, &stop)?;
@@ -61,11 +64,25 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     let started = jiff::Timestamp::now();
     let folder = RunFolder::begin(&folders.results.join(FOLDER), started)?;
     let manifest = bootable::manifest(&ready, &kernels, matrix, 0, 1, started)?;
-    let mut result = BenchResult { manifest, times: Vec::new(), costs: Vec::new() };
+    let mut result = BenchResult { manifest, times: Vec::new(), costs: Vec::new(), whole: None };
     if !timed.is_empty() {
         let cells = Cells { config: &config, ready: &ready, bzimages: &bzimages, stop: &stop };
         result.times = cells.measure(&folders, &timed, *rounds)?;
         print!("{}", report::times(&result));
+    }
+    if let Some(matrix) = whole {
+        let wholes = Wholes {
+            folders: &folders,
+            config: &config,
+            matrix,
+            ready: &ready,
+            kernels: &kernels,
+            build,
+            folder: &folder,
+            stop: &stop,
+        };
+        let whole = result.whole.insert(wholes.measure()?);
+        print!("{}", report::whole(whole));
     }
     if !counted.is_empty() {
         let costs = Costs { rig: &ready.rig, bzimages: &bzimages, folder: &folder, stop: &stop };

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A whole matrix: on one and on several jobs, and from an edited line of the series to the
+//! verdicts; with what the harness itself takes of it.
+//!
+//! Contract: a run in which a cell was not as expected has no time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
+use super::super::attempts::Runner;
+use super::super::bootable::{self, Bootable};
+use super::super::rig::{self, Ready};
+use super::super::{Folders, run_matrix};
+use crate::cli;
+use crate::config::{Config, Matrix};
+use crate::exit::{Exit, Fault};
+use crate::plan::{self, Selection};
+use crate::report::{Whole, WholeRow};
+use crate::results::RunFolder;
+use crate::vm::Stop;
+
+/// What measuring needs.
+pub(super) struct Wholes<'a> {
+    pub(super) folders: &'a Folders,
+    pub(super) config: &'a Config,
+    pub(super) matrix: &'a Matrix,
+    pub(super) ready: &'a Ready,
+    pub(super) kernels: &'a BTreeMap<String, Bootable>,
+    pub(super) build: &'a cli::BuildOptions,
+    /// Runs go into folders of their own below it.
+    pub(super) folder: &'a RunFolder,
+    pub(super) stop: &'a Stop,
+}
+
+impl Wholes<'_> {
+    /// Everything, one after the other.
+    ///
+    /// # Errors
+    /// [`Exit::Unexpected`] when a cell is not as expected; whatever a build can fail with.
+    pub(super) fn measure(&self) -> anyhow::Result<Whole> {
+        let cells = plan::plan(self.config, self.matrix, &Selection::default())?;
+        let jobs = rig::jobs(None, &cells);
+        let mut rows = Vec::new();
+        let mut asked = vec![(1, true), (jobs, true), (jobs, false)];
+        asked.dedup();
+        for (jobs, snapshots) in asked {
+            let begun = Instant::now();
+            rows.push(self.run(self.kernels, jobs, snapshots, begun, Duration::ZERO)?);
+        }
+        if let Some(edited) = self.edit(jobs)? {
+            rows.push(edited);
+        }
+        let peak_kib = getrusage(UsageWho::RUSAGE_SELF)?.max_rss();
+        Ok(Whole { matrix: self.matrix.name.clone(), rows, peak_kib: u64::try_from(peak_kib)? })
+    }
+
+    fn run(
+        &self,
+        kernels: &BTreeMap<String, Bootable>,
+        jobs: usize,
+        snapshots: bool,
+        begun: Instant,
+        building: Duration,
+    ) -> anyhow::Result<WholeRow> {
+        let cells = plan::plan(self.config, self.matrix, &Selection::default())?;
+        let started = jiff::Timestamp::now();
+        let folder = RunFolder::begin(self.folder.dir(), started)?;
+        let rig = &self.ready.rig;
+        let (own, children) = cpu_times()?;
+        let mut runner = Runner::new(self.config, kernels, rig, &folder, self.stop, snapshots);
+        let ran = runner.run(&cells, jobs)?;
+        let (own_after, children_after) = cpu_times()?;
+        let name = &self.matrix.name;
+        let manifest = bootable::manifest(self.ready, kernels, name, 0, jobs, started)?;
+        folder.write_manifest(&manifest)?;
+        let result =
+            run_matrix::result(self.config, self.matrix, &folder.id, manifest, ran, cells.len());
+        let shown = run_matrix::shown(folder.dir());
+        let text = crate::report::run(&result, &shown, crate::report::Style::default());
+        folder.write_result(&result, &text)?;
+        if !result.totals.good() {
+            let what = format!("matrix `{name}` did not go as expected; it has no time: {shown}");
+            return Err(Fault::new(Exit::Unexpected, what).into());
+        }
+        Ok(WholeRow {
+            jobs,
+            snapshots,
+            cells: cells.len(),
+            seconds: begun.elapsed().as_secs_f64(),
+            building_s: building.as_secs_f64(),
+            harness_cpu_s: (own_after - own).as_secs_f64(),
+            vms_cpu_s: (children_after - children).as_secs_f64(),
+        })
+    }
+
+    /// Changes one line of a series, as its developer would, and goes on to the verdicts. `None`
+    /// where no kernel has a series with such a line.
+    fn edit(&self, jobs: usize) -> anyhow::Result<Option<WholeRow>> {
+        let patched = self.matrix.kernels.iter().map(|name| self.config.kernel(name));
+        let patched = patched.collect::<Result<Vec<_>, _>>()?;
+        let Some(kernel) = patched.into_iter().find(|kernel| kernel.series.is_some()) else {
+            return Ok(None);
+        };
+        let Some(series) = &kernel.series else { return Ok(None) };
+        let copy = tempfile::tempdir()?;
+        if !copy_edited(&self.folders.workspace.join(series), copy.path())? {
+            return Ok(None);
+        }
+        let mut config = self.config.clone();
+        let edited = config.kernels.get_mut(&kernel.name).context("the kernel is configured")?;
+        edited.series = Some(copy.path().to_owned());
+        let begun = Instant::now();
+        let names: BTreeSet<&String> = self.kernels.keys().collect();
+        let kernels = bootable::kernels(self.folders, &config, &names, &[], self.build)?;
+        let building = begun.elapsed();
+        self.run(&kernels, jobs, true, begun, building).map(Some)
+    }
+}
+
+/// User and system time so far, of this process and of those it has waited for.
+fn cpu_times() -> anyhow::Result<(Duration, Duration)> {
+    let whole = |usage: Usage| duration(usage.user_time()) + duration(usage.system_time());
+    let of = |who| getrusage(who).map(whole).context("getrusage");
+    Ok((of(UsageWho::RUSAGE_SELF)?, of(UsageWho::RUSAGE_CHILDREN)?))
+}
+
+fn duration(time: TimeVal) -> Duration {
+    let us = time.tv_sec() * 1_000_000 + time.tv_usec();
+    Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}
+
+/// Copies the series in `from`, with one line of code edited; whether there was one.
+fn copy_edited(from: &Path, to: &Path) -> anyhow::Result<bool> {
+    let list = fs::read_to_string(from.join("series")).context("reading the series file")?;
+    let names: Vec<&str> = list
+        .lines()
+        .map(str::trim)
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))
+        .collect();
+    let mut texts = Vec::new();
+    for name in &names {
+        texts.push(fs::read_to_string(from.join(name)).with_context(|| format!("reading {name}"))?);
+    }
+    let mark = format!("edited {}", jiff::Timestamp::now());
+    let found = edit_last(&mut texts, &mark);
+    for (name, text) in names.iter().zip(&texts) {
+        fs::write(to.join(name), text)?;
+    }
+    fs::write(to.join("series"), list)?;
+    Ok(found)
+}
+
+/// Adds `mark` to a comment that the last possible patch adds to a Rust file: no later patch has
+/// that line as context.
+fn edit_last(patches: &mut [String], mark: &str) -> bool {
+    patches.iter_mut().rev().any(|patch| {
+        let mut lines: Vec<String> = patch.lines().map(str::to_owned).collect();
+        let mut in_rust = false;
+        let found = lines.iter_mut().find(|line| {
+            if let Some(file) = line.strip_prefix("+++ ") {
+                in_rust = file.ends_with(".rs");
+            }
+            in_rust && line.starts_with('+') && line[1..].trim_start().starts_with("// ")
+        });
+        let Some(line) = found else { return false };
+        line.push_str(&format!(" ({mark})"));
+        *patch = lines.join("\n") + "\n";
+        true
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_comment_in_rust_is_edited_and_nothing_else() {
+        let rust = "+++ b/mm/a.rs\n@@ -1 +1,3 @@\n a\n+    // why\n+    call();\n".to_owned();
+        let c = "+++ b/mm/a.c\n@@ -1 +1,2 @@\n a\n+    // no\n".to_owned();
+        let mut patches = [rust.clone(), rust.clone(), c.clone()];
+        assert!(edit_last(&mut patches, "now"));
+        assert_eq!(patches, [rust.clone(), rust.replace("// why", "// why (now)"), c.clone()]);
+        assert!(!edit_last(&mut [c], "now"));
+    }
+}
