@@ -21,6 +21,10 @@ pub const VERSION: u32 = 3;
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
 
+/// Workload that does nothing: the guest says Hello and, asked for it, that it has ended. What it takes is
+/// what every cell takes.
+pub const NOTHING_WORKLOAD: &str = "nothing";
+
 /// Begin of the last line that a guest running one of the kernel's own test programs sends: after it
 /// stands `exit N`, `signal N` or `timeout`. All before it is the program's own output.
 pub const SELFTEST_END: &str = "selftest ended: ";

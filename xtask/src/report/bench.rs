@@ -131,7 +131,7 @@ fn table(title: &str, times: &[Times]) -> String {
         let ratio = unit.map_or(String::new(), |unit| format!("{:.2}", median / unit));
         let name = &row.name;
         text.push_str(&format!(
-            "{name:width$}  {min:>6.2}  {median:>6.2}  {max:>6.2}  {ratio:>6}\n"
+            "{name:width$}  {min:>6.3}  {median:>6.3}  {max:>6.3}  {ratio:>6}\n"
         ));
     }
     text
@@ -176,8 +176,8 @@ peak memory of the harness: 40 MiB
             table("k under tcg", &[floor, cell, Times::new("never measured")]),
             "k under tcg, 3 rounds, seconds\n\
              \x20                  min  median     max   ratio\n\
-             floor             1.80    2.00    2.40    1.00\n\
-             a cell            2.70    3.00    3.60    1.50\n"
+             floor            1.800   2.000   2.400    1.00\n\
+             a cell           2.700   3.000   3.600    1.50\n"
         );
     }
 }

@@ -218,12 +218,12 @@ fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
     )
 }
 
-/// A request for the files of a probe, which nobody is sent.
-pub(super) fn no_request() -> CellRequest {
+/// A request that has the guest do nothing, for VMs that are started for another reason than a cell.
+pub(crate) fn no_request() -> CellRequest {
     CellRequest {
         protocol: protocol::VERSION,
-        cell: "probe".to_owned(),
-        workload: String::new(),
+        cell: protocol::NOTHING_WORKLOAD.to_owned(),
+        workload: protocol::NOTHING_WORKLOAD.to_owned(),
         cgroup: CgroupVersion::V2,
         limit_bytes: 0,
         tasks: 0,

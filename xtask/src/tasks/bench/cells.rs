@@ -5,21 +5,30 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::super::rig::Ready;
+use protocol::Fact;
+
+use super::super::rig::{self, Ready};
 use super::super::{Folders, attempts};
 use crate::config::Config;
+use crate::evidence::Ending;
 use crate::exit::{Exit, Fault};
 use crate::plan::Cell;
 use crate::progress::{Step, note};
 use crate::report::Times;
 use crate::taxonomy::Verdict;
 use crate::verdict::{self, Judgement};
-use crate::vm::cell::{Begin, Job};
+use crate::vm::cell::{Begin, Job, no_request};
 use crate::vm::snapshot::{self, Snapshot};
-use crate::vm::{self, Stop, floor, guest_binary};
+use crate::vm::{self, Stop, floor, guest_binary, pool};
 
 /// Times a measurement is begun before the host is given up.
 const ATTEMPTS: u32 = 3;
+
+/// Rows before those of cells.
+const FIXED_ROWS: usize = 5;
+
+/// Cells that do nothing, to see how many are possible in a second.
+const MANY: u32 = 32;
 
 /// A boot that takes longer than this under emulation is no measurement.
 const FLOOR_LIMIT: Duration = Duration::from_secs(60);
@@ -49,9 +58,16 @@ impl Cells<'_> {
     ) -> anyhow::Result<Vec<Times>> {
         let bare = guest_binary::pack(&self.ready.binaries.power_off, &folders.cache)?;
         let shape = &cells[0].vm;
+        let jobs = rig::jobs(None, cells);
         let bzimage = self.bzimage(&cells[0])?;
         let floor = format!("bare QEMU, PID 1 only powers off ({})", cells[0].kernel);
-        let mut times = vec![Times::new(&floor), Times::new("a boot that cells begin from")];
+        let mut times = vec![
+            Times::new(&floor),
+            Times::new("a boot that cells begin from"),
+            Times::new("nothing, with a boot"),
+            Times::new("nothing, from a boot"),
+            Times::new(&format!("nothing, from a boot, each of {MANY} on {jobs} jobs")),
+        ];
         for cell in cells {
             times.push(Times::new(&format!("{}, with a boot", cell.id)));
             times.push(Times::new(&format!("{}, from a boot", cell.id)));
@@ -64,7 +80,10 @@ impl Cells<'_> {
             let begun = Instant::now();
             let snapshot = self.snapshot(&cells[0], bzimage)?;
             times[1].add(begun.elapsed());
-            for (cell, times) in cells.iter().zip(times[2..].chunks_mut(2)) {
+            times[2].add(self.nothing(&cells[0], Begin::Boot(bzimage))?);
+            times[3].add(self.nothing(&cells[0], Begin::Snapshot(&snapshot))?);
+            times[4].add(self.many(&cells[0], &snapshot, jobs)?);
+            for (cell, times) in cells.iter().zip(times[FIXED_ROWS..].chunks_mut(2)) {
                 times[0].add(self.cell(cell, Begin::Boot(self.bzimage(cell)?))?);
                 times[1].add(self.cell(cell, Begin::Snapshot(&snapshot))?);
             }
@@ -86,6 +105,45 @@ impl Cells<'_> {
             }
         }
         Err(Fault::new(Exit::Unexpected, format!("no clean boot of {}", cell.kernel)).into())
+    }
+
+    /// What every cell takes, whatever it does.
+    fn nothing(&self, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
+        let request = no_request();
+        for _ in 0..ATTEMPTS {
+            let dir = tempfile::tempdir()?;
+            let job = Job { request: &request, ..Job::of(like) };
+            let begun = Instant::now();
+            let evidence = vm::cell::run_job(&self.ready.rig, job, begin, dir.path(), self.stop);
+            let took = begun.elapsed();
+            let ended = evidence.events.iter().any(|event| event.fact == Fact::Ended);
+            let clean = verdict::findings(&evidence.console).is_empty();
+            if ended && clean && evidence.ending == Ending::PoweredOff {
+                return Ok(took);
+            }
+            note(&format!("a cell that does nothing ended with {:?}", evidence.ending));
+        }
+        Err(Fault::new(Exit::Unexpected, "no cell that does nothing went well".to_owned()).into())
+    }
+
+    /// Seconds a cell, where several run at once.
+    fn many(&self, like: &Cell, snapshot: &Snapshot, jobs: usize) -> anyhow::Result<Duration> {
+        let all: Vec<u32> = (0..MANY).collect();
+        let (begun, mut failed) = (Instant::now(), None);
+        let job = |_: &u32| self.nothing(like, Begin::Snapshot(snapshot));
+        pool::run(
+            jobs,
+            &all,
+            |_| 0,
+            self.stop,
+            job,
+            |_, outcome| match outcome {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => failed = Some(error),
+                Err(panic) => failed = Some(anyhow::anyhow!(panic)),
+            },
+        );
+        failed.map_or(Ok(begun.elapsed() / MANY), Err)
     }
 
     fn bzimage(&self, cell: &Cell) -> Result<&Path, Fault> {
