@@ -85,9 +85,13 @@ impl Ooms {
 pub(crate) fn ooms(console: &str) -> Ooms {
     let mut ooms = Ooms::default();
     let mut open: Option<Report> = None;
+    // The line that names memcgs and victim is printed in pieces; a line of another CPU may stand
+    // between any two of them.
+    let mut context = String::new();
     for (at, line) in console.lines().enumerate() {
         if line.contains(" invoked oom-killer:") {
             ooms.reports.extend(open.take().map(closed));
+            context.clear();
             open = Some(Report {
                 origin: Origin::Elsewhere,
                 killed: None,
@@ -101,6 +105,7 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 ooms.kills += 1;
                 if let Some(mut report) = open.take() {
                     report.killed = pid;
+                    report.memcgs = memcgs(&context);
                     ooms.reports.push(closed(report));
                 }
             } else {
@@ -115,8 +120,10 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 ooms.reports.extend(open.take().map(closed));
             } else if let Some(function) = function(line) {
                 report.stack.push(function);
-            } else if report.memcgs.is_none() {
-                report.memcgs = memcgs(line);
+            } else if message(line).starts_with("oom-kill:")
+                || !context.is_empty() && message(line).starts_with([',', '/'])
+            {
+                context.push_str(message(line));
             }
         }
     }
@@ -162,10 +169,9 @@ fn function(line: &str) -> Option<String> {
 }
 
 /// `oom-kill:constraint=...,oom_memcg=/a/b,task_memcg=/a/b,task=hog,...`
-fn memcgs(line: &str) -> Option<(String, String)> {
-    let line = message(line).strip_prefix("oom-kill:")?;
+fn memcgs(context: &str) -> Option<(String, String)> {
     let value = |key: &str| {
-        let after = line.split_once(key)?.1;
+        let after = context.split_once(key)?.1;
         after.split(',').next().map(str::to_owned)
     };
     Some((value(",oom_memcg=")?, value(",task_memcg=")?))
@@ -241,6 +247,11 @@ mod tests {
         let found = ooms(&report(&OPEN, &(line.to_owned() + KILL)));
         assert_eq!(found.reports[0].memcgs, Some(("/p".to_owned(), "/p/l".to_owned())));
         assert_eq!(ooms(&report(&OPEN, KILL)).reports[0].memcgs, None);
+        let torn = line
+            .replace("/p,", "\n[    2.2] tsc: Refined TSC\n[    2.2][  T71] /p\n[    2.2] clocksource: tsc\n[    2.2] ,");
+        assert_eq!(ooms(&report(&OPEN, &(torn + KILL))).reports[0].memcgs, found.reports[0].memcgs);
+        let other = line.to_owned() + KILL + &report(&OPEN, KILL);
+        assert_eq!(ooms(&report(&OPEN, &other)).reports[1].memcgs, None, "of the report before");
     }
 
     #[test]
