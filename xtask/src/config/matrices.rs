@@ -57,7 +57,8 @@ fn matrix(
         refer.kernels,
     )?;
     let scenarios_text = scenarios_text.unwrap_or(text);
-    let scenarios = names(scenarios_text, "scenario", raw_scenarios, refer.scenarios)?;
+    let mut scenarios = names(scenarios_text, "scenario", raw_scenarios, refer.scenarios)?;
+    leave_out(text, &raw.without, &mut scenarios)?;
     for kernel in &kernels {
         for scenario in raw_scenarios {
             expects(scenarios_text, kernel, scenario, refer)?;
@@ -98,6 +99,23 @@ fn matrix(
         memory_mib: memory_mib(vm_text, &vm.memory)?,
         cmdline: words(vm_text, &vm.cmdline)?,
     })
+}
+
+/// Takes what `without` names out of the scenarios.
+fn leave_out(
+    text: &Text,
+    without: &[Spanned<String>],
+    scenarios: &mut Vec<String>,
+) -> Result<(), Fault> {
+    for name in without {
+        let Some(at) = scenarios.iter().position(|scenario| scenario == name.get_ref()) else {
+            let what = format!("`without`: `{}` is not one of the scenarios", name.get_ref());
+            let hint = did_you_mean(name.get_ref(), scenarios.iter().map(String::as_str));
+            return Err(text.fault(name.span(), what).hint(hint));
+        };
+        scenarios.remove(at);
+    }
+    Ok(())
 }
 
 fn names<T>(

@@ -133,6 +133,8 @@ pub(super) struct Matrix {
     pub(super) kernels: Option<Vec<Spanned<String>>>,
     pub(super) baseline: Option<Spanned<String>>,
     pub(super) scenarios: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) without: Vec<Spanned<String>>,
     pub(super) repetitions: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) must_fail: Vec<MustFail>,

@@ -334,6 +334,22 @@ fn unknown_names_are_faults_that_list_the_known_ones() {
 }
 
 #[test]
+fn a_matrix_can_do_without_some_scenarios_of_another() {
+    let with = |without: &str| {
+        let mut all = texts("default", "[\"open\"]", "[\"open\", \"close\"]");
+        all.scenarios.push(text("scenarios", "close", SCENARIO));
+        let child = format!("extends = \"default\"\nwithout = {without}\n");
+        all.matrices.push(text("matrices", "fewer", &child));
+        Config::read(&all)
+    };
+    assert_eq!(with("[\"open\"]").unwrap().matrix("fewer").unwrap().scenarios, ["close"]);
+    let fault = with("[\"opne\"]").unwrap_err();
+    let place = "configs/matrices/fewer.toml:2:12: `without`: `opne` is not one of the scenarios";
+    assert_eq!(fault.what, place);
+    assert!(fault.hint.contains("did you mean `open`"), "{}", fault.hint);
+}
+
+#[test]
 fn measures_are_facts() {
     let with = |measures: &str| {
         let to = format!("operations = 10\nalone = [\"overcharge\"]\nmeasures = {measures}");

@@ -59,10 +59,11 @@ pub(crate) fn jobs<'a>(
     asked: Option<u32>,
     cells: impl IntoIterator<Item = &'a crate::plan::Cell>,
 ) -> usize {
-    let (mut cpus, mut memory_mib) = (1, 1);
+    let (mut cpus, mut memory_mib, mut busy) = (1, 1, false);
     for cell in cells {
+        busy |= cell.slowdown > 1;
         cpus = cpus.max(cell.vm.cpus);
         memory_mib = memory_mib.max(cell.vm.memory_mib);
     }
-    vm::pool::Room::of_host().jobs(asked.map(u64::from), cpus, memory_mib)
+    vm::pool::Room::of_host().jobs(asked.map(u64::from), cpus, memory_mib, busy)
 }

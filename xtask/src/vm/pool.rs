@@ -36,12 +36,14 @@ impl Room {
         Self { cores: cores as u64, memory_mib: available_mib(&meminfo).unwrap_or(RESERVE_MIB) }
     }
 
-    /// How many VMs of this shape run at once, at least one. `asked` is `--jobs`.
+    /// How many VMs of this shape run at once, at least one. `asked` is `--jobs`; `busy` VMs, of kernels
+    /// that check themselves, wait less.
     ///
     /// The memory's bound holds for a number that was asked for too: a host that swaps or kills
     /// makes evidence about itself.
-    pub(crate) fn jobs(self, asked: Option<u64>, cpus: u32, memory_mib: u32) -> usize {
-        let by_cores = self.cores * VCPUS_PER_CORE / u64::from(cpus.max(1));
+    pub(crate) fn jobs(self, asked: Option<u64>, cpus: u32, memory_mib: u32, busy: bool) -> usize {
+        let vcpus_per_core = if busy { VCPUS_PER_CORE / 2 } else { VCPUS_PER_CORE };
+        let by_cores = self.cores * vcpus_per_core / u64::from(cpus.max(1));
         let by_memory = self.memory_mib.saturating_sub(RESERVE_MIB)
             / (u64::from(memory_mib) + QEMU_OVERHEAD_MIB);
         let jobs = asked.unwrap_or(by_cores).min(by_memory).max(1);
@@ -114,17 +116,18 @@ mod tests {
     #[test]
     fn two_cores_run_four_vms_of_two_cpus() {
         let room = Room { cores: 2, memory_mib: 23_000 };
-        assert_eq!(room.jobs(None, 2, 512), 4);
-        assert_eq!(room.jobs(None, 8, 512), 1);
-        assert_eq!(room.jobs(Some(5), 2, 512), 5);
+        assert_eq!(room.jobs(None, 2, 512, false), 4);
+        assert_eq!(room.jobs(None, 2, 512, true), 2);
+        assert_eq!(room.jobs(None, 8, 512, false), 1);
+        assert_eq!(room.jobs(Some(5), 2, 512, false), 5);
     }
 
     #[test]
     fn memory_bounds_every_number() {
         let room = Room { cores: 64, memory_mib: 4096 };
-        assert_eq!(room.jobs(None, 2, 512), 4);
-        assert_eq!(room.jobs(Some(50), 2, 512), 4);
-        assert_eq!(Room { cores: 1, memory_mib: 100 }.jobs(None, 2, 4096), 1);
+        assert_eq!(room.jobs(None, 2, 512, false), 4);
+        assert_eq!(room.jobs(Some(50), 2, 512, false), 4);
+        assert_eq!(Room { cores: 1, memory_mib: 100 }.jobs(None, 2, 4096, false), 1);
     }
 
     #[test]
