@@ -37,10 +37,10 @@ const CLOSE: usize = 1;
 const RAISE: usize = 2;
 
 /// A task that makes no call for so long sleeps in one, milliseconds.
-const HALT_MS: u64 = 400;
+const HALT_MS: u64 = 1_000;
 
 /// For the halt to come, or to end, milliseconds: the kernel polls at intervals below a second.
-const STEP_MS: u64 = 6_000;
+const STEP_MS: u64 = 9_000;
 
 /// What the tasks and the outsider tell each other.
 #[repr(C)]
