@@ -39,6 +39,10 @@ fn the_default_matrix_is_as_expected_and_the_series_fixes_what_it_should() {
     for ran in result["cells"].as_array().expect("cells is a list") {
         let id = ran["cell"]["id"].as_str().expect("an id");
         let (one, other) = (judgement_of(&result, id), judgement_of(&booted, id));
+        if ran["cell"]["expect"]["may_break"] != serde_json::json!([]) {
+            // What the unpatched kernel does now and then it need not do both times.
+            continue;
+        }
         assert_eq!(one["verdict"], other["verdict"], "{id}: {one:#}\n{other:#}");
         let rules = |judgement: &Value| -> Vec<Value> {
             let checks = judgement["checks"].as_array().expect("checks is a list");
