@@ -95,6 +95,22 @@ fn a_new_broken_rule_is_a_regression_though_the_problem_is_gone() {
 }
 
 #[test]
+fn what_the_baseline_breaks_now_and_then_is_no_regression() {
+    let (mut base_cell, mut base) = judged(&Bench::mainline(), Verdict::Pass, 5.0);
+    base.breaks.clear();
+    let (mut cell, off) = judged(&Bench::overcharge(), Verdict::Fail, 5.0);
+    cell.expects_as = MAINLINE.to_owned();
+    let outcome = |base_cell: &Cell| {
+        let all =
+            [Judged { cell: base_cell, judgement: &base }, Judged { cell: &cell, judgement: &off }];
+        compare(&Bench::overcharge().scenario, "baseline", &all)[0].outcome
+    };
+    assert_eq!(outcome(&base_cell), Regressed);
+    base_cell.expect.may_break = vec!["I1".to_owned()];
+    assert_eq!(outcome(&base_cell), Inert);
+}
+
+#[test]
 fn a_control_and_a_run_without_the_baseline_say_nothing() {
     let (cell, judgement) = judged(&Bench::overcharge(), Verdict::Pass, 0.0);
     let all = [Judged { cell: &cell, judgement: &judgement }];
