@@ -78,6 +78,11 @@ impl RunFolder {
         &self.dir
     }
 
+    /// Where it and its like are.
+    pub(crate) fn results(&self) -> &Path {
+        self.dir.parent().unwrap_or(&self.dir)
+    }
+
     /// Folder of a cell's attempt, from 1.
     pub(crate) fn attempt(&self, cell: &str, attempt: u32) -> PathBuf {
         self.cell(cell).join(format!("attempt-{attempt}"))

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::bootable::Bootable;
 use super::boots::Boots;
+use super::past::Past;
 use super::style;
 use crate::config::Config;
 use crate::evidence::Evidence;
@@ -30,6 +31,7 @@ pub(super) struct Runner<'a> {
     pub(super) folder: &'a RunFolder,
     pub(super) stop: &'a Stop,
     pub(super) boots: Boots,
+    past: Past,
     style: Style,
 }
 
@@ -46,7 +48,8 @@ impl<'a> Runner<'a> {
         let bzimage = |(name, kernel): (&String, &Bootable)| (name.clone(), kernel.bzimage.clone());
         let bzimages = kernels.iter().map(bzimage).collect();
         let style = style(std::io::stderr());
-        Self { config, bzimages, rig, folder, stop, boots: Boots::new(snapshots), style }
+        let (boots, past) = (Boots::new(snapshots), Past::read(folder.results()));
+        Self { config, bzimages, rig, folder, stop, boots, past, style }
     }
 
     /// How slow its guests are.
@@ -133,7 +136,7 @@ impl<'a> Runner<'a> {
         let step = Step::begin(name, Some(cells.len() as u64));
         let mut attempts = BTreeMap::new();
         // The longest first ends soonest, but is no random order.
-        let cost = |cell: &Cell| if until.is_some() { 0 } else { cell.request.load_ms_max };
+        let cost = |cell: &Cell| if until.is_some() { 0 } else { self.past.estimate_ms(cell) };
         let late = || until.is_some_and(|until| Instant::now() >= until);
         let job = |cell: &Cell| (!late()).then(|| self.attempt(cell, number));
         vm::pool::run(jobs, cells, cost, self.stop, job, |cell, outcome| {

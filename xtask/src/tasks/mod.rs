@@ -12,6 +12,7 @@ pub(crate) mod doctor;
 mod inputs;
 pub(crate) mod kselftest;
 pub(crate) mod list;
+mod past;
 mod rig;
 pub(crate) mod run_matrix;
 pub(crate) mod show;
