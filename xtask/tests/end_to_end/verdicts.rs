@@ -30,7 +30,7 @@ fn the_default_matrix_is_as_expected_and_the_series_fixes_what_it_should() {
     assert!(fact("open-killable.v2.overcharge.overcharge", "kills.on_return") >= 1.0);
     // The headline: the load on one directory ends.
     assert_eq!(fact("create-contended.v2.baseline.mainline", "load.complete"), 0.0);
-    assert!(fact("create-contended.v2.overcharge.overcharge", "load.ms") < 2000.0);
+    assert!(fact("create-contended.v2.overcharge.overcharge", "load.ms") < 4000.0);
 
     // Where a cell begins makes no difference to what is said of it.
     bench.run(&["run-matrix", "--no-snapshot"]).expect_exit(0);
