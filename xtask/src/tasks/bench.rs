@@ -4,6 +4,7 @@
 
 mod cells;
 mod cost;
+mod vng;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,8 @@ use crate::cli::{self, BenchPart, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 use crate::plan::{self, Selection};
-use crate::report::{self, BenchResult};
+use crate::progress::note;
+use crate::report::{self, BenchResult, Times};
 use crate::results::RunFolder;
 use crate::vm::Stop;
 
@@ -68,6 +70,14 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     if !timed.is_empty() {
         let cells = Cells { config: &config, ready: &ready, bzimages: &bzimages, stop: &stop };
         result.times = cells.measure(&folders, &timed, *rounds)?;
+        match vng::run(ready.rig.accel) {
+            Ok((version, took)) => {
+                let mut row = Times::new(&format!("virtme-ng running `true` ({version})"));
+                row.add(took);
+                result.times.push(row);
+            }
+            Err(why) => note(&why),
+        }
         print!("{}", report::times(&result));
     }
     if let Some(matrix) = whole {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Another runner beside ours: virtme-ng, where it is installed, running `true`.
+//!
+//! Contract: a time only when the guest said that `true` ended with 0. Everything else is a note: what
+//! another tool cannot do on this host fails no bench.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::host::{self, process};
+use crate::vm::Accel;
+
+/// Debian's kernel takes 20 s to come up under emulation, and the guest's systemd-tmpfiles as long.
+const LIMIT: Duration = Duration::from_secs(150);
+
+/// What virtme-ng's init says. Its exit status is no proof: without a console module in the
+/// kernel that status is 255 whatever the command's was.
+const PROOF: &str = "script exited with code 0";
+
+/// Runs it once; the kernel it booted and how long it took, or why not.
+pub(super) fn run(accel: Accel) -> Result<(String, Duration), String> {
+    let vng = host::find_program("vng").ok_or("virtme-ng: there is no `vng` in PATH")?;
+    let version = newest(&versions("/boot"), Path::new("/lib/modules"))
+        .ok_or("virtme-ng: no kernel in /boot that has its modules in /lib/modules")?;
+    let mut command = Command::new(vng);
+    command.args(["--verbose", "--force-9p", "--cpus", "2", "--memory", "512M"]);
+    if accel != Accel::Kvm {
+        command.arg("--disable-kvm");
+    }
+    command.args(["--run", &format!("/boot/vmlinuz-{version}"), "--", "true"]);
+    let shown = process::shown(&command);
+    let begun = Instant::now();
+    let output = process::capture(command, LIMIT).map_err(|error| format!("{error:#}"))?;
+    let took = begun.elapsed();
+    if output.text.contains(PROOF) {
+        return Ok((version, took));
+    }
+    let last = output.text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+    Err(format!("`{shown}` did not come to its end; it said last: {last}"))
+}
+
+fn versions(boot: &str) -> Vec<String> {
+    let entries = fs::read_dir(boot).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).collect()
+}
+
+fn newest(versions: &[String], modules: &Path) -> Option<String> {
+    versions.iter().filter(|version| modules.join(version).is_dir()).max().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_modules_is_not_taken() {
+        let modules = tempfile::tempdir().unwrap();
+        let versions = ["6.1.0-50", "6.1.0-56", "6.9.0"].map(str::to_owned);
+        assert_eq!(newest(&versions, modules.path()), None);
+        for version in &versions[..2] {
+            fs::create_dir(modules.path().join(version)).unwrap();
+        }
+        assert_eq!(newest(&versions, modules.path()).as_deref(), Some("6.1.0-56"));
+    }
+}
