@@ -68,7 +68,8 @@ mod tests {
         let results = tempfile::tempdir().unwrap();
         let write = |run: &str, cell: &str, wall_ms: u64| {
             std::fs::create_dir(results.path().join(run)).unwrap();
-            let ran = serde_json::json!({ "cell": { "id": cell }, "first": { "wall_ms": wall_ms } });
+            let ran =
+                serde_json::json!({ "cell": { "id": cell }, "first": { "wall_ms": wall_ms } });
             let text = serde_json::json!({ "cells": [ran], "totals": {} }).to_string();
             std::fs::write(results.path().join(run).join("result.json"), text).unwrap();
         };

@@ -94,7 +94,7 @@ fn try_run(
     let limits = limits(rig, &job);
     let (spec, state) = match begin {
         Begin::Boot(bzimage) => (spec(rig, &job, bzimage)?, None),
-        Begin::Snapshot(snapshot) => (snapshot.spec(job.id), Some(snapshot.state()?)),
+        Begin::Snapshot(snapshot) => (snapshot.spec().clone(), Some(snapshot.state()?)),
     };
     let mut recorder = Recorder::create(dir, job.request, &cmdline_file(&spec, rig))?;
     let begun = Instant::now();
@@ -106,7 +106,11 @@ fn try_run(
         _ if spec.accel == Accel::Counting => Goal::CellAtOnce(job.request),
         _ => Goal::Cell(job.request),
     };
-    let ending = match Vm::spawn(|wiring| command::words(&spec, wiring)) {
+    let vm = match begin {
+        Begin::Boot(_) => Vm::spawn(|wiring| command::words(&spec, wiring)),
+        Begin::Snapshot(snapshot) => snapshot.vm(),
+    };
+    let ending = match vm {
         Ok(vm) => match Session::new(vm, &mut recorder, goal, limits, stop).run() {
             End::Vm(ending) => ending,
             other @ (End::Hello | End::Saved) => {

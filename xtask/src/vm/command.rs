@@ -60,7 +60,7 @@ pub(super) const CONSOLE_CHARDEV: &str = "console";
 pub(super) struct Spec {
     /// QEMU binary, a path or a name looked up in `PATH`.
     pub(super) qemu: String,
-    /// Shown by `ps` and in QEMU's own messages: the id of the cell.
+    /// Shown by `ps` and in QEMU's own messages: the id of the cell, or the name of the boot it begins from.
     pub(super) name: String,
     /// What executes guest code.
     pub(super) accel: Accel,

@@ -102,13 +102,16 @@ impl Lab {
     }
 }
 
+/// A zombie that its reaper has not seen yet is dead enough.
+fn is_dead(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
+}
+
 fn is_gone(pid: &str) -> bool {
     let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {
-        // A zombie that its reaper has not seen yet is dead enough.
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        if stat.is_empty() || stat.contains(") Z ") {
+        if is_dead(pid) {
             return true;
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -308,6 +311,7 @@ moved() { printf '{"event":"MIGRATION","data":{"status":"%s"}}\n' "$1" >&$qmp; }
 until_told() { while read -r command <&$qmp; do case $command in *'"'"$1"'"'*) return ;; esac; done; }
 case "$*" in
 *incoming*)
+    echo $$ >>ahead
     until_told migrate-incoming
     [ -e refuse ] && { moved failed; sleep 600; }
     moved completed
@@ -348,6 +352,30 @@ fn cells_begin_where_one_boot_ended() {
     let evidence = lab.run_from(&rig, Begin::Snapshot(&snapshot));
     let Ending::HostFailed { why } = evidence.ending else { panic!("{evidence:?}") };
     assert!(why.contains("cannot restore"), "{why}");
+}
+
+#[test]
+fn one_vm_is_started_ahead_and_ends_with_the_snapshot() {
+    let lab = Lab::new();
+    let rig = Lab::rig(lab.script(RESTORABLE));
+    let snapshot = lab.boot(&rig).snapshot.unwrap();
+    let ahead = || -> Vec<String> {
+        let pids = std::fs::read_to_string(lab.path("ahead")).unwrap_or_default();
+        pids.lines().map(str::to_owned).collect()
+    };
+    let comes_to = |count| {
+        let begun = Instant::now();
+        while ahead().len() < count && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(ahead().len(), count);
+    };
+    comes_to(1);
+    assert_eq!(lab.run_from(&rig, Begin::Snapshot(&snapshot)).ending, Ending::PoweredOff);
+    comes_to(2);
+    assert!(!is_dead(&ahead()[1]), "it waits");
+    drop(snapshot);
+    assert!(is_gone(&ahead()[1]));
 }
 
 #[test]
