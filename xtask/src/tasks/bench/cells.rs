@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use protocol::Fact;
 
-use super::super::rig::{self, Ready};
+use super::super::rig::Ready;
 use super::super::{Folders, attempts};
 use crate::config::Config;
 use crate::evidence::Ending;
 use crate::exit::{Exit, Fault};
+use crate::host;
 use crate::plan::Cell;
 use crate::progress::{Step, note};
 use crate::report::Times;
@@ -58,7 +59,7 @@ impl Cells<'_> {
     ) -> anyhow::Result<Vec<Times>> {
         let bare = guest_binary::pack(&self.ready.binaries.power_off, &folders.cache)?;
         let shape = &cells[0].vm;
-        let jobs = rig::jobs(None, cells);
+        let jobs = host::cores();
         let bzimage = self.bzimage(&cells[0])?;
         let floor = format!("bare QEMU, PID 1 only powers off ({})", cells[0].kernel);
         let mut times = vec![
