@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use protocol::{CellRequest, Fact, ProcessRole, Stage};
 
 use crate::board::Board;
+use crate::charges::Watch;
 use crate::clock::{self, Deadline};
 use crate::crew::Crew;
 use crate::memcg::Memcg;
@@ -35,7 +36,7 @@ const REST_LOOKS: u32 = 3;
 /// # Errors
 ///
 /// When the guest itself fails.
-pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
+pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Result<()> {
     let watchdog = Watchdog::start(cell)?;
     let (memcgs, workload) = match requirements(cell)? {
         Ok(met) => met,
@@ -46,6 +47,8 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
     for limit in &limits {
         port.send(limit.set(cell)?)?;
     }
+    // In a memcg without a limit, and before anybody has filled the others.
+    let watch = watch.prove(&memcgs.bystander).context("see whether charges are seen")?;
     let plan = (workload.plan)(&Terms::new(workload, cell, &memcgs)?)
         .with_context(|| format!("prepare {}", workload.name))?;
     // Dentries and inodes that preparation left would be found instead of being charged. The blocks
@@ -65,6 +68,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
     let mut crew = Crew::muster(port, board, cell, &plan, &memcgs)?;
     observers.iter().try_for_each(Observer::await_ready)?;
     crew.take_places(&memcgs)?;
+    watch.begin().context("watch charges")?;
 
     watchdog.begins(Step::Load);
     crew.start(workload.name)?;
@@ -77,6 +81,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
     board.observed.store(1, Ordering::SeqCst);
     come_to_rest(&limits, &mut crew)?;
     memcgs.report(port, Stage::Settled)?;
+    port.send(watch.finish().context("read what charges returned")?)?;
     for observer in observers {
         port.send(observer.finding()?)?;
     }

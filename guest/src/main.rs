@@ -9,6 +9,7 @@ mod arena;
 mod board;
 mod boot;
 mod cell;
+mod charges;
 mod clock;
 mod cost;
 mod crew;
@@ -54,6 +55,7 @@ fn run() -> Result<()> {
     boot::mount_all().context("mount the pseudo file systems")?;
     boot::shield().context("shield PID 1 from the OOM killer")?;
     boot::rearm_warnings()?;
+    let watch = charges::Watch::install();
     let port = port::install(port::Port::open().context("open the port to the host")?)?;
     port.send(boot::hello(scenarios::names())?)?;
     let Order { wall_clock_us, request } = port.order().context("read the order")?;
@@ -61,9 +63,9 @@ fn run() -> Result<()> {
         restored::catch_up(wall_clock_us, request.seed).context("catch up with the host")?;
     }
     match request.workload.as_str() {
-        protocol::COST_WORKLOAD => cost::run(port, &request)?,
+        protocol::COST_WORKLOAD => cost::run(port, &request, &watch)?,
         protocol::NOTHING_WORKLOAD => {}
-        _ => cell::run(port, &request)?,
+        _ => cell::run(port, &request, &watch)?,
     }
     port.send(Fact::Ended)
 }

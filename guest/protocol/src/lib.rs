@@ -7,16 +7,20 @@
 //!
 //! Any change of meaning raises [`VERSION`]; host and guest refuse to talk across versions.
 
+mod charges;
 mod cost;
+mod latency;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use charges::{Charges, FailedCharges};
 pub use cost::{COST_KNOWN, COST_KNOWN_INSTRUCTIONS, COST_WORKLOAD, FREQUENT_MAX, Instructions};
+pub use latency::LatencyUs;
 
 /// Version of this wire. Both sides must have the same.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
@@ -202,17 +206,6 @@ pub enum ProcessEnd {
     Unkillable,
 }
 
-/// Spread of a set of times, microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LatencyUs {
-    /// Median.
-    pub p50: u64,
-    /// 99th percentile.
-    pub p99: u64,
-    /// Largest.
-    pub max: u64,
-}
-
 /// A fact the guest reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
@@ -342,6 +335,8 @@ pub enum Fact {
         /// The patch's counters, where the kernel has them.
         counters: Option<BTreeMap<String, u64>>,
     },
+    /// What the charge itself returned, see [`Charges`].
+    Charges(Charges),
     /// After the memcg was removed.
     Removed {
         /// Whether `rmdir` worked.

@@ -17,6 +17,7 @@ use protocol::{CellRequest, Fact, Stage};
 
 use self::calls::{FILES, Meters, Pages};
 use crate::board::{Gate, Slot};
+use crate::charges::Watch;
 use crate::memcgs::Memcgs;
 use crate::port::Port;
 use crate::watchdog::{Step, Watchdog};
@@ -30,7 +31,8 @@ const ROUNDS_MAX: u64 = 100_000;
 /// # Errors
 ///
 /// When the guest fails, or a measured call.
-pub(crate) fn run(port: &'static Port, cell: &CellRequest) -> Result<()> {
+pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Result<()> {
+    watch.remove().context("take the probe back")?;
     let watchdog = Watchdog::start(cell)?;
     let Some(memcgs) = Memcgs::create(cell)? else {
         let missing = format!("memory controller of cgroup {}", cell.cgroup);

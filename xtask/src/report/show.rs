@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Event, Fact, MemcgRole, ProcessEnd, ProcessRole};
+use protocol::{Charges, Event, Fact, MemcgRole, ProcessEnd, ProcessRole};
 
 use super::chart;
 use super::json::{CellResult, Manifest, ScenarioNote};
@@ -21,6 +21,9 @@ const EXCERPT_LINES: usize = 40;
 
 /// OOM reports whose stack is shown.
 const STACKS_SHOWN: usize = 3;
+
+/// Kinds of failed charges that are shown.
+const ROWS_SHOWN: usize = 5;
 
 /// Everything about one cell. `evidence` is that of the attempt that counts; `folder` is its folder
 /// as people should read it.
@@ -173,8 +176,31 @@ fn said(fact: &Fact) -> Option<String> {
         ),
         Fact::Broken { why } => format!("BROKEN: {why}"),
         Fact::Ended => "end".to_owned(),
+        Fact::Charges(charges) => charged(charges),
         Fact::Memcg { .. } | Fact::Usage { .. } | Fact::ProcessEnded { .. } => return None,
     })
+}
+
+fn charged(charges: &Charges) -> String {
+    if let Some(why) = &charges.blind {
+        return format!("charges could not be watched: {why}");
+    }
+    let mut text = format!("{} charges, {} lost", charges.charges, charges.lost);
+    for row in charges.failed.iter().take(ROWS_SHOWN) {
+        let dying = if row.dying { ", dying" } else { "" };
+        text.push_str(&format!(
+            "\n               {} x {}: {} pages, {}{dying}: {}",
+            row.count,
+            row.task,
+            row.pages,
+            row.gfp.join("|"),
+            row.path.join(" < ")
+        ));
+    }
+    if let Some(more) = charges.failed.len().checked_sub(ROWS_SHOWN + 1) {
+        text.push_str(&format!("\n               and {} more kinds", more + 1));
+    }
+    text
 }
 
 fn end_of(role: ProcessRole, end: ProcessEnd, by_guest: bool) -> String {

@@ -108,7 +108,7 @@ fn what_was_not_expected_is_told_with_the_reason() {
     assert!(
         text.contains(
             "\nopen.v2.patched.overcharge is FAIL I1, expected PASS\n  I1: 1 of 1000 calls failed for want of \
-             memory (open EFAULT 1); 0 charges denied at the cap\n  cargo xtask show open.v2.patched.overcharge \
+             memory (open EFAULT 1); 0 charges denied at the cap; 0 eligible charges failed\n  cargo xtask show open.v2.patched.overcharge \
              --run 2026-01-31T04-00-00Z\n"
         ),
         "{text}"
@@ -178,7 +178,7 @@ fn a_cell_is_shown_with_all_its_evidence() {
         "\nopen() at the limit\nAbout it.\n",
         "  open-keep on cgroup v2, memory.max 4 MiB, 1 tasks (not killable), hog 0 B, at most 10 operations or 5000 ms each\n",
         "  memory.overcharge.max = 1048576, memory.overcharge = kmem\n",
-        "  kept    I1 0 of 1000 calls failed for want of memory; 0 charges denied at the cap\n",
+        "  kept    I1 0 of 1000 calls failed for want of memory; 0 charges denied at the cap; 0 eligible charges failed\n",
         "  kept    I2 peak 4358144 - max 4194304 = 163840 <= bound 1638400 (cap 1048576, forced 0, race 65536, batches 524288)\n",
         "  n/a     I3 nothing can be killed",
         "  kept    X  counters.charges >= 1: it is 3\n",

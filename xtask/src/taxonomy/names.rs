@@ -4,7 +4,7 @@
 //! `facts` produces exactly these. A name of another shape in a config file is a typing error.
 
 /// Facts of the cell as a whole, with what they mean.
-pub(crate) const NAMES: [(&str, &str); 28] = [
+pub(crate) const NAMES: [(&str, &str); 31] = [
     ("load.ms", "from the start of the load to its end, ms"),
     ("load.complete", "1: every actor finished or was killed; 0: cut at load_max"),
     (
@@ -34,6 +34,12 @@ pub(crate) const NAMES: [(&str, &str); 28] = [
     ("kills.in_fault", "of these: reported from the charge of a user page or page-cache page"),
     ("kills.on_return", "of these: reported from the reconciliation on return to user mode"),
     ("kills.untraced", "of these: without a report, which the kernel limits to 10 in 5 s"),
+    ("charges.failed", "calls of try_charge_memcg() that failed while the load ran and settled"),
+    (
+        "charges.eligible",
+        "of these: of kernel memory, and such that the patch may not let them fail",
+    ),
+    ("charges.lost", "calls of which the probe does not know whether they failed"),
     ("oom.no_victim", "memcg OOM reports that found nobody to kill"),
     ("kills.global", "OOM kills of the whole system (the cell is an ERROR)"),
 ];

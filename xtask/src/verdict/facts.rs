@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use protocol::{Event, Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
 
-use super::names;
 use super::oom::{Ooms, Origin};
+use super::{charges, names};
 use crate::evidence::Evidence;
 
 /// Flat facts by name.
@@ -135,6 +135,11 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
                 facts.put("heartbeat.gap_ms", ms(*gap_us_max));
             }
         }
+        Fact::Charges(charges) if charges.blind.is_none() => {
+            facts.put("charges.failed", charges::count(charges, |_| true) as f64);
+            facts.put("charges.eligible", charges::count(charges, charges::is_eligible) as f64);
+            facts.put("charges.lost", charges.lost as f64);
+        }
         Fact::Cost { op, instructions, .. } => {
             facts.put(&format!("instructions.{op}"), instructions.median as f64);
         }
@@ -143,6 +148,7 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
         | Fact::Started { .. }
         | Fact::ProcessEnded { .. }
         | Fact::Memcg { .. }
+        | Fact::Charges(_)
         | Fact::Broken { .. }
         | Fact::Ended => {}
     }
@@ -283,6 +289,7 @@ impl Once {
             Fact::Settled { .. } => "settling".to_owned(),
             Fact::Removed { .. } => "removal".to_owned(),
             Fact::Heartbeat { .. } => "heartbeat".to_owned(),
+            Fact::Charges(_) => "charges".to_owned(),
             Fact::Cost { op, .. } => format!("cost of {op}"),
             Fact::Broken { .. } => "broken".to_owned(),
             Fact::Ended => "end".to_owned(),

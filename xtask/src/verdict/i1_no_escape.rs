@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! I1: no charge that may be delayed fails; no system call says that it did, plain or in disguise.
 //!
+//! Two views, each held to the same tolerance: what the calls of the actors say, and what the charge
+//! itself returned, to whomever, even where no errno shows it. The second is asked of policies that
+//! overcharge: without them failing is what the limit is for, and the errnos tell.
+//!
 //! Tolerance: each failure must be paid for by a charge that the kernel itself counted as denied at
 //! the cap (`counters.denied`), so without denials it is zero. Exempt are calls whose allocation is
 //! not eligible (`F_SETPIPE_SZ`: more than 8 pages) and calls of killed tasks, which are
-//! `unfinished` and no failures.
+//! `unfinished` and no failures; of charges [`charges`] tells which are eligible.
 
-use protocol::{Fact, ProcessRole};
+use protocol::{Charges, Fact, ProcessRole};
 
-use super::{Case, Check, Missing};
+use super::{Case, Check, Missing, charges};
 
 const RULE: &str = "I1";
 
@@ -57,7 +61,26 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let said = format!(
         "{failures} of {calls} calls failed for want of memory{list}; {denied} charges denied at the cap"
     );
-    Ok(Check::of(RULE, failures <= denied, said))
+    let seen = charges::seen(&case.evidence.events)?;
+    let eligible = charges::count(seen, charges::is_eligible);
+    let escaped = case.overcharges() && eligible > denied;
+    let said = format!("{said}; {eligible} eligible charges failed{}", example(seen));
+    if failures > denied || escaped {
+        return Ok(Check::of(RULE, false, said));
+    }
+    // A failed charge that nobody saw may be one too many.
+    match seen.lost {
+        1.. if case.overcharges() => Err(Missing(format!("what {} charges returned", seen.lost))),
+        _ => Ok(Check::of(RULE, true, said)),
+    }
+}
+
+/// The most frequent of the eligible charges that failed.
+fn example(seen: &Charges) -> String {
+    let eligible = seen.failed.iter().filter(|row| charges::is_eligible(row));
+    eligible.max_by_key(|row| row.count).map_or(String::new(), |row| {
+        format!(" ({} x {} in {})", row.count, row.task, row.path.join(" < "))
+    })
 }
 
 fn disguise(op: &str, errno: &str) -> bool {

@@ -3,6 +3,7 @@
 //!
 //! One file an invariant. PASS needs positive evidence; absence is never zero.
 
+mod charges;
 mod console;
 mod cost;
 mod differential;

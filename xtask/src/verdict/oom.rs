@@ -141,7 +141,7 @@ fn closed(mut report: Report) -> Report {
 fn origin(stack: &[String]) -> Origin {
     if let Some(at) = stack.iter().position(|function| function == "try_charge_memcg") {
         // The innermost caller: reclaim for a folio may itself charge kernel memory.
-        return stack[at..].iter().find_map(|function| charge(function)).unwrap_or(Origin::Charge);
+        return charged(&stack[at..]).unwrap_or(Origin::Charge);
     }
     let returns = stack.iter().any(|function| {
         function.contains("overcharge")
@@ -149,6 +149,11 @@ fn origin(stack: &[String]) -> Origin {
             || function.starts_with("resume_user_mode")
     });
     if returns { Origin::Return } else { Origin::Elsewhere }
+}
+
+/// What a charge is for, by its callers, the innermost first; `None` for sockets and others.
+pub(super) fn charged(callers: &[String]) -> Option<Origin> {
+    callers.iter().find_map(|function| charge(function))
 }
 
 fn charge(function: &str) -> Option<Origin> {

@@ -7,7 +7,7 @@ mod files;
 mod mutations;
 mod rules;
 
-use protocol::{Event, Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
+use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
 use serde_json::Value;
 
 use super::*;
@@ -29,6 +29,7 @@ pub(crate) const AFTER: Which<'_> = &[("stage", "after"), ("role", "limited")];
 pub(crate) const USAGE: Which<'_> = &[("fact", "usage")];
 pub(crate) const SETTLED: Which<'_> = &[("fact", "settled")];
 pub(crate) const OPEN: Which<'_> = &[("fact", "operations"), ("op", "open")];
+pub(crate) const CHARGES: Which<'_> = &[("fact", "charges")];
 pub(crate) const HEARTBEAT: Which<'_> = &[("fact", "heartbeat")];
 
 /// A cell with its scenario and evidence, to be bent by a test.
@@ -162,6 +163,14 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
     facts.extend(files(Stage::LoadEnd, patched, 4 * MIB, peak_bytes, 3));
     facts.push(Fact::Settled { settled: true, after_us: 900 });
     facts.extend(files(Stage::Settled, patched, 4 * MIB, peak_bytes, 3));
+    let path = |caller: &str| vec![caller.to_owned(), "do_syscall_64".to_owned()];
+    facts.push(Fact::Charges(Charges {
+        blind: None,
+        proof: vec![path("obj_cgroup_charge_pages"), path("charge_memcg")],
+        charges: 700,
+        lost: 0,
+        failed: Vec::new(),
+    }));
     facts.push(Fact::Usage {
         memcg: MemcgRole::Limited,
         period_us: 1000,

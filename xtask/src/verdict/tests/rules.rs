@@ -47,6 +47,66 @@ fn i1_takes_as_many_failures_as_charges_were_denied_at_the_cap() {
     assert_eq!(denied(6).outcome("I1"), Broken);
 }
 
+/// A charge that failed and that the patch may not let fail.
+fn escaped() -> serde_json::Value {
+    json!({
+        "task": "actor-0",
+        "gfp": ["IO", "FS", "DIRECT_RECLAIM", "KSWAPD_RECLAIM", "ACCOUNT"],
+        "pages": 8,
+        "error": -12,
+        "path": ["obj_cgroup_charge_pages", "__memcg_slab_post_alloc_hook"],
+        "dying": false,
+        "count": 3,
+    })
+}
+
+#[test]
+fn i1_sees_a_failed_charge_that_no_errno_shows() {
+    let failed = |bench: Bench, row| bench.set(CHARGES, "/failed", json!([row]));
+    let hidden = failed(Bench::overcharge(), escaped());
+    assert_eq!(hidden.judge().breaks, ["I1"]);
+    assert!(hidden.judge().why.contains("3 x actor-0 in obj_cgroup_charge_pages"));
+    assert_eq!(failed(Bench::mainline(), escaped()).outcome("I1"), Kept, "the limit is for that");
+    let denied = |count: u64| hidden.clone().set(SETTLED_FILES, "/counters/denied", count);
+    assert_eq!(denied(2).outcome("I1"), Broken);
+    assert_eq!(denied(3).outcome("I1"), Kept);
+    for (key, exempt) in [
+        ("gfp", json!(["IO", "FS", "HIGH"])),
+        ("gfp", json!(["DIRECT_RECLAIM", "NORETRY"])),
+        ("gfp", json!(["DIRECT_RECLAIM", "RETRY_MAYFAIL"])),
+        ("gfp", json!(["DIRECT_RECLAIM", "NOFAIL"])),
+        ("pages", json!(9)),
+        ("path", json!(["charge_memcg", "obj_cgroup_charge_pages"])),
+        ("path", json!(["mem_cgroup_charge_skmem"])),
+        ("dying", json!(true)),
+    ] {
+        let mut row = escaped();
+        row[key] = exempt;
+        assert_eq!(failed(Bench::overcharge(), row.clone()).outcome("I1"), Kept, "{row}");
+    }
+}
+
+#[test]
+fn i1_does_not_take_a_kernel_that_was_not_watched_for_a_good_one() {
+    let of = |bench: &Bench| (bench.outcome("I1"), bench.judge().verdict);
+    for bench in [Bench::overcharge(), Bench::mainline()] {
+        for (pointer, value) in [
+            ("/blind", json!("no symbol")),
+            ("/proof", json!([["charge_memcg"]])),
+            ("/proof", json!([["obj_cgroup_charge_pages"]])),
+            ("/charges", json!(0)),
+        ] {
+            let bent = bench.clone().set(CHARGES, pointer, value.clone());
+            assert_eq!(of(&bent), (Unknown, Verdict::Error), "{pointer} {value}");
+        }
+    }
+    let lost = |bench: Bench| bench.set(CHARGES, "/lost", 1);
+    assert_eq!(of(&lost(Bench::overcharge())), (Unknown, Verdict::Error));
+    assert_eq!(lost(Bench::mainline()).outcome("I1"), Kept, "its errnos tell");
+    let known = failing(lost(Bench::overcharge()), "ENOMEM", 1);
+    assert_eq!(known.outcome("I1"), Broken, "what is known stands");
+}
+
 #[test]
 fn i2_bounds_the_peak_by_the_cap_and_what_races_past_it() {
     let peak = |bench: Bench, bytes: u64| {

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which of the charges that failed were eligible: those that the patch may not let fail.
+//!
+//! Eligible is a charge of kernel memory that may block, is none of `NORETRY`, `RETRY_MAYFAIL` and
+//! `NOFAIL`, is of 8 pages at most, and belongs to a task that is not dying. Nothing is known of a
+//! kernel whose probe did not see a charge of each kind that was known to happen.
+
+use protocol::{Charges, Event, Fact, FailedCharges};
+
+use super::Missing;
+use super::oom::{self, Origin};
+
+/// More pages are a costly order, which mainline fails without a kill.
+const PAGES_MAX: u32 = 8;
+
+/// Without it the charge may not wait for anything.
+const MAY_BLOCK: &str = "DIRECT_RECLAIM";
+
+/// With one of these a charge is to fail early, or not at all.
+const EXEMPT: [&str; 3] = ["NORETRY", "RETRY_MAYFAIL", "NOFAIL"];
+
+/// Whether the patch may not let this charge fail.
+pub(super) fn is_eligible(row: &FailedCharges) -> bool {
+    let has = |bit: &str| row.gfp.iter().any(|set| set == bit);
+    has(MAY_BLOCK)
+        && !EXEMPT.into_iter().any(has)
+        && row.pages <= PAGES_MAX
+        && !row.dying
+        && oom::charged(&row.path) == Some(Origin::Charge)
+}
+
+/// What the probe saw, if it saw anything.
+pub(super) fn seen(events: &[Event]) -> Result<&Charges, Missing> {
+    let charges = events.iter().find_map(|event| match &event.fact {
+        Fact::Charges(charges) => Some(charges),
+        _ => None,
+    });
+    let charges = charges.ok_or_else(|| Missing("what the charges returned".to_owned()))?;
+    if let Some(why) = &charges.blind {
+        return Err(Missing(format!("what the charges returned ({why})")));
+    }
+    for kind in [Origin::Charge, Origin::Fault] {
+        if !charges.proof.iter().any(|path| oom::charged(path) == Some(kind)) {
+            let why = format!("a charge known to happen was not seen: {kind}");
+            return Err(Missing(format!("what the charges returned ({why})")));
+        }
+    }
+    if charges.charges == 0 {
+        return Err(Missing("any charge of the load".to_owned()));
+    }
+    Ok(charges)
+}
+
+/// How many charges failed in rows that fit.
+pub(super) fn count(charges: &Charges, fits: impl Fn(&FailedCharges) -> bool) -> u64 {
+    charges.failed.iter().filter(|row| fits(row)).map(|row| row.count).sum()
+}
