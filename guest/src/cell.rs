@@ -48,7 +48,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
         port.send(limit.set(cell)?)?;
     }
     // In a memcg without a limit, and before anybody has filled the others.
-    let watch = watch.prove(&memcgs.bystander).context("see whether charges are seen")?;
+    let mut watch = watch.prove(&memcgs.bystander).context("see whether charges are seen")?;
     let plan = (workload.plan)(&Terms::new(workload, cell, &memcgs)?)
         .with_context(|| format!("prepare {}", workload.name))?;
     // Dentries and inodes that preparation left would be found instead of being charged. The blocks
@@ -68,7 +68,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     let mut crew = Crew::muster(port, board, cell, &plan, &memcgs)?;
     observers.iter().try_for_each(Observer::await_ready)?;
     crew.take_places(&memcgs)?;
-    watch.begin().context("watch charges")?;
+    watch.begin(&limits).context("watch charges")?;
 
     watchdog.begins(Step::Load);
     crew.start(workload.name)?;
@@ -81,7 +81,9 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     board.observed.store(1, Ordering::SeqCst);
     come_to_rest(&limits, &mut crew)?;
     memcgs.report(port, Stage::Settled)?;
-    port.send(watch.finish().context("read what charges returned")?)?;
+    for seen in watch.finish().context("read what charges returned")? {
+        port.send(seen)?;
+    }
     for observer in observers {
         port.send(observer.finding()?)?;
     }

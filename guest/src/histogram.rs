@@ -62,6 +62,12 @@ impl Spread {
         Self { buckets: vec![0; BUCKETS], us_max: 0 }
     }
 
+    /// Adds one value, which need not be a time.
+    pub(crate) fn record(&mut self, value: u64) {
+        self.buckets[bucket_of(value)] += 1;
+        self.us_max = self.us_max.max(value);
+    }
+
     /// Adds what one process recorded.
     pub(crate) fn add(&mut self, histogram: &Histogram) {
         for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
@@ -95,10 +101,7 @@ mod tests {
 
     fn spread_of(times_us: &[u64]) -> Spread {
         let mut spread = Spread::new();
-        for us in times_us {
-            spread.buckets[bucket_of(*us)] += 1;
-            spread.us_max = spread.us_max.max(*us);
-        }
+        times_us.iter().for_each(|us| spread.record(*us));
         spread
     }
 

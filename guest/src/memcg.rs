@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -64,6 +65,16 @@ impl Memcg {
     /// Removes the memcg; `false` when the kernel refuses, as it does while a process is inside.
     pub(crate) fn remove(&self) -> bool {
         fs::remove_dir(&self.folder).is_ok()
+    }
+
+    /// The number by which the kernel's trace events name it.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be looked at.
+    pub(crate) fn number(&self) -> Result<u64> {
+        let folder = fs::metadata(&self.folder);
+        Ok(folder.with_context(|| format!("look at {}", self.folder.display()))?.ino())
     }
 
     /// Whether it has not been removed.

@@ -3,7 +3,10 @@
 //!
 //! Pure, of constant size, and nothing allocated after `new`.
 
-use protocol::{Fact, MemcgRole};
+use protocol::{Fact, MemcgRole, SpreadBytes};
+
+use crate::boot;
+use crate::histogram::Spread;
 
 /// Points of the line, at most.
 const POINTS_MAX: usize = 500;
@@ -54,6 +57,7 @@ pub(crate) struct UsageTrack {
     samples_over: u64,
     over_since_us: Option<u64>,
     over_us_max: u64,
+    over_pages: Spread,
     line: Line,
 }
 
@@ -69,6 +73,7 @@ impl UsageTrack {
             samples_over: 0,
             over_since_us: None,
             over_us_max: 0,
+            over_pages: Spread::new(),
             line: Line::new(),
         }
     }
@@ -84,6 +89,7 @@ impl UsageTrack {
         }
         if bytes > self.limit_bytes {
             self.samples_over += 1;
+            self.over_pages.record((bytes - self.limit_bytes).div_ceil(boot::page_bytes()));
             self.over_since_us.get_or_insert(at_us);
         } else {
             self.over_since_us = None;
@@ -96,9 +102,16 @@ impl UsageTrack {
 
     /// The fact that says it all.
     pub(crate) fn into_fact(self, memcg: MemcgRole, period_us: u64) -> Fact {
+        let pages = self.over_pages.latency();
+        let bytes = |pages: u64| pages * boot::page_bytes();
         Fact::Usage {
             memcg,
             period_us,
+            over_bytes: SpreadBytes {
+                p50: bytes(pages.p50),
+                p99: bytes(pages.p99),
+                max: bytes(pages.max),
+            },
             samples: self.samples,
             gap_us_max: self.gap_us_max,
             sampled_bytes_max: self.bytes_max,
@@ -128,6 +141,19 @@ mod tests {
     #[test]
     fn usage_at_the_limit_is_not_over() {
         assert_eq!(over_us(&[(0, 100), (1, 100)]), (0, 0, 0));
+    }
+
+    #[test]
+    fn only_samples_above_the_limit_make_the_overrun() {
+        let page = boot::page_bytes();
+        let mut track = UsageTrack::new(10 * page);
+        for pages in [1, 10, 11, 11, 15] {
+            track.sample(pages, pages * page);
+        }
+        let Fact::Usage { over_bytes, .. } = track.into_fact(MemcgRole::Limited, 1) else {
+            panic!("not usage")
+        };
+        assert_eq!(over_bytes, SpreadBytes { p50: page, p99: 5 * page, max: 5 * page });
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Place<'_> {
                 // Two counted CPUs did not come up in QEMU 7.2: both boots that were tried hung.
                 cpus: if scenario.counted { 1 } else { matrix.cpus },
                 memory_mib: matrix.memory_mib,
-                cmdline: [matrix.cmdline.as_slice(), &kernel.cmdline].concat(),
+                cmdline: [matrix.cmdline.as_slice(), &kernel.cmdline, &policy.cmdline].concat(),
                 counted: scenario.counted,
             },
             expect,

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the probe on the charge itself saw.
+//! What the probe on the charge itself saw, and the trace events of the patch.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{LatencyUs, MemcgRole};
 
 /// What `try_charge_memcg()` returned, to everybody, from `Started` until usage had settled. The root
 /// memcg, where the guest's own processes are, is not charged and cannot fail.
@@ -37,4 +41,39 @@ pub struct FailedCharges {
     pub dying: bool,
     /// How many.
     pub count: u64,
+}
+
+/// What the patch's own trace events say, from `Started` until usage had settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overcharges {
+    /// Whether the kernel has such events; nothing below means anything where not.
+    pub traced: bool,
+    /// Events that found no room in the ring buffer, or could not be read.
+    pub lost: u64,
+    /// Memcgs with a limit that any event is of.
+    pub memcgs: Vec<Overcharged>,
+}
+
+/// The same of one memcg.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overcharged {
+    /// Which.
+    pub memcg: MemcgRole,
+    /// Charges that went over its limit.
+    pub charges: u64,
+    /// Charges denied at the cap.
+    pub denied: u64,
+    /// Of the charges: paid, by an attempt to reconcile that left nothing above the limit.
+    pub paid: u64,
+    /// Of the charges: usage came back by itself.
+    pub lapsed: u64,
+    /// Of the charges: no event tells how they ended. Usage may be above the limit still, or have come back by
+    /// itself, or with another memcg's: the samples tell.
+    pub open: u64,
+    /// From the charge to the payment, of those that were paid.
+    pub paid_after_us: LatencyUs,
+    /// How often the work item was told to see to it, by reason.
+    pub deferred: BTreeMap<String, u64>,
+    /// Attempts to reconcile by how they ended and who made them (`paid by task`).
+    pub reconciles: BTreeMap<String, u64>,
 }

@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use charges::{Charges, FailedCharges};
+pub use charges::{Charges, FailedCharges, Overcharged, Overcharges};
 pub use cost::{COST_KNOWN, COST_KNOWN_INSTRUCTIONS, COST_WORKLOAD, FREQUENT_MAX, Instructions};
-pub use latency::LatencyUs;
+pub use latency::{LatencyUs, SpreadBytes};
 
 /// Version of this wire. Both sides must have the same.
 pub const VERSION: u32 = 4;
@@ -306,6 +306,8 @@ pub enum Fact {
         over_us_max: u64,
         /// Run of samples above the limit that was still going at the last sample, microseconds.
         over_us_last: u64,
+        /// How far above the limit the samples above it were.
+        over_bytes: SpreadBytes,
         /// Thinned time line: microseconds since `Started`, bytes. At most 500 points.
         line: Vec<(u64, u64)>,
     },
@@ -337,6 +339,8 @@ pub enum Fact {
     },
     /// What the charge itself returned, see [`Charges`].
     Charges(Charges),
+    /// What the patch's trace events say, see [`Overcharges`].
+    Overcharges(Overcharges),
     /// After the memcg was removed.
     Removed {
         /// Whether `rmdir` worked.

@@ -6,18 +6,22 @@
 //! with their stacks. It is set once, before the host may take a snapshot: setting it patches the
 //! kernel's text, and no cell has to do that again. A kernel that cannot be probed is said to be,
 //! in the fact; nothing is silently not looked at.
+//!
+//! Beside it, in another instance, the trace events of the patch, where the kernel has them.
 
 mod canary;
 mod failed;
+mod overcharges;
 mod text;
 mod tracefs;
 
 use anyhow::{Context, Result};
-use protocol::{Charges, Fact};
+use protocol::{Charges, Fact, MemcgRole, Overcharges};
 
 use self::failed::{Bits, Failures};
 use self::tracefs::{Instance, Probe};
 use crate::memcg::Memcg;
+use crate::memcgs::Limit;
 
 /// Keeps charges that failed.
 const FAILED: &str = "ret != 0";
@@ -32,6 +36,8 @@ struct Watching {
     probe: Probe,
     instance: Instance,
     bits: Bits,
+    /// Records the patch's trace events.
+    patch: Option<Instance>,
 }
 
 impl Watch {
@@ -47,8 +53,9 @@ impl Watch {
     /// When the kernel refuses.
     pub(crate) fn remove(&self) -> Result<()> {
         match &self.0 {
-            Ok(Watching { probe, instance, .. }) => {
-                instance.stop().and_then(|()| probe.remove(instance))
+            Ok(Watching { probe, instance, patch, .. }) => {
+                patch.iter().try_for_each(Instance::ignore_patch)?;
+                probe.remove(instance)
             }
             Err(_) => Ok(()),
         }
@@ -71,7 +78,7 @@ impl Watch {
             instance.filter(FAILED)?;
             instance.clear()?;
         }
-        Ok(Proven { watch: self, proof })
+        Ok(Proven { watch: self, proof, cgroups: Vec::new() })
     }
 }
 
@@ -79,46 +86,61 @@ impl Watch {
 pub(crate) struct Proven<'a> {
     watch: &'a Watch,
     proof: Vec<Vec<String>>,
+    /// The numbers by which trace events name memcgs.
+    cgroups: Vec<(MemcgRole, u64)>,
 }
 
 impl Proven<'_> {
-    /// Watches from now on.
+    /// Watches from now on, for these memcgs too as far as the patch tells of them.
     ///
     /// # Errors
     ///
     /// When the guest itself fails.
-    pub(crate) fn begin(&self) -> Result<()> {
-        match &self.watch.0 {
-            Ok(Watching { probe, instance, .. }) => {
-                probe.note_counts()?;
-                instance.start()
-            }
-            Err(_) => Ok(()),
+    pub(crate) fn begin(&mut self, limits: &[Limit<'_>]) -> Result<()> {
+        let Ok(Watching { probe, instance, patch, .. }) = &self.watch.0 else { return Ok(()) };
+        for limit in limits {
+            self.cgroups.push((limit.role, limit.memcg.number()?));
         }
+        probe.note_counts()?;
+        patch.iter().try_for_each(Instance::start)?;
+        instance.start()
     }
 
-    /// Stops watching and says what failed.
+    /// Stops watching and says what was seen.
     ///
     /// # Errors
     ///
     /// When the guest itself fails.
-    pub(crate) fn finish(self) -> Result<Fact> {
+    pub(crate) fn finish(self) -> Result<Vec<Fact>> {
         let proof = self.proof;
-        let Watching { probe, instance, bits } = match &self.watch.0 {
+        let Watching { probe, instance, bits, patch } = match &self.watch.0 {
             Ok(watching) => watching,
             Err(why) => {
                 let blind = Some(why.clone());
                 let (charges, lost, failed) = (0, 0, Vec::new());
-                return Ok(Fact::Charges(Charges { blind, proof, charges, lost, failed }));
+                let charges = Charges { blind, proof, charges, lost, failed };
+                return Ok(vec![Fact::Charges(charges), untraced()]);
             }
         };
+        patch.iter().try_for_each(Instance::stop)?;
         instance.stop()?;
         let (text, cut) = instance.text()?;
         let Failures { failed, left_out } = failed::failures(&text, bits);
         let (charges, missed) = probe.counted()?;
         let lost = missed + instance.lost()? + left_out + u64::from(cut);
-        Ok(Fact::Charges(Charges { blind: None, proof, charges, lost, failed }))
+        let charges = Charges { blind: None, proof, charges, lost, failed };
+        let Some(patch) = patch else { return Ok(vec![Fact::Charges(charges), untraced()]) };
+        let (text, cut) = patch.text()?;
+        let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups);
+        let lost = patch.lost()? + left_out + u64::from(cut);
+        let overcharges = Overcharges { traced: true, lost, memcgs };
+        Ok(vec![Fact::Charges(charges), Fact::Overcharges(overcharges)])
     }
+}
+
+/// A kernel without events of the patch.
+fn untraced() -> Fact {
+    Fact::Overcharges(Overcharges { traced: false, lost: 0, memcgs: Vec::new() })
 }
 
 impl Watching {
@@ -128,6 +150,11 @@ impl Watching {
         let probe = Probe::set().context("probe the return of try_charge_memcg()")?;
         let instance = Instance::create("charges").context("create a tracefs instance")?;
         instance.watch(&probe).context("enable the probe")?;
-        Ok(Self { probe, instance, bits })
+        let patch = match tracefs::has_patch() {
+            true => Some(Instance::create("overcharges").context("create a tracefs instance")?),
+            false => None,
+        };
+        patch.iter().try_for_each(Instance::watch_patch).context("enable the patch's events")?;
+        Ok(Self { probe, instance, bits, patch })
     }
 }

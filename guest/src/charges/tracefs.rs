@@ -21,7 +21,10 @@ const EVENT: &str = "harness/charge";
 /// Calls of the probed function that may be under way at once: a charge sleeps in reclaim.
 const CALLS_AT_ONCE: u32 = 1024;
 
-/// Ring buffer of each CPU, KiB: some 500 failed charges with their stacks.
+/// The patch's own events.
+const PATCH: &str = "events/memcg_overcharge";
+
+/// Ring buffer of each CPU, KiB: some 500 failed charges with their stacks, or 3,000 overcharges.
 const BUFFER_KIB: u32 = 256;
 
 /// Bytes of text that are read, at most: the buffers of four CPUs, with symbols instead of addresses.
@@ -47,6 +50,11 @@ pub(super) fn mount() -> Result<()> {
 /// When the kernel does not tell.
 pub(super) fn eval_map() -> Result<String> {
     read(&Path::new(TRACEFS).join("eval_map"))
+}
+
+/// Whether the kernel has the patch's own events.
+pub(super) fn has_patch() -> bool {
+    Path::new(TRACEFS).join(PATCH).exists()
 }
 
 /// The return probe.
@@ -151,6 +159,24 @@ impl Instance {
         self.write("events/signal/signal_generate/filter", "sig == 9")?;
         self.write("events/signal/signal_generate/enable", "1")?;
         self.write(&format!("events/{EVENT}/enable"), "1")
+    }
+
+    /// Records the patch's own events.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(super) fn watch_patch(&self) -> Result<()> {
+        self.write(&format!("{PATCH}/enable"), "1")
+    }
+
+    /// No longer.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(super) fn ignore_patch(&self) -> Result<()> {
+        self.write(&format!("{PATCH}/enable"), "0")
     }
 
     /// Which of the probe's events are kept.

@@ -159,6 +159,7 @@ fn mainline() -> Policy {
         expects_as: MAINLINE.to_owned(),
         optional: false,
         writes: Vec::new(),
+        cmdline: Vec::new(),
     }
 }
 
@@ -180,6 +181,7 @@ fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy
             expects_as: raw.expects_as.clone().unwrap_or_else(|| name.clone()),
             optional: raw.optional,
             writes: writes.collect::<Result<_, Fault>>()?,
+            cmdline: words(text, &raw.cmdline)?,
         });
     }
     if policies.is_empty() {

@@ -193,7 +193,7 @@ pub(crate) enum Compiler {
     Clang,
 }
 
-/// Run-time behaviour of a kernel: what is written into the limited memcg.
+/// Run-time behaviour of a kernel: what is written into the limited memcg, or said at boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// `mainline`, `off`, `overcharge`, …
@@ -204,6 +204,8 @@ pub(crate) struct Policy {
     pub(crate) optional: bool,
     /// Writes that switch it on.
     pub(crate) writes: Vec<MemcgWrite>,
+    /// Words of the kernel's command line that do.
+    pub(crate) cmdline: Vec<String>,
 }
 
 /// One workload in one memcg set-up (`configs/scenarios/<name>.toml`).

@@ -62,6 +62,8 @@ pub(super) struct Policy {
     pub(super) optional: bool,
     #[serde(default)]
     pub(super) write: BTreeMap<Spanned<String>, String>,
+    #[serde(default)]
+    pub(super) cmdline: Vec<Spanned<String>>,
 }
 
 /// `configs/scenarios/*.toml`

@@ -85,7 +85,7 @@ pub(crate) fn cost_cells(config: &Config, matrix: &Matrix) -> Result<Vec<CostCel
                 vm: VmShape {
                     cpus: 1,
                     memory_mib: MEMORY_MIB,
-                    cmdline: kernel.cmdline.clone(),
+                    cmdline: [kernel.cmdline.as_slice(), &policy.cmdline].concat(),
                     counted: true,
                 },
                 deadline: Deadline { boot_ms: BOOT_MS, cell_ms: CELL_MS },

@@ -6,15 +6,20 @@
 
 use std::collections::BTreeMap;
 
+use protocol::{Fact, MemcgRole};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::evidence::Evidence;
 use crate::plan::Cell;
 use crate::taxonomy::Verdict;
 use crate::verdict::{Judgement, SideBySide};
 
 /// Version of the result file.
-pub(crate) const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 2;
+
+/// Points of a cell's usage over time, at most; its evidence has more.
+const POINTS_MAX: usize = 100;
 
 /// All that a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +138,9 @@ pub(crate) struct Attempt {
     pub(crate) wall_ms: u64,
     /// What was judged of it.
     pub(crate) judgement: Judgement,
+    /// Usage of the limited memcg over time: microseconds since the load began, bytes. Of the samples
+    /// between two points the highest.
+    pub(crate) usage: Vec<(u64, u64)>,
 }
 
 /// Sums over the cells of a run.
@@ -151,6 +159,22 @@ pub(crate) struct Totals {
     pub(crate) unexpected: u32,
     /// Verdicts that count.
     pub(crate) verdicts: BTreeMap<Verdict, u32>,
+}
+
+impl Attempt {
+    /// One run of a cell whose evidence lies in `folder`.
+    pub(crate) fn of(folder: String, evidence: &Evidence, judgement: Judgement) -> Self {
+        let line = evidence.events.iter().find_map(|event| match &event.fact {
+            Fact::Usage { memcg: MemcgRole::Limited, line, .. } => Some(line.as_slice()),
+            _ => None,
+        });
+        let line = line.unwrap_or_default();
+        let highest =
+            |points: &[(u64, u64)]| points.iter().copied().max_by_key(|(_, bytes)| *bytes);
+        let usage =
+            line.chunks(line.len().div_ceil(POINTS_MAX).max(1)).filter_map(highest).collect();
+        Self { folder, wall_ms: evidence.wall_ms, judgement, usage }
+    }
 }
 
 impl CellResult {

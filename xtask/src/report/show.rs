@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Charges, Event, Fact, MemcgRole, ProcessEnd, ProcessRole};
+use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, Overcharges, ProcessEnd, ProcessRole};
 
 use super::chart;
 use super::json::{CellResult, Manifest, ScenarioNote};
@@ -177,7 +177,11 @@ fn said(fact: &Fact) -> Option<String> {
         Fact::Broken { why } => format!("BROKEN: {why}"),
         Fact::Ended => "end".to_owned(),
         Fact::Charges(charges) => charged(charges),
-        Fact::Memcg { .. } | Fact::Usage { .. } | Fact::ProcessEnded { .. } => return None,
+        Fact::Overcharges(overcharges) if overcharges.traced => owed(overcharges),
+        Fact::Memcg { .. }
+        | Fact::Usage { .. }
+        | Fact::Overcharges(_)
+        | Fact::ProcessEnded { .. } => return None,
     })
 }
 
@@ -199,6 +203,29 @@ fn charged(charges: &Charges) -> String {
     }
     if let Some(more) = charges.failed.len().checked_sub(ROWS_SHOWN + 1) {
         text.push_str(&format!("\n               and {} more kinds", more + 1));
+    }
+    text
+}
+
+fn owed(Overcharges { traced: _, lost, memcgs }: &Overcharges) -> String {
+    let mut text = format!("{lost} trace events of the patch lost");
+    for memcg in memcgs {
+        let counted = |what: &str, all: &BTreeMap<String, u64>| -> String {
+            all.iter().map(|(name, count)| format!(", {what}{name} {count} x")).collect()
+        };
+        let LatencyUs { p50, p99, max } = memcg.paid_after_us;
+        text.push_str(&format!(
+            "\n               {:?}: {} charges over the limit, {} paid (p50 {p50} us, p99 {p99} us, max {max} us), \
+             {} lapsed, {} open, {} denied{}{}",
+            memcg.memcg,
+            memcg.charges,
+            memcg.paid,
+            memcg.lapsed,
+            memcg.open,
+            memcg.denied,
+            counted("deferred: ", &memcg.deferred),
+            counted("", &memcg.reconciles),
+        ));
     }
     text
 }

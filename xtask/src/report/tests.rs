@@ -13,7 +13,7 @@ const SCHEMA: &str = include_str!("../../schema/result.schema.json");
 
 fn cell(bench: &Bench) -> CellResult {
     let folder = format!("cells/{}/attempt-1", bench.cell.id);
-    let first = Attempt { folder, wall_ms: 2400, judgement: bench.judge() };
+    let first = Attempt::of(folder, &bench.evidence, bench.judge());
     CellResult { cell: bench.cell.clone(), first, again: None }
 }
 
@@ -218,9 +218,9 @@ fn the_result_file_can_be_read_again_and_an_other_version_is_refused() {
     let written = result(benches().iter().map(cell).collect());
     let text = serde_json::to_string(&written).unwrap();
     assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), written);
-    let other = text.replacen("\"schema_version\":1", "\"schema_version\":2,\"new\":0", 1);
+    let other = text.replacen("\"schema_version\":2", "\"schema_version\":3,\"new\":0", 1);
     let error = serde_json::from_str::<RunResult>(&other).unwrap_err().to_string();
-    assert!(error.starts_with("it has schema version 2 and this harness reads 1"), "{error}");
+    assert!(error.starts_with("it has schema version 3 and this harness reads 2"), "{error}");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn the_result_file_keeps_its_schema() {
     }
     let judgement = "/cells/1/first/judgement";
     for (pointer, wrong) in [
-        ("/schema_version", json!(2)),
+        ("/schema_version", json!(3)),
         ("/manifest/accelerator", json!("xen")),
         ("/cells/0/cell/id", json!("a/b")),
         ("/cells/0/cell/request/policy", json!("off")),

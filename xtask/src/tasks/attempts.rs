@@ -179,7 +179,7 @@ impl<'a> Runner<'a> {
         let judgement = verdict::judge(cell, scenario, evidence, self.pace());
         let folder = self.folder.attempt(&cell.id, number);
         let folder = folder.strip_prefix(self.folder.dir()).unwrap_or(&folder);
-        Attempt { folder: folder.display().to_string(), wall_ms: evidence.wall_ms, judgement }
+        Attempt::of(folder.display().to_string(), evidence, judgement)
     }
 }
 

@@ -59,7 +59,7 @@ fn judged(
     folder: String,
 ) -> Attempt {
     let judgement = verdict::judge(cell, scenario, evidence, pace);
-    Attempt { folder, wall_ms: evidence.wall_ms, judgement }
+    Attempt::of(folder, evidence, judgement)
 }
 
 /// The cell of that id, or the only one whose id has that part.

@@ -4,7 +4,7 @@
 //! `facts` produces exactly these. A name of another shape in a config file is a typing error.
 
 /// Facts of the cell as a whole, with what they mean.
-pub(crate) const NAMES: [(&str, &str); 31] = [
+pub(crate) const NAMES: [(&str, &str); 42] = [
     ("load.ms", "from the start of the load to its end, ms"),
     ("load.complete", "1: every actor finished or was killed; 0: cut at load_max"),
     (
@@ -34,6 +34,17 @@ pub(crate) const NAMES: [(&str, &str); 31] = [
     ("kills.in_fault", "of these: reported from the charge of a user page or page-cache page"),
     ("kills.on_return", "of these: reported from the reconciliation on return to user mode"),
     ("kills.untraced", "of these: without a report, which the kernel limits to 10 in 5 s"),
+    ("overrun.p50_bytes", "samples above memory.max: how far, the median"),
+    ("overrun.p99_bytes", "the same, 99th percentile"),
+    ("overrun.max_bytes", "the same, the highest"),
+    ("reconcile.owed", "charges over the limit, by the patch's trace events"),
+    ("reconcile.paid", "of these: paid by reconciling"),
+    ("reconcile.lapsed", "of these: usage came back by itself"),
+    ("reconcile.open", "of these: no event tells how they ended"),
+    ("reconcile.p50_us", "from a charge over the limit to its payment, median, us"),
+    ("reconcile.p99_us", "the same, 99th percentile"),
+    ("reconcile.max_us", "the same, the longest"),
+    ("overcharges.lost", "trace events of the patch that were lost"),
     ("charges.failed", "calls of try_charge_memcg() that failed while the load ran and settled"),
     (
         "charges.eligible",
@@ -65,7 +76,7 @@ pub(crate) const DELTA_PREFIXES: [&str; 2] = ["events.", "counters."];
 pub(crate) const MEMCG_PREFIXES: [&str; 3] = ["second.", "parent.", "bystander."];
 
 /// Which of [`NAMES`] there are of those memcgs too.
-pub(crate) const MEMCG_NAMES: [&str; 9] = [
+pub(crate) const MEMCG_NAMES: [&str; 19] = [
     "limit_bytes",
     "cap_bytes",
     "peak_bytes",
@@ -75,6 +86,16 @@ pub(crate) const MEMCG_NAMES: [&str; 9] = [
     "samples_over",
     "sampler.gap_ms",
     "after.current_bytes",
+    "overrun.p50_bytes",
+    "overrun.p99_bytes",
+    "overrun.max_bytes",
+    "reconcile.owed",
+    "reconcile.paid",
+    "reconcile.lapsed",
+    "reconcile.open",
+    "reconcile.p50_us",
+    "reconcile.p99_us",
+    "reconcile.max_us",
 ];
 
 /// Whether a fact of that name can exist.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Event, Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
+use protocol::{Event, Fact, LatencyUs, MemcgRole, Overcharged, ProcessEnd, ProcessRole, Stage};
 
 use super::oom::{Ooms, Origin};
 use super::{charges, names};
@@ -109,18 +109,7 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
             facts.put("load.ms", ms(*duration_us));
             facts.flag("load.complete", *complete);
         }
-        Fact::Usage {
-            memcg, samples, gap_us_max, over_us_last, samples_over, over_us_max, ..
-        } => {
-            // No sample is no knowledge, not a usage of nothing.
-            if *samples > 0 {
-                let of = of(*memcg);
-                facts.put(&format!("{of}over_ms_max"), ms(*over_us_max));
-                facts.put(&format!("{of}over_ms_last"), ms(*over_us_last));
-                facts.put(&format!("{of}samples_over"), *samples_over as f64);
-                facts.put(&format!("{of}sampler.gap_ms"), ms(*gap_us_max));
-            }
-        }
+        Fact::Usage { .. } => usage(fact, facts),
         Fact::Settled { settled, after_us } => {
             facts.flag("settled", *settled);
             facts.put("settle_ms", ms(*after_us));
@@ -140,6 +129,10 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
             facts.put("charges.eligible", charges::count(charges, charges::is_eligible) as f64);
             facts.put("charges.lost", charges.lost as f64);
         }
+        Fact::Overcharges(overcharges) if overcharges.traced => {
+            facts.put("overcharges.lost", overcharges.lost as f64);
+            overcharges.memcgs.iter().for_each(|memcg| overcharged(memcg, facts));
+        }
         Fact::Cost { op, instructions, .. } => {
             facts.put(&format!("instructions.{op}"), instructions.median as f64);
         }
@@ -149,8 +142,41 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
         | Fact::ProcessEnded { .. }
         | Fact::Memcg { .. }
         | Fact::Charges(_)
+        | Fact::Overcharges(_)
         | Fact::Broken { .. }
         | Fact::Ended => {}
+    }
+}
+
+/// No sample is no knowledge, not a usage of nothing.
+fn usage(fact: &Fact, facts: &mut Facts) {
+    let Fact::Usage { memcg, samples: 1.., gap_us_max, over_bytes, .. } = fact else { return };
+    let Fact::Usage { over_us_last, samples_over, over_us_max, .. } = fact else { return };
+    let of = of(*memcg);
+    let mut put = |name: &str, value: f64| facts.put(&format!("{of}{name}"), value);
+    put("over_ms_max", ms(*over_us_max));
+    put("over_ms_last", ms(*over_us_last));
+    put("samples_over", *samples_over as f64);
+    put("sampler.gap_ms", ms(*gap_us_max));
+    put("overrun.p50_bytes", over_bytes.p50 as f64);
+    put("overrun.p99_bytes", over_bytes.p99 as f64);
+    put("overrun.max_bytes", over_bytes.max as f64);
+}
+
+/// Times are there only where something was paid.
+fn overcharged(memcg: &Overcharged, facts: &mut Facts) {
+    let of = of(memcg.memcg);
+    let mut put =
+        |name: &str, value: u64| facts.put(&format!("{of}reconcile.{name}"), value as f64);
+    put("owed", memcg.charges);
+    put("paid", memcg.paid);
+    put("lapsed", memcg.lapsed);
+    put("open", memcg.open);
+    if memcg.paid > 0 {
+        let LatencyUs { p50, p99, max } = memcg.paid_after_us;
+        put("p50_us", p50);
+        put("p99_us", p99);
+        put("max_us", max);
     }
 }
 
@@ -290,6 +316,7 @@ impl Once {
             Fact::Removed { .. } => "removal".to_owned(),
             Fact::Heartbeat { .. } => "heartbeat".to_owned(),
             Fact::Charges(_) => "charges".to_owned(),
+            Fact::Overcharges(_) => "overcharges".to_owned(),
             Fact::Cost { op, .. } => format!("cost of {op}"),
             Fact::Broken { .. } => "broken".to_owned(),
             Fact::Ended => "end".to_owned(),

@@ -8,7 +8,7 @@
 //!
 //! The patch's counters: a peak above the limit that nothing is forced to make was made by charges
 //! that are counted; no charge is less than a page; a kill that it counts is one that
-//! `memory.events` counts. Whether the console agrees with that is asked by I4.
+//! `memory.events` counts; its trace events show no charge over the limit that is not counted. Whether the console agrees with that is asked by I4.
 
 use protocol::{CgroupVersion, Fact, MemcgRole, Stage};
 
@@ -79,14 +79,18 @@ fn counters(case: &Case<'_>) -> Result<Check, Missing> {
     let less = pages.is_some_and(|pages| pages < charges);
     let kills = told("counters.kills").zip(told("events.oom_kill"));
     let uncounted = kills.is_some_and(|(kills, events)| kills > events);
+    // The events are of the load only; the counters begin before.
+    let traced = told("reconcile.owed");
+    let invented = traced.is_some_and(|traced| traced > charges);
     let said = format!(
-        "{over_bytes} bytes over at the peak with {counted} charges counted, {} pages; {} kills \
-         counted, {} in memory.events",
+        "{over_bytes} bytes over at the peak with {counted} charges counted, {} traced, {} pages; {} \
+         kills counted, {} in memory.events",
+        shown(traced),
         shown(pages),
         shown(kills.map(|(kills, _)| kills)),
         shown(kills.map(|(_, events)| events)),
     );
-    Ok(Check::of(RULE, !hidden && !less && !uncounted, said))
+    Ok(Check::of(RULE, !hidden && !less && !uncounted && !invented, said))
 }
 
 fn shown(number: Option<f64>) -> String {

@@ -41,6 +41,7 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
         &|fact| matches!(fact, Fact::Started { workload, .. } if *workload == cell.request.workload),
     );
     has("the end of the load", &|fact| matches!(fact, Fact::LoadEnded { .. }));
+    has("the patch's trace events", &|fact| matches!(fact, Fact::Overcharges(_)));
     has("whether usage settled", &|fact| matches!(fact, Fact::Settled { .. }));
     has("the heartbeat", &|fact| matches!(fact, Fact::Heartbeat { beats: 1.., .. }));
     has("what the actors did", &|fact| {

@@ -7,7 +7,10 @@ mod files;
 mod mutations;
 mod rules;
 
-use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
+use protocol::{
+    Charges, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges, ProcessEnd, ProcessRole,
+    SpreadBytes, Stage,
+};
 use serde_json::Value;
 
 use super::*;
@@ -30,6 +33,7 @@ pub(crate) const USAGE: Which<'_> = &[("fact", "usage")];
 pub(crate) const SETTLED: Which<'_> = &[("fact", "settled")];
 pub(crate) const OPEN: Which<'_> = &[("fact", "operations"), ("op", "open")];
 pub(crate) const CHARGES: Which<'_> = &[("fact", "charges")];
+pub(crate) const OVERCHARGES: Which<'_> = &[("fact", "overcharges")];
 pub(crate) const HEARTBEAT: Which<'_> = &[("fact", "heartbeat")];
 
 /// A cell with its scenario and evidence, to be bent by a test.
@@ -163,14 +167,7 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
     facts.extend(files(Stage::LoadEnd, patched, 4 * MIB, peak_bytes, 3));
     facts.push(Fact::Settled { settled: true, after_us: 900 });
     facts.extend(files(Stage::Settled, patched, 4 * MIB, peak_bytes, 3));
-    let path = |caller: &str| vec![caller.to_owned(), "do_syscall_64".to_owned()];
-    facts.push(Fact::Charges(Charges {
-        blind: None,
-        proof: vec![path("obj_cgroup_charge_pages"), path("charge_memcg")],
-        charges: 700,
-        lost: 0,
-        failed: Vec::new(),
-    }));
+    facts.extend(watched(patched));
     facts.push(Fact::Usage {
         memcg: MemcgRole::Limited,
         period_us: 1000,
@@ -180,6 +177,7 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
         samples_over: 20,
         over_us_max: 20_000,
         over_us_last: 0,
+        over_bytes: SpreadBytes { p50: PAGE, p99: 40 * PAGE, max: 40 * PAGE },
         line: vec![(0, 8 * PAGE), (250_000, peak_bytes), (500_000, 4 * MIB)],
     });
     facts.push(Fact::Heartbeat { period_us: 10_000, beats: 50, gap_us_max: 15_000 });
@@ -208,6 +206,39 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
             Event { seq, at_us, fact }
         })
         .collect()
+}
+
+/// What is said where no charge failed.
+fn watched(patched: bool) -> [Fact; 2] {
+    let path = |caller: &str| vec![caller.to_owned(), "do_syscall_64".to_owned()];
+    let charges = Charges {
+        blind: None,
+        proof: vec![path("obj_cgroup_charge_pages"), path("charge_memcg")],
+        charges: 700,
+        lost: 0,
+        failed: Vec::new(),
+    };
+    let overcharges = Overcharges {
+        traced: patched,
+        lost: 0,
+        memcgs: patched.then(|| overcharged(3)).into_iter().collect(),
+    };
+    [Fact::Charges(charges), Fact::Overcharges(overcharges)]
+}
+
+/// What the patch's trace events say where every charge over the limit was paid.
+fn overcharged(charges: u64) -> Overcharged {
+    Overcharged {
+        memcg: MemcgRole::Limited,
+        charges,
+        denied: 0,
+        paid: charges,
+        lapsed: 0,
+        open: 0,
+        paid_after_us: LatencyUs { p50: 300, p99: 900, max: 900 },
+        deferred: BTreeMap::new(),
+        reconciles: BTreeMap::from([("paid by task".to_owned(), charges)]),
+    }
 }
 
 fn files(

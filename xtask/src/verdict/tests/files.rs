@@ -3,6 +3,8 @@
 
 use protocol::MemcgShape;
 
+use serde_json::json;
+
 use super::*;
 use Outcome::{Broken, Kept, NotApplicable, Unknown};
 
@@ -92,7 +94,12 @@ fn i9_wants_what_went_over_the_limit_to_be_counted() {
     let bench = Bench::overcharge();
     assert_eq!(bench.outcome("I9"), Kept);
     let uncounted = bench.clone().set(SETTLED_FILES, "/counters/charges", 0);
+    let uncounted = uncounted.set(OVERCHARGES, "/memcgs", json!([]));
     assert_eq!(uncounted.outcome("I9"), Broken);
+    let traced = |count: u64| bench.clone().set(OVERCHARGES, "/memcgs/0/charges", count);
+    assert_eq!(traced(3).outcome("I9"), Kept);
+    assert_eq!(traced(2).outcome("I9"), Kept, "the counters began before the trace");
+    assert_eq!(traced(4).outcome("I9"), Broken);
     let mut forced = uncounted;
     forced.scenario.forced_bytes = MIB;
     assert_eq!(forced.outcome("I9"), Kept, "charges that may not fail are not counted");

@@ -93,7 +93,7 @@ fn evidence_of_another_request_does_not_pass() {
 
 /// What a PASS of this cell does not rest on: context for people, and readings between the first
 /// and the last. The files of the other memcgs are left out: of them only kills are asked for (I4).
-const DECORATION: [&str; 26] = [
+const DECORATION: [&str; 28] = [
     "at_us",
     "heartbeat/period_us",
     "hello/memory_bytes",
@@ -111,12 +111,14 @@ const DECORATION: [&str; 26] = [
     // This cell asks for no event; with `events.max` among its conditions it would.
     "memcg/settled/limited/events",
     "operations/actor/latency",
+    "overcharges/memcgs",
     "process_ended/actor/after_us",
     "process_ended/actor/pid",
     "removed/after_us",
     "settled/after_us",
     "setup/limited/sample_period_us",
     "usage/limited/line",
+    "usage/limited/over_bytes",
     "usage/limited/over_us_max",
     "usage/limited/period_us",
     "usage/limited/sampled_bytes_max",
@@ -229,6 +231,7 @@ fn what_was_set_is_what_was_asked() {
 #[test]
 fn a_path_that_never_ran_is_inconclusive_and_a_wrong_number_a_failure() {
     let mut idle = Bench::overcharge().set(SETTLED_FILES, "/counters/charges", 0);
+    idle = idle.set(OVERCHARGES, "/memcgs/0/charges", 0);
     for at in [LOAD_END, SETTLED_FILES, AFTER] {
         idle = idle.set(at, "/peak_bytes", 4 * MIB);
     }

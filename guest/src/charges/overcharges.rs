@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The trace events of the patch -> how long each memcg was owed to, and who paid. Pure.
+//!
+//! An overcharge is paid when an attempt to reconcile its memcg leaves nothing above the limit. It has
+//! lapsed when usage came back by itself: a later charge finds the memcg below its limit again.
+
+use std::collections::BTreeMap;
+
+use protocol::{LatencyUs, MemcgRole, Overcharged};
+
+use super::text::{Record, records};
+
+/// What the events say of each memcg, by the number of its cgroup, and how many say nothing.
+pub(super) fn overcharges(text: &str, cgroups: &[(MemcgRole, u64)]) -> (Vec<Overcharged>, u64) {
+    let (records, mut left_out) = records(text);
+    let mut accounts: BTreeMap<u64, Account> = BTreeMap::new();
+    for record in &records {
+        let read = record.number("cgroup").and_then(|cgroup| {
+            accounts.entry(u64::try_from(cgroup).ok()?).or_default().note(record)
+        });
+        left_out += u64::from(read.is_none());
+    }
+    let of = |(memcg, cgroup): &(MemcgRole, u64)| Some(accounts.remove(cgroup)?.close(*memcg));
+    (cgroups.iter().filter_map(of).collect(), left_out)
+}
+
+/// What one memcg owes and has paid.
+#[derive(Default)]
+struct Account {
+    charges: u64,
+    denied: u64,
+    lapsed: u64,
+    /// When each overcharge was made that is not paid yet.
+    owed_since_us: Vec<u64>,
+    paid_after_us: Vec<u64>,
+    deferred: BTreeMap<String, u64>,
+    reconciles: BTreeMap<String, u64>,
+}
+
+impl Account {
+    fn note(&mut self, record: &Record<'_>) -> Option<()> {
+        let count = |all: &mut BTreeMap<String, u64>, name| *all.entry(name).or_insert(0) += 1;
+        match record.event {
+            "memcg_overcharge_charge" if record.field("outcome")?.starts_with("denied") => {
+                self.denied += 1;
+            }
+            "memcg_overcharge_charge" => {
+                self.charges += 1;
+                if record.number("excess")? <= record.number("pages")? {
+                    self.lapsed += self.owed_since_us.len() as u64;
+                    self.owed_since_us.clear();
+                }
+                self.owed_since_us.push(record.at_us);
+            }
+            "memcg_overcharge_defer" => {
+                count(&mut self.deferred, record.field("reason")?.to_owned());
+            }
+            "memcg_overcharge_reconcile" => {
+                let (who, outcome) = (record.field("who")?, record.field("outcome")?);
+                count(&mut self.reconciles, format!("{outcome} by {who}"));
+                if record.number("left")? == 0 {
+                    let paid = self.owed_since_us.drain(..);
+                    self.paid_after_us.extend(paid.map(|since| record.at_us.saturating_sub(since)));
+                }
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn close(mut self, memcg: MemcgRole) -> Overcharged {
+        self.paid_after_us.sort_unstable();
+        Overcharged {
+            memcg,
+            charges: self.charges,
+            denied: self.denied,
+            paid: self.paid_after_us.len() as u64,
+            lapsed: self.lapsed,
+            open: self.owed_since_us.len() as u64,
+            paid_after_us: spread(&self.paid_after_us),
+            deferred: self.deferred,
+            reconciles: self.reconciles,
+        }
+    }
+}
+
+/// Nearest rank of sorted times; zeros where there are none.
+fn spread(sorted_us: &[u64]) -> LatencyUs {
+    let rank = |percent: usize| {
+        let rank = (sorted_us.len() * percent).div_ceil(100).max(1);
+        sorted_us.get(rank - 1).copied().unwrap_or(0)
+    };
+    LatencyUs { p50: rank(50), p99: rank(99), max: rank(100) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(at: &str, event: &str, said: &str) -> String {
+        format!("  actor-0-57 [001] ..... {at}: memcg_overcharge_{event}: cgroup=33 {said}\n")
+    }
+
+    fn charge(at: &str, excess: u32, outcome: &str) -> String {
+        line(at, "charge", &format!("kind=kmem pages=1 excess={excess} outcome={outcome}"))
+    }
+
+    fn reconcile(at: &str, left: u32, outcome: &str) -> String {
+        line(at, "reconcile", &format!("excess=2 left={left} kills=0 outcome={outcome} who=task"))
+    }
+
+    fn of(lines: &[String]) -> Overcharged {
+        let cgroups = [(MemcgRole::Limited, 33), (MemcgRole::Parent, 32)];
+        let (mut all, left_out) = overcharges(&lines.concat(), &cgroups);
+        assert_eq!((all.len(), left_out), (1, 0));
+        all.remove(0)
+    }
+
+    #[test]
+    fn all_that_is_owed_is_paid_at_once() {
+        let paid = of(&[
+            charge("1.000000", 1, "charged"),
+            charge("1.000100", 2, "charged"),
+            reconcile("1.000150", 1, "stuck"),
+            reconcile("1.000300", 0, "paid"),
+            charge("1.000400", 1, "deferred"),
+        ]);
+        assert_eq!((paid.charges, paid.paid, paid.lapsed, paid.open), (3, 2, 0, 1));
+        assert_eq!(paid.paid_after_us, LatencyUs { p50: 200, p99: 300, max: 300 });
+        assert_eq!(
+            paid.reconciles,
+            BTreeMap::from([("stuck by task".into(), 1), ("paid by task".into(), 1)])
+        );
+    }
+
+    #[test]
+    fn usage_that_came_back_by_itself_is_not_paid() {
+        let lapsed = of(&[charge("1.0", 1, "charged"), charge("1.5", 1, "charged")]);
+        assert_eq!((lapsed.lapsed, lapsed.open, lapsed.paid), (1, 1, 0));
+        assert_eq!(lapsed.paid_after_us, LatencyUs::default());
+    }
+
+    #[test]
+    fn a_denied_charge_owes_nothing() {
+        let denied = of(&[charge("1.0", 9, "denied_cap"), charge("1.1", 9, "denied_task")]);
+        assert_eq!((denied.denied, denied.charges, denied.open), (2, 0, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let torn = line("1.0", "charge", "kind=kmem pages=1 outcome=charged");
+        assert_eq!(overcharges(&torn, &[]).1, 1);
+        assert_eq!(overcharges(&line("1.0", "other", ""), &[]).1, 1);
+    }
+}
