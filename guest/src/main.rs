@@ -16,6 +16,7 @@ mod crew;
 mod ending;
 mod histogram;
 mod hog;
+mod inject;
 mod lane;
 mod leaks;
 mod memcg;
@@ -64,6 +65,7 @@ fn run() -> Result<()> {
     }
     match request.workload.as_str() {
         protocol::COST_WORKLOAD => cost::run(port, &request, &watch)?,
+        protocol::INJECT_WORKLOAD => inject::run(port, &request, &watch)?,
         protocol::NOTHING_WORKLOAD => {}
         _ => cell::run(port, &request, &watch)?,
     }

@@ -221,7 +221,7 @@ impl Memcg {
             .with_context(|| format!("parse {}", self.folder.join(file).display()))
     }
 
-    fn read(&self, file: &str) -> Result<String> {
+    pub(crate) fn read(&self, file: &str) -> Result<String> {
         read(&self.folder.join(file))
     }
 

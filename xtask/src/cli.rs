@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
+mod inject;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
+
+pub(crate) use inject::Inject;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
 /// limits, and says with evidence what the series changes.
@@ -59,6 +63,8 @@ pub(crate) enum Command {
     /// Measure seconds a cell beside bare QEMU, and instructions per system call
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
+    /// Fail each charge of open, stat, mkdir, execve and others in turn, and say what came of it
+    Inject(Inject),
     /// Run the project's tests: fmt, clippy, unit tests, end-to-end tests on real VMs
     Test(Test),
 }

@@ -5,6 +5,7 @@
 //! verdict are run close to each other. Selecting nothing is a fault, never an empty plan.
 
 mod cost;
+mod inject;
 mod rounds;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::exit::{Exit, Fault};
 use crate::taxonomy::Verdict;
 
 pub(crate) use cost::{CostCell, cost_cells};
+pub(crate) use inject::inject_cells;
 pub(crate) use rounds::round;
 
 /// From QEMU's start to Hello on KVM; a boot takes about 2 s even under emulation.

@@ -9,6 +9,7 @@
 
 mod charges;
 mod cost;
+mod inject;
 mod latency;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use charges::{Charges, FailedCharges, Overcharged, Overcharges};
-pub use cost::{COST_KNOWN, COST_KNOWN_INSTRUCTIONS, COST_WORKLOAD, FREQUENT_MAX, Instructions};
+pub use cost::*;
+pub use inject::{INJECT_WORKLOAD, Injected, InjectedCharge};
 pub use latency::{LatencyUs, SpreadBytes};
 
 /// Version of this wire. Both sides must have the same.
@@ -24,10 +26,6 @@ pub const VERSION: u32 = 4;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
-
-/// Workload that does nothing: the guest says Hello and, asked for it, that it has ended. What it takes is
-/// what every cell takes.
-pub const NOTHING_WORKLOAD: &str = "nothing";
 
 /// Begin of the last line that a guest running one of the kernel's own test programs sends: after it
 /// stands `exit N`, `signal N` or `timeout`. All before it is the program's own output.
@@ -341,6 +339,8 @@ pub enum Fact {
     Charges(Charges),
     /// What the patch's trace events say, see [`Overcharges`].
     Overcharges(Overcharges),
+    /// One charge of one call that was made to fail, see [`Injected`].
+    Injected(Injected),
     /// After the memcg was removed.
     Removed {
         /// Whether `rmdir` worked.

@@ -40,7 +40,8 @@ impl Bits {
         Ok(bits)
     }
 
-    fn names(&self, gfp: i64) -> Vec<String> {
+    /// The names of the bits that are set.
+    pub(super) fn names(&self, gfp: i64) -> Vec<String> {
         let set = self.0.iter().filter(|(bit, _)| gfp >> **bit & 1 == 1);
         set.map(|(_, name)| name.clone()).collect()
     }
@@ -99,12 +100,18 @@ fn row(record: &Record<'_>, bits: &Bits, dying: bool) -> Option<FailedCharges> {
     })
 }
 
-/// Who called, innermost first: the probe itself tells the caller, the stack the others.
 fn path(record: &Record<'_>) -> Vec<String> {
+    let mut path = whole_path(record);
+    path.truncate(PATH_MAX);
+    path
+}
+
+/// Who called, innermost first: the probe itself tells the caller, the stack the others.
+pub(super) fn whole_path(record: &Record<'_>) -> Vec<String> {
     let caller = record.said.trim_start_matches('(').split_whitespace().next().map(symbol);
     // Before the caller there are the frames of the probe.
     let above = record.stack.iter().skip_while(|function| Some(**function) != caller).skip(1);
-    caller.into_iter().chain(above.copied()).take(PATH_MAX).map(str::to_owned).collect()
+    caller.into_iter().chain(above.copied()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

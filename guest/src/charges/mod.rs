@@ -14,14 +14,17 @@ mod failed;
 mod overcharges;
 mod text;
 mod tracefs;
+mod window;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use protocol::{Charges, Fact, MemcgRole, Overcharges};
 
 use self::failed::{Bits, Failures};
 use self::tracefs::{Instance, Probe};
 use crate::memcg::Memcg;
 use crate::memcgs::Limit;
+
+pub(crate) use self::window::Window;
 
 /// Keeps charges that failed.
 const FAILED: &str = "ret != 0";
@@ -58,6 +61,18 @@ impl Watch {
                 probe.remove(instance)
             }
             Err(_) => Ok(()),
+        }
+    }
+
+    /// For the charges of one task between two marks of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be probed.
+    pub(crate) fn window(&self) -> Result<Window<'_>> {
+        match &self.0 {
+            Ok(Watching { instance, bits, .. }) => Window::new(instance, bits),
+            Err(why) => bail!("charges cannot be watched: {why}"),
         }
     }
 

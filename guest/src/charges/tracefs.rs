@@ -188,6 +188,16 @@ impl Instance {
         self.write(&format!("events/{EVENT}/filter"), filter)
     }
 
+    /// Opens the file through which tasks put marks into the trace.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub(super) fn marks(&self) -> Result<File> {
+        let marks = OpenOptions::new().write(true).open(self.folder.join("trace_marker"));
+        marks.context("open trace_marker")
+    }
+
     /// Begins to record.
     ///
     /// # Errors

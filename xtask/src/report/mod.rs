@@ -7,6 +7,7 @@
 mod bench;
 mod chart;
 mod cost;
+mod inject;
 pub(crate) mod json;
 mod kselftest;
 mod numbers;
@@ -20,6 +21,7 @@ mod tests;
 
 pub(crate) use bench::{BenchResult, Times, Whole, WholeRow, bench, times, whole};
 pub(crate) use cost::{CostColumn, costs};
+pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use json::RunResult;
 pub(crate) use kselftest::{ProgramBeside, kselftest};
 pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};

@@ -181,6 +181,7 @@ fn said(fact: &Fact) -> Option<String> {
         Fact::Memcg { .. }
         | Fact::Usage { .. }
         | Fact::Overcharges(_)
+        | Fact::Injected(_)
         | Fact::ProcessEnded { .. } => return None,
     })
 }

@@ -9,6 +9,7 @@ mod boots;
 pub(crate) mod build_kernel;
 pub(crate) mod check_series;
 pub(crate) mod doctor;
+pub(crate) mod inject;
 mod inputs;
 pub(crate) mod kselftest;
 pub(crate) mod list;

@@ -11,13 +11,13 @@ use super::Missing;
 use super::oom::{self, Origin};
 
 /// More pages are a costly order, which mainline fails without a kill.
-const PAGES_MAX: u32 = 8;
+pub(super) const PAGES_MAX: u32 = 8;
 
 /// Without it the charge may not wait for anything.
 const MAY_BLOCK: &str = "DIRECT_RECLAIM";
 
 /// With one of these a charge is to fail early, or not at all.
-const EXEMPT: [&str; 3] = ["NORETRY", "RETRY_MAYFAIL", "NOFAIL"];
+pub(super) const EXEMPT: [&str; 3] = ["NORETRY", "RETRY_MAYFAIL", "NOFAIL"];
 
 /// Whether the patch may not let this charge fail.
 pub(super) fn is_eligible(row: &FailedCharges) -> bool {

@@ -87,7 +87,8 @@ impl Cost {
     }
 }
 
-fn whole(evidence: &Evidence) -> Result<(), String> {
+/// Whether the VM ran to its power-off with nothing wrong on its console.
+pub(super) fn whole(evidence: &Evidence) -> Result<(), String> {
     let broken = evidence.events.iter().find_map(|event| match &event.fact {
         Fact::Broken { why } => Some(why),
         _ => None,
@@ -105,7 +106,8 @@ fn whole(evidence: &Evidence) -> Result<(), String> {
     doubts.map(Err).next().unwrap_or(Ok(()))
 }
 
-fn as_asked(request: &CellRequest, read: &[protocol::MemcgWrite]) -> Result<(), String> {
+/// Whether the kernel took the policy.
+pub(super) fn as_asked(request: &CellRequest, read: &[protocol::MemcgWrite]) -> Result<(), String> {
     let unlike = request.policy.iter().find(|asked| {
         !read.iter().any(|read| read.file == asked.file && proof::same_setting(asked, read))
     });

@@ -143,6 +143,7 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
         | Fact::Memcg { .. }
         | Fact::Charges(_)
         | Fact::Overcharges(_)
+        | Fact::Injected(_)
         | Fact::Broken { .. }
         | Fact::Ended => {}
     }
@@ -317,6 +318,7 @@ impl Once {
             Fact::Heartbeat { .. } => "heartbeat".to_owned(),
             Fact::Charges(_) => "charges".to_owned(),
             Fact::Overcharges(_) => "overcharges".to_owned(),
+            Fact::Injected(injected) => format!("{} {}", injected.call, injected.nth),
             Fact::Cost { op, .. } => format!("cost of {op}"),
             Fact::Broken { .. } => "broken".to_owned(),
             Fact::Ended => "end".to_owned(),

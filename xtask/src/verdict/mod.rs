@@ -16,6 +16,7 @@ mod i5_no_leak;
 mod i6_no_hang;
 mod i8_hierarchy;
 mod i9_truthful;
+mod inject;
 mod judge;
 pub(crate) mod ktap;
 mod oom;
@@ -36,6 +37,7 @@ use crate::taxonomy::{RULES, Verdict, names};
 pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};
 pub(crate) use differential::{Judged, SideBySide, compare};
+pub(crate) use inject::{Site, sites};
 pub(crate) use judge::{by_emulator, judge};
 pub(crate) use oom::{Report, ooms};
 

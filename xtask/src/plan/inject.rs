@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which kernels and policies have each charge of a call fail in turn, and what the guest is asked
+//! for it: every kernel of the matrix under every policy that is not optional, far below the limit.
+
+use std::collections::BTreeMap;
+
+use protocol::{CellRequest, CgroupVersion, INJECT_WORKLOAD};
+
+use super::{BOOT_MS, CostCell, Deadline, VmShape};
+use crate::config::{Config, Matrix};
+use crate::exit::Fault;
+
+/// Only the charge that is to fail shall find the memcg at its limit.
+const LIMIT_BYTES: u64 = 64 << 20;
+
+/// Some 150 tasks, one after the other, each after dropping caches; milliseconds.
+const LOAD_MS_MAX: u64 = 300_000;
+
+/// From the request to the power-off on a machine that is not emulated, milliseconds.
+const CELL_MS: u64 = 100_000;
+
+/// The cells, the matrix's baseline first.
+///
+/// # Errors
+/// A kernel that is not configured.
+pub(crate) fn inject_cells(config: &Config, matrix: &Matrix) -> Result<Vec<CostCell>, Fault> {
+    let mut cells = Vec::new();
+    for kernel in &matrix.kernels {
+        let kernel = config.kernel(kernel)?;
+        for policy in kernel.policies.iter().filter(|policy| !policy.optional) {
+            let id = format!("inject.{}.{}", kernel.name, policy.name);
+            cells.push(CostCell {
+                request: CellRequest {
+                    protocol: protocol::VERSION,
+                    cell: id.clone(),
+                    workload: INJECT_WORKLOAD.to_owned(),
+                    cgroup: CgroupVersion::V2,
+                    limit_bytes: LIMIT_BYTES,
+                    tasks: 1,
+                    killable: false,
+                    hog_bytes: 0,
+                    operations: 1,
+                    load_ms_max: LOAD_MS_MAX,
+                    seed: 0,
+                    sample_period_us: 0,
+                    writes: Vec::new(),
+                    parent: None,
+                    second: None,
+                    policy: policy.writes.clone(),
+                    counters_file: kernel.counters_file.clone(),
+                    cap_file: kernel.cap_file.clone(),
+                    params: BTreeMap::new(),
+                },
+                id,
+                kernel: kernel.name.clone(),
+                policy: policy.name.clone(),
+                vm: VmShape {
+                    cpus: matrix.cpus,
+                    memory_mib: matrix.memory_mib,
+                    cmdline: [matrix.cmdline.as_slice(), &kernel.cmdline, &policy.cmdline].concat(),
+                    counted: false,
+                },
+                deadline: Deadline { boot_ms: BOOT_MS, cell_ms: CELL_MS },
+            });
+        }
+    }
+    Ok(cells)
+}
