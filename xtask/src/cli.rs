@@ -2,6 +2,7 @@
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
 mod inject;
+mod coverage;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::Exit;
 
 pub(crate) use inject::Inject;
+pub(crate) use coverage::Coverage;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
 /// limits, and says with evidence what the series changes.
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// List the cells of a matrix, or the runs kept in the results folder
     List(List),
+    /// Say which of the lines that a series adds the cells have run
+    Coverage(Coverage),
     /// Run the kernel's own cgroup tests on the unpatched and the patched kernel
     Kselftest(Kselftest),
     /// Print the evidence for a verdict

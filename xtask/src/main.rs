@@ -7,6 +7,7 @@
 
 mod cli;
 mod config;
+mod coverage;
 mod evidence;
 mod exit;
 mod host;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
         Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
         Command::CheckSeries(args) => tasks::check_series::run(&places, &args),
+        Command::Coverage(args) => tasks::coverage::run(&places, &args),
         Command::Doctor(args) => tasks::doctor::run(&places, &args),
         Command::Kselftest(args) => tasks::kselftest::run(&places, &args),
         Command::List(args) => tasks::list::run(&places, &args),

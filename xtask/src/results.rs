@@ -93,6 +93,13 @@ impl RunFolder {
         self.dir.join("boots").join(name).join(format!("attempt-{attempt}"))
     }
 
+    /// Folders of the attempts at boots that cells share.
+    pub(crate) fn boots(&self) -> Vec<PathBuf> {
+        let names = fs::read_dir(self.dir.join("boots")).into_iter().flatten().flatten();
+        let attempts = names.flat_map(|name| fs::read_dir(name.path()).into_iter().flatten());
+        attempts.flatten().map(|attempt| attempt.path()).collect()
+    }
+
     /// Writes what ran and where.
     pub(crate) fn write_manifest(&self, manifest: &impl Serialize) -> anyhow::Result<()> {
         write_json(&self.dir.join(MANIFEST), manifest)

@@ -14,10 +14,12 @@ const PURE: &[&str] = &[
     "config",
     "plan",
     "verdict",
+    "coverage",
     "report",
     "vm/command.rs",
     "vm/kernel_cmdline.rs",
     "vm/qmp.rs",
+    "vm/translated.rs",
     "evidence.rs",
 ];
 
@@ -43,7 +45,8 @@ const MAY_CALL: &[(&str, &[&str])] = &[
     ("config", &["config", "taxonomy", "exit"]),
     ("plan", &["plan", "config", "taxonomy", "exit"]),
     ("verdict", &["verdict", "config", "plan", "taxonomy", "evidence"]),
-    ("report", &["report", "verdict", "plan", "taxonomy", "evidence"]),
+    ("coverage", &["coverage", "config"]),
+    ("report", &["report", "coverage", "verdict", "plan", "taxonomy", "evidence"]),
     ("evidence", &["evidence"]),
     ("kernel", &["kernel", "config", "host", "exit", "progress"]),
     ("host", &["host", "exit", "progress"]),

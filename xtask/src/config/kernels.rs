@@ -143,6 +143,22 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Whether the other one is compiled from the same, so that addresses in one are those in the other.
+    pub(crate) fn same_code(&self, other: &Self) -> bool {
+        let of = |kernel: &Self| {
+            (
+                kernel.base.clone(),
+                kernel.series.clone(),
+                kernel.extra_patches.clone(),
+                kernel.fragments.clone(),
+                kernel.compiler,
+            )
+        };
+        of(self) == of(other)
+    }
+}
+
 fn slowdown(text: &Text, given: &Spanned<u32>) -> Result<u32, Fault> {
     match *given.get_ref() {
         number @ 1..=SLOWDOWN_MAX => Ok(number),

@@ -5,6 +5,7 @@
 //! An error names file, line and column, and what would be right.
 
 mod bases;
+mod coverage;
 mod extends;
 mod kernels;
 mod matrices;
@@ -25,6 +26,7 @@ use crate::exit::{Exit, Fault};
 use crate::taxonomy::Verdict;
 
 pub(crate) use bases::{Base, Gone, Origin};
+pub(crate) use coverage::Reason;
 pub(crate) use place::{Text, did_you_mean};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
@@ -41,6 +43,8 @@ pub(crate) struct Texts {
     pub(crate) scenarios: Vec<Text>,
     /// `configs/matrices/*.toml`
     pub(crate) matrices: Vec<Text>,
+    /// `configs/coverage/*.toml`
+    pub(crate) coverage: Vec<Text>,
     /// Names of `configs/fragments/*.config`, without the ending.
     pub(crate) fragments: Vec<String>,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) scenarios: BTreeMap<String, Scenario>,
     /// What is run together.
     pub(crate) matrices: BTreeMap<String, Matrix>,
+    /// Why lines of a series need not run, by base.
+    pub(crate) reasons: BTreeMap<String, Vec<Reason>>,
     /// Files each kernel is built from, with the fault to raise when one is not there.
     needed: BTreeMap<String, Vec<Needed>>,
 }
@@ -82,7 +88,11 @@ impl Config {
         }
         let refer = matrices::Known { kernels: &kernels, scenarios: &scenarios };
         let matrices = matrices::check(&texts.matrices, &refer)?;
-        Ok(Self { bases, kernels, scenarios, matrices, needed })
+        let mut reasons = BTreeMap::new();
+        for text in &texts.coverage {
+            reasons.insert(text.name.clone(), coverage::check(text, &bases)?);
+        }
+        Ok(Self { bases, kernels, scenarios, matrices, reasons, needed })
     }
 
     /// Whether everything that this kernel is built from is there, as `exists` says. Asked only of

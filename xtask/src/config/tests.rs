@@ -96,6 +96,7 @@ fn texts(file: &str, from: &str, to: &str) -> Texts {
         }
     };
     Texts {
+        coverage: Vec::new(),
         bases: vec![edit("bases", "6.12", BASE), text("bases", "7.3", SECOND_BASE)],
         kernels: vec![
             edit("kernels", "baseline", BASELINE),

@@ -99,6 +99,11 @@ impl Ingredients<'_> {
 }
 
 impl Image {
+    /// With symbols and debug information.
+    pub(crate) fn vmlinux(&self) -> PathBuf {
+        self.dir.join("vmlinux")
+    }
+
     /// Direct-boot kernel.
     pub(crate) fn bz_image(&self) -> PathBuf {
         self.dir.join("bzImage")

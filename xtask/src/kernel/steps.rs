@@ -84,6 +84,28 @@ impl Steps {
         Ok(Applied { overlay, notes })
     }
 
+    /// Every file of C and Rust that the series touches and does not remove: its path, its text in the base (empty if it is
+    /// new) and its text after the last patch.
+    ///
+    /// # Errors
+    /// As [`Steps::apply`]; a file that cannot be read.
+    pub(crate) fn sources(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        let applied = self.apply(self.series.patches.len())?;
+        let mut sources = Vec::new();
+        for (path, content) in applied.overlay.files {
+            let code = path.extension().is_some_and(|ext| ext == "c" || ext == "h" || ext == "rs");
+            let (true, Some(content)) = (code, content) else { continue };
+            let base = self.source.tree.join(&path);
+            let before = match base.exists() {
+                true => fs::read(&base).with_context(|| format!("reading {}", base.display()))?,
+                false => Vec::new(),
+            };
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            sources.push((path.display().to_string(), text(&before), text(&content.bytes)));
+        }
+        Ok(sources)
+    }
+
     /// What the kernel's checkpatch says of patch `number`, from 1.
     ///
     /// # Errors

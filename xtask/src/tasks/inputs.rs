@@ -18,6 +18,7 @@ pub(crate) fn read(configs: &Path) -> anyhow::Result<Config> {
         kernels: tomls(configs, "kernels")?,
         scenarios: tomls(configs, "scenarios")?,
         matrices: tomls(configs, "matrices")?,
+        coverage: tomls(configs, "coverage")?,
         fragments: names(configs, "fragments", "config")?,
     };
     Ok(Config::read(&texts)?)
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn a_typing_error_is_told_with_its_place() {
         let configs = tempfile::tempdir().unwrap();
-        for kind in ["bases", "kernels", "scenarios", "matrices", "fragments"] {
+        for kind in ["bases", "kernels", "scenarios", "matrices", "coverage", "fragments"] {
             std::fs::create_dir(configs.path().join(kind)).unwrap();
         }
         let file = configs.path().join("bases/6.12.toml");

@@ -8,6 +8,7 @@ mod bootable;
 mod boots;
 pub(crate) mod build_kernel;
 pub(crate) mod check_series;
+pub(crate) mod coverage;
 pub(crate) mod doctor;
 pub(crate) mod inject;
 mod inputs;

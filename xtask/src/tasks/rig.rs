@@ -42,7 +42,7 @@ pub(crate) fn prepare(
     };
     let choice = accel::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
     note(&format!("accelerator: {}", choice.said));
-    let rig = Rig { qemu, accel: choice.accel, initramfs, disk: Some(disk) };
+    let rig = Rig { qemu, accel: choice.accel, initramfs, disk: Some(disk), watched: Vec::new() };
     Ok(Ready { rig, binaries })
 }
 

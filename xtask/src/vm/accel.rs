@@ -119,8 +119,13 @@ fn try_kvm(
     initramfs: &Path,
     stop: &Stop,
 ) -> Result<Option<String>, Fault> {
-    let rig =
-        Rig { qemu: qemu.clone(), accel: Accel::Kvm, initramfs: initramfs.to_owned(), disk: None };
+    let rig = Rig {
+        qemu: qemu.clone(),
+        accel: Accel::Kvm,
+        initramfs: initramfs.to_owned(),
+        disk: None,
+        watched: Vec::new(),
+    };
     let trouble = probe(&rig, kernel, PROBE_LIMIT_MS, stop);
     if stop.asked() {
         return Err(Fault::new(Exit::Interrupted, "stopped while KVM was tried"));

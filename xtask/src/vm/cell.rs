@@ -5,6 +5,7 @@
 //! error, so that one cell never ends the matrix. It must be called on a thread that lives until it
 //! returns (see `process`).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -33,6 +34,8 @@ pub(crate) struct Rig {
     pub(crate) initramfs: PathBuf,
     /// The ext4 image (see [`super::disk::scratch`]).
     pub(crate) disk: Option<PathBuf>,
+    /// Code of the kernel of which is recorded whether it runs ([`super::translated`]); under TCG only.
+    pub(crate) watched: Vec<Range<u64>>,
 }
 
 impl<'a> Job<'a> {
@@ -153,6 +156,7 @@ pub(super) fn spec(rig: &Rig, job: &Job<'_>, bzimage: &Path) -> anyhow::Result<S
         disk: rig.disk.as_deref().map(text).transpose()?,
         memory: Memory::Own,
         watchdogs: Watchdogs::within(limits(rig, job).cell_ms),
+        watched: rig.watched.clone(),
         extra_cmdline: vm.cmdline.clone(),
     })
 }
@@ -179,6 +183,7 @@ fn try_probe(
         disk: None,
         memory: Memory::Own,
         watchdogs: Watchdogs::within(limit_ms),
+        watched: Vec::new(),
         extra_cmdline: Vec::new(),
     };
     let dir = tempfile::tempdir().context("no temporary folder")?;
@@ -209,7 +214,7 @@ fn try_probe(
 fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
     let booted = Spec { memory: Memory::Own, ..spec.clone() };
     let by_hand = command::shell(&command::words(&booted, Wiring::ByHand));
-    let ran = command::words(spec, Wiring::Inherited { console: -1, port: -1, qmp: -1 });
+    let ran = command::words(spec, Wiring::Inherited { console: -1, port: -1, qmp: -1, code: -1 });
     format!(
         "# {}\n# What ran; in place of -1, QEMU had the number of a socket of the harness.\n#\n{}\n\
          # The same VM by hand, console on the terminal (Ctrl-A is not special, Ctrl-C ends it).\n\

@@ -6,10 +6,12 @@
 //! here with its reason; what is not here, the VM does not have (`-nodefaults`).
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::kernel_cmdline::{Watchdogs, kernel_cmdline};
+use super::translated;
 
 /// What executes guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +80,8 @@ pub(super) struct Spec {
     pub(super) memory: Memory,
     /// When the kernel's own hang detectors fire.
     pub(super) watchdogs: Watchdogs,
+    /// Code of the kernel whose translation QEMU logs, as it does when it is about to run it; none for no log.
+    pub(super) watched: Vec<Range<u64>>,
     /// Words at the end of the kernel command line; a later word wins over an earlier one.
     pub(super) extra_cmdline: Vec<String>,
 }
@@ -105,6 +109,8 @@ pub(super) enum Wiring {
         port: i32,
         /// QEMU's control channel.
         qmp: i32,
+        /// Pipe for the log of translated code.
+        code: i32,
     },
     /// Only a serial console, by file descriptor number: the least a kernel can be booted with.
     Bare {
@@ -128,6 +134,7 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
         disk,
         memory,
         watchdogs,
+        watched,
         extra_cmdline,
     } = spec;
     let mut words = vec![qemu.clone()];
@@ -146,6 +153,7 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     words.extend(memory_words(memory, *memory_mib));
     words.extend(wire_words(wiring));
     words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
+    words.extend(translated::words(watched, &code_log(wiring)));
     words
 }
 
@@ -238,6 +246,13 @@ fn disk_words(disk: &str) -> [String; 4] {
     ["-drive".to_owned(), drive, "-device".to_owned(), device]
 }
 
+fn code_log(wiring: Wiring) -> String {
+    match wiring {
+        Wiring::Inherited { code, .. } => format!("/dev/fd/{code}"),
+        Wiring::Bare { .. } | Wiring::ByHand => "code.log".to_owned(),
+    }
+}
+
 /// A value inside a QEMU option: commas separate, a doubled one is a comma.
 fn escaped(value: &str) -> String {
     value.replace(',', ",,")
@@ -280,11 +295,12 @@ mod tests {
             disk: Some("/c/a,b.ext4".into()),
             memory: Memory::Own,
             watchdogs: Watchdogs::within(60_000),
+            watched: Vec::new(),
             extra_cmdline: vec!["swapaccount=1".into()],
         }
     }
 
-    const INHERITED: Wiring = Wiring::Inherited { console: 3, port: 4, qmp: 5 };
+    const INHERITED: Wiring = Wiring::Inherited { console: 3, port: 4, qmp: 5, code: 6 };
 
     #[test]
     fn the_command_line_is_this() {

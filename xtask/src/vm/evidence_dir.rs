@@ -7,12 +7,14 @@
 //! | `qemu.cmdline` | the command line, and one to run the same VM by hand |
 //! | `console.log` | console bytes, bounded |
 //! | `events.jsonl` | each event as the guest sent it, one a line |
+//! | `code.txt` | addresses of watched kernel code that ran, where code was watched |
 //! | `ending.json` | how the VM ended, wall time, lines that were no events |
 //!
 //! Contract: an event is in the file before anything acts on it, so a harness that crashes leaves
 //! what it knew. Whatever the guest sends, files and memory stay bounded. [`load`] gives the
 //! evidence that the run gave.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::console::{self, Console};
 use super::lines::{Line, Lines};
 use super::publish::publish;
+use super::translated::{self, Translated};
 use crate::evidence::{Ending, Evidence};
 
 const REQUEST: &str = "request.json";
@@ -31,6 +34,7 @@ const CMDLINE: &str = "qemu.cmdline";
 const CONSOLE: &str = "console.log";
 const EVENTS: &str = "events.jsonl";
 const ENDING: &str = "ending.json";
+const CODE: &str = "code.txt";
 
 /// Event bytes kept of one cell. A cell of the default matrix has under 64 KiB.
 const EVENTS_BYTES_MAX: usize = 32 << 20;
@@ -46,6 +50,7 @@ pub(super) struct Recorder {
     events_file: File,
     lines: Lines,
     heard: Heard,
+    translated: Translated,
 }
 
 /// What the guest said so far.
@@ -75,7 +80,9 @@ impl Recorder {
             File::create(&path).with_context(|| format!("cannot create {}", path.display()))
         };
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let _ = fs::remove_file(dir.join(ENDING));
+        for old in [ENDING, CODE] {
+            let _ = fs::remove_file(dir.join(old));
+        }
         let mut request_text = serde_json::to_string_pretty(request)?;
         request_text.push('\n');
         create(REQUEST)?.write_all(request_text.as_bytes()).context(REQUEST)?;
@@ -87,6 +94,7 @@ impl Recorder {
             events_file: create(EVENTS)?,
             lines: Lines::new(protocol::LINE_BYTES_MAX),
             heard: Heard::default(),
+            translated: Translated::default(),
         })
     }
 
@@ -111,6 +119,11 @@ impl Recorder {
         Ok(&self.heard.events[known..])
     }
 
+    /// Takes bytes of QEMU's log of translated code.
+    pub(super) fn code(&mut self, bytes: &[u8]) {
+        self.translated.push(bytes);
+    }
+
     /// Writes how it ended; gives the evidence. If that cannot be written, the ending says so.
     pub(super) fn finish(mut self, request: CellRequest, ending: Ending, wall_ms: u64) -> Evidence {
         if let Some(line) = self.lines.rest() {
@@ -126,7 +139,8 @@ impl Recorder {
             ending,
             wall_ms,
         };
-        if let Err(error) = write_ending(&self.dir, self.console, &mut evidence)
+        let code = write_code(&self.dir, &self.translated);
+        if let Err(error) = write_ending(&self.dir, self.console, &mut evidence).and(code)
             // Of two failures of the host the first is the cause of the second.
             && !matches!(evidence.ending, Ending::HostFailed { .. })
         {
@@ -194,6 +208,26 @@ fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> 
         serde_json::to_writer_pretty(&mut *file, &ended)?;
         Ok(file.write_all(b"\n")?)
     })
+}
+
+fn write_code(dir: &Path, translated: &Translated) -> anyhow::Result<()> {
+    if translated.is_empty() {
+        return Ok(());
+    }
+    publish(&dir.join(CODE), |file| Ok(file.write_all(translated.text().as_bytes())?))
+}
+
+/// Addresses of the watched kernel code that ran in the VM whose folder this is.
+///
+/// # Errors
+/// A file that is not what this version writes.
+pub(crate) fn code(dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
+    let path = dir.join(CODE);
+    if !path.exists() {
+        return Ok(BTreeSet::new());
+    }
+    translated::read(&read_lossy(&path)?)
+        .with_context(|| format!("{} is no list of addresses", path.display()))
 }
 
 /// The bytes of console and events as they are in a folder.

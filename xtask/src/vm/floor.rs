@@ -44,6 +44,7 @@ pub(crate) fn boot(
         disk: None,
         memory: Memory::Own,
         watchdogs: Watchdogs::within(u64::try_from(limit.as_millis())?),
+        watched: Vec::new(),
         extra_cmdline: shape.cmdline.clone(),
     };
     let begun = Instant::now();

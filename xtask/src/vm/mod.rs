@@ -31,6 +31,7 @@ pub(crate) mod snapshot;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod translated;
 
 pub(crate) use command::Accel;
 pub(crate) use initramfs::Program;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One QEMU process with its wires: console, port, control channel and stderr.
+//! One QEMU process with its wires: console, port, control channel, stderr and the log of translated code.
 //!
 //! Contract: it never outlives the harness. The kernel kills it when the thread that spawned it
 //! ends, for whatever reason (`PR_SET_PDEATHSIG`), so that thread must be the one that waits for
@@ -8,8 +8,8 @@
 //! than the time given.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::io::{self, IoSlice, PipeReader, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -41,6 +41,8 @@ pub(super) enum Wire {
     Qmp,
     /// QEMU's stderr, from it only.
     Stderr,
+    /// QEMU's log of the code it translates, from it only.
+    Code,
 }
 
 /// A running QEMU. Dropping it kills it.
@@ -50,6 +52,7 @@ pub(super) struct Vm {
     status: Option<ExitStatus>,
     sockets: [Socket; 3],
     stderr: Option<ChildStderr>,
+    code: Option<PipeReader>,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,8 @@ impl Vm {
         let (console, console_there) = UnixStream::pair()?;
         let (port, port_there) = UnixStream::pair()?;
         let (qmp, qmp_there) = UnixStream::pair()?;
+        // QEMU opens its log by a name, and a socket cannot be opened.
+        let (code, code_there) = io::pipe()?;
         for stream in [&console, &port, &qmp] {
             stream.set_nonblocking(true)?;
         }
@@ -77,21 +82,23 @@ impl Vm {
             console: console_there.as_raw_fd(),
             port: port_there.as_raw_fd(),
             qmp: qmp_there.as_raw_fd(),
+            code: code_there.as_raw_fd(),
         });
         let (binary, arguments) =
             words.split_first().ok_or_else(|| io::Error::other("empty command"))?;
         let mut command = Command::new(binary);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0);
-        tie_to_harness(&mut command, [console_there, port_there, qmp_there]);
+        let wires = [console_there, port_there, qmp_there].map(OwnedFd::from);
+        tie_to_harness(&mut command, wires.into_iter().chain([code_there.into()]).collect());
         let mut child = command.spawn()?;
         let stderr = child.stderr.take();
         let socket = |wire, stream| Socket { wire, stream: Some(stream), pending: Vec::new() };
         let sockets =
             [socket(Wire::Console, console), socket(Wire::Port, port), socket(Wire::Qmp, qmp)];
-        let vm = Self { child, status: None, sockets, stderr };
-        if let Some(stderr) = &vm.stderr {
-            fcntl(stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let vm = Self { child, status: None, sockets, stderr, code: Some(code) };
+        for pipe in vm.pipes() {
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         Ok(vm)
     }
@@ -132,6 +139,8 @@ impl Vm {
     pub(super) fn read(&mut self, limit: Duration) -> io::Result<Vec<(Wire, Vec<u8>)>> {
         self.wait_readable(limit)?;
         let mut chunks = Vec::new();
+        // First: what the guest says may end the session, and the chunks after it are not looked at.
+        read_chunk(Wire::Code, &mut self.code, &mut chunks)?;
         for socket in &mut self.sockets {
             socket.write_pending();
             read_chunk(socket.wire, &mut socket.stream, &mut chunks)?;
@@ -185,8 +194,13 @@ impl Vm {
         self.child.id()
     }
 
+    fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let stderr = self.stderr.as_ref().map(|stderr| stderr.as_fd());
+        stderr.into_iter().chain(self.code.as_ref().map(|code| code.as_fd()))
+    }
+
     fn wait_readable(&self, limit: Duration) -> io::Result<()> {
-        let mut wanted: Vec<PollFd<'_>> = Vec::with_capacity(4);
+        let mut wanted: Vec<PollFd<'_>> = Vec::with_capacity(5);
         for socket in &self.sockets {
             if let Some(stream) = &socket.stream {
                 let out =
@@ -194,9 +208,7 @@ impl Vm {
                 wanted.push(PollFd::new(stream.as_fd(), PollFlags::POLLIN | out));
             }
         }
-        if let Some(stderr) = &self.stderr {
-            wanted.push(PollFd::new(stderr.as_fd(), PollFlags::POLLIN));
-        }
+        wanted.extend(self.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
         // Rounded up: a wait of half a millisecond must not become a busy loop.
         let millis = limit.as_millis().saturating_add(1);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
@@ -253,7 +265,7 @@ fn read_chunk<R: io::Read>(
 }
 
 /// Lets the child inherit `wires`, and die when the thread that calls this does.
-fn tie_to_harness(command: &mut Command, wires: [UnixStream; 3]) {
+fn tie_to_harness(command: &mut Command, wires: Vec<OwnedFd>) {
     let harness = Pid::this();
     let before_exec = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;

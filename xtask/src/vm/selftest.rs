@@ -74,6 +74,7 @@ pub(crate) fn run(rig: &Rig, order: Order<'_>, stop: &Stop) -> anyhow::Result<Sa
         disk: rig.disk.as_deref().map(text).transpose()?,
         memory: Memory::Own,
         watchdogs: Watchdogs::within(u64::try_from(limit.as_millis())?),
+        watched: Vec::new(),
         extra_cmdline,
     };
     let begun = Instant::now();
@@ -95,7 +96,7 @@ pub(crate) fn run(rig: &Rig, order: Order<'_>, stop: &Stop) -> anyhow::Result<Sa
             let kept = match wire {
                 Wire::Port => &mut output,
                 Wire::Console => &mut console,
-                Wire::Qmp | Wire::Stderr => continue,
+                Wire::Qmp | Wire::Stderr | Wire::Code => continue,
             };
             let room = OUTPUT_BYTES_MAX - kept.len().min(OUTPUT_BYTES_MAX);
             kept.extend_from_slice(&bytes[..bytes.len().min(room)]);

@@ -126,6 +126,8 @@ impl<'a> Session<'a> {
             Err(error) => host_failed(format!("cannot talk to QEMU: {error:#}")),
         };
         self.vm.kill();
+        // What it wrote before is still in the pipe, a pipe's fill at most.
+        self.rest_of_code();
         end
     }
 
@@ -171,6 +173,7 @@ impl<'a> Session<'a> {
                         return Ok(Some(end));
                     }
                 }
+                Wire::Code => self.recorder.code(&bytes),
                 Wire::Stderr => {
                     self.stderr.extend_from_slice(&bytes);
                     let excess = self.stderr.len().saturating_sub(STDERR_BYTES_MAX);
@@ -253,6 +256,15 @@ impl<'a> Session<'a> {
             }
         }
         Ok(None)
+    }
+
+    fn rest_of_code(&mut self) {
+        while let Ok(chunks) = self.vm.read(Duration::ZERO)
+            && !chunks.is_empty()
+        {
+            let code = chunks.iter().filter(|(wire, _)| *wire == Wire::Code);
+            code.for_each(|(_, bytes)| self.recorder.code(bytes));
+        }
     }
 
     fn limit_ms(&self) -> u64 {

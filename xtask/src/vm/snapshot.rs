@@ -71,7 +71,8 @@ pub(crate) fn take(
     let mut spec = spec(rig, &job, bzimage)?;
     spec.memory = Memory::Kept(name_of(&memory));
     let words = |wiring| command::words(&spec, wiring);
-    let shown = command::shell(&words(Wiring::Inherited { console: -1, port: -1, qmp: -1 }));
+    let shown =
+        command::shell(&words(Wiring::Inherited { console: -1, port: -1, qmp: -1, code: -1 }));
     let mut recorder = Recorder::create(dir, &request, &shown)?;
     let vm = Vm::spawn(words).with_context(|| format!("cannot start {}", spec.qemu))?;
     let goal = Goal::Save(&state);

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Arguments of `coverage`.
+
+use clap::Args;
+
+use super::{BuildOptions, Select};
+
+/// Arguments of `coverage`.
+#[derive(Debug, Args)]
+pub(crate) struct Coverage {
+    /// Kernel in configs/kernels whose series is looked at
+    #[arg(default_value = "overcharge", value_name = "KERNEL")]
+    pub(crate) kernel: String,
+    /// Matrix in configs/matrices: its cells on this kernel, or on one of the same code; may be repeated
+    #[arg(long = "matrix", value_name = "NAME", default_values_t = ["full".to_owned(), "booted".to_owned()])]
+    pub(crate) matrices: Vec<String>,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// Cells that run at once [default: as cores and memory allow]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<u32>,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! QEMU's log of the code that it translates (`-d in_asm`) -> addresses of instructions that ran. Pure.
+//!
+//! A block of instructions without a jump in it is translated when a CPU is about to run it and not before, and logged with each
+//! of its instructions. So what is in the log has run, but for what follows an instruction that faults in the middle of
+//! its block and is not tried again.
+//!
+//! Contract: bytes come in any pieces; memory is bounded, whatever they are.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use super::lines::{Line, Lines};
+
+/// The longest line has an address, eight bytes and one disassembled instruction.
+const LINE_BYTES_MAX: usize = 512;
+
+/// More instructions than this are not those of a patch series.
+const ADDRESSES_MAX: usize = 1 << 20;
+
+/// What has been translated so far.
+#[derive(Debug)]
+pub(super) struct Translated {
+    lines: Lines,
+    addresses: BTreeSet<u64>,
+}
+
+impl Default for Translated {
+    fn default() -> Self {
+        Self { lines: Lines::new(LINE_BYTES_MAX), addresses: BTreeSet::new() }
+    }
+}
+
+impl Translated {
+    /// Takes bytes of the log.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        for line in self.lines.push(bytes) {
+            // A cut one has its address at the beginning, too.
+            let (Line::Whole(text) | Line::Cut(text)) = line;
+            if self.addresses.len() < ADDRESSES_MAX {
+                self.addresses.extend(address(&text));
+            }
+        }
+    }
+
+    /// Whether nothing was.
+    pub(super) fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// The addresses, one a line, in order.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for address in &self.addresses {
+            let _ = writeln!(text, "{address:x}");
+        }
+        text
+    }
+}
+
+/// The options that have QEMU log what it translates of `watched` into the file of this name. With `exec` beside `in_asm`
+/// each run of a block would be logged, which says no more and takes twice as long.
+pub(super) fn words(watched: &[Range<u64>], log: &str) -> Vec<String> {
+    if watched.is_empty() {
+        return Vec::new();
+    }
+    // The last address of a filter's range belongs to it.
+    let ranges = watched.iter().map(|code| format!("{:#x}..{:#x}", code.start, code.end - 1));
+    let ranges = ranges.collect::<Vec<_>>().join(",");
+    ["-d", "in_asm", "-D", log, "-dfilter", &ranges].map(str::to_owned).into()
+}
+
+/// What [`Translated::text`] wrote.
+///
+/// # Errors
+/// A line that is no hexadecimal number.
+pub(super) fn read(text: &str) -> anyhow::Result<BTreeSet<u64>> {
+    text.lines().map(|line| Ok(u64::from_str_radix(line, 16)?)).collect()
+}
+
+/// The address that a line of disassembly begins with. The bytes of a long instruction go on in a second line, whose address is
+/// inside the instruction and thus of the same code.
+fn address(line: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(line).ok()?.strip_prefix("0x")?.split_once(':')?.0;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of QEMU 7.2, `-d in_asm`: a block of `__init` code, and one with an instruction of ten bytes.
+    const LOG: &[u8] = b"----------------\n\
+        IN: \n\
+        0xffffffff81d2bc20:  41 57                    pushq    %r15\n\
+        0xffffffff81d2bc22:  48 89 f1                 movq     %rsi, %rcx\n\
+        0xffffffff81d2bc41:  0f 87 10 01 00 00        ja       0xffffffff81d2bd57\n\
+        \n\
+        ----------------\n\
+        IN: \n\
+        0xffffffff81170fa6:  48 b8 00 00 e0 ff ff ff  movabsq  $0xfffffffe00000, %rax\n\
+        0xffffffff81170fae:  0f 00\n\
+        \n";
+
+    #[test]
+    fn a_log_of_qemu_is_read_in_any_pieces() {
+        for size in [1, 7, LOG.len()] {
+            let mut translated = Translated::default();
+            LOG.chunks(size).for_each(|bytes| translated.push(bytes));
+            let expected = "ffffffff81170fa6\nffffffff81170fae\nffffffff81d2bc20\nffffffff81d2bc22\n\
+                            ffffffff81d2bc41\n";
+            assert_eq!(translated.text(), expected, "pieces of {size}");
+            assert_eq!(read(expected).unwrap(), translated.addresses);
+        }
+    }
+
+    #[test]
+    fn watched_code_is_logged_as_it_is_translated_and_no_other() {
+        let watched = [0x1000..0x1010, 0xffff_ffff_8100_0000..0xffff_ffff_8100_0001];
+        let ranges = "0x1000..0x100f,0xffffffff81000000..0xffffffff81000000";
+        let expected = ["-d", "in_asm", "-D", "/dev/fd/6", "-dfilter", ranges];
+        assert_eq!(words(&watched, "/dev/fd/6"), expected);
+        assert_eq!(words(&[], "/dev/fd/6"), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_disassembly_is_no_address() {
+        let mut translated = Translated::default();
+        translated
+            .push(b"OBJD-T: 4157\n0xzz:  41\nTrace 0: 0x7f8d0c24c380 [0/ffffffff81d2bc20/0/0]\n");
+        assert!(translated.is_empty(), "{}", translated.text());
+        assert!(read("xyz\n").is_err());
+    }
+}
