@@ -221,6 +221,11 @@ impl Memcg {
             .with_context(|| format!("parse {}", self.folder.join(file).display()))
     }
 
+    /// Reads one file.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
     pub(crate) fn read(&self, file: &str) -> Result<String> {
         read(&self.folder.join(file))
     }

@@ -18,11 +18,13 @@ mod fork_storm;
 mod limits;
 mod lookup;
 mod loop_worker;
+mod move_charge;
 mod oom_disabled;
 mod open_keep;
 mod owe;
 mod owe_two;
 mod pipes;
+mod policy_files;
 mod uring;
 mod user_pages;
 
@@ -100,6 +102,8 @@ static WORKLOADS: &[Workload] = &[
     limits::LAND_ON_MAX,
     limits::TOGGLE_LIMIT,
     oom_disabled::OPEN_WAITS,
+    policy_files::POLICY_FILES,
+    move_charge::MOVE_CHARGE,
 ];
 
 /// Names of all workloads.

@@ -28,7 +28,7 @@ fn path_of(index: u32) -> std::ffi::CString {
     NumberedPath::new(&format!("{ARENA}/file-"), "").with(index).to_owned()
 }
 
-fn plan(terms: &Terms<'_>) -> Result<Plan> {
+pub(super) fn plan(terms: &Terms<'_>) -> Result<Plan> {
     for index in 0..terms.cell.tasks {
         let path = path_of(index);
         File::create_new(path.to_str()?).with_context(|| format!("create {path:?}"))?;

@@ -19,6 +19,9 @@ pub(crate) struct Coverage {
     /// Cells that run at once [default: as cores and memory allow]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<u32>,
+    /// Judge the cells of this run folder again and run none; may be repeated, for runs of some cells each
+    #[arg(long = "run", value_name = "RUN", conflicts_with_all = ["matrices", "filter", "repetitions", "jobs"])]
+    pub(crate) runs: Vec<String>,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
 }

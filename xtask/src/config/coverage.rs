@@ -23,6 +23,8 @@ pub(crate) struct Reason {
     pub(crate) after: Option<String>,
     /// What they say, one after the other; none: the whole file, which is not compiled into the kernel.
     pub(crate) lines: Vec<String>,
+    /// Whether it is a matter of timing: that they ran is no fault of the reason.
+    pub(crate) sometimes: bool,
     /// In words.
     pub(crate) why: String,
 }
@@ -41,6 +43,8 @@ struct RawReason {
     after: Option<String>,
     #[serde(default)]
     lines: Vec<String>,
+    #[serde(default)]
+    sometimes: bool,
     why: Spanned<String>,
 }
 
@@ -56,7 +60,7 @@ pub(super) fn check(text: &Text, bases: &BTreeMap<String, Base>) -> Result<Vec<R
 
 fn checked(text: &Text, raw: &Spanned<RawReason>) -> Result<Reason, Fault> {
     let place = text.place(raw.span());
-    let RawReason { file, after, lines, why } = raw.get_ref();
+    let RawReason { file, after, lines, sometimes, why } = raw.get_ref();
     if why.get_ref().trim().is_empty() {
         return Err(text.fault(why.span(), "`why` is empty"));
     }
@@ -71,6 +75,7 @@ fn checked(text: &Text, raw: &Spanned<RawReason>) -> Result<Reason, Fault> {
         file: file.clone(),
         after: after.as_ref().map(trimmed),
         lines: lines.iter().map(trimmed).collect(),
+        sometimes: *sometimes,
         why: why.get_ref().split_whitespace().collect::<Vec<_>>().join(" "),
     })
 }
@@ -96,6 +101,7 @@ mod tests {
             file: "mm/a.c".into(),
             after: Some("if (!p)".into()),
             lines: vec!["return;".into()],
+            sometimes: false,
             why: "no memory".into(),
         };
         assert_eq!(reasons, [expected]);

@@ -12,7 +12,7 @@ use crate::config::Reason;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum State {
-    /// Comment, declaration, closing brace, or optimised away.
+    /// Comment, declaration, brace, optimised away, or merged with other lines without a rest.
     NoCode,
     /// Some cell has come here.
     Run,
@@ -90,12 +90,15 @@ pub(crate) fn judge(
         let texts: Vec<&str> = file.text.lines().collect();
         let line = |&number: &u64| {
             let text = usize::try_from(number - 1).ok().and_then(|at| texts.get(at));
-            let state = match table.lines.get(&(file.path.clone(), number)) {
+            let text = text.copied().unwrap_or_default();
+            let code = table.lines.get(&(file.path.clone(), number));
+            let ran = code.and_then(|code| ran(code, &table.shared, executed));
+            let state = match ran.filter(|_| says_something(text)) {
                 None => State::NoCode,
-                Some(code) if ran(code, &table.starts, executed) => State::Run,
-                Some(_) => State::Never,
+                Some(true) => State::Run,
+                Some(false) => State::Never,
             };
-            Line { number, text: text.copied().unwrap_or_default().to_owned(), state }
+            Line { number, text: text.to_owned(), state }
         };
         let source = file.path.ends_with(".c") || file.path.ends_with(".rs");
         let absent = (source && !table.files.contains(&file.path)).then_some(State::Never);
@@ -110,25 +113,28 @@ pub(crate) fn judge(
     coverage
 }
 
+/// Braces have the code that a function ends with, whichever way it came to its end.
+fn says_something(text: &str) -> bool {
+    text.chars().any(char::is_alphanumeric)
+}
+
 /// A statement has run when control came to its beginning. What has no beginning has run when an instruction of its own has, or
-/// else a part of it that no statement begins with: the compiler merges equal ends of branches, and the instructions of
-/// one are then those of all.
-fn ran(code: &Code, starts: &BTreeSet<u64>, executed: &BTreeSet<u64>) -> bool {
+/// a part of it that no other line shares: the compiler merges equal ends of branches, and the instructions of one are then
+/// those of all. What has nothing but such instructions cannot be told from the others: `None`.
+fn ran(code: &Code, shared: &BTreeSet<u64>, executed: &BTreeSet<u64>) -> Option<bool> {
     if !code.starts.is_empty() {
-        return code.starts.iter().any(|start| executed.contains(start));
+        return Some(code.starts.iter().any(|start| executed.contains(start)));
     }
     let touched = |&(begin, end): &(u64, u64)| executed.range(begin..end).next().is_some();
-    let alone = code.parts.iter().filter(|(begin, _)| !starts.contains(begin));
+    let alone = code.parts.iter().filter(|(begin, _)| !shared.contains(begin));
     let mut own = code.own.iter().chain(alone).peekable();
-    match own.peek() {
-        Some(_) => own.any(touched),
-        None => code.parts.iter().any(touched),
-    }
+    own.peek()?;
+    Some(own.any(touched))
 }
 
 /// Marks the lines that a reason is about; why it is none otherwise.
 fn excuse(reason: &Reason, files: &[File], judged: &mut [FileCoverage]) -> Result<(), String> {
-    let Reason { place: _, file: path, after, lines, why } = reason;
+    let Reason { place: _, file: path, after, lines, sometimes, why } = reason;
     let file = files.iter().find(|file| file.path == *path);
     let known = judged.iter_mut().find(|file| file.path == *path);
     let (Some(file), Some(judged)) = (file, known) else {
@@ -147,6 +153,7 @@ fn excuse(reason: &Reason, files: &[File], judged: &mut [FileCoverage]) -> Resul
             continue;
         };
         match line.state {
+            State::Run if *sometimes => excused = true,
             State::Run => {
                 return Err(format!("{path}:{number} has run: {}", line.text.trim()));
             }
@@ -179,11 +186,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const TEXT: &str =
-        "int f(int *p)\n{\n\tif (!p)\n\t\treturn 0;\n\tif (*p)\n\t\treturn 0;\n\treturn g(p);\n}\n";
+    const TEXT: &str = "int f(int *p)\n{\n\tif (!p)\n\t\treturn 0;\n\tif (*p)\n\t\treturn 0;\n\treturn g(p);\n\th();\n}\n";
 
     fn file(path: &str) -> File {
-        File { path: path.into(), text: TEXT.into(), added: (1..=8).collect() }
+        File { path: path.into(), text: TEXT.into(), added: (1..=9).collect() }
     }
 
     fn table() -> LineTable {
@@ -198,12 +204,13 @@ mod tests {
             (6, part(&[(130, 132)])),
             (7, start(130)),
             (8, Code { own: vec![(140, 144)], parts: vec![(130, 132)], ..none.clone() }),
+            (9, start(150)),
         ];
         let place = |(line, code)| (("a.c".to_owned(), line), code);
         LineTable {
             lines: lines.into_iter().map(place).collect::<BTreeMap<_, _>>(),
             files: BTreeSet::from(["a.c".to_owned()]),
-            starts: BTreeSet::from([100, 110, 130]),
+            shared: BTreeSet::from([130]),
             functions: Vec::new(),
         }
     }
@@ -214,6 +221,7 @@ mod tests {
             file: "a.c".into(),
             after: after.map(str::to_owned),
             lines: lines.iter().map(|&line| line.to_owned()).collect(),
+            sometimes: false,
             why: "because".into(),
         }
     }
@@ -230,6 +238,7 @@ mod tests {
     fn a_line_has_run_when_control_came_to_its_beginning() {
         let coverage = judged(&[100, 101, 111], &[]);
         assert_eq!(state(&coverage, 1), State::NoCode);
+        assert_eq!(state(&coverage, 9), State::NoCode, "a brace");
         assert_eq!(state(&coverage, 3), State::Run);
         // Only moved instructions of it.
         assert_eq!(state(&coverage, 5), State::Never);
@@ -241,7 +250,7 @@ mod tests {
         let coverage = judged(&[100, 110, 130], &[]);
         assert_eq!(state(&coverage, 7), State::Run);
         assert_eq!(state(&coverage, 4), State::Never, "its own part has not run");
-        assert_eq!(state(&coverage, 6), State::Run, "it has no part of its own");
+        assert_eq!(state(&coverage, 6), State::NoCode, "it has no part of its own");
         assert_eq!(state(&coverage, 8), State::Never, "its own part has not run");
         assert_eq!(state(&judged(&[122], &[]), 4), State::Run);
         assert_eq!(state(&judged(&[141], &[]), 8), State::Run);
@@ -264,8 +273,8 @@ mod tests {
         let stale = |executed: &[u64], reason| judged(executed, &[reason]).stale.join("\n");
         let run = stale(&[100, 110, 122, 130, 140], reason(Some("if (!p)"), &["return 0;"]));
         assert_eq!(run, "c:1: a.c:4 has run: return 0;");
-        let both = stale(&[100, 110, 130], reason(None, &["return 0;"]));
-        assert_eq!(both, "c:1: a.c:6 has run: return 0;", "one of two places has run");
+        let both = stale(&[100, 110, 130], reason(None, &["if (!p)", "return 0;"]));
+        assert_eq!(both, "c:1: a.c:3 has run: if (!p)", "one of two lines has run");
         let gone = stale(&[], reason(None, &["return 1;"]));
         assert_eq!(gone, "c:1: no line of a.c that never ran is `return 1;`");
         assert!(stale(&[], reason(None, &["{"])).contains("no line of a.c"), "no code");
@@ -274,6 +283,16 @@ mod tests {
         let other = Reason { file: "b.c".into(), ..reason(None, &["}"]) };
         assert_eq!(stale(&[], other), "c:1: the series adds no line to b.c");
         assert!(!judged(&[100, 110, 122, 130, 140], &[reason(None, &["nowhere"])]).good());
+    }
+
+    #[test]
+    fn what_is_a_matter_of_timing_may_have_run_but_must_be_there() {
+        let sometimes =
+            |lines: &[&str]| Reason { sometimes: true, ..reason(Some("if (!p)"), lines) };
+        assert!(judged(&[100, 110, 122, 130, 140, 150], &[sometimes(&["return 0;"])]).good());
+        assert!(judged(&[100, 110, 130, 140, 150], &[sometimes(&["return 0;"])]).good());
+        let gone = judged(&[100, 110, 122, 130, 140, 150], &[sometimes(&["return 1;"])]);
+        assert_eq!(gone.stale.len(), 1, "{gone:?}");
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub(crate) struct LineTable {
     pub(crate) lines: BTreeMap<(String, u64), Code>,
     /// Files that have code in the kernel at all, of those that were asked for.
     pub(crate) files: BTreeSet<String>,
-    /// Where statements of any line begin, in the units that have code of these lines.
-    pub(crate) starts: BTreeSet<u64>,
+    /// Instructions that more than one line has a row for, in the units that have code of these lines.
+    pub(crate) shared: BTreeSet<u64>,
     /// The functions that have code of these lines, in order and disjoint.
     pub(crate) functions: Vec<Range<u64>>,
 }
@@ -75,10 +75,8 @@ impl LineTable {
         wanted: &BTreeMap<&str, &BTreeSet<u64>>,
         functions: &BTreeMap<u64, u64>,
     ) {
-        // Code of sections that the linker has dropped is at no function's address. A statement may have no instruction of
-        // its own and begin where the next one does; anything else without one is not there.
-        let is_code = |row: &Row| row.kind == Kind::Start || row.begin < row.end;
-        rows.retain(|row| is_code(row) && within(functions, row.begin).is_some());
+        // Code of sections that the linker has dropped is at no function's address.
+        rows.retain(|row| within(functions, row.begin).is_some());
         self.files.extend(rows.iter().filter_map(|row| Some(row.place.as_ref()?.0.clone())));
         let is_added = |row: &Row| {
             let (path, line) = row.place.as_ref()?;
@@ -87,8 +85,10 @@ impl LineTable {
         if !rows.iter().any(|row| is_added(row) == Some(true)) {
             return;
         }
-        let starts = rows.iter().filter(|row| row.kind == Kind::Start);
-        self.starts.extend(starts.map(|row| row.begin));
+        self.shared.extend(shared(&rows));
+        // A statement may have no instruction of its own and begin where the next one does; anything else without one is
+        // not there.
+        rows.retain(|row| row.kind == Kind::Start || row.begin < row.end);
         rows.retain(|row| is_added(row) == Some(true));
         for Row { place, begin, end, kind } in rows {
             let (Some(place), Some(function)) = (place, within(functions, begin)) else { continue };
@@ -111,6 +111,17 @@ fn functions(elf: &object::File<'_>) -> BTreeMap<u64, u64> {
     let code = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
     let sized = code.filter(|symbol| symbol.size() > 0);
     sized.map(|symbol| (symbol.address(), symbol.address() + symbol.size())).collect()
+}
+
+/// Where rows of the line table are about more than one line.
+fn shared(rows: &[Row]) -> BTreeSet<u64> {
+    let (mut first, mut shared) = (BTreeMap::new(), BTreeSet::new());
+    for row in rows.iter().filter(|row| row.kind != Kind::Own) {
+        if *first.entry(row.begin).or_insert(&row.place) != &row.place {
+            shared.insert(row.begin);
+        }
+    }
+    shared
 }
 
 fn within(functions: &BTreeMap<u64, u64>, address: u64) -> Option<Range<u64>> {
@@ -144,6 +155,8 @@ mod tests {
             // Nothing of it is left.
             row(4, 34, 34, Part),
             row(0, 34, 36, Start),
+            row(5, 52, 52, Part),
+            row(3, 52, 54, Part),
             row(9, 50, 54, Start),
             // Dropped by the linker.
             row(3, 0, 4, Start),
@@ -155,11 +168,11 @@ mod tests {
         assert_eq!(code(1), None);
         let (own, parts) = (vec![], vec![(12, 16)]);
         assert_eq!(code(2), Some(Code { starts: [12].into(), own, parts }));
-        let (own, parts) = (vec![(36, 38)], vec![(30, 34)]);
+        let (own, parts) = (vec![(36, 38)], vec![(30, 34), (52, 54)]);
         assert_eq!(code(3), Some(Code { starts: [].into(), own, parts }));
         assert_eq!(code(4), None);
-        assert_eq!(table.functions, [10..20, 30..40]);
-        assert_eq!(table.starts, BTreeSet::from([10, 12, 34, 50]));
+        assert_eq!(table.functions, [10..20, 30..40, 50..60]);
+        assert_eq!(table.shared, BTreeSet::from([34, 52]));
     }
 
     #[test]

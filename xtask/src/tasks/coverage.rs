@@ -3,13 +3,15 @@
 //! which of the lines that the series adds have run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use super::attempts::Runner;
+use super::bootable::Bootable;
 use super::build_kernel::{self, Wanted};
 use super::{Folders, bootable, inputs, rig, run_matrix, style};
 use crate::cli::{self, AccelChoice, Places};
@@ -17,8 +19,8 @@ use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
 use crate::exit::{Exit, Fault};
 use crate::host::process;
-use crate::kernel::Cache;
 use crate::kernel::steps::Steps;
+use crate::kernel::{Cache, Image};
 use crate::plan::{self, Cell};
 use crate::report;
 use crate::report::json::{CellResult, Manifest};
@@ -30,10 +32,20 @@ use crate::vm::{Stop, evidence_dir};
 struct Covered<'a> {
     manifest: &'a Manifest,
     kernel: &'a str,
-    /// Cells by id, with their verdicts.
-    cells: BTreeMap<&'a str, String>,
+    /// Cells that were not as expected, with their verdicts.
+    unexpected: &'a [String],
     #[serde(flatten)]
     coverage: &'a Coverage,
+}
+
+/// Cells that have run.
+struct Ran {
+    folder: RunFolder,
+    manifest: Manifest,
+    /// Of them, those that were not as expected, with their verdicts.
+    unexpected: Vec<String>,
+    /// Whether they ran for this: what is known of others is not written over.
+    is_new: bool,
 }
 
 /// Runs the command.
@@ -42,49 +54,80 @@ struct Covered<'a> {
 /// As `run-matrix`; a kernel without a series or without line tables. Lines that never ran are no error but a finding
 /// ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit> {
-    let cli::Coverage { kernel: name, matrices, select, jobs, build } = args;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
-    let kernel = config.kernel(name)?;
-    let cells = cells(&config, kernel, matrices, select)?;
-    let begun = Instant::now();
+    let kernel = config.kernel(&args.kernel)?;
+    let cells = cells(&config, kernel, &args.matrices, &args.select)?;
     let stop = Stop::on_signals()?;
     let asked = stop.clone();
     process::obey(move || asked.asked());
-    rig::provide(build.install)?;
-    let files = files(&folders, &config, kernel, build)?;
-    let (kernels, vmlinux) = kernels(&folders, &config, kernel, &cells, build)?;
-    let table = line_table(&vmlinux, &files)?;
-    let first = &kernels[&cells[0].kernel].bzimage;
-    // Only emulated code is translated.
-    let mut ready = rig::prepare(&folders, first, AccelChoice::Tcg, &stop)?;
-    ready.rig.watched = table.functions.clone();
-    let jobs = rig::jobs(*jobs, &cells);
-
-    let started = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results, started)?;
-    let matrix = matrices.join("+");
-    let mut manifest = bootable::manifest(&ready, &kernels, &matrix, select.seed, jobs, started)?;
-    folder.write_manifest(&manifest)?;
-    let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, true);
-    let ran = runner.run(&cells, jobs)?;
-    manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    manifest.interrupted = stop.asked();
-    folder.write_manifest(&manifest)?;
-
-    let executed = executed(&folder)?;
+    rig::provide(args.build.install)?;
+    let files = files(&folders, &config, kernel, &args.build)?;
+    let (kernels, image) = kernels(&folders, &config, kernel, &cells, &args.build)?;
+    let table = line_table(&image.vmlinux(), &files)?;
+    let watched = table.functions.clone();
+    let ran = match args.runs.is_empty() {
+        true => vec![run_cells(&folders, &config, args, &cells, &kernels, watched, &stop)?],
+        false => {
+            args.runs.iter().map(|run| kept(&folders, run, &image)).collect::<Result<_, _>>()?
+        }
+    };
+    let mut executed = BTreeSet::new();
+    for ran in &ran {
+        executed.extend(executed_in(&ran.folder)?);
+    }
     if executed.is_empty() && !stop.asked() {
-        let what = format!("{} has logged no instruction it translated", ready.rig.qemu.version);
+        let what = "QEMU has logged no instruction that it translated";
         let hint = "`-d in_asm` has to print addresses, which takes a QEMU built with capstone";
         return Err(Fault::new(Exit::Host, what).hint(hint).into());
     }
     let reasons = config.reasons.get(&kernel.base).map_or(&[][..], Vec::as_slice);
     let coverage = coverage::judge(&files, &table, &executed, reasons);
-    let verdicts = ran.iter().map(|ran| (ran.cell.id.as_str(), verdict(ran))).collect();
-    let covered =
-        Covered { manifest: &manifest, kernel: name, cells: verdicts, coverage: &coverage };
-    folder.write_text("coverage.json", &serde_json::to_string_pretty(&covered)?)?;
-    conclude(&folder, &coverage, &ran, cells.len(), &manifest)
+    conclude(&kernel.name, &ran, &coverage)
+}
+
+/// Runs the cells with a log of what is translated of the `watched` code.
+fn run_cells(
+    folders: &Folders,
+    config: &Config,
+    args: &cli::Coverage,
+    cells: &[Cell],
+    kernels: &BTreeMap<String, Bootable>,
+    watched: Vec<Range<u64>>,
+    stop: &Stop,
+) -> anyhow::Result<Ran> {
+    let begun = Instant::now();
+    // Only emulated code is translated.
+    let first = &kernels[&cells[0].kernel].bzimage;
+    let mut ready = rig::prepare(folders, first, AccelChoice::Tcg, stop)?;
+    ready.rig.watched = watched;
+    let jobs = rig::jobs(args.jobs, cells);
+    let started = jiff::Timestamp::now();
+    let folder = RunFolder::begin(&folders.results, started)?;
+    let (matrix, seed) = (args.matrices.join("+"), args.select.seed);
+    let mut manifest = bootable::manifest(&ready, kernels, &matrix, seed, jobs, started)?;
+    folder.write_manifest(&manifest)?;
+    let mut runner = Runner::new(config, kernels, &ready.rig, &folder, stop, true);
+    let ran = runner.run(cells, jobs)?;
+    manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    manifest.interrupted = stop.asked();
+    folder.write_manifest(&manifest)?;
+    let unexpected = ran.iter().filter(|ran| !ran.judgement().as_expected);
+    let told = |ran: &CellResult| format!("{} is {}", ran.cell.id, ran.judgement().verdict);
+    let unexpected = unexpected.map(told).collect();
+    Ok(Ran { folder, manifest, unexpected, is_new: true })
+}
+
+/// Cells that ran before, if they ran this image.
+fn kept(folders: &Folders, run: &str, image: &Image) -> anyhow::Result<Ran> {
+    let folder = RunFolder::open(&folders.results, run)?;
+    let manifest: Manifest = folder.read_manifest()?;
+    if !manifest.kernels.values().any(|kernel| kernel.key == image.key) {
+        let what = format!("run {} is of another kernel than {} is now", folder.id, image.kernel);
+        let hint = "its addresses say nothing of this one: run `cargo xtask coverage` again";
+        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+    }
+    Ok(Ran { folder, manifest, unexpected: Vec::new(), is_new: false })
 }
 
 /// The cells of the matrices whose kernel has the code of `kernel`, each once.
@@ -128,25 +171,25 @@ fn files(
     Ok(sources.iter().map(|(path, before, after)| coverage::added(path, before, after)).collect())
 }
 
-/// The kernels of the cells, which all have the code of this vmlinux.
+/// The kernels of the cells, and the image of `kernel`, whose code they all have.
 fn kernels(
     folders: &Folders,
     config: &Config,
     kernel: &Kernel,
     cells: &[Cell],
     build: &cli::BuildOptions,
-) -> anyhow::Result<(BTreeMap<String, bootable::Bootable>, PathBuf)> {
+) -> anyhow::Result<(BTreeMap<String, Bootable>, Image)> {
     let used = cells.iter().map(|cell| &cell.kernel).chain([&kernel.name]);
     let names: Vec<String> = used.collect::<BTreeSet<_>>().into_iter().cloned().collect();
     let wanted =
         Wanted { kernels: &names, source: build.source.as_deref(), install: build.install };
     let images = build_kernel::build(folders, config, wanted)?;
-    let vmlinux = images[&kernel.name].vmlinux();
+    let image = images[&kernel.name].clone();
     let mut kernels = BTreeMap::new();
     for (name, image) in images {
         kernels.insert(name, bootable::built(&image)?);
     }
-    Ok((kernels, vmlinux))
+    Ok((kernels, image))
 }
 
 fn line_table(vmlinux: &Path, files: &[File]) -> anyhow::Result<LineTable> {
@@ -161,7 +204,7 @@ fn line_table(vmlinux: &Path, files: &[File]) -> anyhow::Result<LineTable> {
 }
 
 /// Every address that ran in any VM of the run: boots that cells shared, and all attempts.
-fn executed(folder: &RunFolder) -> anyhow::Result<BTreeSet<u64>> {
+fn executed_in(folder: &RunFolder) -> anyhow::Result<BTreeSet<u64>> {
     let mut executed = BTreeSet::new();
     let attempts = folder.cells()?.into_iter().flat_map(|cell| folder.attempts(&cell));
     for dir in attempts.chain(folder.boots()) {
@@ -170,32 +213,22 @@ fn executed(folder: &RunFolder) -> anyhow::Result<BTreeSet<u64>> {
     Ok(executed)
 }
 
-fn verdict(ran: &CellResult) -> String {
-    ran.judgement().verdict.to_string()
-}
-
-fn conclude(
-    folder: &RunFolder,
-    coverage: &Coverage,
-    ran: &[CellResult],
-    planned: usize,
-    manifest: &Manifest,
-) -> anyhow::Result<Exit> {
-    let expected = ran.iter().filter(|ran| ran.judgement().as_expected).count();
-    let mut cells = format!(
-        "{} of {planned} cells have run, {expected} as expected ({:.1} s, {})",
-        ran.len(),
-        manifest.duration_ms as f64 / 1000.0,
-        manifest.accelerator
-    );
-    for ran in ran.iter().filter(|ran| !ran.judgement().as_expected) {
-        cells.push_str(&format!("\n  not as expected: {} is {}", ran.cell.id, verdict(ran)));
+fn conclude(kernel: &str, all: &[Ran], coverage: &Coverage) -> anyhow::Result<Exit> {
+    let (mut cells, mut places) = (Vec::new(), Vec::new());
+    for Ran { folder, manifest, unexpected, .. } in all {
+        let (count, seconds) = (folder.cells()?.len(), manifest.duration_ms as f64 / 1000.0);
+        cells.push(format!("{count} cells ({seconds:.1} s, {})", manifest.accelerator));
+        cells.extend(unexpected.iter().map(|cell| format!("  not as expected: {cell}")));
+        places.push(run_matrix::shown(folder.dir()));
     }
-    let shown = run_matrix::shown(folder.dir());
-    let text = |style| report::coverage(coverage, &cells, &shown, style);
-    folder.write_text("report.txt", &text(report::Style::default()))?;
+    let text = |style| report::coverage(coverage, &cells.join("\n"), &places.join(" "), style);
+    for Ran { folder, manifest, unexpected, .. } in all.iter().filter(|ran| ran.is_new) {
+        let covered = Covered { manifest, kernel, unexpected, coverage };
+        folder.write_text("coverage.json", &serde_json::to_string_pretty(&covered)?)?;
+        folder.write_text("report.txt", &text(report::Style::default()))?;
+    }
     print!("{}", text(style(std::io::stdout())));
-    Ok(if manifest.interrupted {
+    Ok(if all.iter().any(|ran| ran.manifest.interrupted) {
         Exit::Interrupted
     } else if coverage.good() {
         Exit::Ok
