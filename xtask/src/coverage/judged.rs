@@ -57,17 +57,10 @@ pub(crate) struct Coverage {
     pub(crate) stale: Vec<String>,
 }
 
-impl FileCoverage {
-    /// How many of its lines are in such a state.
-    pub(crate) fn count(&self, of: impl Fn(&State) -> bool) -> usize {
-        self.lines.iter().filter(|line| of(&line.state)).count()
-    }
-}
-
 impl Coverage {
     /// How many lines are in such a state.
     pub(crate) fn count(&self, of: impl Fn(&State) -> bool) -> usize {
-        self.files.iter().map(|file| file.count(&of)).sum()
+        self.files.iter().flat_map(|file| &file.lines).filter(|line| of(&line.state)).count()
     }
 
     /// Whether something ran, and everything that did not is explained.
@@ -143,7 +136,10 @@ fn excuse(reason: &Reason, files: &[File], judged: &mut [FileCoverage]) -> Resul
     let explained = State::Explained { why: why.clone() };
     if lines.is_empty() {
         return match &mut judged.absent {
-            Some(state) => Ok(*state = explained),
+            Some(state) => {
+                *state = explained;
+                Ok(())
+            }
             None => Err(format!("{path} is compiled into this kernel: name the lines")),
         };
     }

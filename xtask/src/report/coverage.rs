@@ -83,21 +83,27 @@ fn table(coverage: &Coverage, style: Style) -> String {
     let width = coverage.files.iter().map(|file| file.path.len()).max().unwrap_or(0).max(4);
     let head = format!("{:width$}  added  with code  run  never run  explained", "file");
     let mut text = format!("{}\n", style.strong(&head));
-    let mut row = |name: &str, count: &dyn Fn(&dyn Fn(&State) -> bool) -> usize| {
-        let (ran, why) = (count(&|state| *state == State::Run), count(&explained));
-        let never = count(&|state| *state == State::Never);
-        let all = count(&|_| true);
-        let code = ran + why + never;
-        text.push_str(&format!(
-            "{name:width$}  {all:5}  {code:9}  {ran:3}  {:9}  {why:9}\n",
-            never + why
-        ));
-    };
     for file in &coverage.files {
-        row(&file.path, &|of| file.count(of));
+        text.push_str(&row(&file.path, width, file.lines.iter()));
     }
-    row("", &|of| coverage.count(of));
+    let all = coverage.files.iter().flat_map(|file| &file.lines);
+    text.push_str(&row("", width, all));
     text
+}
+
+fn row<'a>(name: &str, width: usize, lines: impl Iterator<Item = &'a Line>) -> String {
+    let (mut added, mut ran, mut never, mut why) = (0, 0, 0, 0);
+    for line in lines {
+        added += 1;
+        match line.state {
+            State::NoCode => {}
+            State::Run => ran += 1,
+            State::Never => never += 1,
+            State::Explained { .. } => (never, why) = (never + 1, why + 1),
+        }
+    }
+    let code = ran + never;
+    format!("{name:width$}  {added:5}  {code:9}  {ran:3}  {never:9}  {why:9}\n")
 }
 
 #[cfg(test)]

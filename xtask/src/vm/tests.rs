@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whole cells against a shell script in QEMU's place: what needs no kernel to go wrong.
 
+mod code;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -139,23 +141,6 @@ fn a_cell_runs_to_its_power_off() {
     assert!(evidence.torn_lines.is_empty(), "{:?}", evidence.torn_lines);
     let heard = std::fs::read_to_string(lab.path("request")).unwrap();
     assert_eq!(serde_json::from_str::<Order>(&heard).unwrap().request, evidence.request);
-}
-
-#[test]
-fn code_that_ran_is_in_the_evidence_even_if_qemu_is_killed_at_once() {
-    let lab = Lab::new();
-    let rig = Rig {
-        watched: vec![0x1000..0x2000],
-        ..Lab::rig(lab.script(
-            r#"printf 'IN: \n0x00001004:  90  nop\n0x00001005:  c3  retq\n' >$code
-        hello 99
-        sleep 600"#,
-        ))
-    };
-    let evidence = lab.run_from(&rig, Begin::Boot(Path::new("/none")));
-    assert!(matches!(evidence.ending, Ending::HostFailed { .. }), "{evidence:?}");
-    let code: Vec<u64> = evidence_dir::code(&lab.path("cell")).unwrap().into_iter().collect();
-    assert_eq!(code, [0x1004, 0x1005]);
 }
 
 #[test]
