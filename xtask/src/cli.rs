@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
-mod inject;
 mod coverage;
+mod inject;
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
-pub(crate) use inject::Inject;
 pub(crate) use coverage::Coverage;
+pub(crate) use inject::Inject;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
 /// limits, and says with evidence what the series changes.
@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Coverage(Coverage),
     /// Run the kernel's own cgroup tests on the unpatched and the patched kernel
     Kselftest(Kselftest),
+    /// Run variants of the series with one bug each, which must all be caught
+    #[command(after_help = MUTANTS_EXAMPLES)]
+    Mutants(Mutants),
     /// Print the evidence for a verdict
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
@@ -230,6 +233,27 @@ pub(crate) struct Soak {
     pub(crate) build: BuildOptions,
 }
 
+/// Arguments of `mutants`.
+#[derive(Debug, Args)]
+pub(crate) struct Mutants {
+    /// Only mutants whose name matches this glob (a word without * matches anywhere)
+    #[arg(value_name = "NAME-GLOB")]
+    pub(crate) names: Vec<String>,
+    /// Kernel whose mutants these are: a file in configs/mutants
+    #[arg(long, default_value = "overcharge", value_name = "KERNEL")]
+    pub(crate) kernel: String,
+    /// Seed of the run; the same seed gives the same requests
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) vms: Vms,
+    /// Print the cells and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -330,12 +354,11 @@ const RUN_EXAMPLES: &str = "Examples:
   cargo xtask run-matrix --install                 all set-up and the main job
   cargo xtask run-matrix --dry-run                 what would run
   cargo xtask run-matrix --filter 'open-*.off'     only some cells
-  cargo xtask run-matrix --matrix mutants          the broken patches, each of which must FAIL
   cargo xtask run-matrix --source ~/linux          on your own tree instead of Debian's source";
 
 const BUILD_EXAMPLES: &str = "Examples:
   cargo xtask build-kernel                         baseline and overcharge
-  cargo xtask build-kernel mutant-no-cap
+  cargo xtask build-kernel mutant-no-cap           one of configs/mutants
   qemu-system-x86_64 -kernel $(cargo xtask build-kernel baseline --print-image) ...
   cargo xtask build-kernel baseline --source ~/linux@v6.12.40
   cargo xtask build-kernel baseline-7.3 overcharge-7.3
@@ -346,6 +369,10 @@ const BENCH_EXAMPLES: &str = "Examples:
   cargo xtask bench                                seconds a cell, then instructions per system call
   cargo xtask bench --only cost                    what the series costs, baseline beside patched
   cargo xtask bench --only cost --image overcharge=arch/x86/boot/bzImage";
+
+const MUTANTS_EXAMPLES: &str = "Examples:
+  cargo xtask mutants                              all of them
+  cargo xtask mutants no-cap 'leaks-*'             some of them";
 
 const SHOW_EXAMPLES: &str = "Examples:
   cargo xtask show open-unkillable.v2.baseline     a part of an id is enough when it names one cell

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => tasks::doctor::run(&places, &args),
         Command::Kselftest(args) => tasks::kselftest::run(&places, &args),
         Command::List(args) => tasks::list::run(&places, &args),
+        Command::Mutants(args) => tasks::mutants::run(&places, &args),
         Command::Show(args) => tasks::show::run(&places, &args),
         Command::Soak(args) => tasks::soak::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),

@@ -6,9 +6,10 @@
 
 mod cost;
 mod inject;
+mod mutants;
 mod rounds;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use globset::{Glob, GlobMatcher};
 use protocol::{CellRequest, CgroupVersion, MemcgShape, MemcgWrite};
@@ -17,10 +18,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::{Config, Expectation, Kernel, Matrix, Policy, Scenario, Shape, did_you_mean};
 use crate::exit::{Exit, Fault};
-use crate::taxonomy::Verdict;
 
 pub(crate) use cost::{CostCell, cost_cells};
 pub(crate) use inject::inject_cells;
+pub(crate) use mutants::{Trial, mutants};
 pub(crate) use rounds::round;
 
 /// From QEMU's start to Hello on KVM; a boot takes about 2 s even under emulation.
@@ -64,7 +65,7 @@ pub(crate) struct Cell {
     pub(crate) vm: VmShape,
     /// What the guest is asked.
     pub(crate) request: CellRequest,
-    /// What is expected of it: the scenario's word on the policy, or the matrix's on a mutant.
+    /// What is expected of it: the scenario's word on the policy, or what catches a mutant.
     pub(crate) expect: Expectation,
     /// Which of the scenario's expectations that is ([`Policy::expects_as`]).
     pub(crate) expects_as: String,
@@ -131,22 +132,15 @@ pub(crate) fn plan(
     if cells.is_empty() { Err(nothing_selected(selection, matrix, &ids)) } else { Ok(cells) }
 }
 
-/// Every cell of the matrix; a `must_fail` pair takes the place of the same plain pair.
+/// Every cell of the matrix.
 fn every_cell(config: &Config, matrix: &Matrix, selection: &Selection) -> Result<Vec<Cell>, Fault> {
     let repetitions = selection.repetitions.unwrap_or(matrix.repetitions).max(1);
-    let mut pairs: Vec<(&str, &str, Option<&[String]>)> = Vec::new();
-    for scenario in &matrix.scenarios {
-        for kernel in &matrix.kernels {
-            let caught =
-                matrix.must_fail.iter().any(|m| m.kernel == *kernel && m.scenario == *scenario);
-            if !caught {
-                pairs.push((scenario, kernel, None));
-            }
-        }
-    }
-    pairs.extend(matrix.must_fail.iter().map(|m| (&*m.scenario, &*m.kernel, Some(&*m.breaks))));
+    let pairs = matrix
+        .scenarios
+        .iter()
+        .flat_map(|scenario| matrix.kernels.iter().map(move |k| (scenario, k)));
     let mut cells = Vec::new();
-    for (scenario, kernel, must_break) in pairs {
+    for (scenario, kernel) in pairs {
         let (scenario, kernel) = (config.scenario(scenario)?, config.kernel(kernel)?);
         for &cgroup in &scenario.cgroups {
             for repetition in 1..=repetitions {
@@ -156,7 +150,7 @@ fn every_cell(config: &Config, matrix: &Matrix, selection: &Selection) -> Result
                     let place = Place { matrix, scenario, kernel, policy, cgroup, repetition };
                     let suffix =
                         if repetitions > 1 { format!(".r{repetition}") } else { String::new() };
-                    cells.push(place.cell(&suffix, must_break, selection.run_seed)?);
+                    cells.push(place.cell(&suffix, place.expected()?, selection.run_seed));
                 }
             }
         }
@@ -175,26 +169,25 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn cell(
-        &self,
-        suffix: &str,
-        must_break: Option<&[String]>,
-        run_seed: u64,
-    ) -> Result<Cell, Fault> {
-        let Self { matrix, scenario, kernel, policy, cgroup, repetition } = *self;
-        let id = format!("{}.{cgroup}.{}.{}{suffix}", scenario.name, kernel.name, policy.name);
-        let expect = scenario.expect.get(&policy.expects_as).ok_or_else(|| {
+    /// What the scenario expects of the policy.
+    fn expected(&self) -> Result<Expectation, Fault> {
+        let Self { scenario, kernel, policy, .. } = self;
+        scenario.expect.get(&policy.expects_as).cloned().ok_or_else(|| {
             let what = format!(
-                "{id}: scenario `{}` expects nothing of `{}`",
-                scenario.name, policy.expects_as
+                "scenario `{}` expects nothing of `{}`, policy `{}` of kernel `{}`",
+                scenario.name, policy.expects_as, policy.name, kernel.name
             );
             Fault::new(Exit::Usage, what)
-        })?;
-        let mut expect = must_break.map_or_else(|| expect.clone(), |breaks| caught(expect, breaks));
+        })
+    }
+
+    fn cell(&self, suffix: &str, mut expect: Expectation, run_seed: u64) -> Cell {
+        let Self { matrix, scenario, kernel, policy, cgroup, repetition } = *self;
+        let id = format!("{}.{cgroup}.{}.{}{suffix}", scenario.name, kernel.name, policy.name);
         for condition in expect.facts.iter_mut().chain(&mut expect.exercised) {
             *condition = condition.stretched(kernel.slowdown);
         }
-        Ok(Cell {
+        Cell {
             request: self.request(&id, run_seed),
             id,
             kernel: kernel.name.clone(),
@@ -218,7 +211,7 @@ impl Place<'_> {
                     * u64::from(kernel.slowdown),
             },
             slowdown: kernel.slowdown,
-        })
+        }
     }
 
     fn request(&self, id: &str, run_seed: u64) -> CellRequest {
@@ -259,18 +252,6 @@ impl Place<'_> {
             cap_file: kernel.cap_file.clone(),
             params: scenario.params.clone(),
         }
-    }
-}
-
-/// What is expected of a mutant: it runs the path, and at least these rules break.
-fn caught(expect: &Expectation, breaks: &[String]) -> Expectation {
-    Expectation {
-        verdict: Verdict::Fail,
-        breaks: breaks.to_vec(),
-        or_more: true,
-        may_break: Vec::new(),
-        exercised: expect.exercised.clone(),
-        facts: Vec::new(),
     }
 }
 

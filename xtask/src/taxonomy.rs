@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Invariants that are asked, in the order in which a verdict names them.
 pub(crate) const RULES: [&str; 8] = ["I1", "I2", "I3", "I4", "I5", "I6", "I8", "I9"];
 
+/// The rule that a scenario's own expectation is.
+pub(crate) const EXPECTATION: &str = "E";
+
 /// What the invariants say of one cell. Ordered: of two causes the one that comes first is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Raw matrices -> checked matrices: everything they name exists and fits together.
 //!
-//! One step of `extends` only, and no cell of a mutant is inherited: it names its kernel.
+//! One step of `extends` only.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::extends::{Parent, Raw, own_or_inherited, parent_of};
 use super::place::{Text, did_you_mean, known, words};
-use super::{Kernel, Matrix, MustFail, Scenario, number, raw, scenarios};
+use super::{Kernel, Matrix, Scenario, number, raw, scenarios};
 use crate::exit::Fault;
 
 /// More than this is a typing error, not a machine.
@@ -64,14 +64,9 @@ fn matrix(
             expects(scenarios_text, kernel, scenario, refer)?;
         }
     }
-    let must_fail = raw
-        .must_fail
-        .iter()
-        .map(|raw| must_fail(text, raw, refer))
-        .collect::<Result<Vec<_>, _>>()?;
-    if kernels.is_empty() != scenarios.is_empty() || (kernels.is_empty() && must_fail.is_empty()) {
+    if kernels.is_empty() || scenarios.is_empty() {
         let fault = text.fault_all("the matrix has no cells");
-        return Err(fault.hint("give `kernels` and `scenarios`, or `[[must_fail]]` entries"));
+        return Err(fault.hint("give `kernels` and `scenarios`"));
     }
     // A matrix with kernels of its own has not chosen its parent's baseline.
     let chosen = |name: &Spanned<String>| {
@@ -87,17 +82,17 @@ fn matrix(
     }
     let (vm_text, vm) = own_or_inherited!(vm)
         .ok_or_else(|| text.fault_all("a matrix that extends no other needs `[vm]`"))?;
+    let (cpus, memory_mib, cmdline) = machine(vm_text, vm)?;
     Ok(Matrix {
         name: text.name.clone(),
         kernels,
         baseline: baseline.map(|(_, name)| name.get_ref().clone()),
         scenarios,
-        must_fail,
         repetitions: own_or_inherited!(repetitions)
             .map_or(Ok(1), |(at, n)| within(at, "repetitions", n, 1000))?,
-        cpus: within(vm_text, "cpus", &vm.cpus, CPUS_MAX)?,
-        memory_mib: memory_mib(vm_text, &vm.memory)?,
-        cmdline: words(vm_text, &vm.cmdline)?,
+        cpus,
+        memory_mib,
+        cmdline,
     })
 }
 
@@ -166,19 +161,10 @@ fn expects(
     Ok(())
 }
 
-fn must_fail(text: &Text, raw: &raw::MustFail, refer: &Known<'_>) -> Result<MustFail, Fault> {
-    known(text, "kernel", &raw.kernel, refer.kernels)?;
-    known(text, "scenario", &raw.scenario, refer.scenarios)?;
-    expects(text, raw.kernel.get_ref(), &raw.scenario, refer)?;
-    let breaks = scenarios::broken_rules(text, raw.breaks.get_ref())?;
-    if breaks.is_empty() {
-        return Err(text.fault(raw.breaks.span(), "`breaks` names no rule"));
-    }
-    Ok(MustFail {
-        kernel: raw.kernel.get_ref().clone(),
-        scenario: raw.scenario.get_ref().clone(),
-        breaks,
-    })
+/// CPUs, memory in MiB, and words of the command line of its VMs.
+pub(super) fn machine(text: &Text, vm: &raw::Vm) -> Result<(u32, u32, Vec<String>), Fault> {
+    let cpus = within(text, "cpus", &vm.cpus, CPUS_MAX)?;
+    Ok((cpus, memory_mib(text, &vm.memory)?, words(text, &vm.cmdline)?))
 }
 
 fn within(text: &Text, key: &str, value: &Spanned<u32>, max: u32) -> Result<u32, Fault> {

@@ -9,6 +9,7 @@ mod coverage;
 mod extends;
 mod kernels;
 mod matrices;
+mod mutants;
 mod number;
 mod place;
 mod raw;
@@ -27,6 +28,7 @@ use crate::taxonomy::Verdict;
 
 pub(crate) use bases::{Base, Gone, Origin};
 pub(crate) use coverage::Reason;
+pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
 pub(crate) use place::{Text, did_you_mean};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
@@ -45,6 +47,8 @@ pub(crate) struct Texts {
     pub(crate) matrices: Vec<Text>,
     /// `configs/coverage/*.toml`
     pub(crate) coverage: Vec<Text>,
+    /// `configs/mutants/*.toml`
+    pub(crate) mutants: Vec<Text>,
     /// Names of `configs/fragments/*.config`, without the ending.
     pub(crate) fragments: Vec<String>,
 }
@@ -62,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) matrices: BTreeMap<String, Matrix>,
     /// Why lines of a series need not run, by base.
     pub(crate) reasons: BTreeMap<String, Vec<Reason>>,
+    /// Kernels with one deliberate bug each, by the kernel that they are variants of.
+    pub(crate) mutants: BTreeMap<String, Mutants>,
     /// Files each kernel is built from, with the fault to raise when one is not there.
     needed: BTreeMap<String, Vec<Needed>>,
 }
@@ -81,7 +87,8 @@ impl Config {
             bases.insert(text.name.clone(), bases::check(text)?);
         }
         let refer = kernels::Known { bases: &bases, fragments: &texts.fragments };
-        let (kernels, needed) = kernels::check(&texts.kernels, &refer)?;
+        let (mut kernels, mut needed) = kernels::check(&texts.kernels, &refer)?;
+        let mutants = mutants::kernels(&texts.mutants, &mut kernels, &mut needed)?;
         let mut scenarios = BTreeMap::new();
         for text in &texts.scenarios {
             scenarios.insert(text.name.clone(), scenarios::check(text)?);
@@ -92,7 +99,8 @@ impl Config {
         for text in &texts.coverage {
             reasons.insert(text.name.clone(), coverage::check(text, &bases)?);
         }
-        Ok(Self { bases, kernels, scenarios, matrices, reasons, needed })
+        let mutants = mutants::check(&mutants, &refer)?;
+        Ok(Self { bases, kernels, scenarios, matrices, reasons, mutants, needed })
     }
 
     /// Whether everything that this kernel is built from is there, as `exists` says. Asked only of
@@ -123,6 +131,11 @@ impl Config {
     /// The matrix of that name, or a fault that lists what there is.
     pub(crate) fn matrix(&self, name: &str) -> Result<&Matrix, Fault> {
         named("matrix", name, &self.matrices)
+    }
+
+    /// The mutants of the kernel of that name, or a fault that lists what there is.
+    pub(crate) fn mutants(&self, kernel: &str) -> Result<&Mutants, Fault> {
+        named("list of mutants of", kernel, &self.mutants)
     }
 
     /// The base of that name, or a fault that lists what there is.
@@ -341,8 +354,6 @@ pub(crate) struct Matrix {
     pub(crate) baseline: Option<String>,
     /// Scenarios, each run on each kernel.
     pub(crate) scenarios: Vec<String>,
-    /// Cells of their own that must be caught: kernels with a deliberate bug.
-    pub(crate) must_fail: Vec<MustFail>,
     /// Repetitions of each cell, at least 1.
     pub(crate) repetitions: u32,
     /// Virtual CPUs.
@@ -351,17 +362,6 @@ pub(crate) struct Matrix {
     pub(crate) memory_mib: u32,
     /// Words added to the kernel command line.
     pub(crate) cmdline: Vec<String>,
-}
-
-/// A kernel with a deliberate bug and where the harness must catch it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MustFail {
-    /// The mutant.
-    pub(crate) kernel: String,
-    /// The scenario that must catch it.
-    pub(crate) scenario: String,
-    /// Rules that must be among the broken ones.
-    pub(crate) breaks: Vec<String>,
 }
 
 impl Condition {

@@ -138,21 +138,34 @@ pub(super) struct Matrix {
     #[serde(default)]
     pub(super) without: Vec<Spanned<String>>,
     pub(super) repetitions: Option<Spanned<u32>>,
-    #[serde(default)]
-    pub(super) must_fail: Vec<MustFail>,
     pub(super) vm: Option<Vm>,
 }
 
-/// `[[must_fail]]` of a matrix.
+/// `configs/mutants/*.toml`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct MustFail {
-    pub(super) kernel: Spanned<String>,
-    pub(super) scenario: Spanned<String>,
-    pub(super) breaks: Spanned<Vec<Spanned<String>>>,
+pub(super) struct Mutants {
+    pub(super) patches: Spanned<String>,
+    pub(super) vm: Vm,
+    pub(super) mutant: Vec<Mutant>,
 }
 
-/// `[vm]` of a matrix.
+/// `[[mutant]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mutant {
+    pub(super) name: Spanned<String>,
+    pub(super) bug: Spanned<String>,
+    pub(super) scenario: Option<Spanned<String>>,
+    pub(super) cgroup: Option<Spanned<CgroupVersion>>,
+    pub(super) policy: Option<Spanned<String>>,
+    pub(super) breaks: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) crash: bool,
+    pub(super) equivalent: Option<Spanned<String>>,
+}
+
+/// `[vm]` of a matrix, and of mutants.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Vm {

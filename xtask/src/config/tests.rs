@@ -60,6 +60,7 @@ breaks = ["I2", "I1"]
 [expect.overcharge]
 verdict = "PASS"
 exercised = { "counters.charges" = ">= 1, < 9" }
+facts = { "peak_bytes" = ">= 1", "limit_bytes" = ">= 1" }
 "#;
 const MATRIX: &str = r#"
 kernels = ["baseline", "patched"]
@@ -70,14 +71,20 @@ scenarios = ["open"]
 cpus = 2
 memory = "512M"
 "#;
-const MUST_FAIL: &str = r#"
+const MUTANTS: &str = r#"patches = "patches/mutants"
 [vm]
 cpus = 2
 memory = "512M"
-[[must_fail]]
-kernel = "mutant"
+[[mutant]]
+name = "no-cap"
+bug = "b"
 scenario = "open"
-breaks = ["I2"]
+policy = "overcharge"
+breaks = "E peak_bytes"
+[[mutant]]
+name = "no-change"
+bug = "b"
+equivalent = "because"
 "#;
 
 fn text(kind: &str, name: &str, text: &str) -> Text {
@@ -104,7 +111,8 @@ fn texts(file: &str, from: &str, to: &str) -> Texts {
             edit("kernels", "patched", PATCHED),
         ],
         scenarios: vec![edit("scenarios", "open", SCENARIO)],
-        matrices: vec![edit("matrices", "default", MATRIX), edit("matrices", "mutants", MUST_FAIL)],
+        matrices: vec![edit("matrices", "default", MATRIX)],
+        mutants: vec![Text { name: "patched".to_owned(), ..edit("mutants", "mutants", MUTANTS) }],
         fragments: vec!["boot".to_owned(), "memcg".to_owned()],
     }
 }
@@ -140,6 +148,23 @@ fn an_extending_kernel_inherits_what_it_does_not_give() {
     assert_eq!(mutant.policies, [patched.policies[1].clone()]);
     let other = texts("mutant", "policies", "fragments = [\"boot\"]\npolicies");
     assert_eq!(Config::read(&other).unwrap().kernel("mutant").unwrap().tree, "mutant");
+}
+
+#[test]
+fn a_mutant_is_its_kernel_with_one_more_patch() {
+    let config = good();
+    let (mutant, patched) =
+        (config.kernel("mutant-no-cap").unwrap(), config.kernel("patched").unwrap());
+    assert_eq!(mutant.extra_patches, [PathBuf::from("patches/mutants/no-cap.patch")]);
+    let same = Kernel { name: patched.name.clone(), extra_patches: Vec::new(), ..mutant.clone() };
+    assert_eq!(same, *patched, "and builds in its tree");
+    let fault = config.sources_present(&mutant.name, &|path| path.ends_with("series")).unwrap_err();
+    let place = "configs/mutants/mutants.toml:6:8: patches/mutants/no-cap.patch does not exist";
+    assert_eq!(fault.what, place);
+    assert_eq!(
+        config.mutants("patchd").unwrap_err().hint,
+        "did you mean `patched`? known: patched"
+    );
 }
 
 #[test]
@@ -206,8 +231,18 @@ fn every_mistake_is_named_with_its_place() {
         ("default", "baseline = \"baseline\"", "baseline = \"mutant\"", "configs/matrices/default.toml:3:12: baseline `mutant` is not one of `kernels`", ""),
         ("default", "cpus = 2", "cpus = 0", "configs/matrices/default.toml:7:8: `cpus` must be from 1 to 256", ""),
         ("default", "kernels", "kernels = \n#", "configs/matrices/default.toml:2:11: string values must be quoted, expected literal string", ""),
-        ("mutants", "[\"I2\"]", "[]", "configs/matrices/mutants.toml:8:10: `breaks` names no rule", ""),
-        ("mutants", "kernel = \"mutant\"", "kernel = \"mutnat\"", "configs/matrices/mutants.toml:6:10: unknown kernel `mutnat`", "did you mean `mutant`?"),
+        ("default", "\"open\"", "", "configs/matrices/default.toml: the matrix has no cells", "`scenarios`"),
+        ("mutants", "E peak_bytes", "I7", "configs/mutants/mutants.toml:10:10: no rule of this cell is called `I7`", "known: I1, "),
+        ("mutants", "E peak_bytes", "E peak_byte", "configs/mutants/mutants.toml:10:10: no rule of this cell is called `E peak_byte`", "did you mean `E peak_bytes`?"),
+        ("mutants", "\"open\"", "\"opne\"", "configs/mutants/mutants.toml:8:12: unknown scenario `opne`", "did you mean `open`?"),
+        ("mutants", "\"overcharge\"", "\"on\"", "configs/mutants/mutants.toml:9:10: unknown policy `on`", "off"),
+        ("mutants", "\"overcharge\"", "\"all\"", "configs/mutants/mutants.toml:9:10: scenario `open` expects nothing of `all`", "overcharge"),
+        ("mutants", "policy = ", "cgroup = \"v1\"\npolicy = ", "configs/mutants/mutants.toml:9:10: scenario `open` does not run on it", ""),
+        ("mutants", "policy = \"overcharge\"\n", "", "configs/mutants/mutants.toml:6:8: what catches it?", "or `equivalent` alone"),
+        ("mutants", "equivalent = \"because\"", "", "configs/mutants/mutants.toml:12:8: what catches it?", "or `equivalent` alone"),
+        ("mutants", "because", " ", "configs/mutants/mutants.toml:14:14: `equivalent` is empty: say why", ""),
+        ("mutants", "\"no-change\"", "\"no-cap\"", "configs/mutants/mutants.toml:12:8: there is a kernel `mutant-no-cap` already", ""),
+        ("mutants", "bug = \"b\"", "bug = \" \"", "configs/mutants/mutants.toml:7:7: `bug` is empty", ""),
     ];
     for (file, from, to, what, hint) in table {
         let fault = Config::read(&texts(file, from, to)).expect_err(what);
@@ -295,7 +330,6 @@ fn a_matrix_may_extend_another_by_one_step() {
     assert_eq!(matrix.kernels, ["baseline-7.3"]);
     assert_eq!(matrix.baseline.as_deref(), Some("baseline-7.3"));
     assert_eq!((&matrix.scenarios, matrix.memory_mib), (&default.scenarios, default.memory_mib));
-    assert!(matrix.must_fail.is_empty());
 
     all.matrices.push(text("matrices", "third", "extends = \"other\"\n"));
     let fault = Config::read(&all).unwrap_err();
@@ -331,7 +365,7 @@ fn an_extended_kernel_extends_nothing_itself() {
 fn unknown_names_are_faults_that_list_the_known_ones() {
     let fault = good().matrix("defualt").unwrap_err();
     assert_eq!(fault.what, "there is no matrix `defualt`");
-    assert_eq!(fault.hint, "did you mean `default`? known: default, mutants");
+    assert_eq!(fault.hint, "did you mean `default`? known: default");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::tests::good;
 use crate::config::{Comparison, Condition};
+use crate::taxonomy::Verdict;
 
 fn ids(selection: &Selection) -> Result<Vec<String>, Fault> {
     let config = good();
@@ -104,15 +105,39 @@ fn the_request_says_what_the_scenario_asks() {
     assert_eq!(cells[1].expect, config.scenario("open").unwrap().expect["mainline"]);
 }
 
-#[test]
-fn a_mutant_must_fail_on_the_path_under_test() {
+/// The mutants of the hand-made configuration: one that can be caught and one that cannot.
+pub(crate) fn mutants_of(names: &[&str]) -> Result<(Vec<Cell>, Vec<Trial>), Fault> {
     let config = good();
-    let cells = plan(&config, config.matrix("mutants").unwrap(), &Selection::default()).unwrap();
-    assert_eq!(cells.len(), 1);
-    assert_eq!(cells[0].id, "open.v2.mutant.overcharge");
-    let expect = &cells[0].expect;
-    assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["I2".to_owned()][..]));
-    assert!(expect.or_more && !expect.exercised.is_empty() && expect.facts.is_empty());
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    mutants(&config, config.mutants("patched").unwrap(), &names, 7)
+}
+
+#[test]
+fn a_mutant_must_fail_on_the_path_under_test_beside_its_control() {
+    let (cells, trials) = mutants_of(&[]).unwrap();
+    let ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(ids, ["open.v2.patched.overcharge", "open.v2.mutant-no-cap.overcharge"]);
+    assert_eq!(cells[0].request.seed, cells[1].request.seed);
+    assert_eq!(cells[0].expect, good().scenario("open").unwrap().expect["overcharge"]);
+    let expect = &cells[1].expect;
+    assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["E".to_owned()][..]));
+    assert!(expect.or_more && !expect.exercised.is_empty());
+    let asked: Vec<&str> = expect.facts.iter().map(|fact| fact.fact.as_str()).collect();
+    assert_eq!(asked, ["peak_bytes"], "no other expectation is asked");
+    assert_eq!(trials[0].cells, Some((ids[1].to_owned(), ids[0].to_owned())));
+    assert_eq!(trials[0].wanted().unwrap().0, "open.v2.overcharge");
+    assert_eq!((trials[1].cells.clone(), trials[1].equivalent()), (None, Some("because")));
+}
+
+#[test]
+fn mutants_are_selected_by_name_and_there_must_be_one_to_catch() {
+    assert_eq!(mutants_of(&["no-*"]).unwrap().1.len(), 2);
+    assert_eq!(mutants_of(&["cap"]).unwrap().1.len(), 1);
+    for names in ["nocap", "no-change"] {
+        let fault = mutants_of(&[names]).unwrap_err();
+        assert_eq!(fault.exit, Exit::Usage);
+        assert!(fault.hint.contains("no-cap"), "{}", fault.hint);
+    }
 }
 
 #[test]

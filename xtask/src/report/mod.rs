@@ -7,10 +7,11 @@
 mod bench;
 mod chart;
 mod cost;
-mod inject;
 mod coverage;
+mod inject;
 pub(crate) mod json;
 mod kselftest;
+mod mutants;
 mod numbers;
 mod series;
 mod show;
@@ -22,10 +23,11 @@ mod tests;
 
 pub(crate) use bench::{BenchResult, Times, Whole, WholeRow, bench, times, whole};
 pub(crate) use cost::{CostColumn, costs};
-pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use coverage::coverage;
+pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use json::RunResult;
 pub(crate) use kselftest::{ProgramBeside, kselftest};
+pub(crate) use mutants::{MutantRow, all_caught, mutants};
 pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};
 pub(crate) use show::show;
 pub(crate) use soak::{ConsoleFault, soak, soaked};

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::json::{Attempt, CellResult, Host, KernelNote, Manifest, ScenarioNote, Totals};
 use super::*;
 use crate::taxonomy::Verdict;
+use crate::verdict::Score;
 use crate::verdict::tests::{Bench, OPEN};
 use crate::verdict::{Judged, compare};
 
@@ -284,4 +285,32 @@ fn repetitions_are_told_by_their_spread() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn mutants_end_with_a_score_that_equivalent_ones_have_no_part_in() {
+    let (_, trials) = crate::plan::tests::mutants_of(&[]).unwrap();
+    let result = result(vec![cell(&Bench::overcharge())]);
+    let ran = result.cells.first();
+    let rows = |score: Score| -> Vec<MutantRow<'_>> {
+        let row = |(trial, score)| MutantRow { trial, ran, control: ran, score };
+        trials.iter().zip([score, Score::Equivalent]).map(row).collect()
+    };
+    let text = |score| mutants(&result, &rows(score), "results/x", Style::default());
+    let caught = text(Score::Caught);
+    assert!(caught.contains("1 of 1 mutants caught; without a bug 1 of 1 cells"), "{caught}");
+    assert!(caught.contains("no-change is equivalent: because"), "{caught}");
+    assert!(!caught.contains("was not caught"), "{caught}");
+    let line = caught.lines().find(|line| line.starts_with("no-cap")).unwrap();
+    assert!(line.contains("open.v2.overcharge  E peak_bytes"), "{line}");
+    let survived = text(Score::Survived);
+    assert!(survived.contains("no-cap was not caught: no rule was broken"), "{survived}");
+    assert!(survived.contains("0 of 1 mutants caught"), "{survived}");
+    assert!(all_caught(&rows(Score::Caught)));
+    for score in [Score::Survived, Score::Otherwise, Score::OnlyTime, Score::Flaky]
+        .into_iter()
+        .chain([Score::Control, Score::NoVerdict, Score::Equivalent])
+    {
+        assert!(!all_caught(&rows(score)), "{score:?}");
+    }
 }

@@ -142,7 +142,7 @@ fn cells(
     for name in matrices {
         let mut matrix = config.matrix(name)?.clone();
         matrix.kernels.retain(|name| config.kernels[name].same_code(kernel));
-        (matrix.baseline, matrix.must_fail) = (None, Vec::new());
+        matrix.baseline = None;
         match plan::plan(config, &matrix, &run_matrix::selection(select)) {
             Ok(planned) => cells.extend(planned),
             Err(fault) => nothing = Some(fault),

@@ -19,6 +19,7 @@ pub(crate) fn read(configs: &Path) -> anyhow::Result<Config> {
         scenarios: tomls(configs, "scenarios")?,
         matrices: tomls(configs, "matrices")?,
         coverage: tomls(configs, "coverage")?,
+        mutants: tomls(configs, "mutants")?,
         fragments: names(configs, "fragments", "config")?,
     };
     Ok(Config::read(&texts)?)
@@ -96,7 +97,9 @@ mod tests {
     #[test]
     fn a_typing_error_is_told_with_its_place() {
         let configs = tempfile::tempdir().unwrap();
-        for kind in ["bases", "kernels", "scenarios", "matrices", "coverage", "fragments"] {
+        for kind in
+            ["bases", "kernels", "scenarios", "matrices", "coverage", "mutants", "fragments"]
+        {
             std::fs::create_dir(configs.path().join(kind)).unwrap();
         }
         let file = configs.path().join("bases/6.12.toml");

@@ -14,6 +14,7 @@ pub(crate) mod inject;
 mod inputs;
 pub(crate) mod kselftest;
 pub(crate) mod list;
+pub(crate) mod mutants;
 mod past;
 mod rig;
 pub(crate) mod run_matrix;

@@ -35,7 +35,6 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     let mut matrix = config.matrix(matrix)?.clone();
     config.kernel(kernel)?;
     (matrix.kernels, matrix.baseline) = (vec![kernel.clone()], None);
-    matrix.must_fail.clear();
     let selection = Selection { repetitions: Some(1), ..run_matrix::selection(select) };
     let cells = plan::plan(&config, &matrix, &selection)?;
     let stop = Stop::on_signals()?;

@@ -86,6 +86,8 @@ const PATTERNS: &[Pattern] = &[
     crash("kmemleak", "kmemleak:", r"kmemleak: \d+ new suspected"),
     crash("Rust panic", "rust_kernel: panicked", ""),
     crash("page_counter underflow", "page_counter underflow", ""),
+    // A css whose references were dropped more often than taken.
+    crash("reference underflow", "percpu ref (", r"percpu ref \(.*\) <= 0 "),
     crash("refcount", "refcount_t:", ""),
     // Checks that switched themselves off would let everything after them pass.
     crash("checks switched off", "ODEBUG: Out of memory", ""),

@@ -21,6 +21,7 @@ mod judge;
 pub(crate) mod ktap;
 mod oom;
 mod proof;
+mod score;
 pub(crate) mod selftests;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -40,6 +41,7 @@ pub(crate) use differential::{Judged, SideBySide, compare};
 pub(crate) use inject::{Site, sites};
 pub(crate) use judge::{by_emulator, judge};
 pub(crate) use oom::{Report, ooms};
+pub(crate) use score::{Ran, Score, score};
 
 /// What one rule says of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ mod endings;
 mod files;
 mod mutations;
 mod rules;
+mod score;
 
 use protocol::{
     Charges, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges, ProcessEnd, ProcessRole,

@@ -57,9 +57,12 @@ fn the_default_matrix_is_as_expected_and_the_series_fixes_what_it_should() {
 
 #[test]
 #[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
-fn every_mutant_fails_by_the_invariant_that_must_catch_it() {
+fn mutants_fail_by_the_invariant_that_must_catch_them() {
     let bench = Bench::new();
-    bench.run(&["run-matrix", "--matrix", "mutants"]).expect_exit(0);
+    bench
+        .run(&["mutants", "never-reconciles", "no-cap", "leaks-charge"])
+        .expect_exit(0)
+        .expect_output("3 of 3 mutants caught; without a bug 3 of 3 cells as expected");
     let result = bench.result();
     for (cell, rule) in [
         ("open-killable.v2.mutant-never-reconciles.overcharge", "I3"),

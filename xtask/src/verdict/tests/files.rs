@@ -106,6 +106,29 @@ fn i9_wants_what_went_over_the_limit_to_be_counted() {
 }
 
 #[test]
+fn i9_wants_it_counted_where_the_limit_was() {
+    let counted = |charges: u64, over_bytes: u64, tasks: u32| {
+        let mut bench = with_parent(Bench::overcharge(), over_bytes, 0);
+        bench.cell.request.tasks = tasks;
+        bench.evidence.request = bench.cell.request.clone();
+        for event in &mut bench.evidence.events {
+            if let Fact::Memcg { role: MemcgRole::Parent, counters, stage, .. } = &mut event.fact {
+                let now = if *stage == Stage::Before { 0 } else { charges };
+                *counters =
+                    Some([("charges", now), ("pages", now)].map(|(k, v)| (k.into(), v)).into());
+            }
+        }
+        bench.outcome("I9")
+    };
+    assert_eq!(counted(1, PAGE, 1), Kept);
+    assert_eq!(counted(0, 0, 1), Kept);
+    assert_eq!(counted(0, PAGE, 1), Broken);
+    assert_eq!(counted(0, 64 * PAGE, 2), Kept, "the batch of another task on the other CPU");
+    assert_eq!(counted(0, 65 * PAGE, 2), Broken);
+    assert_eq!(counted(0, 65 * PAGE, 9), Broken, "there are two CPUs");
+}
+
+#[test]
 fn i9_wants_counted_kills_to_be_events_too() {
     let kills = |counted: u64| {
         let mut bench = Bench::overcharge();

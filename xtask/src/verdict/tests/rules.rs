@@ -299,6 +299,16 @@ fn i5_allows_the_stocks_of_each_cpu() {
     );
     let judgement = underflow.judge();
     assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".to_owned()]));
+    let mut references = Bench::overcharge();
+    references.evidence.console.insert_str(
+        0,
+        "[    0.9] ------------[ cut here ]------------\n\
+         [    0.9] percpu ref (css_release) <= 0 (-1) after switching to atomic\n\
+         [    0.9] WARNING: CPU: 1 PID: 0 at lib/percpu-refcount.c:197 percpu_ref_switch_to_atomic_rcu+0x5/0x6\n",
+    );
+    let judgement = references.judge();
+    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".to_owned()]));
+    assert!(judgement.why.contains("reference underflow"), "{}", judgement.why);
 }
 
 #[test]
