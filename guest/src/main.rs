@@ -28,6 +28,7 @@ mod port;
 mod process;
 mod random;
 mod release;
+mod restartable;
 mod restored;
 mod scenarios;
 mod shared;

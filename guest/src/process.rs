@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -133,6 +134,18 @@ pub(crate) fn reserve_files(count: u64) -> Result<()> {
     let status = unsafe { libc::dup2(0, last) };
     Errno::result(status).with_context(|| format!("reserve room for {count} open files"))?;
     nix::unistd::close(last).context("close the highest file")
+}
+
+/// Makes a signal end the call that it comes into, and do nothing else.
+///
+/// # Errors
+///
+/// When there is no such signal.
+pub(crate) fn catch(signal: Signal) -> Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler touches nothing.
+    unsafe { sigaction(signal, &action) }.map(drop).with_context(|| format!("catch {signal}"))
 }
 
 /// Makes the calling process run before all ordinary ones. For one that mostly sleeps.

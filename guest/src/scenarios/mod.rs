@@ -89,6 +89,7 @@ static WORKLOADS: &[Workload] = &[
     owe::OWE_KILLED,
     owe::OWE_DUMPED,
     owe::OWE_RECLAIMABLE,
+    owe::OWE_INTERRUPTED,
     owe_two::OWE_TWO,
     owe_two::OWE_REMOVED,
     loop_worker::LOOP_WRITE,

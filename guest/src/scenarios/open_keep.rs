@@ -4,7 +4,8 @@
 //!
 //! What it charges is `struct file` and nothing else: the file exists, its dentry is cached, and
 //! the table of descriptors was grown outside the memcg. One file a task, so that tasks meet in the
-//! charge and not on a lock of the file.
+//! charge and not on a lock of the file. With `rseq = 0` the tasks have no restartable sequences, for
+//! which the kernel would have to do something on many a return to user mode.
 
 use std::fs::File;
 use std::os::fd::IntoRawFd;
@@ -16,11 +17,15 @@ use nix::sys::stat::Mode;
 use super::{Part, Plan, Terms, Workload};
 use crate::arena::ARENA;
 use crate::names::NumberedPath;
-use crate::process;
 use crate::tally::Failure;
+use crate::{process, restartable};
 
-pub(super) const OPEN_KEEP: Workload =
-    Workload { name: "open-keep", params: &[("failures_max", 10)], on_scratch: false, plan };
+pub(super) const OPEN_KEEP: Workload = Workload {
+    name: "open-keep",
+    params: &[("failures_max", 10), ("rseq", 1)],
+    on_scratch: false,
+    plan,
+};
 
 const OPEN: usize = 0;
 
@@ -33,11 +38,14 @@ pub(super) fn plan(terms: &Terms<'_>) -> Result<Plan> {
         let path = path_of(index);
         File::create_new(path.to_str()?).with_context(|| format!("create {path:?}"))?;
     }
-    let files = terms.cell.operations;
+    let (files, rseq) = (terms.cell.operations, terms.param("rseq") != 0);
     let actor = Part {
         ops: &["open"],
         setup: Box::new(move |index| {
             process::reserve_files(files)?;
+            if !rseq {
+                restartable::unregister()?;
+            }
             let path = path_of(index);
             Ok(Box::new(move |lane| {
                 while lane.goes_on() {

@@ -9,6 +9,9 @@
 //! In `owe-reclaimable` the task sleeps, and a second task gives up file pages that it had locked in
 //! memory: what could not be reclaimed when the charge went over the limit can be now.
 //!
+//! In `owe-interrupted` a signal ends the call, which gives back what it had charged: the task comes back
+//! to user mode owing, and all that is left to do is to notice that usage is at the limit again.
+//!
 //! A pipe's pages outlive the call and even the task, for the outsider has the pipe open too, so
 //! that usage does not fall because the task was interrupted.
 
@@ -31,9 +34,9 @@ use crate::arena::ARENA;
 use crate::clock;
 use crate::lane::Lane;
 use crate::memcg::Memcg;
-use crate::shared;
 use crate::tally::Failure;
 use crate::tracer::Tracee;
+use crate::{process, shared};
 
 const fn workload(name: &'static str, plan: fn(&Terms<'_>) -> Result<Plan>) -> Workload {
     Workload { name, params: &[("hold_ms_max", HOLD_MS_MAX)], on_scratch: false, plan }
@@ -49,6 +52,8 @@ pub(super) const OWE_RECLAIMABLE: Workload = Workload {
     on_scratch: true,
     ..workload("owe-reclaimable", |terms| plan(terms, How::Reclaimable))
 };
+pub(super) const OWE_INTERRUPTED: Workload =
+    workload("owe-interrupted", |terms| plan(terms, How::Interrupted));
 
 /// How the task is kept from returning to user mode.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,13 +65,14 @@ enum How {
     Killed,
     Dumped,
     Reclaimable,
+    Interrupted,
 }
 
 impl How {
     /// Whether the call is the open of a FIFO, which goes over the limit by one page, rather than a
     /// write, which goes on charging for a while.
     fn opens_fifo(self) -> bool {
-        matches!(self, Self::Asleep | Self::Reclaimable)
+        matches!(self, Self::Asleep | Self::Reclaimable | Self::Interrupted)
     }
 
     /// Whether the task does not survive.
@@ -117,7 +123,7 @@ fn plan(terms: &Terms<'_>, how: How) -> Result<Plan> {
     let outsiders_path = path.clone();
     let actor = Part {
         ops: match how {
-            How::Asleep => &["open"],
+            How::Asleep | How::Interrupted => &["open"],
             How::Reclaimable => &["open", "munmap"],
             _ => &["write"],
         },
@@ -134,6 +140,9 @@ fn plan(terms: &Terms<'_>, how: How) -> Result<Plan> {
             }
             let mut brink = Brink::of(&memcg, "actor")?;
             cue.pid.store(nix::unistd::getpid().as_raw(), Ordering::SeqCst);
+            if how == How::Interrupted {
+                process::catch(Signal::SIGUSR1)?;
+            }
             if how.opens_fifo() {
                 let path = std::ffi::CString::new(path.as_str())?;
                 return Ok(Box::new(move |lane: &Lane| {
@@ -235,12 +244,16 @@ impl Conductor {
             How::Killed => kill(self.cue.pid(), Signal::SIGKILL)?,
             How::Dumped => kill(self.cue.pid(), Signal::SIGQUIT)?,
             How::Reclaimable => self.cue.unlock.open(),
+            How::Interrupted => kill(self.cue.pid(), Signal::SIGUSR1)?,
             How::Frozen => self.memcg.write("cgroup.freeze", "1")?,
         }
         if owes.is_some() {
             let hold_ms_max = self.hold_ms_max;
             lane.call(REPAY, || {
                 within(hold_ms_max, || self.level.is_over() == Some(false))?;
+                if self.how == How::Interrupted {
+                    return within(ASLEEP_MS, || self.cue.has_returned());
+                }
                 // What was repaid after the task had got away says nothing.
                 within(ASLEEP_MS, || self.is_held()).map_err(|_| Errno::ESRCH.into())
             });
@@ -253,7 +266,9 @@ impl Conductor {
     fn is_held(&self) -> bool {
         let state = state(self.cue.pid());
         match self.how {
-            How::Asleep | How::Reclaimable => state == Some('S') && !self.cue.has_returned(),
+            How::Asleep | How::Reclaimable | How::Interrupted => {
+                state == Some('S') && !self.cue.has_returned()
+            }
             How::Stopped => state == Some('T'),
             How::Traced => state == Some('t'),
             How::Frozen => self.memcg.is_frozen(),
