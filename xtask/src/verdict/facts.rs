@@ -208,7 +208,8 @@ fn prefix(role: ProcessRole) -> &'static str {
 }
 
 /// Processes in a limited memcg that the OOM killer could still have chosen when the guest began
-/// to clean up: those that did not end by themselves or by its hand.
+/// to clean up: those that had not ended before it read the memcgs' files for that. Whoever
+/// has done its work and only waits to be let go can still be killed.
 fn killable_left(evidence: &Evidence) -> u64 {
     let request = &evidence.request;
     let actors = if request.killable { u64::from(request.tasks) } else { 0 };
@@ -219,7 +220,11 @@ fn killable_left(evidence: &Evidence) -> u64 {
         ProcessRole::Hog => true,
         ProcessRole::Outsider | ProcessRole::Bystander => false,
     };
-    let gone = evidence.events.iter().filter(|event| match event.fact {
+    let until_settled = evidence
+        .events
+        .iter()
+        .take_while(|event| !matches!(event.fact, Fact::Memcg { stage: Stage::Settled, .. }));
+    let gone = until_settled.filter(|event| match event.fact {
         Fact::ProcessEnded { role, by_guest, .. } => killable(role) && !by_guest,
         _ => false,
     });

@@ -17,8 +17,9 @@ use super::{Case, Check, Missing, charges};
 const RULE: &str = "I1";
 
 /// `ENFILE`: `alloc_file()` of pipes and sockets; `ENOSPC`: tmpfs; `EFAULT` and `SHORT`: copies
-/// that end at a page that could not be charged.
-const DISGUISES: [&str; 5] = ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "SHORT"];
+/// that end at a page that could not be charged; `E2BIG`: `execve()` without a page for its arguments
+/// (`get_arg_page()`).
+const DISGUISES: [&str; 6] = ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "E2BIG", "SHORT"];
 
 /// `EAGAIN` is a disguise where something is created (`timer_create`, `clone`); of a transfer it
 /// says only that a pipe is full or empty.

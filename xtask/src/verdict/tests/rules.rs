@@ -12,7 +12,7 @@ fn failing(bench: Bench, errno: &str, count: u64) -> Bench {
 
 #[test]
 fn i1_counts_enomem_and_its_disguises() {
-    for errno in ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "SHORT", "EAGAIN"] {
+    for errno in ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "E2BIG", "SHORT", "EAGAIN"] {
         for bench in [Bench::overcharge(), Bench::mainline()] {
             let judgement = failing(bench, errno, 1).judge();
             assert_eq!(judgement.breaks, ["I1"], "{errno}");
@@ -167,14 +167,27 @@ fn i3_asks_only_where_something_can_be_killed() {
     assert_eq!(stuck(Bench::overcharge()), NotApplicable);
     assert_eq!(stuck(Bench::overcharge().with_hog()), Broken);
     // An actor that ended without the guest's hand cannot be killed for its memory any more.
-    let dead = |over_us_last: u64| {
+    let ended = |over_us_last: u64, early: bool| {
         let mut bench = Bench::overcharge().set(USAGE, "/over_us_max", 900_000);
         bench.cell.request.killable = true;
         bench.evidence.request.killable = true;
+        if early {
+            let ended = |event: &Event| {
+                matches!(event.fact, Fact::ProcessEnded { role: ProcessRole::Actor, .. })
+            };
+            let events = &mut bench.evidence.events;
+            let at = events.iter().position(ended).unwrap();
+            let end = events.remove(at);
+            let load_ended = |event: &Event| matches!(event.fact, Fact::LoadEnded { .. });
+            let at = events.iter().position(load_ended).unwrap();
+            events.insert(at, end);
+            bench.renumber();
+        }
         stuck(bench.set(USAGE, "/over_us_last", over_us_last))
     };
-    assert_eq!(dead(900_000), NotApplicable);
-    assert_eq!(dead(100_000), Broken, "an earlier run above the limit was too long");
+    assert_eq!(ended(900_000, true), NotApplicable);
+    assert_eq!(ended(100_000, true), Broken, "an earlier run above the limit was too long");
+    assert_eq!(ended(900_000, false), Broken, "who waits to be let go could have been killed");
     assert_eq!(Bench::overcharge().with_hog().outcome("I3"), Kept);
     let coarse = Bench::overcharge().with_hog().set(USAGE, "/gap_us_max", 150_000);
     assert_eq!(coarse.outcome("I3"), Unknown, "a sampler that looked away proves nothing");
