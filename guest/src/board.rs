@@ -11,7 +11,7 @@ use crate::shared::Shareable;
 use crate::tally::Tally;
 
 /// Most kinds of call one process tallies.
-pub(crate) const OPS_MAX: usize = 4;
+pub(crate) const OPS_MAX: usize = 8;
 
 /// Longest explanation of a failed process, bytes.
 const FAULT_BYTES: usize = 256;

@@ -20,7 +20,7 @@ use crate::port::Port;
 use crate::release::Dropped;
 use crate::scenarios::{self, Plan, Terms, Workload};
 use crate::watchdog::{Step, Watchdog};
-use crate::{arena, leaks, patience, release, shared};
+use crate::{arena, bystander, leaks, patience, release, shared};
 
 /// How often the usage, or the count of dying memcgs, is looked at, microseconds.
 const LOOK_US: u64 = 2_000;
@@ -154,11 +154,11 @@ fn come_to_rest(limits: &[Limit<'_>], crew: &mut Crew) -> Result<()> {
 }
 
 fn report_operations(crew: &Crew, plan: &Plan) -> Result<()> {
-    crew.report(ProcessRole::Actor, &plan.actor)?;
+    crew.report(ProcessRole::Actor, plan.actor.ops)?;
     if let Some(part) = &plan.outsider {
-        crew.report(ProcessRole::Outsider, part)?;
+        crew.report(ProcessRole::Outsider, part.ops)?;
     }
-    Ok(())
+    crew.report(ProcessRole::Bystander, bystander::OPS)
 }
 
 /// Removes the limited memcgs and waits until the kernel has freed them.

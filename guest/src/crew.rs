@@ -19,17 +19,10 @@ use crate::lane::Lane;
 use crate::memcgs::Memcgs;
 use crate::port::Port;
 use crate::scenarios::{Part, Plan};
-use crate::{hog, patience, process, shared, tally};
+use crate::{bystander, hog, patience, process, shared, tally};
 
 /// How often PID 1 looks whether something has ended, microseconds.
 const LOOK_US: u64 = 1_000;
-
-/// The bystander is the victim that an OOM killer would like best, were it to look outside the
-/// memcg that is over its limit.
-const BYSTANDER_OOM_SCORE_ADJ: i32 = 1000;
-
-/// User memory that the bystander holds, so that there is something to gain by killing it.
-const BYSTANDER_BYTES: usize = 4 << 20;
 
 struct Member {
     role: ProcessRole,
@@ -92,8 +85,8 @@ impl Crew {
                 take_part(board, slot, part, 0, &Lane::new(board, slot, u64::MAX, u64::MAX))
             })?;
         }
-        crew.add(ProcessRole::Bystander, "bystander", BYSTANDER_OOM_SCORE_ADJ, |slot| {
-            stand_by(board, slot)
+        crew.add(ProcessRole::Bystander, "bystander", bystander::OOM_SCORE_ADJ, |slot| {
+            bystander::body(board, slot)
         })?;
         crew.await_phase(Phase::Ready, "ready", patience::READY_MS, |_| true)?;
         Ok(crew)
@@ -305,8 +298,8 @@ impl Crew {
     /// # Errors
     ///
     /// When the port fails.
-    pub(crate) fn report(&self, role: ProcessRole, part: &Part) -> Result<()> {
-        for (number, op) in part.ops.iter().enumerate() {
+    pub(crate) fn report(&self, role: ProcessRole, ops: &[&str]) -> Result<()> {
+        for (number, op) in ops.iter().enumerate() {
             let players = self.members.iter().filter(|member| member.role == role);
             let tallies = players.map(|member| &member.slot.tallies[number]);
             self.port.send(tally::operations(role, op, tallies))?;
@@ -326,16 +319,4 @@ fn take_part(board: &Board, slot: &Slot, part: &Part, index: u32, lane: &Lane) -
     board.release.pass();
     process::await_children();
     process::exit_now(0)
-}
-
-/// The life of the bystander: holds some memory in its memcg until it is killed.
-fn stand_by(board: &Board, slot: &Slot) -> Result<()> {
-    slot.reach(Phase::Ready);
-    board.fill.pass();
-    let held = vec![1_u8; BYSTANDER_BYTES];
-    std::hint::black_box(&held);
-    slot.reach(Phase::Done);
-    loop {
-        clock::sleep_us(1_000_000);
-    }
 }

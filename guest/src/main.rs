@@ -8,6 +8,7 @@
 mod arena;
 mod board;
 mod boot;
+mod bystander;
 mod cell;
 mod charges;
 mod clock;

@@ -8,7 +8,8 @@ pub(crate) mod names;
 use serde::{Deserialize, Serialize};
 
 /// Invariants that are asked, in the order in which a verdict names them.
-pub(crate) const RULES: [&str; 8] = ["I1", "I2", "I3", "I4", "I5", "I6", "I8", "I9"];
+pub(crate) const RULES: [&str; 11] =
+    ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11"];
 
 /// The rule that a scenario's own expectation is.
 pub(crate) const EXPECTATION: &str = "E";

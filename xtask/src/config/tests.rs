@@ -202,7 +202,7 @@ fn every_mistake_is_named_with_its_place() {
         ("open", "\"FAIL\"", "\"FIAL\"", "configs/scenarios/open.toml:18:11: `FIAL` is no verdict that can be expected", "did you mean `FAIL`?"),
         ("open", "\"FAIL\"", "\"ERROR\"", "configs/scenarios/open.toml:18:11: `ERROR` is no verdict that can be expected", "known: "),
         ("open", "breaks = [\"I2\", \"I1\"]\n", "", "configs/scenarios/open.toml:18:11: FAIL needs `breaks`", "I1, I2, I3, I4, I5, I6"),
-        ("open", "[\"I2\", \"I1\"]", "[\"I7\"]", "configs/scenarios/open.toml:19:11: unknown rule `I7`", "known: "),
+        ("open", "[\"I2\", \"I1\"]", "[\"I12\"]", "configs/scenarios/open.toml:19:11: unknown rule `I12`", "known: "),
         ("open", "exercised", "breaks = [\"I1\"]\nexercised", "configs/scenarios/open.toml:23:11: only FAIL breaks rules", ""),
         ("open", "exercised = { \"counters.charges\" = \">= 1, < 9\" }\n", "", "configs/scenarios/open.toml:21:1: PASS needs `exercised`: what shows that the path under test ran?", ""),
         ("open", "\">= 1\"", "\"> = 1\"", "configs/scenarios/open.toml:15:17: `open.ENOMEM`: `> = 1` compares nothing: write one of == >= <= > < and a number, as in \">= 1\"", ""),

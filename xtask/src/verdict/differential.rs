@@ -2,13 +2,14 @@
 //! Baseline beside patched: what a scenario says of the patch.
 //!
 //! The problem is a list of conditions that the scenario states once and that is asked of every
-//! kernel alike. A scenario that states none is a control and says nothing here. Passing on both
-//! sides says nothing about the patch either.
+//! kernel alike. A scenario that states none is a control and says nothing here, but of a policy that is
+//! off, which is held beside the baseline in every scenario (I11). Passing on both sides says nothing
+//! about the patch either.
 
 use protocol::CgroupVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{Differential, Judgement, Verdict};
+use super::{Differential, Judgement, Verdict, i11_off_is_mainline};
 use crate::config::Scenario;
 use crate::plan::Cell;
 
@@ -50,7 +51,7 @@ enum Side {
 /// Compares each (cgroup version, kernel, policy) of one scenario with the baseline, in plan order.
 ///
 /// `cells` may be of any scenario; those of others are left out. Nothing comes back for a scenario
-/// without a problem or a run without the baseline.
+/// without a problem, but of a policy that is off, or for a run without the baseline.
 pub(crate) fn compare(
     scenario: &Scenario,
     baseline: &str,
@@ -59,9 +60,6 @@ pub(crate) fn compare(
     let ours: Vec<Judged<'_>> =
         cells.iter().copied().filter(|judged| judged.cell.scenario == scenario.name).collect();
     let mut outcomes: Vec<SideBySide> = Vec::new();
-    if scenario.problem.is_empty() {
-        return outcomes;
-    }
     for judged in ours.iter().filter(|judged| judged.cell.kernel != baseline) {
         let cell = judged.cell;
         let known = outcomes.iter().any(|known| {
@@ -73,7 +71,8 @@ pub(crate) fn compare(
             .copied()
             .filter(|other| other.cell.kernel == baseline && other.cell.cgroup == cell.cgroup)
             .collect();
-        if known || base.is_empty() {
+        let control = scenario.problem.is_empty() && !is_off(&base, cell);
+        if known || base.is_empty() || control {
             continue;
         }
         let patched: Vec<Judged<'_>> = ours
@@ -84,20 +83,36 @@ pub(crate) fn compare(
                     == (cell.cgroup, &cell.kernel, &cell.policy)
             })
             .collect();
-        let outcome = outcome(scenario, &base, &patched);
+        // `off` beside the unpatched kernel: the same expectation holds of both.
+        let unlike = match is_off(&base, cell) {
+            true => Some(i11_off_is_mainline::beside(&base, &patched)),
+            false => None,
+        };
+        let outcome = outcome(scenario, &base, &patched, unlike.as_deref());
         outcomes.push(SideBySide {
             scenario: scenario.name.clone(),
             cgroup: cell.cgroup,
             kernel: cell.kernel.clone(),
             policy: cell.policy.clone(),
             outcome,
-            said: sentence(scenario, outcome, &base, &patched),
+            said: sentence(scenario, outcome, &base, &patched, &unlike.unwrap_or_default()),
         });
     }
     outcomes
 }
 
-fn outcome(scenario: &Scenario, base: &[Judged<'_>], patched: &[Judged<'_>]) -> Differential {
+/// Whether the cell runs under a policy that should change nothing.
+fn is_off(base: &[Judged<'_>], cell: &Cell) -> bool {
+    base.iter().all(|base| base.cell.expects_as == cell.expects_as)
+}
+
+/// `unlike`: of a policy that is off, in what it differs from the baseline.
+fn outcome(
+    scenario: &Scenario,
+    base: &[Judged<'_>],
+    patched: &[Judged<'_>],
+    unlike: Option<&[String]>,
+) -> Differential {
     let (before, after) = (side(scenario, base), side(scenario, patched));
     // What the baseline breaks, or is known to break now and then, is nothing new.
     let known = |rule: &String| {
@@ -123,15 +138,13 @@ fn outcome(scenario: &Scenario, base: &[Judged<'_>], patched: &[Judged<'_>]) -> 
     if worse {
         return Differential::Regressed;
     }
-    // `off` beside the unpatched kernel: the same expectation holds of both.
-    let inert = patched.iter().all(|p| base.iter().all(|b| b.cell.expects_as == p.cell.expects_as));
     match (before, after) {
         (_, Side::Unusable) | (Side::Unusable, _) => Differential::Unknown,
-        (Side::Shows, Side::Shows) | (Side::DoesNotShow, Side::DoesNotShow) if inert => {
+        (before, after) if unlike.is_some_and(|unlike| before == after && unlike.is_empty()) => {
             Differential::Inert
         }
         // Nothing should change here, so a change for the better is one too many as well.
-        (Side::Shows, Side::DoesNotShow) if inert => Differential::Regressed,
+        _ if unlike.is_some() => Differential::Regressed,
         (Side::Shows, Side::DoesNotShow) => Differential::Fixed,
         (Side::Shows, Side::Shows) => Differential::NotFixed,
         (Side::DoesNotShow, Side::DoesNotShow) => Differential::NoDifference,
@@ -170,6 +183,7 @@ fn sentence(
     outcome: Differential,
     base: &[Judged<'_>],
     patched: &[Judged<'_>],
+    unlike: &[String],
 ) -> String {
     let numbers = |cells: &[Judged<'_>]| {
         let one = |judged: &Judged<'_>| {
@@ -179,12 +193,15 @@ fn sentence(
                 format!("{} {value}", condition.fact)
             });
             let facts: Vec<String> = facts.collect();
-            format!("{} ({})", facts.join(", "), judged.judgement.verdict)
+            format!("{} ({})", facts.join(", "), judged.judgement.verdict).trim_start().to_owned()
         };
         cells.iter().map(one).collect::<Vec<_>>().join(" | ")
     };
     let problem: Vec<String> = scenario.problem.iter().map(ToString::to_string).collect();
-    let problem = problem.join(" and ");
+    let asked = match problem.join(" and ") {
+        none if none.is_empty() => none,
+        problem => format!(" [{problem}]"),
+    };
     let meaning = match outcome {
         Differential::Fixed => "the baseline shows the problem and this kernel does not",
         Differential::NotFixed => "both show the problem",
@@ -197,5 +214,6 @@ fn sentence(
         Differential::Inert => "does as the baseline does, as it should",
         Differential::Unknown => "a side has no usable verdict, or its repetitions disagree",
     };
-    format!("{meaning} [{problem}]: baseline {}; here {}", numbers(base), numbers(patched))
+    let unlike: String = unlike.iter().map(|difference| format!("; {difference}")).collect();
+    format!("{meaning}{asked}: baseline {}; here {}{unlike}", numbers(base), numbers(patched))
 }

@@ -9,8 +9,8 @@ use protocol::Fact;
 
 use super::{
     Case, Check, Finding, Judgement, Missing, Outcome, Pace, RULES, Verdict, console, facts,
-    i1_no_escape, i2_bound, i3_timely, i4_right_victim, i5_no_leak, i6_no_hang, i8_hierarchy,
-    i9_truthful, oom, proof,
+    i1_no_escape, i2_bound, i3_timely, i4_right_victim, i5_no_leak, i6_no_hang, i7_bystanders,
+    i8_hierarchy, i9_truthful, i10_progress, i11_off_is_mainline, oom, proof,
 };
 use crate::config::{Condition, Expectation, Scenario};
 use crate::evidence::{Ending, Evidence};
@@ -25,8 +25,11 @@ const ASKED: [Rule; RULES.len()] = [
     i4_right_victim::check,
     i5_no_leak::check,
     i6_no_hang::check,
+    i7_bystanders::check,
     i8_hierarchy::check,
     i9_truthful::check,
+    i10_progress::check,
+    i11_off_is_mainline::check,
 ];
 
 /// Judges one cell by its evidence, the rules, and what is expected of it ([`Cell::expect`]).

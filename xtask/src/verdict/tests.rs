@@ -5,6 +5,7 @@ mod differential;
 mod endings;
 mod files;
 mod mutations;
+mod outside;
 mod rules;
 mod score;
 
@@ -196,6 +197,7 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
         latency: LatencyUs { p50: 20, p99: 90, max: 1500 },
         unfinished: 0,
     });
+    facts.extend([calls_outside("control", 400), calls_outside("stat", 900)]);
     facts.extend(files(Stage::After, patched, 2 * PAGE, peak_bytes, 3));
     facts.push(Fact::Removed { removed: true, dying: 0, after_us: 20_000 });
     facts.push(Fact::Ended);
@@ -242,6 +244,19 @@ fn overcharged(charges: u64) -> Overcharged {
     }
 }
 
+/// What the bystander did, and how long its longest call took.
+fn calls_outside(op: &str, max: u64) -> Fact {
+    Fact::Operations {
+        role: ProcessRole::Bystander,
+        op: op.to_owned(),
+        attempted: 50,
+        succeeded: 50,
+        errnos: BTreeMap::new(),
+        latency: LatencyUs { p50: 4, p99: max, max },
+        unfinished: 0,
+    }
+}
+
 fn files(
     stage: Stage,
     patched: bool,
@@ -261,7 +276,10 @@ fn files(
                 current_bytes,
                 peak_bytes,
                 max_bytes: limited.then_some(4 * MIB),
-                events: map(&[("max", 4 * count), ("oom", count), ("oom_kill", 0)]),
+                events: match role {
+                    MemcgRole::Bystander => map(&[("max", 0), ("oom", 0), ("oom_kill", 0)]),
+                    _ => map(&[("max", 4 * count), ("oom", count), ("oom_kill", 0)]),
+                },
                 stat: map(&[("anon", 0), ("file", 0), ("kernel", current_bytes), ("sock", 0)]),
                 counters: (limited && patched).then(|| map(&[("charges", count), ("denied", 0)])),
             }

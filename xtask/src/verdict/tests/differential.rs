@@ -119,3 +119,22 @@ fn a_control_and_a_run_without_the_baseline_say_nothing() {
     scenario.problem.clear();
     assert_eq!(compare(&scenario, "baseline", &all), []);
 }
+
+#[test]
+fn a_policy_that_is_off_is_held_beside_the_baseline_in_a_control_too() {
+    let mut scenario = Bench::overcharge().scenario;
+    scenario.problem.clear();
+    let (base_cell, base) = judged(&Bench::mainline(), Verdict::Pass, 0.0);
+    let (mut cell, mut off) = judged(&Bench::overcharge(), Verdict::Pass, 0.0);
+    cell.expects_as = MAINLINE.to_owned();
+    let said = |off: &Judgement| {
+        let all =
+            [Judged { cell: &base_cell, judgement: &base }, Judged { cell: &cell, judgement: off }];
+        compare(&scenario, "baseline", &all).remove(0)
+    };
+    assert_eq!(said(&off).outcome, Inert);
+    off.facts.insert("kills".to_owned(), 12.0);
+    let other = said(&off);
+    assert_eq!(other.outcome, Regressed);
+    assert!(other.said.ends_with("; I11: kills 0 on the baseline, 12 here"), "{}", other.said);
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! I11: with the policy off the patched kernel does what the unpatched one does.
+//!
+//! Of one cell: none of the patch's counters moves, and nobody is killed from the reconciliation.
+//! Tolerance: none.
+//!
+//! Of cells beside those of the baseline ([`beside`]): the same errnos of each call, kinds of kills and
+//! events of the memcg. Which of two errnos a call gives depends on how full a page of objects was,
+//! so numbers are not compared, but whether a kind occurs at all. Tolerance: a kind that occurs on one
+//! side alone may be chance. Were both kernels the same, each of `n` occurrences would fall
+//! on that side with the probability of its share of the cells, `p`, so that all do with `p^n`;
+//! only what is less likely than 1 in 1,000 is a difference: 10 occurrences in one cell beside one. Where
+//! the scenario says that the baseline loses a call now and then (`may_break` of I1), errnos say nothing.
+
+use std::collections::BTreeSet;
+
+use protocol::{Fact, MemcgRole, Stage};
+
+use super::{Case, Check, Judged, Missing};
+use crate::taxonomy::names;
+
+const RULE: &str = "I11";
+
+/// What is less likely than this is no chance.
+const CHANCE: f64 = 0.001;
+
+/// Looks for traces of the patch where it should do nothing.
+pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+    if case.cell.request.counters_file.is_none() {
+        return Ok(Check::not_asked(RULE, "the kernel has no policy that could be off"));
+    }
+    if case.overcharges() {
+        return Ok(Check::not_asked(RULE, "the policy is on"));
+    }
+    let (mut asked, mut moved) = (0, Vec::new());
+    for (prefix, name) in counters(case) {
+        let fact = format!("{prefix}counters.{name}");
+        let delta = case.need(&fact)?;
+        asked += 1;
+        if delta != 0.0 {
+            moved.push(format!("{fact} {delta}"));
+        }
+    }
+    if asked == 0 {
+        return Err(Missing("the patch's counters".to_owned()));
+    }
+    // Without the whole console nobody can count kills; such a cell never passes anyhow.
+    let kills = case.facts.get("kills.on_return").unwrap_or(0.0);
+    let list = if moved.is_empty() { String::new() } else { format!(" ({})", moved.join(", ")) };
+    let said = format!(
+        "{} of {asked} counters of the patch moved{list}; {kills} kills from the reconciliation",
+        moved.len()
+    );
+    Ok(Check::of(RULE, moved.is_empty() && kills == 0.0, said))
+}
+
+/// The counters of every memcg that tells them when settled.
+fn counters<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, &'a String)> {
+    let of = |event: &'a protocol::Event| match &event.fact {
+        Fact::Memcg { stage: Stage::Settled, role, counters: Some(counters), .. } => {
+            let prefix = match role {
+                MemcgRole::Limited => "",
+                MemcgRole::Second => "second.",
+                MemcgRole::Parent => "parent.",
+                MemcgRole::Bystander => "bystander.",
+            };
+            Some(counters.keys().map(move |name| (prefix, name)))
+        }
+        _ => None,
+    };
+    case.evidence.events.iter().filter_map(of).flatten()
+}
+
+/// In what the cells with the policy off differ from those of the unpatched kernel, for people.
+pub(crate) fn beside(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<String> {
+    let errnos =
+        !base.iter().any(|base| base.cell.expect.may_break.iter().any(|rule| rule == "I1"));
+    let facts: BTreeSet<&String> = base
+        .iter()
+        .chain(off)
+        .flat_map(|judged| judged.judgement.facts.keys())
+        .filter(|name| is_kind(name, errnos))
+        .collect();
+    let sum = |cells: &[Judged<'_>], name: &str| -> f64 {
+        cells.iter().filter_map(|judged| judged.judgement.facts.get(name)).sum()
+    };
+    let cells = (base.len() + off.len()) as f64;
+    let mut differences = Vec::new();
+    for name in facts {
+        let (before, now) = (sum(base, name), sum(off, name));
+        let by_chance = match (before > 0.0, now > 0.0) {
+            (true, false) => (base.len() as f64 / cells).powf(before),
+            (false, true) => (off.len() as f64 / cells).powf(now),
+            _ => continue,
+        };
+        if by_chance < CHANCE {
+            differences.push(format!("{RULE}: {name} {before} on the baseline, {now} here"));
+        }
+    }
+    differences
+}
+
+/// Whether a fact counts a kind of error, kill or event.
+fn is_kind(name: &str, errnos: bool) -> bool {
+    let event = name.starts_with("events.") || name.contains(".events.");
+    let kill = name == "kills" || name.starts_with("kills.") || name == "oom.no_victim";
+    let errno = name.rsplit_once('.').is_some_and(|(_, last)| names::is_errno(last));
+    event || kill || (errnos && errno)
+}

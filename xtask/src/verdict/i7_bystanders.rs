@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! I7: who is outside the memcg under test notices nothing: no kill, no event, no long wait.
+//!
+//! A task in a memcg of its own beside the limited one, which the OOM killer would like best, asks for
+//! the state of a file each 10 ms. Nobody may end it or the outsider, and no counter in its own
+//! `memory.events` may move from before the load until everybody has gone: tolerance none.
+//!
+//! Its longest call is held beside the same calls before the load, when nothing else runs (`control`).
+//! Tolerance: what a task that only sleeps was late at most meanwhile. That is what host and
+//! scheduler do to anybody in this cell, whatever the kernel does about memory; the call itself takes
+//! microseconds, so that more is time in which it waited for somebody.
+
+use protocol::{Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
+
+use super::{Case, Check, Missing};
+
+const RULE: &str = "I7";
+
+/// Looks at the bystander, its memcg, and the outsider.
+pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+    let (control, load) = (latency(case, "control")?, latency(case, "stat")?);
+    let late_us = case.need("heartbeat.gap_ms")? * 1000.0;
+    let bound_us = control.max as f64 + late_us;
+    let ended = ended(case);
+    let moved = moved(case)?;
+    let said = format!(
+        "longest call of the bystander {} us, bound {bound_us} ({} before the load, a sleeper {late_us} \
+         late); {} events in its memcg{}; {ended} bystanders ended",
+        load.max,
+        control.max,
+        moved.len(),
+        moved.iter().map(|name| format!(" {name}")).collect::<String>(),
+    );
+    let kept = load.max as f64 <= bound_us && moved.is_empty() && ended == 0;
+    Ok(Check::of(RULE, kept, said))
+}
+
+/// The bystander's calls of one kind; it made some.
+fn latency(case: &Case<'_>, wanted: &str) -> Result<LatencyUs, Missing> {
+    let found =
+        case.evidence.events.iter().find_map(|event| match &event.fact {
+            Fact::Operations {
+                role: ProcessRole::Bystander, op, succeeded: 1.., latency, ..
+            } if op == wanted => Some(*latency),
+            _ => None,
+        });
+    found.ok_or_else(|| Missing(format!("{wanted} of the bystander")))
+}
+
+/// Bystander and outsider, where somebody else than the guest ended them.
+fn ended(case: &Case<'_>) -> usize {
+    let ended = case.evidence.events.iter().filter(|event| {
+        matches!(
+            event.fact,
+            Fact::ProcessEnded {
+                role: ProcessRole::Bystander | ProcessRole::Outsider,
+                end: ProcessEnd::Signaled(_),
+                by_guest: false,
+                ..
+            }
+        )
+    });
+    ended.count()
+}
+
+/// Events of the bystander's memcg that occurred.
+fn moved<'a>(case: &Case<'a>) -> Result<Vec<&'a str>, Missing> {
+    let events = |wanted: Stage| {
+        let found = case.evidence.events.iter().find_map(|event| match &event.fact {
+            Fact::Memcg { stage, role: MemcgRole::Bystander, events, .. } if *stage == wanted => {
+                Some(events)
+            }
+            _ => None,
+        });
+        found.ok_or_else(|| Missing(format!("memory.events of the bystander at {wanted:?}")))
+    };
+    let (before, after) = (events(Stage::Before)?, events(Stage::After)?);
+    let names = after.keys().chain(before.keys().filter(|name| !after.contains_key(*name)));
+    Ok(names.filter(|name| before.get(*name) != after.get(*name)).map(String::as_str).collect())
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Both sides of the tolerances of I7, I10 and I11: bystanders, progress, and a policy that is off.
+
+use serde_json::json;
+
+use super::super::i10_progress::{PROCESS_BYTES, REPORT_BYTES};
+use super::super::i11_off_is_mainline::beside;
+use super::*;
+use Outcome::{Broken, Kept, NotApplicable, Unknown};
+
+const CONTROL: Which<'_> = &[("role", "bystander"), ("op", "control")];
+const STAT: Which<'_> = &[("role", "bystander"), ("op", "stat")];
+const ACTOR_ENDED: Which<'_> = &[("fact", "process_ended"), ("role", "actor")];
+
+#[test]
+fn i7_holds_the_bystanders_calls_beside_those_before_the_load() {
+    // A control of 400 us, and a sleeper that was up to 15 ms late.
+    let longest = |us: u64| Bench::overcharge().set(STAT, "/latency/max", us).outcome("I7");
+    assert_eq!(longest(15_400), Kept);
+    assert_eq!(longest(15_401), Broken);
+    let slow = Bench::overcharge().set(STAT, "/latency/max", 15_401);
+    assert_eq!(slow.clone().set(CONTROL, "/latency/max", 401).outcome("I7"), Kept);
+    assert_eq!(slow.set(HEARTBEAT, "/gap_us_max", 15_001).outcome("I7"), Kept);
+    for which in [CONTROL, STAT] {
+        let renamed = Bench::overcharge().set(which, "/op", "other");
+        assert_eq!(renamed.outcome("I7"), Unknown, "who made no call proves nothing");
+    }
+}
+
+#[test]
+fn i7_wants_no_event_and_no_end_outside() {
+    const BYSTANDERS: Which<'_> = &[("stage", "after"), ("role", "bystander")];
+    for key in ["max", "oom", "oom_kill"] {
+        let moved = Bench::overcharge().set(BYSTANDERS, &format!("/events/{key}"), 1);
+        assert_eq!(moved.outcome("I7"), Broken, "{key}");
+    }
+    let bystander: Which<'_> = &[("fact", "process_ended"), ("role", "bystander")];
+    assert_eq!(Bench::overcharge().set(bystander, "/by_guest", false).outcome("I7"), Broken);
+    assert_eq!(Bench::mainline().outcome("I7"), Kept);
+}
+
+#[test]
+fn i10_wants_calls_to_return_where_something_was_reconciled() {
+    let stuck = |count: u64| {
+        let bench = Bench::overcharge().set(OPEN, "/succeeded", 1000 - count);
+        bench.set(OPEN, "/unfinished", count)
+    };
+    let killed = |bench: Bench| bench.set(ACTOR_ENDED, "/end", json!({ "signaled": 9 }));
+    assert_eq!(stuck(0).outcome("I10"), Kept);
+    assert_eq!(stuck(1).outcome("I10"), Broken);
+    assert_eq!(killed(stuck(1)).outcome("I10"), Kept, "one call of one that was killed");
+    assert_eq!(killed(stuck(2)).outcome("I10"), Broken);
+    let by_guest = killed(stuck(1)).set(ACTOR_ENDED, "/by_guest", true);
+    assert_eq!(by_guest.outcome("I10"), Broken, "only the clean-up could end it");
+    let mut off = stuck(1);
+    off.cell.expects_as = MAINLINE.to_owned();
+    assert_eq!(off.outcome("I10"), Kept);
+    let nothing_over = stuck(1).set(SETTLED_FILES, "/counters/charges", 0);
+    assert_eq!(nothing_over.outcome("I10"), Kept, "what the policy leaves alone is mainline's");
+}
+
+/// As many failed calls, and as many reports on the console, the last of them longer by that.
+fn printing(failed: u64, reports: u64, more_bytes: usize) -> Bench {
+    let mut bench = Bench::mainline().set(OPEN, "/succeeded", 1000 - failed);
+    if failed > 0 {
+        bench = bench.set(OPEN, "/errnos", json!({ "ENOMEM": failed }));
+    }
+    const END: &str = "[    0.9] Out of memory and no killable processes...\n";
+    let mut text = String::new();
+    for _ in 0..reports {
+        text.push_str(
+            "[    0.8] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n",
+        );
+        text.push_str(END);
+    }
+    text.push_str(&"x".repeat(more_bytes.saturating_sub(1)));
+    text.push('\n');
+    bench.evidence.console.insert_str(bench.evidence.console.find("[    1.0").unwrap(), &text);
+    bench
+}
+
+#[test]
+fn i10_bounds_reports_by_what_failed() {
+    assert_eq!(printing(0, 0, 0).outcome("I10"), Kept);
+    assert_eq!(printing(0, 1, 0).outcome("I10"), Broken);
+    assert_eq!(printing(3, 6, 0).outcome("I10"), Kept, "an allocation may be tried twice");
+    assert_eq!(printing(3, 7, 0).outcome("I10"), Broken);
+    let one_stuck = printing(0, 1, 0).set(OPEN, "/succeeded", 999).set(OPEN, "/unfinished", 1);
+    assert_eq!(one_stuck.outcome("I10"), Kept);
+    let for_ever = printing(0, 2, 0).set(OPEN, "/succeeded", 999).set(OPEN, "/unfinished", 1);
+    assert_eq!(for_ever.outcome("I10"), Broken);
+    let lowered = |reports| printing(0, reports, 0).set(STAT, "/op", "lower");
+    assert_eq!(lowered(50).outcome("I10"), Kept, "a limit below what is in use is a report each");
+    assert_eq!(lowered(51).outcome("I10"), Broken);
+    let mut dropped = printing(0, 1, 0);
+    dropped.evidence.console_dropped_bytes = 1;
+    assert_eq!(dropped.outcome("I10"), NotApplicable);
+}
+
+#[test]
+fn i10_bounds_the_bytes_of_reports() {
+    // Two tries of one call; one task and at most two hogs are listed.
+    let bound = (2 * (REPORT_BYTES + 3 * PROCESS_BYTES)) as usize;
+    let printed = |bench: &Bench| {
+        let console = &bench.evidence.console;
+        console.len() - console.find("[    0.8] actor-0").unwrap()
+    };
+    let room = bound - printed(&printing(1, 1, 1)) + 1;
+    assert_eq!(printed(&printing(1, 1, room)), bound);
+    assert_eq!(printing(1, 1, room).outcome("I10"), Kept);
+    assert_eq!(printing(1, 1, room + 1).outcome("I10"), Broken);
+}
+
+fn off() -> Bench {
+    let mut bench = Bench::overcharge();
+    bench.cell.expects_as = MAINLINE.to_owned();
+    bench.set(SETTLED_FILES, "/counters/charges", 0)
+}
+
+#[test]
+fn i11_wants_no_trace_of_the_patch_where_it_is_off() {
+    assert_eq!(off().outcome("I11"), Kept);
+    assert_eq!(off().set(SETTLED_FILES, "/counters/charges", 1).outcome("I11"), Broken);
+    assert_eq!(off().set(SETTLED_FILES, "/counters/denied", 1).outcome("I11"), Broken);
+    let mut reconciled = off();
+    reconciled.evidence.console.insert_str(
+        0,
+        "[    0.8] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+         [    0.8]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
+         [    0.8] Memory cgroup out of memory: Killed process 70 (hog) total-vm:9kB, UID:0\n",
+    );
+    assert_eq!(reconciled.outcome("I11"), Broken);
+    assert_eq!(Bench::overcharge().outcome("I11"), NotApplicable);
+    assert_eq!(Bench::mainline().outcome("I11"), NotApplicable);
+    let none = off().set(SETTLED_FILES, "/counters", Value::Null);
+    assert_eq!(none.outcome("I11"), Unknown);
+}
+
+/// What `beside` finds when a kind occurs so often on each side, in so many cells.
+fn apart(name: &str, base: &[f64], off: &[f64], may_break: bool) -> usize {
+    let cells = |bench: &Bench, counts: &[f64]| -> Vec<(Cell, Judgement)> {
+        let one = |count: &f64| {
+            let (mut cell, mut judgement) = (bench.cell.clone(), bench.judge());
+            if may_break {
+                cell.expect.may_break = vec!["I1".to_owned()];
+            }
+            judgement.facts.retain(|fact, _| fact == "load.ms");
+            if *count > 0.0 {
+                judgement.facts.insert(name.to_owned(), *count);
+            }
+            (cell, judgement)
+        };
+        counts.iter().map(one).collect()
+    };
+    let (before, now) = (cells(&Bench::mainline(), base), cells(&self::off(), off));
+    fn judged(cells: &[(Cell, Judgement)]) -> Vec<Judged<'_>> {
+        cells.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect()
+    }
+    beside(&judged(&before), &judged(&now)).len()
+}
+
+#[test]
+fn i11_finds_kinds_that_one_side_alone_shows() {
+    for kind in ["open.ENOMEM", "write.SHORT", "kills.in_charge", "events.oom", "oom.no_victim"] {
+        assert_eq!(apart(kind, &[10.0], &[0.0], false), 1, "{kind}");
+        assert_eq!(apart(kind, &[0.0], &[10.0], false), 1, "{kind}");
+        assert_eq!(apart(kind, &[9.0], &[0.0], false), 0, "{kind}: 1 in 512 may be chance");
+        assert_eq!(apart(kind, &[500.0], &[1.0], false), 0, "{kind}: numbers are not compared");
+    }
+    // Of three cells two are the baseline's: what occurs there alone may be chance for longer.
+    assert_eq!(apart("open.ENOMEM", &[17.0, 0.0], &[0.0], false), 0);
+    assert_eq!(apart("open.ENOMEM", &[18.0, 0.0], &[0.0], false), 1);
+    assert_eq!(apart("open.ENOMEM", &[0.0, 0.0], &[7.0], false), 1);
+    assert_eq!(apart("open.ENOMEM", &[0.0, 0.0], &[6.0], false), 0);
+    assert_eq!(
+        apart("open.ENOMEM", &[99.0], &[0.0], true),
+        0,
+        "the baseline loses calls now and then"
+    );
+    assert_eq!(apart("kills", &[99.0], &[0.0], true), 1);
+    assert_eq!(apart("load.ms", &[99.0], &[0.0], false), 0, "no kind of error, kill or event");
+}
