@@ -13,18 +13,25 @@ mod brink;
 mod create_contended;
 mod cue;
 mod descriptors;
+mod exec;
 mod file_pages;
 mod fork_storm;
 mod limits;
+mod locks;
 mod lookup;
 mod loop_worker;
 mod move_charge;
+mod negative;
+mod nodes;
+mod objects;
 mod oom_disabled;
 mod open_keep;
 mod owe;
 mod owe_two;
 mod pipes;
 mod policy_files;
+mod sockets;
+mod thread_bomb;
 mod uring;
 mod user_pages;
 
@@ -105,6 +112,13 @@ static WORKLOADS: &[Workload] = &[
     oom_disabled::OPEN_WAITS,
     policy_files::POLICY_FILES,
     move_charge::MOVE_CHARGE,
+    negative::LOOKUP_MISSING,
+    nodes::NODES,
+    sockets::SOCKETS,
+    objects::OBJECTS,
+    locks::LOCK_STORM,
+    thread_bomb::THREAD_BOMB,
+    exec::EXEC,
 ];
 
 /// Names of all workloads.
@@ -219,7 +233,7 @@ mod tests {
 
     #[test]
     fn no_part_tallies_more_than_there_is_room_for() {
-        for ops in [lookup::OPS, owe_two::OUTSIDERS_OPS, pipes::OPS] {
+        for ops in [lookup::OPS, objects::OPS, owe_two::OUTSIDERS_OPS, pipes::OPS, sockets::OPS] {
             assert!(ops.len() <= OPS_MAX);
         }
     }

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `exec`: programs are started at the limit, each with a little less room than the one before.
+//!
+//! The children that call `execve()` are forked in the root memcg, with their memory locked, and
+//! move themselves when it is their turn, so that nothing but the call itself is charged. The
+//! program is the smallest there can be: it ends with status 0. What becomes of a child is the
+//! outcome of the call `execve`: its errno where it returned, `EFAULT` where a signal ended the
+//! child past the point of no return, `ETIMEDOUT` where it was stuck (and is killed).
+
+use std::ffi::CString;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::ptr::null;
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use super::brink::{Brink, stay_on_cpu};
+use super::{Part, Plan, Run, Terms, Workload};
+use crate::arena::ARENA;
+use crate::board::Gate;
+use crate::clock::{self, Deadline};
+use crate::lane::Lane;
+use crate::tally::Failure;
+use crate::{process, shared};
+
+pub(super) const EXEC: Workload = Workload {
+    name: "exec",
+    params: &[("child_ms", 1000), ("failures_max", 20)],
+    on_scratch: false,
+    plan,
+};
+
+/// Children at most: each has its memory locked.
+const ROUNDS_MAX: u64 = 64;
+
+/// Files that are opened to take up what the last child gave back, in all rounds.
+const FILES_MAX: u64 = 64 << 10;
+
+/// How often to look whether a child has ended, microseconds.
+const LOOK_US: u64 = 500;
+
+/// Exit status of a child that could not move to the memcg: no errno is as high.
+const NOT_MOVED: i32 = 200;
+
+fn plan(terms: &Terms<'_>) -> Result<Plan> {
+    let rounds = terms.cell.operations;
+    ensure!(rounds <= ROUNDS_MAX && terms.cell.tasks == 1, "one task, {ROUNDS_MAX} rounds at most");
+    let path = format!("{ARENA}/program");
+    fs::write(&path, program()).context("write the program")?;
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).context("make it executable")?;
+    let (memcg, child_ms) = (terms.memcgs.limited.clone(), terms.param("child_ms"));
+    let actor = Part {
+        ops: &["execve"],
+        setup: Box::new(move |_| {
+            stay_on_cpu(0)?;
+            let mut brink = Brink::of(&memcg, "actor")?;
+            process::reserve_files(FILES_MAX)?;
+            let entrance = memcg.usage_file().with_file_name("cgroup.procs");
+            let entrance =
+                File::options().write(true).open(entrance).context("open cgroup.procs")?;
+            let path = CString::new(path.as_str())?;
+            let turns: &'static [Gate] = shared::map(rounds as usize)?;
+            let ready: &'static [Gate] = shared::map(rounds as usize)?;
+            let mut children = Vec::new();
+            for (turn, ready) in turns.iter().zip(ready) {
+                children.push(fork_waiting(turn, ready, &entrance, &path)?);
+                ready.pass();
+            }
+            Ok(Box::new(move |lane: &Lane| {
+                for ((child, turn), room) in children.iter().zip(turns).zip((0..rounds).rev()) {
+                    if !lane.goes_on() {
+                        break;
+                    }
+                    // Where even the files find no room the call has none either.
+                    let _ = brink.approach(room);
+                    lane.call(0, || {
+                        turn.open();
+                        outcome(*child, child_ms)
+                    });
+                }
+                for child in children {
+                    let _ = kill(child, Signal::SIGKILL);
+                }
+            }) as Run)
+        }),
+    };
+    Ok(Plan { actor, outsider: None, failures_max: terms.param("failures_max") })
+}
+
+/// A child that waits for its turn. It dies with its parent.
+fn fork_waiting(turn: &Gate, ready: &Gate, entrance: &File, path: &CString) -> Result<Pid> {
+    // SAFETY: a workload's process has a single thread, so no lock can be held by one that the
+    // child lacks.
+    match unsafe { fork() }.context("fork")? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            // SAFETY: plain numbers.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            let (arguments, environment) = ([path.as_ptr(), null()], [null()]);
+            let locked = process::lock_memory();
+            ready.open();
+            turn.pass();
+            if locked.is_err() || entrance.write_at(b"0", 0).is_err() {
+                process::exit_now(NOT_MOVED);
+            }
+            // SAFETY: strings and arrays end with a null and outlive the call.
+            unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+            process::exit_now(Errno::last_raw())
+        }
+    }
+}
+
+/// What became of a child.
+fn outcome(child: Pid, child_ms: u64) -> Result<(), Failure> {
+    let deadline = Deadline::in_ms(child_ms);
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::StillAlive if deadline.passed() => {
+                // Not the next one before its memory is back.
+                kill(child, Signal::SIGKILL)?;
+                waitpid(child, None)?;
+                return Err(Errno::ETIMEDOUT.into());
+            }
+            WaitStatus::StillAlive => clock::sleep_us(LOOK_US),
+            WaitStatus::Exited(_, 0) => return Ok(()),
+            WaitStatus::Exited(_, errno) => return Err(Errno::from_raw(errno).into()),
+            _ => return Err(Errno::EFAULT.into()),
+        }
+    }
+}
+
+/// An ELF program of one segment that calls `exit(0)`.
+fn program() -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    // xor edi, edi; mov eax, 60; syscall
+    const CODE: [u8; 9] = [0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+    let mut bytes = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    // Executable, x86-64, version.
+    bytes.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    // Entry, program headers, section headers.
+    [BASE + HEADERS, 64, 0].iter().for_each(|word: &u64| bytes.extend(word.to_le_bytes()));
+    bytes.extend([0; 4]);
+    // Sizes of this header and of a program header, one of them, no sections.
+    [64, 56, 1, 0, 0, 0].iter().for_each(|half: &u16| bytes.extend(half.to_le_bytes()));
+    // Loadable, readable and executable.
+    [1, 5].iter().for_each(|word: &u32| bytes.extend(word.to_le_bytes()));
+    let size = HEADERS + CODE.len() as u64;
+    let segment = [0, BASE, BASE, size, size, 4096];
+    segment.iter().for_each(|word: &u64| bytes.extend(word.to_le_bytes()));
+    bytes.extend(CODE);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_runs_and_ends_well() {
+        let path = std::env::temp_dir().join(format!("smallest-program-{}", std::process::id()));
+        fs::write(&path, program()).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        let status = std::process::Command::new(&path).status();
+        fs::remove_file(&path).unwrap();
+        assert!(status.unwrap().success());
+    }
+}
