@@ -63,6 +63,7 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
     doubts.extend(watched_throughout(&facts));
     doubts.extend(peak_covers_samples(cell, &facts));
     doubts.extend(load_took_its_time(evidence));
+    doubts.extend(clock_ran_away(cell, evidence));
     doubts
 }
 
@@ -223,6 +224,21 @@ fn load_took_its_time(evidence: &Evidence) -> Option<String> {
     let between_us = ended_us.saturating_sub(started_us);
     let agrees = load_us <= between_us && between_us <= 2 * load_us + STAMPING_US;
     (!agrees).then(|| format!("the load took {load_us} us, and {between_us} us passed meanwhile"))
+}
+
+/// The guest's clock was no faster than the host's. A kernel that boots on an overloaded host may measure
+/// its time stamp counter wrongly; 31 s of such a guest were 6 s of the host's, and every time in it
+/// was five times too long. Where instructions are counted the guest's time is its own.
+fn clock_ran_away(cell: &Cell, evidence: &Evidence) -> Option<String> {
+    let load_us = evidence.events.iter().find_map(|event| match event.fact {
+        Fact::LoadEnded { duration_us, .. } => Some(duration_us),
+        _ => None,
+    })?;
+    let wall_ms = evidence.wall_ms;
+    let faster = !cell.vm.counted && load_us > wall_ms * 1000;
+    faster.then(|| {
+        format!("the load took {load_us} us of a cell that took {wall_ms} ms: a wrong clock")
+    })
 }
 
 /// The kernel's peak only grows, and what was sampled it has seen, but for what other CPUs had added

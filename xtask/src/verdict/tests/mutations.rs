@@ -91,6 +91,17 @@ fn evidence_of_another_request_does_not_pass() {
     assert_no_pass(&bench, "another request");
 }
 
+#[test]
+fn a_guest_whose_clock_is_faster_than_the_hosts_does_not_pass() {
+    let mut bench = Bench::overcharge();
+    bench.evidence.wall_ms = 500;
+    assert_eq!(bench.judge().verdict, Verdict::Pass, "{}", bench.judge().why);
+    bench.evidence.wall_ms = 499;
+    assert_eq!(bench.judge().verdict, Verdict::Error);
+    bench.cell.vm.counted = true;
+    assert_eq!(bench.judge().verdict, Verdict::Pass);
+}
+
 /// What a PASS of this cell does not rest on: context for people, and readings between the first
 /// and the last. The files of the other memcgs are left out: of them only kills are asked for (I4).
 const DECORATION: [&str; 28] = [
