@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::evidence::Ending;
 use crate::exit::{Exit, Fault};
 use crate::host;
-use crate::plan::Cell;
+use crate::plan::{Cell, VmShape};
 use crate::progress::{Step, note};
 use crate::report::Times;
 use crate::taxonomy::Verdict;
@@ -76,8 +76,7 @@ impl Cells<'_> {
         let step = Step::begin("bench", Some(u64::from(rounds)));
         for round in 0..rounds {
             step.at(u64::from(round), "");
-            let rig = &self.ready.rig;
-            times[0].add(floor::boot(rig, shape, bzimage, &bare, FLOOR_LIMIT, self.stop)?);
+            times[0].add(self.floor(shape, bzimage, &bare)?);
             let begun = Instant::now();
             let snapshot = self.snapshot(&cells[0], bzimage)?;
             times[1].add(begun.elapsed());
@@ -91,6 +90,18 @@ impl Cells<'_> {
         }
         step.end(&format!("{rounds} rounds"));
         Ok(times)
+    }
+
+    /// Bare QEMU. An emulator breaks one boot in fifty.
+    fn floor(&self, shape: &VmShape, bzimage: &Path, bare: &Path) -> anyhow::Result<Duration> {
+        let boot = || floor::boot(&self.ready.rig, shape, bzimage, bare, FLOOR_LIMIT, self.stop);
+        for _ in 1..ATTEMPTS {
+            match boot() {
+                Err(error) if !self.stop.asked() => note(&format!("{error:#}")),
+                ended => return ended,
+            }
+        }
+        boot()
     }
 
     fn snapshot(&self, cell: &Cell, bzimage: &Path) -> anyhow::Result<Snapshot> {
