@@ -70,6 +70,9 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
                 break;
             }
         }
+        if stop.asked() {
+            return Err(Fault::new(Exit::Interrupted, "stopped").into());
+        }
         let sites = sites.map_err(|why| {
             Fault::new(Exit::Unexpected, format!("{}: {why}", cell.id))
                 .hint(format!("its evidence is in {}", folder.dir().display()))

@@ -61,6 +61,12 @@ pub(crate) fn sites(evidence: &Evidence, overcharges: bool) -> Result<Vec<Site>,
     let mut sites = Vec::new();
     let mut open: Option<&str> = None;
     for event in &evidence.events {
+        // The next call must not hide that this one was left before its last charge.
+        if let (Fact::Injected(Injected { call, .. }), Some(left)) = (&event.fact, open)
+            && call != left
+        {
+            return Err(unfollowed(left));
+        }
         match &event.fact {
             Fact::Unsupported { missing } => return Err(format!("the guest has no {missing}")),
             Fact::Setup { policy, .. } => cost::as_asked(&evidence.request, policy)?,
@@ -102,10 +108,14 @@ pub(crate) fn sites(evidence: &Evidence, overcharges: bool) -> Result<Vec<Site>,
         return Err("the guest never said that it had reported everything".to_owned());
     }
     match open {
-        Some(call) => Err(format!("{call} was not followed to its last charge")),
+        Some(call) => Err(unfollowed(call)),
         None if sites.is_empty() => Err("no charge was made to fail".to_owned()),
         None => Ok(sites),
     }
+}
+
+fn unfollowed(call: &str) -> String {
+    format!("{call} was not followed to its last charge")
 }
 
 /// What came of a charge, and whether it is as it should be.
@@ -128,7 +138,7 @@ fn explain(
     }
 }
 
-/// Why the patch leaves a charge alone.
+/// Why the patch leaves a charge alone; a stack that names no charge explains nothing.
 fn exempt(charge: &InjectedCharge) -> Option<String> {
     let row = FailedCharges {
         task: String::new(),
@@ -143,13 +153,12 @@ fn exempt(charge: &InjectedCharge) -> Option<String> {
         return None;
     }
     let bit = charges::EXEMPT.iter().find(|bit| charge.gfp.iter().any(|set| set == *bit));
-    Some(match (oom::charged(&charge.path), bit) {
-        (Some(Origin::Charge), Some(bit)) => (*bit).to_owned(),
-        (Some(Origin::Charge), None) if charge.pages > charges::PAGES_MAX => "costly".to_owned(),
-        (Some(Origin::Charge), None) => "cannot block".to_owned(),
-        (Some(Origin::Fault), _) => "user page".to_owned(),
-        _ => "no kernel memory of the memcg".to_owned(),
-    })
+    match (oom::charged(&charge.path)?, bit) {
+        (Origin::Fault, _) => Some("user page".to_owned()),
+        (_, Some(bit)) => Some((*bit).to_owned()),
+        (_, None) if charge.pages > charges::PAGES_MAX => Some("costly".to_owned()),
+        (_, None) => Some("cannot block".to_owned()),
+    }
 }
 
 fn site(path: &[String]) -> String {
@@ -196,6 +205,7 @@ mod tests {
         assert!(failed(&["DIRECT_RECLAIM", "NORETRY"], KERNEL));
         assert!(failed(&["KSWAPD_RECLAIM"], KERNEL));
         assert!(failed(MAY_BLOCK, "charge_memcg"));
+        assert!(!failed(MAY_BLOCK, "somebody_new"), "nobody knows what it is for");
         assert!(of(&charge(&["DIRECT_RECLAIM", "NOFAIL"], 0, KERNEL), "ok", Some(0)));
     }
 
