@@ -16,8 +16,8 @@ const RESERVE_MIB: u64 = 1024;
 /// What a QEMU needs beside the guest's memory, MiB: its own, and the translated code of TCG.
 const QEMU_OVERHEAD_MIB: u64 = 160;
 /// Virtual CPUs a core takes on. A cell mostly waits: for a grace period, for the OOM reaper's two seconds, for what cannot
-/// happen. The default matrix on 2 cores, seconds: 60 with two virtual CPUs a core, 34 with four, 27 with five or six; with eight
-/// two cells were late.
+/// happen. The default matrix on 2 cores, seconds: 60 with two virtual CPUs a core, 43 with four, and with
+/// the longest cells first 27 with five or six; with eight two cells were late.
 const VCPUS_PER_CORE: u64 = 5;
 
 /// What there is to run VMs on.
