@@ -19,14 +19,24 @@ const MAY_BLOCK: &str = "DIRECT_RECLAIM";
 /// With one of these a charge is to fail early, or not at all.
 pub(super) const EXEMPT: [&str; 3] = ["NORETRY", "RETRY_MAYFAIL", "NOFAIL"];
 
+/// Callers of charges that the patch leaves alone whatever their gfp: memory of sockets, by its name
+/// in 6.12 and in 7.3. Of the others, hugetlb is `RETRY_MAYFAIL` and charges that move do not block.
+const SOCKETS: [&str; 2] = ["mem_cgroup_charge_skmem", "mem_cgroup_sk_charge"];
+
 /// Whether the patch may not let this charge fail.
 pub(super) fn is_eligible(row: &FailedCharges) -> bool {
+    may_wait(row) && oom::charged(&row.path) == Some(Origin::Charge)
+}
+
+/// Whether nobody can say if the patch may let this charge fail: its callers are not known.
+pub(super) fn is_nameless(row: &FailedCharges) -> bool {
+    let sockets = row.path.iter().any(|caller| SOCKETS.contains(&caller.as_str()));
+    may_wait(row) && oom::charged(&row.path).is_none() && !sockets
+}
+
+fn may_wait(row: &FailedCharges) -> bool {
     let has = |bit: &str| row.gfp.iter().any(|set| set == bit);
-    has(MAY_BLOCK)
-        && !EXEMPT.into_iter().any(has)
-        && row.pages <= PAGES_MAX
-        && !row.dying
-        && oom::charged(&row.path) == Some(Origin::Charge)
+    has(MAY_BLOCK) && !EXEMPT.into_iter().any(has) && row.pages <= PAGES_MAX && !row.dying
 }
 
 /// What the probe saw, if it saw anything.

@@ -118,7 +118,7 @@ pub(super) fn as_asked(request: &CellRequest, read: &[protocol::MemcgWrite]) -> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use protocol::{CgroupVersion, Event, MemcgRole, MemcgWrite, VERSION};
@@ -131,7 +131,8 @@ mod tests {
         Fact::Cost { op: op.to_owned(), calls: 100, instructions }
     }
 
-    fn evidence(facts: Vec<Fact>) -> Evidence {
+    /// Of a VM that ended well and said this.
+    pub(in crate::verdict) fn evidence(facts: Vec<Fact>) -> Evidence {
         let request = CellRequest {
             protocol: VERSION,
             cell: "cost.k.overcharge".into(),

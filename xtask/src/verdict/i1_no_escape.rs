@@ -69,10 +69,16 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     if failures > denied || escaped {
         return Ok(Check::of(RULE, false, said));
     }
-    // A failed charge that nobody saw may be one too many.
-    match seen.lost {
-        1.. if case.overcharges() => Err(Missing(format!("what {} charges returned", seen.lost))),
-        _ => Ok(Check::of(RULE, true, said)),
+    // A failed charge that nobody saw, or whose callers nobody knows, may be one too many.
+    let nameless = seen.failed.iter().find(|row| charges::is_nameless(row));
+    match (seen.lost, nameless) {
+        _ if !case.overcharges() => Ok(Check::of(RULE, true, said)),
+        (1.., _) => Err(Missing(format!("what {} charges returned", seen.lost))),
+        (0, Some(row)) => {
+            let path = row.path.join(" < ");
+            Err(Missing(format!("what {} failed charges were for ({path})", row.count)))
+        }
+        (0, None) => Ok(Check::of(RULE, true, said)),
     }
 }
 

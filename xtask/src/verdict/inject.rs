@@ -209,6 +209,45 @@ mod tests {
         assert!(of(&charge(&["DIRECT_RECLAIM", "NOFAIL"], 0, KERNEL), "ok", Some(0)));
     }
 
+    fn injected(call: &str, nth: u64, charge: Option<InjectedCharge>) -> Fact {
+        let overcharges = Some(u64::from(charge.is_some()));
+        Fact::Injected(Injected {
+            call: call.into(),
+            nth,
+            charge,
+            outcome: "ok".into(),
+            overcharges,
+        })
+    }
+
+    #[test]
+    fn each_call_is_followed_to_its_last_charge() {
+        let passed = || Some(charge(MAY_BLOCK, 0, KERNEL));
+        let of = |facts: Vec<Fact>| sites(&cost::tests::evidence(facts), true);
+        let whole = vec![
+            injected("open", 1, passed()),
+            injected("open", 2, None),
+            injected("stat", 1, passed()),
+            injected("stat", 2, None),
+            Fact::Ended,
+        ];
+        assert_eq!(of(whole.clone()).unwrap().len(), 2);
+        for (gone, why) in [
+            (1, "open was not followed"),
+            (3, "stat was not followed"),
+            (0, "open made no charge"),
+            (4, "never said"),
+        ] {
+            let mut facts = whole.clone();
+            facts.remove(gone);
+            if gone == 0 {
+                facts[0] = injected("open", 1, None);
+            }
+            let said = of(facts).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
     #[test]
     fn without_the_policy_a_charge_fails_and_does_not_go_over() {
         let of =

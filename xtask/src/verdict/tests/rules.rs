@@ -84,6 +84,16 @@ fn i1_sees_a_failed_charge_that_no_errno_shows() {
         row[key] = exempt;
         assert_eq!(failed(Bench::overcharge(), row.clone()).outcome("I1"), Kept, "{row}");
     }
+    let mut nameless = escaped();
+    for path in [json!(["somebody_new", "do_filp_open"]), json!([])] {
+        nameless["path"] = path;
+        let of = |bench| failed(bench, nameless.clone()).outcome("I1");
+        assert_eq!(of(Bench::overcharge()), Unknown, "it may be eligible: {nameless}");
+        assert_eq!(of(Bench::mainline()), Kept);
+        nameless["gfp"] = json!(["IO", "FS", "HIGH"]);
+        assert_eq!(failed(Bench::overcharge(), nameless.clone()).outcome("I1"), Kept);
+        nameless["gfp"] = escaped()["gfp"].clone();
+    }
 }
 
 #[test]
