@@ -72,6 +72,9 @@ pub struct Overcharged {
     pub open: u64,
     /// From the charge to the payment, of those that were paid.
     pub paid_after_us: LatencyUs,
+    /// Longest time from the first charge of a debt to the first attempt to pay it or the first kill
+    /// (of any memcg), or where there was neither to the last charge that is known to add to it.
+    pub unattended_us_max: u64,
     /// How often the work item was told to see to it, by reason.
     pub deferred: BTreeMap<String, u64>,
     /// Attempts to reconcile by how they ended and who made them (`paid by task`).

@@ -15,6 +15,10 @@ pub(super) fn overcharges(text: &str, cgroups: &[(MemcgRole, u64)]) -> (Vec<Over
     let (records, mut left_out) = records(text);
     let mut accounts: BTreeMap<u64, Account> = BTreeMap::new();
     for record in &records {
+        if record.event == "mark_victim" {
+            accounts.values_mut().for_each(|account| account.attend(record.at_us));
+            continue;
+        }
         let read = record.number("cgroup").and_then(|cgroup| {
             accounts.entry(u64::try_from(cgroup).ok()?).or_default().note(record)
         });
@@ -33,6 +37,9 @@ struct Account {
     /// When each overcharge was made that is not paid yet.
     owed_since_us: Vec<u64>,
     paid_after_us: Vec<u64>,
+    /// When the debt began, until somebody tries to pay it.
+    unattended_since_us: Option<u64>,
+    unattended_us_max: u64,
     deferred: BTreeMap<String, u64>,
     reconciles: BTreeMap<String, u64>,
 }
@@ -49,8 +56,13 @@ impl Account {
                 if record.number("excess")? <= record.number("pages")? {
                     self.lapsed += self.owed_since_us.len() as u64;
                     self.owed_since_us.clear();
+                    self.unattended_since_us = None;
+                }
+                if self.owed_since_us.is_empty() {
+                    self.unattended_since_us = Some(record.at_us);
                 }
                 self.owed_since_us.push(record.at_us);
+                self.wait(record.at_us);
             }
             "memcg_overcharge_defer" => {
                 count(&mut self.deferred, record.field("reason")?.to_owned());
@@ -58,6 +70,7 @@ impl Account {
             "memcg_overcharge_reconcile" => {
                 let (who, outcome) = (record.field("who")?, record.field("outcome")?);
                 count(&mut self.reconciles, format!("{outcome} by {who}"));
+                self.attend(record.at_us);
                 if record.number("left")? == 0 {
                     let paid = self.owed_since_us.drain(..);
                     self.paid_after_us.extend(paid.map(|since| record.at_us.saturating_sub(since)));
@@ -66,6 +79,18 @@ impl Account {
             _ => return None,
         }
         Some(())
+    }
+
+    /// The debt still stands, and nobody has tried to pay it.
+    fn wait(&mut self, now_us: u64) {
+        let waited_us = self.unattended_since_us.map(|since_us| now_us.saturating_sub(since_us));
+        self.unattended_us_max = self.unattended_us_max.max(waited_us.unwrap_or(0));
+    }
+
+    /// Somebody tries, or is killed. What comes of that is another question.
+    fn attend(&mut self, now_us: u64) {
+        self.wait(now_us);
+        self.unattended_since_us = None;
     }
 
     fn close(mut self, memcg: MemcgRole) -> Overcharged {
@@ -78,6 +103,7 @@ impl Account {
             lapsed: self.lapsed,
             open: self.owed_since_us.len() as u64,
             paid_after_us: spread(&self.paid_after_us),
+            unattended_us_max: self.unattended_us_max,
             deferred: self.deferred,
             reconciles: self.reconciles,
         }
@@ -138,6 +164,28 @@ mod tests {
         let lapsed = of(&[charge("1.0", 1, "charged"), charge("1.5", 1, "charged")]);
         assert_eq!((lapsed.lapsed, lapsed.open, lapsed.paid), (1, 1, 0));
         assert_eq!(lapsed.paid_after_us, LatencyUs::default());
+    }
+
+    #[test]
+    fn a_debt_waits_until_somebody_tries_to_pay_it() {
+        let kill = "  hog-58 [000] ..... 1.400000: mark_victim: pid=60 comm=hog uid=0\n".to_owned();
+        let over = |at, excess| charge(at, excess, "charged");
+        let waited = |lines: &[String]| of(lines).unattended_us_max;
+        let stuck = reconcile("1.300000", 2, "stuck");
+        assert_eq!(waited(&[over("1.000000", 1), stuck.clone(), over("1.900000", 3)]), 300_000);
+        assert_eq!(waited(&[over("1.000000", 1), kill, over("1.900000", 2)]), 400_000);
+        assert_eq!(
+            waited(&[over("1.000000", 1), over("1.500000", 2)]),
+            500_000,
+            "nobody has tried"
+        );
+        assert_eq!(
+            waited(&[over("1.000000", 1), over("1.500000", 1)]),
+            0,
+            "usage had come back by itself"
+        );
+        let paid = reconcile("1.100000", 0, "paid");
+        assert_eq!(waited(&[over("1.000000", 1), paid, over("1.500000", 1), stuck]), 100_000);
     }
 
     #[test]

@@ -24,6 +24,9 @@ const CALLS_AT_ONCE: u32 = 1024;
 /// The patch's own events.
 const PATCH: &str = "events/memcg_overcharge";
 
+/// Somebody is killed for want of memory.
+const KILL: &str = "events/oom/mark_victim";
+
 /// Ring buffer of each CPU, KiB: some 500 failed charges with their stacks, or 3,000 overcharges.
 const BUFFER_KIB: u32 = 256;
 
@@ -161,12 +164,13 @@ impl Instance {
         self.write(&format!("events/{EVENT}/enable"), "1")
     }
 
-    /// Records the patch's own events.
+    /// Records the patch's own events, and kills among them.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub(super) fn watch_patch(&self) -> Result<()> {
+        self.write(&format!("{KILL}/enable"), "1")?;
         self.write(&format!("{PATCH}/enable"), "1")
     }
 
@@ -176,6 +180,7 @@ impl Instance {
     ///
     /// When the kernel refuses.
     pub(super) fn ignore_patch(&self) -> Result<()> {
+        self.write(&format!("{KILL}/enable"), "0")?;
         self.write(&format!("{PATCH}/enable"), "0")
     }
 

@@ -2,15 +2,17 @@
 //! A task that holds clean file pages of the ext4 disk locked in memory, and gives them up when
 //! told to: memory that reclaim cannot take at one moment, and can at the next.
 
+use std::ffi::c_void;
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::Run;
 use super::cue::Cue;
@@ -28,6 +30,9 @@ fn path() -> String {
     format!("{SCRATCH}/locked")
 }
 
+/// What one page of a page table maps, bytes.
+const TABLE_BYTES: usize = 2 << 20;
+
 /// Makes the file, and sees to it that none of it is in memory, charged to the root memcg.
 pub(super) fn prepare() -> Result<()> {
     fs::write(path(), vec![0xa5_u8; FILE_BYTES]).context("write the file to lock")?;
@@ -41,11 +46,7 @@ pub(super) fn prepare() -> Result<()> {
 pub(super) fn lock_and_give_up(cue: &'static Cue) -> Result<Run> {
     let file = File::open(path())?;
     Ok(Box::new(move |lane: &Lane| {
-        let length = NonZeroUsize::new(FILE_BYTES).unwrap_or(NonZeroUsize::MIN);
-        let (protection, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
-        // All mappings of this process are locked (`MCL_FUTURE`), so this reads the whole file.
-        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
-        let mapped = unsafe { mmap(None, length, protection, flags, &file, 0) };
+        let mapped = map_between(&file);
         cue.ready.store(1, Ordering::SeqCst);
         cue.unlock.pass();
         lane.call(MUNMAP, || match mapped {
@@ -54,4 +55,21 @@ pub(super) fn lock_and_give_up(cue: &'static Cue) -> Result<Run> {
             Err(_) => Err(Errno::EFAULT.into()),
         });
     }))
+}
+
+/// Maps the file, with something on either side of it in the same page of page tables: `munmap()` of a
+/// mapping that has such a page for itself frees it, and with it the very page that is owed.
+fn map_between(file: &File) -> nix::Result<NonNull<c_void>> {
+    let length = |bytes| NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN);
+    // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
+    let around = unsafe {
+        mmap_anonymous(None, length(2 * TABLE_BYTES), ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE)
+    }?;
+    let begin = (around.as_ptr() as usize).next_multiple_of(TABLE_BYTES) + TABLE_BYTES / 4;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+    // All mappings of this process are locked (`MCL_FUTURE`), so this reads the whole file.
+    // SAFETY: the file takes the place of a part of the mapping above, which nothing refers to.
+    unsafe {
+        mmap(NonZeroUsize::new(begin), length(FILE_BYTES), ProtFlags::PROT_READ, flags, file, 0)
+    }
 }

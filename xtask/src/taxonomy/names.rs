@@ -4,7 +4,7 @@
 //! `facts` produces exactly these. A name of another shape in a config file is a typing error.
 
 /// Facts of the cell as a whole, with what they mean.
-pub(crate) const NAMES: [(&str, &str); 42] = [
+pub(crate) const NAMES: [(&str, &str); 43] = [
     ("load.ms", "from the start of the load to its end, ms"),
     ("load.complete", "1: every actor finished or was killed; 0: cut at load_max"),
     (
@@ -41,6 +41,10 @@ pub(crate) const NAMES: [(&str, &str); 42] = [
     ("reconcile.paid", "of these: paid by reconciling"),
     ("reconcile.lapsed", "of these: usage came back by itself"),
     ("reconcile.open", "of these: no event tells how they ended"),
+    (
+        "reconcile.unattended_us",
+        "longest time over the limit before an attempt to pay or a kill, us",
+    ),
     ("reconcile.p50_us", "from a charge over the limit to its payment, median, us"),
     ("reconcile.p99_us", "the same, 99th percentile"),
     ("reconcile.max_us", "the same, the longest"),
@@ -76,7 +80,7 @@ pub(crate) const DELTA_PREFIXES: [&str; 2] = ["events.", "counters."];
 pub(crate) const MEMCG_PREFIXES: [&str; 3] = ["second.", "parent.", "bystander."];
 
 /// Which of [`NAMES`] there are of those memcgs too.
-pub(crate) const MEMCG_NAMES: [&str; 19] = [
+pub(crate) const MEMCG_NAMES: [&str; 20] = [
     "limit_bytes",
     "cap_bytes",
     "peak_bytes",
@@ -93,6 +97,7 @@ pub(crate) const MEMCG_NAMES: [&str; 19] = [
     "reconcile.paid",
     "reconcile.lapsed",
     "reconcile.open",
+    "reconcile.unattended_us",
     "reconcile.p50_us",
     "reconcile.p99_us",
     "reconcile.max_us",

@@ -173,6 +173,7 @@ fn overcharged(memcg: &Overcharged, facts: &mut Facts) {
     put("paid", memcg.paid);
     put("lapsed", memcg.lapsed);
     put("open", memcg.open);
+    put("unattended_us", memcg.unattended_us_max);
     if memcg.paid > 0 {
         let LatencyUs { p50, p99, max } = memcg.paid_after_us;
         put("p50_us", p50);

@@ -44,6 +44,10 @@ fn goes_on(case: &Case<'_>) -> Result<Check, Missing> {
     if !case.overcharges() {
         return Ok(Check::not_asked(RULE, "the policy lets nothing over the limit"));
     }
+    let writes = &case.cell.request.writes;
+    if writes.iter().any(|write| write.file == "memory.oom_control" && write.value == "1") {
+        return Ok(Check::not_asked(RULE, "the OOM killer is disabled: calls wait for user space"));
+    }
     let told = |name: &str| case.facts.get(name).unwrap_or(0.0);
     if case.need("counters.charges")? + told("counters.user") == 0.0 {
         return Ok(Check::not_asked(RULE, "nothing went over the limit"));

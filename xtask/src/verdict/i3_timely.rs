@@ -4,7 +4,9 @@
 //! Tolerance: one RCU grace period (freed slab objects uncharge after it) and the backstop work
 //! item; when something was killed also 2 s until the OOM reaper starts (`OOM_REAPER_DELAY`) and 10
 //! attempts of 0.1 s each (`MAX_OOM_REAP_RETRIES`). The grace period grows with the machine's
-//! slowness; the rest are timers. The sampler sees a run to within one gap on either side, so a run
+//! slowness; the rest are timers. Until somebody tries to pay, or is killed, there is nothing to wait
+//! for but the task's return or the backstop: that time, by the trace events, has the tolerance without
+//! a kill, so that a kill which comes late, for another reason, excuses nothing. The sampler sees a run to within one gap on either side, so a run
 //! that only the gaps could carry over the tolerance is unknown, not kept.
 
 use super::{Case, Check, Missing, Outcome};
@@ -55,13 +57,16 @@ pub(crate) fn of(
     let (settled, settle_ms) = (case.need("settled")?, case.need("settle_ms")?);
     let kills = need("events.oom_kill")?;
     let tolerance_ms = tolerance_ms(case.pace.slowdown, kills > 0.0);
+    let unattended_ms = unattended_ms(case, prefix);
+    let attend_ms = self::tolerance_ms(case.pace.slowdown, false);
+    let attended = unattended_ms.is_none_or(|unattended_ms| unattended_ms <= attend_ms);
     // tmpfs files outlive their creators: with everybody dead there is no one left to kill.
     let stranded = settled != 1.0 && case.need("killable.left")? == 0.0;
     if stranded && over_ms <= need("over_ms_last")? {
         let said = "everybody who could be killed is dead, and what is left belongs to no task";
         return Ok(not_asked(said));
     }
-    let outcome = if (settled != 1.0 && !stranded) || over_ms > tolerance_ms {
+    let outcome = if (settled != 1.0 && !stranded) || over_ms > tolerance_ms || !attended {
         Outcome::Broken
     } else if over_ms + 2.0 * gap_ms > tolerance_ms {
         Outcome::Unknown
@@ -75,9 +80,18 @@ pub(crate) fn of(
     };
     let said = format!(
         "above max for at most {over_ms:.1} ms (samples up to {gap_ms:.1} ms apart), tolerance \
-         {tolerance_ms} ms with {kills} kills; {end}"
+         {tolerance_ms} ms with {kills} kills{}; {end}",
+        unattended_ms.map_or_else(String::new, |unattended_ms| format!(
+            ", before anybody tried to pay {unattended_ms:.1}, tolerance {attend_ms}"
+        )),
     );
     Ok(Check { rule: rule.to_owned(), outcome, said })
+}
+
+/// Of a kernel with such trace events.
+fn unattended_ms(case: &Case<'_>, prefix: &str) -> Option<f64> {
+    let unattended_us = case.facts.get(&format!("{prefix}reconcile.unattended_us"));
+    unattended_us.map(|unattended_us| unattended_us / 1000.0)
 }
 
 fn tolerance_ms(slowdown: u32, killed: bool) -> f64 {

@@ -239,6 +239,7 @@ fn overcharged(charges: u64) -> Overcharged {
         lapsed: 0,
         open: 0,
         paid_after_us: LatencyUs { p50: 300, p99: 900, max: 900 },
+        unattended_us_max: 700,
         deferred: BTreeMap::new(),
         reconciles: BTreeMap::from([("paid by task".to_owned(), charges)]),
     }

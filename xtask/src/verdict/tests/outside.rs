@@ -55,6 +55,11 @@ fn i10_wants_calls_to_return_where_something_was_reconciled() {
     let mut off = stuck(1);
     off.cell.expects_as = MAINLINE.to_owned();
     assert_eq!(off.outcome("I10"), Kept);
+    let mut by_user = stuck(1);
+    let file = "memory.oom_control".to_owned();
+    by_user.cell.request.writes = vec![protocol::MemcgWrite { file, value: "1".to_owned() }];
+    by_user.evidence.request = by_user.cell.request.clone();
+    assert_eq!(by_user.outcome("I10"), Kept, "the call waits for user space to make room");
     let nothing_over = stuck(1).set(SETTLED_FILES, "/counters/charges", 0);
     assert_eq!(nothing_over.outcome("I10"), Kept, "what the policy leaves alone is mainline's");
 }

@@ -172,6 +172,20 @@ fn i3_allows_a_kill_its_reaper_and_no_more() {
 }
 
 #[test]
+fn i3_does_not_let_a_late_kill_excuse_that_nobody_tried_to_pay() {
+    let unattended = |us: u64, slowdown| {
+        let mut bench = Bench::overcharge().with_hog().set(SETTLED_FILES, "/events/oom_kill", 1);
+        bench = bench.set(OVERCHARGES, "/memcgs/0/unattended_us_max", us);
+        bench.pace.slowdown = slowdown;
+        bench.outcome("I3")
+    };
+    assert_eq!(unattended(200_000, 1), Kept);
+    assert_eq!(unattended(200_001, 1), Broken);
+    assert_eq!(unattended(400_000, 3), Kept);
+    assert_eq!(unattended(400_001, 3), Broken);
+}
+
+#[test]
 fn i3_asks_only_where_something_can_be_killed() {
     let stuck = |bench: Bench| bench.set(SETTLED, "/settled", false).outcome("I3");
     assert_eq!(stuck(Bench::overcharge()), NotApplicable);
