@@ -71,12 +71,12 @@ impl Crew {
                 take_part(board, slot, &plan.actor, index, &lane)
             })?;
         }
-        for (limit, hog_bytes) in memcgs.limits(cell).iter().zip([cell.hog_bytes, second_hog_bytes])
-        {
-            if hog_bytes > 0 {
-                crew.second = limit.role == MemcgRole::Second;
+        let hogs = [(cell.hogs(), cell.hog_bytes), (1, second_hog_bytes)];
+        for (limit, (hogs, hog_bytes)) in memcgs.limits(cell).iter().zip(hogs) {
+            crew.second = limit.role == MemcgRole::Second;
+            for _ in 0..if hog_bytes > 0 { hogs } else { 0 } {
                 crew.add(ProcessRole::Hog, "hog", hog::OOM_SCORE_ADJ, |slot| {
-                    hog::body(board, slot, limit.memcg, limit.limit_bytes, hog_bytes)
+                    hog::body(board, slot, limit.memcg, limit.limit_bytes, hog_bytes / hogs)
                 })?;
             }
         }

@@ -9,6 +9,7 @@
 
 mod charges;
 mod cost;
+mod hogs;
 mod inject;
 mod latency;
 

@@ -22,7 +22,7 @@ use crate::{process, restartable};
 
 pub(super) const OPEN_KEEP: Workload = Workload {
     name: "open-keep",
-    params: &[("failures_max", 10), ("rseq", 1)],
+    params: &[("failures_max", 10), ("rseq", 1), ("hogs", 1)],
     on_scratch: false,
     plan,
 };

@@ -7,7 +7,8 @@
 //! come back to the limit (`repay`, whose latency is how long that took), and lets the task go.
 //!
 //! In `owe-reclaimable` the task sleeps, and a second task gives up file pages that it had locked in
-//! memory: what could not be reclaimed when the charge went over the limit can be now.
+//! memory: what could not be reclaimed when the charge went over the limit can be now. It owes more
+//! than the page or two that stocks give back, which would spare the victim too.
 //!
 //! In `owe-interrupted` a signal ends the call, which gives back what it had charged: the task comes back
 //! to user mode owing, and all that is left to do is to notice that usage is at the limit again.
@@ -72,7 +73,7 @@ impl How {
     /// Whether the call is the open of a FIFO, which goes over the limit by one page, rather than a
     /// write, which goes on charging for a while.
     fn opens_fifo(self) -> bool {
-        matches!(self, Self::Asleep | Self::Reclaimable | Self::Interrupted)
+        matches!(self, Self::Asleep | Self::Interrupted)
     }
 
     /// Whether the task does not survive.
@@ -124,7 +125,7 @@ fn plan(terms: &Terms<'_>, how: How) -> Result<Plan> {
     let actor = Part {
         ops: match how {
             How::Asleep | How::Interrupted => &["open"],
-            How::Reclaimable => &["open", "munmap"],
+            How::Reclaimable => &["write", "munmap"],
             _ => &["write"],
         },
         setup: Box::new(move |index| {

@@ -215,7 +215,7 @@ fn killable_left(evidence: &Evidence) -> u64 {
     let request = &evidence.request;
     let actors = if request.killable { u64::from(request.tasks) } else { 0 };
     let second = request.second.as_ref().map_or(0, |second| second.hog_bytes);
-    let hogs = u64::from(request.hog_bytes > 0) + u64::from(second > 0);
+    let hogs = request.hogs() + u64::from(second > 0);
     let killable = |role| match role {
         ProcessRole::Actor => request.killable,
         ProcessRole::Hog => true,

@@ -98,9 +98,10 @@ fn bytes_from(console: &str, line: usize) -> u64 {
 
 /// Processes that a report may list: the cell's own in limited memcgs, and their children.
 fn processes(case: &Case<'_>) -> u64 {
-    const HOGS: u64 = 2;
+    let request = &case.cell.request;
+    let hogs = request.hogs() + u64::from(request.second.is_some());
     let children = operations(case).filter(|op| op.name == "fork").map(|op| op.succeeded);
-    u64::from(case.cell.request.tasks) + HOGS + children.sum::<u64>()
+    u64::from(request.tasks) + hogs + children.sum::<u64>()
 }
 
 /// One kind of call, whoever made it.
