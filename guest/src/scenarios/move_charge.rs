@@ -15,7 +15,7 @@ use crate::lane::Lane;
 use crate::tally::Failure;
 
 pub(super) const MOVE_CHARGE: Workload =
-    Workload { name: "move-charge", params: &[("failures_max", 10)], on_scratch: false, plan };
+    Workload { name: "move-charge", params: open_keep::PARAMS, on_scratch: false, plan };
 
 const REFUSED: usize = 0;
 

@@ -20,12 +20,11 @@ use crate::names::NumberedPath;
 use crate::tally::Failure;
 use crate::{process, restartable};
 
-pub(super) const OPEN_KEEP: Workload = Workload {
-    name: "open-keep",
-    params: &[("failures_max", 10), ("rseq", 1), ("hogs", 1)],
-    on_scratch: false,
-    plan,
-};
+/// Those of every workload that is made of this one.
+pub(super) const PARAMS: &[(&str, u64)] = &[("failures_max", 10), ("rseq", 1), ("hogs", 1)];
+
+pub(super) const OPEN_KEEP: Workload =
+    Workload { name: "open-keep", params: PARAMS, on_scratch: false, plan };
 
 const OPEN: usize = 0;
 

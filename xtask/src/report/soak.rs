@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::json::{CellResult, RunResult};
 use super::numbers::time_ms;
 use super::{Style, cell_line};
+use crate::taxonomy::Verdict;
 
 /// What no good run prints on a console, and the cell that it was printed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,10 +17,20 @@ pub(crate) struct ConsoleFault {
     pub(crate) title: String,
 }
 
-/// Whether a soak was without a finding: cells ran, no console showed a fault, and each cell was as
-/// expected at the first or, alone, at the second attempt.
+/// Whether a soak was without a finding: cells ran, no console showed a fault, no verdict was
+/// another than the expected one, and what was an ERROR at first was as expected when it ran alone.
 pub(crate) fn soaked(result: &RunResult, faults: &[ConsoleFault]) -> bool {
-    result.totals.ran > 0 && result.totals.unexpected == 0 && faults.is_empty()
+    let totals = &result.totals;
+    totals.ran > 0 && totals.unexpected == 0 && other(result) == 0 && faults.is_empty()
+}
+
+/// Cells whose first verdict was about the kernel and not the expected one.
+fn other(result: &RunResult) -> usize {
+    let other = |cell: &&CellResult| {
+        let first = &cell.first.judgement;
+        !first.as_expected && first.verdict != Verdict::Error
+    };
+    result.cells.iter().filter(other).count()
 }
 
 /// The summary; `rounds` that were begun.
@@ -46,7 +57,7 @@ pub(crate) fn soak(
         let line = if not > 0 { style.bad(&line) } else { line };
         text.push_str(&format!("{line}\n"));
     }
-    for cell in result.cells.iter().filter(|cell| !cell.judgement().as_expected) {
+    for cell in result.cells.iter().filter(|cell| !cell.first.judgement.as_expected) {
         text.push_str(&format!("\n{}", cell_line(cell, style)));
     }
     for fault in faults {
@@ -65,8 +76,12 @@ pub(crate) fn soak(
         manifest.seed,
         manifest.accelerator
     );
-    let sum =
-        format!("{} console faults, {} cells not as expected", faults.len(), totals.unexpected);
+    let sum = format!(
+        "{} console faults, {} cells not as expected; at first {} with another verdict on the kernel",
+        faults.len(),
+        totals.unexpected,
+        other(result)
+    );
     let sum = if soaked(result, faults) { style.good(&sum) } else { style.bad(&sum) };
     text.push_str(&format!(
         "\n{line}\nverdicts: {}\n{sum}\nevidence: {folder}\n",

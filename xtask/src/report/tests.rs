@@ -314,3 +314,29 @@ fn mutants_end_with_a_score_that_equivalent_ones_have_no_part_in() {
         assert!(!all_caught(&rows(score)), "{score:?}");
     }
 }
+
+#[test]
+fn a_soak_finds_a_wrong_verdict_even_where_the_second_was_right() {
+    let good = cell(&Bench::overcharge());
+    let then_good = |first: &Bench| {
+        let again = Some(good.first.clone());
+        result(vec![CellResult { again, ..cell(first) }])
+    };
+    let failed = Bench::overcharge().set(OPEN, "/succeeded", 999).set(
+        OPEN,
+        "/errnos",
+        json!({ "ENOMEM": 1 }),
+    );
+    let mut torn = Bench::overcharge();
+    torn.evidence.torn_lines.push("x".to_owned());
+    assert_eq!(cell(&torn).judgement().verdict, Verdict::Error);
+    assert!(soaked(&result(vec![good.clone()]), &[]));
+    assert!(soaked(&then_good(&torn), &[]), "the harness said itself that it had no verdict");
+    assert!(!soaked(&then_good(&failed), &[]));
+    assert!(!soaked(&result(vec![cell(&torn)]), &[]));
+    assert!(!soaked(&result(Vec::new()), &[]));
+    let fault = ConsoleFault { cell: "a".to_owned(), title: "BUG".to_owned() };
+    assert!(!soaked(&result(vec![good.clone()]), &[fault]));
+    let text = soak(&then_good(&failed), 1, &[], "results/latest", Style::default());
+    assert!(text.contains("at first 1 with another verdict"), "{text}");
+}

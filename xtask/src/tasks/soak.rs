@@ -28,22 +28,22 @@ const SLICE: usize = 8;
 /// # Errors
 /// As `run-matrix`; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
-    let cli::Soak { kernel, minutes, matrix, select, vms, build } = args;
+    let cli::Soak { kernels: names, minutes, cells: cells_max, matrix, select, vms, build } = args;
     let cli::Vms { accel, jobs, no_snapshot, images } = vms;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let mut matrix = config.matrix(matrix)?.clone();
-    config.kernel(kernel)?;
-    (matrix.kernels, matrix.baseline) = (vec![kernel.clone()], None);
+    names.iter().try_for_each(|name| config.kernel(name).map(drop))?;
+    (matrix.kernels, matrix.baseline) = (names.clone(), None);
     let selection = Selection { repetitions: Some(1), ..run_matrix::selection(select) };
     let cells = plan::plan(&config, &matrix, &selection)?;
     let stop = Stop::on_signals()?;
     let asked = stop.clone();
     process::obey(move || asked.asked());
     rig::provide(build.install)?;
-    let names = BTreeSet::from([kernel]);
+    let names: BTreeSet<&String> = names.iter().collect();
     let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
-    let ready = rig::prepare(&folders, &kernels[kernel].bzimage, *accel, &stop)?;
+    let ready = rig::prepare(&folders, &kernels[&cells[0].kernel].bzimage, *accel, &stop)?;
     let jobs = rig::jobs(*jobs, &cells);
 
     let begun = Instant::now();
@@ -54,12 +54,14 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     folder.write_manifest(&manifest)?;
     let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, !no_snapshot);
     let until = begun + Duration::from_secs(u64::from(*minutes) * 60);
+    let cells_max = cells_max.map_or(usize::MAX, |max| max as usize);
     let (mut planned, mut first, mut rounds) = (Vec::new(), BTreeMap::new(), 0);
-    while Instant::now() < until && !stop.asked() {
+    while Instant::now() < until && first.len() < cells_max && !stop.asked() {
         rounds += 1;
         let left_s = until.saturating_duration_since(Instant::now()).as_secs();
         note(&format!("round {rounds}, {} cells so far, {left_s} s left", first.len()));
-        let round = plan::round(&config, &matrix, &selection, rounds)?;
+        let mut round = plan::round(&config, &matrix, &selection, rounds)?;
+        round.truncate(cells_max - first.len());
         // In slices, so that cells which run alone come between the others and not after them.
         for slice in round.chunks(SLICE) {
             first.extend(runner.soak(slice, jobs, until)?);

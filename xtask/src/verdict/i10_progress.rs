@@ -96,12 +96,13 @@ fn bytes_from(console: &str, line: usize) -> u64 {
     console.lines().skip(line).map(|line| line.len() as u64 + 1).sum()
 }
 
-/// Processes that a report may list: the cell's own in limited memcgs, and their children.
+/// Processes that a report may list: the cell's own below the parent, and their children.
 fn processes(case: &Case<'_>) -> u64 {
     let request = &case.cell.request;
     let hogs = request.hogs() + u64::from(request.second.is_some());
+    let bystander = 1;
     let children = operations(case).filter(|op| op.name == "fork").map(|op| op.succeeded);
-    u64::from(request.tasks) + hogs + children.sum::<u64>()
+    u64::from(request.tasks) + hogs + bystander + children.sum::<u64>()
 }
 
 /// One kind of call, whoever made it.

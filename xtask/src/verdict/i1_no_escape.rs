@@ -63,6 +63,10 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
         "{failures} of {calls} calls failed for want of memory{list}; {denied} charges denied at the cap"
     );
     let seen = charges::seen(&case.evidence.events)?;
+    // Where the memcg was never charged there is nothing to see.
+    if seen.charges == 0 && case.need("peak_bytes")? > 0.0 {
+        return Err(Missing("any charge of the load".to_owned()));
+    }
     let eligible = charges::count(seen, charges::is_eligible);
     let escaped = case.overcharges() && eligible > denied;
     let said = format!("{said}; {eligible} eligible charges failed{}", example(seen));

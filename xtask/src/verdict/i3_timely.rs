@@ -3,8 +3,8 @@
 //!
 //! Tolerance: one RCU grace period (freed slab objects uncharge after it) and the backstop work
 //! item; when something was killed also 2 s until the OOM reaper starts (`OOM_REAPER_DELAY`) and 10
-//! attempts of 0.1 s each (`MAX_OOM_REAP_RETRIES`). The grace period grows with the machine's
-//! slowness; the rest are timers. Until somebody tries to pay, or is killed, there is nothing to wait
+//! attempts of 0.1 s each (`MAX_OOM_REAP_RETRIES`). The grace period, and the turns that a task waits for
+//! where there are more tasks than CPUs, grow with the machine's slowness; the rest are timers. Until somebody tries to pay, or is killed, there is nothing to wait
 //! for but the task's return or the backstop: that time, by the trace events, has the tolerance without
 //! a kill, so that a kill which comes late, for another reason, excuses nothing. The sampler sees a run to within one gap on either side, so a run
 //! that only the gaps could carry over the tolerance is unknown, not kept.
@@ -15,6 +15,10 @@ const RULE: &str = "I3";
 
 /// An RCU grace period on a busy machine, milliseconds; some tens are usual.
 const GRACE_PERIOD_MS: f64 = 100.0;
+
+/// Until it is a task's turn where one more task wants the same CPU, milliseconds: a slice of 3 ms in each
+/// of the few rounds of reclaim that come before a kill.
+const TURN_MS: f64 = 10.0;
 
 /// The delayed work item that reconciles for tasks that do not return to user mode, milliseconds.
 const BACKSTOP_MS: f64 = 100.0;
@@ -56,9 +60,10 @@ pub(crate) fn of(
     let (over_ms, gap_ms) = (need("over_ms_max")?, need("sampler.gap_ms")?);
     let (settled, settle_ms) = (case.need("settled")?, case.need("settle_ms")?);
     let kills = need("events.oom_kill")?;
-    let tolerance_ms = tolerance_ms(case.pace.slowdown, kills > 0.0);
+    let attend_ms = unhelped_ms(case);
+    let tolerance_ms =
+        attend_ms + if kills > 0.0 { REAPER_DELAY_MS + REAPER_RETRIES_MS } else { 0.0 };
     let unattended_ms = unattended_ms(case, prefix);
-    let attend_ms = self::tolerance_ms(case.pace.slowdown, false);
     let attended = unattended_ms.is_none_or(|unattended_ms| unattended_ms <= attend_ms);
     // tmpfs files outlive their creators: with everybody dead there is no one left to kill.
     let stranded = settled != 1.0 && case.need("killable.left")? == 0.0;
@@ -94,7 +99,9 @@ fn unattended_ms(case: &Case<'_>, prefix: &str) -> Option<f64> {
     unattended_us.map(|unattended_us| unattended_us / 1000.0)
 }
 
-fn tolerance_ms(slowdown: u32, killed: bool) -> f64 {
-    let kill_ms = if killed { REAPER_DELAY_MS + REAPER_RETRIES_MS } else { 0.0 };
-    GRACE_PERIOD_MS * f64::from(slowdown) + BACKSTOP_MS + kill_ms
+/// How long it takes where nobody has to die.
+fn unhelped_ms(case: &Case<'_>) -> f64 {
+    let others = f64::from(case.cell.request.tasks.saturating_sub(1));
+    let turns = (others / f64::from(case.cell.vm.cpus.max(1))).floor();
+    (GRACE_PERIOD_MS + TURN_MS * turns) * f64::from(case.pace.slowdown) + BACKSTOP_MS
 }

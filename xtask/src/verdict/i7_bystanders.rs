@@ -6,9 +6,10 @@
 //! `memory.events` may move from before the load until everybody has gone: tolerance none.
 //!
 //! Its longest call is held beside the same calls before the load, when nothing else runs (`control`).
-//! Tolerance: what a task that only sleeps was late at most meanwhile. That is what host and
+//! Tolerance: three times what a task that only sleeps was late at most meanwhile. That is what host and
 //! scheduler do to anybody in this cell, whatever the kernel does about memory; the call itself takes
-//! microseconds, so that more is time in which it waited for somebody.
+//! microseconds, so that more is time in which it waited for somebody. Of two such maxima now one is
+//! the greater, now the other: in 253 cells the ratio was above 0.5 in 11, above 1 in 2, and 1.3 at most.
 
 use protocol::{Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
 
@@ -16,11 +17,14 @@ use super::{Case, Check, Missing};
 
 const RULE: &str = "I7";
 
+/// Of the longest delay of a task that only sleeps.
+const TIMES_AS_LATE: f64 = 3.0;
+
 /// Looks at the bystander, its memcg, and the outsider.
 pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let (control, load) = (latency(case, "control")?, latency(case, "stat")?);
     let late_us = case.need("heartbeat.gap_ms")? * 1000.0;
-    let bound_us = control.max as f64 + late_us;
+    let bound_us = control.max as f64 + TIMES_AS_LATE * late_us;
     let ended = ended(case);
     let moved = moved(case)?;
     let said = format!(

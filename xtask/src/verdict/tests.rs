@@ -8,6 +8,7 @@ mod mutations;
 mod outside;
 mod rules;
 mod score;
+mod timely;
 
 use protocol::{
     Charges, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges, ProcessEnd, ProcessRole,

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Both sides of the tolerances of I3: how long usage may stay above the limit, and a debt unattended.
+
+use protocol::{Event, Fact, ProcessRole};
+
+use super::*;
+use Outcome::{Broken, Kept, NotApplicable, Unknown};
+
+#[test]
+fn i3_allows_a_kill_its_reaper_and_no_more() {
+    let over = |kills: u64, over_ms: u64, slowdown| {
+        let mut bench = Bench::overcharge()
+            .with_hog()
+            .set(SETTLED_FILES, "/events/oom_kill", kills)
+            .set(USAGE, "/over_us_max", over_ms * 1000);
+        bench.pace.slowdown = slowdown;
+        bench.outcome("I3")
+    };
+    // The samples are up to 2 ms apart on either side.
+    assert_eq!(over(0, 196, 1), Kept);
+    assert_eq!(over(0, 197, 1), Unknown);
+    assert_eq!(over(0, 200, 1), Unknown);
+    assert_eq!(over(0, 201, 1), Broken);
+    assert_eq!(over(1, 3196, 1), Kept);
+    assert_eq!(over(1, 3201, 1), Broken);
+    assert_eq!(over(0, 496, 4), Kept, "a grace period is longer on a slow machine");
+    assert_eq!(over(0, 501, 4), Broken);
+}
+
+#[test]
+fn i3_does_not_let_a_late_kill_excuse_that_nobody_tried_to_pay() {
+    let unattended = |us: u64, slowdown| {
+        let mut bench = Bench::overcharge().with_hog().set(SETTLED_FILES, "/events/oom_kill", 1);
+        bench = bench.set(OVERCHARGES, "/memcgs/0/unattended_us_max", us);
+        bench.pace.slowdown = slowdown;
+        bench.outcome("I3")
+    };
+    assert_eq!(unattended(200_000, 1), Kept);
+    assert_eq!(unattended(200_001, 1), Broken);
+    assert_eq!(unattended(400_000, 3), Kept);
+    assert_eq!(unattended(400_001, 3), Broken);
+}
+
+#[test]
+fn i3_gives_each_of_many_tasks_its_turn() {
+    let over = |tasks: u32, over_ms: u64| {
+        let mut bench = Bench::overcharge().with_hog().set(USAGE, "/over_us_max", over_ms * 1000);
+        bench.cell.request.tasks = tasks;
+        bench.outcome("I3")
+    };
+    // On two CPUs.
+    assert_eq!(over(2, 201), Broken);
+    assert_eq!(over(3, 206), Kept);
+    assert_eq!(over(3, 211), Broken);
+    assert_eq!(over(64, 506), Kept);
+    assert_eq!(over(64, 511), Broken);
+}
+
+#[test]
+fn i3_asks_only_where_something_can_be_killed() {
+    let stuck = |bench: Bench| bench.set(SETTLED, "/settled", false).outcome("I3");
+    assert_eq!(stuck(Bench::overcharge()), NotApplicable);
+    assert_eq!(stuck(Bench::overcharge().with_hog()), Broken);
+    // An actor that ended without the guest's hand cannot be killed for its memory any more.
+    let ended = |over_us_last: u64, early: bool| {
+        let mut bench = Bench::overcharge().set(USAGE, "/over_us_max", 900_000);
+        bench.cell.request.killable = true;
+        bench.evidence.request.killable = true;
+        if early {
+            let ended = |event: &Event| {
+                matches!(event.fact, Fact::ProcessEnded { role: ProcessRole::Actor, .. })
+            };
+            let events = &mut bench.evidence.events;
+            let at = events.iter().position(ended).unwrap();
+            let end = events.remove(at);
+            let load_ended = |event: &Event| matches!(event.fact, Fact::LoadEnded { .. });
+            let at = events.iter().position(load_ended).unwrap();
+            events.insert(at, end);
+            bench.renumber();
+        }
+        stuck(bench.set(USAGE, "/over_us_last", over_us_last))
+    };
+    assert_eq!(ended(900_000, true), NotApplicable);
+    assert_eq!(ended(100_000, true), Broken, "an earlier run above the limit was too long");
+    assert_eq!(ended(900_000, false), Broken, "who waits to be let go could have been killed");
+    assert_eq!(Bench::overcharge().with_hog().outcome("I3"), Kept);
+    let coarse = Bench::overcharge().with_hog().set(USAGE, "/gap_us_max", 150_000);
+    assert_eq!(coarse.outcome("I3"), Unknown, "a sampler that looked away proves nothing");
+    assert_eq!(coarse.judge().verdict, Verdict::Error);
+}
