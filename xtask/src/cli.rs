@@ -3,6 +3,7 @@
 
 mod coverage;
 mod inject;
+mod soak;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::exit::Exit;
 
 pub(crate) use coverage::Coverage;
 pub(crate) use inject::Inject;
+pub(crate) use soak::Soak;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
 /// limits, and says with evidence what the series changes.
@@ -142,6 +144,10 @@ pub(crate) struct Select {
     /// Repetitions of each cell, in place of the matrix's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repetitions: Option<u32>,
+    /// As many repetitions as tell a problem that one kernel always shows and the other never from chance, in
+    /// percent (95: 3, 99: 5)
+    #[arg(long, value_name = "PERCENT", conflicts_with = "repetitions", value_parser = percent)]
+    pub(crate) confidence: Option<f64>,
     /// Seed of the run; the same seed gives the same requests
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
@@ -209,29 +215,6 @@ pub(crate) struct Kselftest {
     /// Accelerator
     #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
     pub(crate) accel: AccelChoice,
-    #[command(flatten)]
-    pub(crate) build: BuildOptions,
-}
-
-/// Arguments of `soak`.
-#[derive(Debug, Args)]
-pub(crate) struct Soak {
-    /// Kernels in configs/kernels
-    #[arg(default_values = ["overcharge-lockdep"], value_name = "KERNEL")]
-    pub(crate) kernels: Vec<String>,
-    /// No cell is begun after this
-    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) minutes: u32,
-    /// No more cells than this
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) cells: Option<u32>,
-    /// Matrix in configs/matrices whose scenarios are run
-    #[arg(long, default_value = "debug", value_name = "NAME")]
-    pub(crate) matrix: String,
-    #[command(flatten)]
-    pub(crate) select: Select,
-    #[command(flatten)]
-    pub(crate) vms: Vms,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
 }
@@ -333,6 +316,14 @@ pub(crate) struct Test {
     /// Install missing packages with apt (prints the list first)
     #[arg(long)]
     pub(crate) install: bool,
+}
+
+/// A number of percent below 100.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent) if (0.0..100.0).contains(&percent) => Ok(percent),
+        _ => Err("give a number of percent below 100, for example 99".to_owned()),
+    }
 }
 
 fn image(word: &str) -> Result<(String, PathBuf), String> {

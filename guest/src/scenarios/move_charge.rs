@@ -21,6 +21,9 @@ const REFUSED: usize = 0;
 
 const TAKES_OVER: &str = "memory.move_charge_at_immigrate";
 
+/// What moves in, bytes: more than the room that is left and the stocks of two CPUs together.
+const MOVED_BYTES: usize = 1 << 20;
+
 /// Usage this near to the limit is full: what is charged at once without reclaim is more.
 const NEAR_BYTES: u64 = 256 << 10;
 
@@ -30,6 +33,8 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
         ops: &["refused"],
         setup: Box::new(move |_| {
             let limited = limited.clone();
+            // Pages of this process alone: its own memory is locked, so they stay where they are.
+            let moved = vec![0xa5_u8; MOVED_BYTES];
             Ok(Box::new(move |lane: &Lane| {
                 let full = |bytes: u64| bytes + NEAR_BYTES >= limit_bytes;
                 while !lane.stopped() && !limited.current_bytes().is_ok_and(full) {
@@ -46,6 +51,7 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
                         _ => Err(Errno::EIO.into()),
                     },
                 });
+                std::hint::black_box(&moved);
             }) as Run)
         }),
     };

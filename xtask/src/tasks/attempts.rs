@@ -2,6 +2,7 @@
 //! Runs planned cells: all of them at once as the host allows, then each that was not as expected
 //! again, alone. Both outcomes are kept.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -135,11 +136,15 @@ impl<'a> Runner<'a> {
         }
         let step = Step::begin(name, Some(cells.len() as u64));
         let mut attempts = BTreeMap::new();
-        // The longest first ends soonest, but is no random order.
-        let cost = |cell: &Cell| if until.is_some() { 0 } else { self.past.estimate_ms(cell) };
+        // The longest first ends soonest, but is no random order. Repetitions of both kernels take turns: what
+        // the host does meanwhile is done to both.
+        let rank = |cell: &Cell| match until {
+            Some(_) => (Reverse(0), 0),
+            None => (Reverse(cell.repetition), self.past.estimate_ms(cell)),
+        };
         let late = || until.is_some_and(|until| Instant::now() >= until);
         let job = |cell: &Cell| (!late()).then(|| self.attempt(cell, number));
-        vm::pool::run(jobs, cells, cost, self.stop, job, |cell, outcome| {
+        vm::pool::run(jobs, cells, rank, self.stop, job, |cell, outcome| {
             let attempt = outcome.unwrap_or_else(|panic| {
                 let why = format!("the harness panicked: {panic}");
                 let evidence = Evidence::of_failed_host(&cell.request, why, 0);

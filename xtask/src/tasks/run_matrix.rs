@@ -15,7 +15,7 @@ use crate::plan::{self, Selection};
 use crate::report;
 use crate::report::json::{CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals};
 use crate::results::RunFolder;
-use crate::verdict::{Judged, compare};
+use crate::verdict::{Judged, compare, repetitions_for};
 use crate::vm::Stop;
 
 /// Runs the command.
@@ -79,10 +79,10 @@ pub(super) fn shown(path: &Path) -> String {
 }
 
 pub(super) fn selection(select: &cli::Select) -> Selection {
-    let cli::Select { filter, repetitions, seed } = select;
+    let cli::Select { filter, repetitions, confidence, seed } = select;
     Selection {
         filters: filter.clone(),
-        repetitions: *repetitions,
+        repetitions: repetitions.or(confidence.map(|percent| repetitions_for(percent / 100.0))),
         run_seed: *seed,
         ..Selection::default()
     }

@@ -5,10 +5,14 @@
 //! kernel alike. A scenario that states none is a control and says nothing here, but of a policy that is
 //! off, which is held beside the baseline in every scenario (I11). Passing on both sides says nothing
 //! about the patch either.
+//!
+//! With repetitions a side may show the problem now and then. That is told apart from chance by
+//! Fisher's exact test: what both kernels would do less often than once in 100 runs is a difference.
 
 use protocol::CgroupVersion;
 use serde::{Deserialize, Serialize};
 
+use super::chance::{Shown, by_chance};
 use super::{Differential, Judgement, Verdict, i11_off_is_mainline};
 use crate::config::Scenario;
 use crate::plan::Cell;
@@ -38,15 +42,31 @@ pub(crate) struct SideBySide {
     pub(crate) outcome: Differential,
     /// One sentence for people, with the numbers of both sides.
     pub(crate) said: String,
+    /// How often each side shows the problem, where every repetition can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shown: Option<Both>,
 }
 
-/// What all repetitions of one side say together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Shows,
-    DoesNotShow,
-    Unusable,
+/// How often each side shows the problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Both {
+    /// The unpatched kernel.
+    pub(crate) baseline: Shown,
+    /// The patched one.
+    pub(crate) here: Shown,
 }
+
+impl Both {
+    /// How likely a difference as large as this one is if there is none.
+    fn by_chance(self) -> f64 {
+        let Self { baseline, here } = self;
+        by_chance(baseline, here).min(by_chance(here, baseline))
+    }
+}
+
+/// What is less likely is no chance.
+const CHANCE: f64 = 0.01;
 
 /// Compares each (cgroup version, kernel, policy) of one scenario with the baseline, in plan order.
 ///
@@ -88,14 +108,17 @@ pub(crate) fn compare(
             true => Some(i11_off_is_mainline::beside(&base, &patched)),
             false => None,
         };
-        let outcome = outcome(scenario, &base, &patched, unlike.as_deref());
+        let both = side(scenario, &base).zip(side(scenario, &patched));
+        let both = both.map(|(baseline, here)| Both { baseline, here });
+        let outcome = outcome(side(scenario, &base), both, &base, &patched, unlike.as_deref());
         outcomes.push(SideBySide {
             scenario: scenario.name.clone(),
             cgroup: cell.cgroup,
             kernel: cell.kernel.clone(),
             policy: cell.policy.clone(),
             outcome,
-            said: sentence(scenario, outcome, &base, &patched, &unlike.unwrap_or_default()),
+            said: sentence(scenario, outcome, both, &base, &patched, &unlike.unwrap_or_default()),
+            shown: both.filter(|_| !scenario.problem.is_empty()),
         });
     }
     outcomes
@@ -108,12 +131,12 @@ fn is_off(base: &[Judged<'_>], cell: &Cell) -> bool {
 
 /// `unlike`: of a policy that is off, in what it differs from the baseline.
 fn outcome(
-    scenario: &Scenario,
+    before: Option<Shown>,
+    both: Option<Both>,
     base: &[Judged<'_>],
     patched: &[Judged<'_>],
     unlike: Option<&[String]>,
 ) -> Differential {
-    let (before, after) = (side(scenario, base), side(scenario, patched));
     // What the baseline breaks, or is known to break now and then, is nothing new.
     let known = |rule: &String| {
         let breaks = |b: &Judged<'_>| {
@@ -132,43 +155,44 @@ fn outcome(
             _ => false,
         }
     });
-    if before == Side::Unusable {
+    if before.is_none() {
         return Differential::Unknown;
     }
     if worse {
         return Differential::Regressed;
     }
-    match (before, after) {
-        (_, Side::Unusable) | (Side::Unusable, _) => Differential::Unknown,
-        (before, after) if unlike.is_some_and(|unlike| before == after && unlike.is_empty()) => {
-            Differential::Inert
-        }
+    let Some(both) = both else { return Differential::Unknown };
+    let Both { baseline, here } = both;
+    let agree = (baseline.always() || baseline.never()) && (here.always() || here.never());
+    let differ = if agree { baseline.always() != here.always() } else { both.by_chance() < CHANCE };
+    if let Some(unlike) = unlike {
         // Nothing should change here, so a change for the better is one too many as well.
-        _ if unlike.is_some() => Differential::Regressed,
-        (Side::Shows, Side::DoesNotShow) => Differential::Fixed,
-        (Side::Shows, Side::Shows) => Differential::NotFixed,
-        (Side::DoesNotShow, Side::DoesNotShow) => Differential::NoDifference,
-        (Side::DoesNotShow, Side::Shows) => Differential::Regressed,
+        let inert = !differ && unlike.is_empty();
+        return if inert { Differential::Inert } else { Differential::Regressed };
+    }
+    let rarer = u64::from(here.shows) * u64::from(baseline.of)
+        < u64::from(baseline.shows) * u64::from(here.of);
+    match (baseline.never(), here.never()) {
+        (true, true) => Differential::NoDifference,
+        (false, true) if differ => Differential::Fixed,
+        (_, false) if differ && !rarer => Differential::Regressed,
+        // Rarer than on the baseline, but there.
+        (false, false) => Differential::NotFixed,
+        // A side shows it now and then, too seldom to tell.
+        (true, false) | (false, true) => Differential::Unknown,
     }
 }
 
-/// A side speaks only when every repetition is usable and they agree.
-fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Side {
-    let mut together = None;
+/// A side speaks only when every repetition is usable.
+fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Option<Shown> {
+    let mut shown = Shown::default();
     for judged in cells {
         let usable = matches!(judged.judgement.verdict, Verdict::Pass | Verdict::Fail);
-        let Some(shows) = shows(scenario, judged.judgement).filter(|_| usable) else {
-            return Side::Unusable;
-        };
-        if *together.get_or_insert(shows) != shows {
-            return Side::Unusable;
-        }
+        let shows = shows(scenario, judged.judgement).filter(|_| usable)?;
+        shown.shows += u32::from(shows);
+        shown.of += 1;
     }
-    match together {
-        Some(true) => Side::Shows,
-        Some(false) => Side::DoesNotShow,
-        None => Side::Unusable,
-    }
+    (shown.of > 0).then_some(shown)
 }
 
 /// Whether the problem shows; `None` when a fact it asks for is missing.
@@ -181,11 +205,15 @@ fn shows(scenario: &Scenario, judgement: &Judgement) -> Option<bool> {
 fn sentence(
     scenario: &Scenario,
     outcome: Differential,
+    both: Option<Both>,
     base: &[Judged<'_>],
     patched: &[Judged<'_>],
     unlike: &[String],
 ) -> String {
-    let numbers = |cells: &[Judged<'_>]| {
+    let numbers = |shown: Option<Shown>, cells: &[Judged<'_>]| {
+        if let Some(shown) = shown.filter(|shown| shown.of > 1 && !scenario.problem.is_empty()) {
+            return format!("shows it in {shown}{}", odd_ones(scenario, shown, cells));
+        }
         let one = |judged: &Judged<'_>| {
             let facts = scenario.problem.iter().map(|condition| {
                 let value = super::facts::get(&judged.judgement.facts, &condition.fact);
@@ -215,5 +243,24 @@ fn sentence(
         Differential::Unknown => "a side has no usable verdict, or its repetitions disagree",
     };
     let unlike: String = unlike.iter().map(|difference| format!("; {difference}")).collect();
-    format!("{meaning}{asked}: baseline {}; here {}{unlike}", numbers(base), numbers(patched))
+    let (before, after) = (both.map(|both| both.baseline), both.map(|both| both.here));
+    let repeated = both.filter(|both| both.baseline.of + both.here.of > 2);
+    let chance =
+        repeated.filter(|_| matches!(outcome, Differential::Fixed | Differential::Regressed));
+    let chance = chance.map_or_else(String::new, |both| {
+        format!("; by chance in 1 of {:.0} runs", 1.0 / both.by_chance())
+    });
+    format!(
+        "{meaning}{asked}: baseline {}; here {}{chance}{unlike}",
+        numbers(before, base),
+        numbers(after, patched)
+    )
+}
+
+/// The names of repetitions that are not as most of their side.
+fn odd_ones(scenario: &Scenario, shown: Shown, cells: &[Judged<'_>]) -> String {
+    let few = shown.shows * 2 <= shown.of;
+    let odd = cells.iter().filter(|cell| shows(scenario, cell.judgement) == Some(few));
+    let names: Vec<String> = odd.map(|cell| format!("r{}", cell.cell.repetition)).collect();
+    if names.is_empty() { String::new() } else { format!(" (flaky: {})", names.join(", ")) }
 }

@@ -3,6 +3,7 @@
 //!
 //! One file an invariant. PASS needs positive evidence; absence is never zero.
 
+mod chance;
 mod charges;
 mod console;
 mod cost;
@@ -38,6 +39,7 @@ use crate::evidence::Evidence;
 use crate::plan::Cell;
 use crate::taxonomy::{RULES, Verdict, names};
 
+pub(crate) use chance::repetitions as repetitions_for;
 pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};
 pub(crate) use differential::{Judged, SideBySide, compare};

@@ -58,20 +58,20 @@ fn available_mib(meminfo: &str) -> Option<u64> {
     Some(kib / 1024)
 }
 
-/// Runs `job` for every item on `jobs` threads, the ones with the largest `cost` first; `done` gets
+/// Runs `job` for every item on `jobs` threads, the ones with the largest `rank` first; `done` gets
 /// each item with its result, or the text of its panic, as it ends. Gives the number of items that
 /// were not begun because of `stop`.
-pub(crate) fn run<T: Sync, R: Send>(
+pub(crate) fn run<T: Sync, R: Send, K: Ord>(
     jobs: usize,
     items: &[T],
-    cost: impl Fn(&T) -> u64,
+    rank: impl Fn(&T) -> K,
     stop: &Stop,
     job: impl Fn(&T) -> R + Sync,
     mut done: impl FnMut(&T, Result<R, String>),
 ) -> usize {
     let mut order: Vec<&T> = items.iter().collect();
     // Stable: equals keep the order of the plan. The next one is taken from the end.
-    order.sort_by_key(|item| std::cmp::Reverse(cost(item)));
+    order.sort_by_key(|item| std::cmp::Reverse(rank(item)));
     order.reverse();
     let queue = Mutex::new(order);
     let next = || {

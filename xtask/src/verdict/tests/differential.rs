@@ -64,11 +64,28 @@ fn every_pair_has_its_word() {
 }
 
 #[test]
-fn repetitions_that_disagree_say_nothing() {
+fn repetitions_that_disagree_tell_what_is_no_chance() {
     let (pass, fail) = ((Verdict::Pass, 0.0), (Verdict::Fail, 5.0));
-    assert_eq!(said(&[fail, fail], &[pass, pass], "overcharge").outcome, Fixed);
-    assert_eq!(said(&[fail, pass], &[pass, pass], "overcharge").outcome, Unknown);
-    assert_eq!(said(&[fail, fail], &[pass, fail], "overcharge").outcome, Unknown);
+    let some = |shows: usize, of: usize| [vec![fail; shows], vec![pass; of - shows]].concat();
+    let of = |base: (usize, usize), here: (usize, usize), policy| {
+        said(&some(base.0, base.1), &some(here.0, here.1), policy).outcome
+    };
+    assert_eq!(of((2, 2), (0, 2), "overcharge"), Fixed, "both sides agree with themselves");
+    assert_eq!(of((1, 2), (0, 2), "overcharge"), Unknown);
+    assert_eq!(of((2, 2), (1, 2), "overcharge"), NotFixed, "rarer, but there");
+    assert_eq!(of((5, 10), (0, 10), "overcharge"), Unknown, "1 in 61");
+    assert_eq!(of((6, 10), (0, 10), "overcharge"), Fixed, "1 in 184");
+    assert_eq!(of((10, 10), (1, 10), "overcharge"), NotFixed);
+    assert_eq!(of((0, 10), (1, 10), "overcharge"), Regressed, "a rule that the baseline keeps");
+    assert_eq!(of((2, 10), (10, 10), "overcharge"), Regressed);
+    assert_eq!(of((9, 10), (10, 10), "overcharge"), NotFixed);
+    assert_eq!(of((9, 10), (10, 10), "off"), Inert);
+    assert_eq!(of((1, 10), (9, 10), "off"), Regressed);
+    let told = said(&some(9, 10), &some(0, 10), "overcharge").said;
+    assert!(
+        told.ends_with("baseline shows it in 9 of 10 (flaky: r1); here shows it in 0 of 10; by chance in 1 of 16796 runs"),
+        "{told}"
+    );
 }
 
 #[test]
