@@ -78,13 +78,16 @@ pub(crate) fn run(result: &RunResult, folder: &str, style: Style) -> String {
 /// One line for a cell that has just ended.
 pub(crate) fn cell_line(cell: &CellResult, style: Style) -> String {
     let judgement = cell.judgement();
-    let verdict = style.of(cell, &format!("{:<12}", verdict(judgement)));
+    let word = style.of(cell, &format!("{:<12}", verdict(judgement)));
     let end = match (judgement.as_expected, cell.flaky()) {
-        (true, _) => String::new(),
+        (true, _) if cell.first.judgement.as_expected => String::new(),
+        (true, _) => {
+            format!(": {} at first: {}", verdict(&cell.first.judgement), cell.first.judgement.why)
+        }
         (_, true) => ": not as expected, but when run alone (flaky)".to_owned(),
         _ => format!(": {}", judgement.why),
     };
-    format!("{verdict} {} ({}){end}", cell.cell.id, time_ms(cell.first.wall_ms as f64))
+    format!("{word} {} ({}){end}", cell.cell.id, time_ms(cell.first.wall_ms as f64))
 }
 
 fn table(result: &RunResult, style: Style) -> String {
