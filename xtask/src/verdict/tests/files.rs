@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Both sides of the tolerances of I8 and I9: what files of memcgs say.
 
-use protocol::MemcgShape;
+use protocol::{CgroupVersion, MemcgShape};
 
 use serde_json::json;
 
@@ -142,4 +142,25 @@ fn i9_wants_counted_kills_to_be_events_too() {
     };
     assert_eq!(kills(1), Kept);
     assert_eq!(kills(2), Broken);
+}
+
+#[test]
+fn i9_takes_the_victims_events_on_v1_for_a_kill_that_the_parent_counted() {
+    const PARENTS: Which<'_> = &[("stage", "settled"), ("role", "parent")];
+    let killed = |cgroup: CgroupVersion, below: u64| {
+        let mut bench = with_parent(Bench::overcharge(), 0, 0);
+        bench.cell.cgroup = cgroup;
+        for event in &mut bench.evidence.events {
+            if let Fact::Memcg { role: MemcgRole::Parent, counters, stage, .. } = &mut event.fact {
+                let kills = u64::from(*stage != Stage::Before);
+                let all = [("charges", 0), ("pages", 0), ("kills", kills)];
+                *counters = Some(all.map(|(name, count)| (name.to_owned(), count)).into());
+            }
+        }
+        let bench = bench.set(SETTLED_FILES, "/events/oom_kill", below);
+        bench.set(PARENTS, "/events/oom_kill", 0).outcome("I9")
+    };
+    assert_eq!(killed(CgroupVersion::V1, 1), Kept);
+    assert_eq!(killed(CgroupVersion::V1, 0), Broken);
+    assert_eq!(killed(CgroupVersion::V2, 1), Broken, "there events are counted on every level");
 }
