@@ -28,6 +28,9 @@ pub(crate) struct Evidence {
     pub(crate) ending: Ending,
     /// From QEMU's start to its end, milliseconds.
     pub(crate) wall_ms: u64,
+    /// Of these the worst off of QEMU's threads had waited for a CPU of the host when the guest shut
+    /// down; 0 where the host's kernel does not tell, or the guest did not come so far.
+    pub(crate) starved_ms: u64,
 }
 
 impl Evidence {
@@ -41,6 +44,7 @@ impl Evidence {
             console_dropped_bytes: 0,
             ending: Ending::HostFailed { why },
             wall_ms,
+            starved_ms: 0,
         }
     }
 }

@@ -28,7 +28,8 @@ pub(crate) fn soaked(result: &RunResult, faults: &[ConsoleFault]) -> bool {
 fn other(result: &RunResult) -> usize {
     let other = |cell: &&CellResult| {
         let first = &cell.first.judgement;
-        !first.as_expected && first.verdict != Verdict::Error
+        let none = matches!(first.verdict, Verdict::Error | Verdict::Inconclusive | Verdict::Skip);
+        !first.as_expected && !none
     };
     result.cells.iter().filter(other).count()
 }

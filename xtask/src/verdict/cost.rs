@@ -163,6 +163,7 @@ pub(super) mod tests {
             console_dropped_bytes: 0,
             ending: Ending::PoweredOff,
             wall_ms: 7000,
+            starved_ms: 0,
         }
     }
 

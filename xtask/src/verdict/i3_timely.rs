@@ -64,16 +64,17 @@ pub(crate) fn of(
     let tolerance_ms =
         attend_ms + if kills > 0.0 { REAPER_DELAY_MS + REAPER_RETRIES_MS } else { 0.0 };
     let unattended_ms = unattended_ms(case, prefix);
-    let attended = unattended_ms.is_none_or(|unattended_ms| unattended_ms <= attend_ms);
+    // Nobody tries while nobody runs: the sampler, which is urgent, did not for as long as its gap.
+    let unattended = |more_ms: f64| unattended_ms.is_some_and(|ms| ms > attend_ms + more_ms);
     // tmpfs files outlive their creators: with everybody dead there is no one left to kill.
     let stranded = settled != 1.0 && case.need("killable.left")? == 0.0;
     if stranded && over_ms <= need("over_ms_last")? {
         let said = "everybody who could be killed is dead, and what is left belongs to no task";
         return Ok(not_asked(said));
     }
-    let outcome = if (settled != 1.0 && !stranded) || over_ms > tolerance_ms || !attended {
+    let outcome = if (settled != 1.0 && !stranded) || over_ms > tolerance_ms || unattended(gap_ms) {
         Outcome::Broken
-    } else if over_ms + 2.0 * gap_ms > tolerance_ms {
+    } else if over_ms + 2.0 * gap_ms > tolerance_ms || unattended(0.0) {
         Outcome::Unknown
     } else {
         Outcome::Kept

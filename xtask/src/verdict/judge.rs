@@ -55,6 +55,9 @@ pub(crate) fn judge(
         .or_else(|| not_as_stated(&checks))
         .or_else(|| not_proven(&proof::console_doubts(evidence), &[]))
         .unwrap_or_else(|| pass(&checks));
+    let expected = as_expected(&cell.expect, verdict, &breaks);
+    let busy = busy_host(evidence, &checks).filter(|_| verdict == Verdict::Fail && !expected);
+    let (verdict, why) = busy.unwrap_or((verdict, why));
     Judgement {
         as_expected: as_expected(&cell.expect, verdict, &breaks),
         verdict,
@@ -161,6 +164,28 @@ fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
         return Some((Verdict::Error, format!("{why} ({})", finding.title)));
     }
     Some((finding.class, format!("{}: {}", finding.kind, finding.title)))
+}
+
+/// Rules of nothing but time.
+const OF_TIME: [&str; 3] = ["I3", "I6", "I7"];
+
+/// A cell that was only too slow, on a host that did not let it run for half of its time, says nothing
+/// about the kernel.
+fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)> {
+    let Evidence { starved_ms, wall_ms, .. } = evidence;
+    let of_time = |check: &Check| {
+        let fact = check.said.split_whitespace().next().unwrap_or_default();
+        let name = fact.rsplit(['.', '_']).next().unwrap_or_default();
+        OF_TIME.contains(&check.rule.as_str()) || (check.rule == "E" && matches!(name, "ms" | "us"))
+    };
+    let mut broken = checks.iter().filter(|check| check.outcome == Outcome::Broken);
+    let slow = *starved_ms > 0 && starved_ms * 2 >= *wall_ms && broken.all(of_time);
+    slow.then(|| {
+        let why = first(checks, of_time).unwrap_or_default();
+        let busy =
+            format!("a virtual CPU waited for one of the host for {starved_ms} of {wall_ms} ms");
+        (Verdict::Error, format!("{busy}; {why}"))
+    })
 }
 
 /// Endings that say something without a line on the console.

@@ -75,6 +75,7 @@ impl Bench {
             console_dropped_bytes: 0,
             ending: Ending::PoweredOff,
             wall_ms: 2400,
+            starved_ms: 0,
         };
         let scenario = config.scenario("open").unwrap().clone();
         Self { cell, scenario, evidence, pace: Pace { slowdown: 1 } }

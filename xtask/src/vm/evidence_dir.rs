@@ -51,6 +51,7 @@ pub(super) struct Recorder {
     lines: Lines,
     heard: Heard,
     translated: Translated,
+    starved_ms: u64,
 }
 
 /// What the guest said so far.
@@ -68,6 +69,8 @@ struct Heard {
 struct Ended {
     ending: Ending,
     wall_ms: u64,
+    #[serde(default)]
+    starved_ms: u64,
     console_dropped_bytes: u64,
     torn_lines: Vec<String>,
 }
@@ -95,6 +98,7 @@ impl Recorder {
             lines: Lines::new(protocol::LINE_BYTES_MAX),
             heard: Heard::default(),
             translated: Translated::default(),
+            starved_ms: 0,
         })
     }
 
@@ -119,6 +123,11 @@ impl Recorder {
         Ok(&self.heard.events[known..])
     }
 
+    /// Takes how long the VM had waited for the host when it shut down.
+    pub(super) fn starved(&mut self, starved_ms: u64) {
+        self.starved_ms = starved_ms;
+    }
+
     /// Takes bytes of QEMU's log of translated code.
     pub(super) fn code(&mut self, bytes: &[u8]) {
         self.translated.push(bytes);
@@ -138,6 +147,7 @@ impl Recorder {
             console_dropped_bytes: 0,
             ending,
             wall_ms,
+            starved_ms: self.starved_ms,
         };
         let code = write_code(&self.dir, &self.translated);
         if let Err(error) = write_ending(&self.dir, self.console, &mut evidence).and(code)
@@ -201,6 +211,7 @@ fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> 
     let ended = Ended {
         ending: evidence.ending.clone(),
         wall_ms: evidence.wall_ms,
+        starved_ms: evidence.starved_ms,
         console_dropped_bytes: evidence.console_dropped_bytes,
         torn_lines: evidence.torn_lines.clone(),
     };
@@ -265,7 +276,8 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
     } else {
         let why = "no ending.json: the harness ended while the cell ran".to_owned();
         let ending = Ending::HostFailed { why };
-        Ended { ending, wall_ms: 0, console_dropped_bytes: 0, torn_lines: Vec::new() }
+        let (wall_ms, starved_ms, console_dropped_bytes) = (0, 0, 0);
+        Ended { ending, wall_ms, starved_ms, console_dropped_bytes, torn_lines: Vec::new() }
     };
     torn_lines.extend(ended.torn_lines);
     Ok(Evidence {
@@ -276,6 +288,7 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
         console_dropped_bytes: ended.console_dropped_bytes,
         ending: ended.ending,
         wall_ms: ended.wall_ms,
+        starved_ms: ended.starved_ms,
     })
 }
 

@@ -238,6 +238,8 @@ impl<'a> Session<'a> {
             match (qmp::said(&text), self.goal) {
                 (Some(Said::Shutdown(reason)), _) => {
                     self.shutdown.get_or_insert((reason, Instant::now()));
+                    // Its threads are still there to tell.
+                    self.recorder.starved(millis(self.vm.waited_for_cpu()));
                 }
                 (Some(Said::Moved), Goal::Save(_)) => return Ok(Some(End::Saved)),
                 (Some(Said::Moved), Goal::Restored(request, _)) => {

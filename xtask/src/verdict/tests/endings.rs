@@ -113,6 +113,28 @@ fn a_deadline_of_a_vm_that_got_no_cpu_says_nothing_of_the_kernel() {
 }
 
 #[test]
+fn a_cell_that_was_only_slow_on_a_busy_host_says_nothing_of_the_kernel() {
+    let slow = |starved_ms: u64, which: Which<'_>, pointer: &str, value: u64| {
+        let mut bench = Bench::overcharge().with_hog().set(which, pointer, value);
+        bench.evidence.starved_ms = starved_ms;
+        bench.judge()
+    };
+    let gap = |starved_ms| slow(starved_ms, HEARTBEAT, "/gap_us_max", 1_000_001);
+    assert_eq!(gap(1_199).verdict, Verdict::Fail);
+    let busy = gap(1_200);
+    assert_eq!(busy.verdict, Verdict::Error);
+    assert!(busy.why.contains("1200 of 2400 ms; I6: heartbeat"), "{}", busy.why);
+    assert_eq!(slow(1_200, USAGE, "/over_us_max", 900_000).verdict, Verdict::Error);
+    let dying: Which<'_> = &[("fact", "removed")];
+    assert_eq!(slow(2_400, dying, "/dying", 1).verdict, Verdict::Fail, "that is no matter of time");
+    let mut expected = Bench::overcharge().set(HEARTBEAT, "/gap_us_max", 1_000_001);
+    expected.evidence.starved_ms = 2_400;
+    (expected.cell.expect.verdict, expected.cell.expect.breaks) =
+        (Verdict::Fail, vec!["I6".into()]);
+    assert_eq!(expected.judge().verdict, Verdict::Fail);
+}
+
+#[test]
 fn a_breakpoint_left_by_the_emulator_is_no_crash_of_the_kernel() {
     let console = BOOT.to_owned() + "[    0.2] Oops: int3: 0000 [#1] SMP NOPTI\n";
     let mut bench = Bench::overcharge();
