@@ -2,6 +2,7 @@
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
 mod coverage;
+mod export;
 mod inject;
 mod soak;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::Exit;
 
 pub(crate) use coverage::Coverage;
+pub(crate) use export::{Export, Format};
 pub(crate) use inject::Inject;
 pub(crate) use soak::Soak;
 
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     /// Print the evidence for a verdict
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
+    /// Write the results of a run as KTAP, JUnit, KCIDB, JSON or Markdown
+    Export(Export),
     /// Run every scenario in random order, round after round, until time is up
     Soak(Soak),
     /// Measure seconds a cell beside bare QEMU, and instructions per system call

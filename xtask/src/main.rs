@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Show(args) => tasks::show::run(&places, &args),
         Command::Soak(args) => tasks::soak::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),
+        Command::Export(args) => tasks::export::run(&places, &args),
         Command::Inject(args) => tasks::inject::run(&places, &args),
         Command::Test(args) => tasks::test::run(&places, &args),
     })

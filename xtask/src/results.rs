@@ -154,6 +154,11 @@ impl RunFolder {
         write_whole(&path, text.as_bytes())
     }
 
+    /// Whether the run ended and left results.
+    pub(crate) fn has_result(&self) -> bool {
+        self.dir.join(RESULT).exists()
+    }
+
     /// Reads the results.
     pub(crate) fn read_result<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         read_json(&self.dir.join(RESULT))
@@ -194,7 +199,11 @@ fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     write_whole(path, text.as_bytes())
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Writes a file of which nobody ever sees a part.
+///
+/// # Errors
+/// What the file system says, with the path.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         // A temporary file is private by default; results are for everybody to read.

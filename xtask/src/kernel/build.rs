@@ -70,12 +70,15 @@ impl Site<'_> {
             Some(found) => found,
             None => self.make(&recipe).with_context(|| format!("kernel {}", kernel.name))?,
         };
-        let Recipe { key, .. } = recipe;
+        let Recipe { key, series, .. } = recipe;
         Ok(Image {
             kernel: kernel.name.clone(),
             key,
             dir,
             manifest,
+            git_commit: located.commit.clone(),
+            patchset_hash: series.patchset_hash(),
+            fragments: kernel.fragments.clone(),
             hit,
             seconds: begun.elapsed().as_secs_f64(),
         })

@@ -37,6 +37,12 @@ pub(crate) struct Image {
     pub(crate) dir: PathBuf,
     /// What was known when it was built.
     pub(crate) manifest: Manifest,
+    /// The commit that its source is, where it is one.
+    pub(crate) git_commit: Option<String>,
+    /// Of its patches, as KCIDB has it.
+    pub(crate) patchset_hash: String,
+    /// Fragments that its config was asked for with, in order.
+    pub(crate) fragments: Vec<String>,
     /// Whether it was there already.
     pub(crate) hit: bool,
     /// How long it took to have it now, seconds.

@@ -75,6 +75,18 @@ pub(crate) fn tree_of(
     Ok(tree)
 }
 
+/// The commit of a revision, or the one that is checked out, where `tree` is what it has: a work tree with changes is no
+/// commit.
+pub(crate) fn commit_of(path: &Path, revision: Option<&str>, tree: &str) -> Option<String> {
+    let ask = |what: &str| {
+        let mut command = git(path);
+        command.args(["rev-parse", "--verify", "--quiet", "--end-of-options"]).arg(what);
+        run(command).ok()
+    };
+    let commit = ask(&format!("{}^{{commit}}", revision.unwrap_or("HEAD")))?;
+    (ask(&format!("{commit}^{{tree}}"))? == tree).then_some(commit)
+}
+
 /// Writes the files of a git tree below `dest`.
 ///
 /// # Errors
@@ -292,6 +304,7 @@ mod tests {
         fs::write(tree.path().join("mm/a.o"), "product\n").unwrap();
         let before = picture(tree.path());
         let located = locate(&cache, tree.path().display().to_string()).unwrap();
+        assert_eq!(located.commit, None, "it is no commit");
         let source = located.unpack(&cache).unwrap();
         assert_eq!(picture(tree.path()), before, "the user's tree was written to");
         let read = |name: &str| fs::read_to_string(source.tree.join(name)).ok();
@@ -307,11 +320,12 @@ mod tests {
     fn a_revision_is_what_was_committed() {
         let (tree, (_dir, cache)) = (user_tree(), cache());
         commit(tree.path());
+        let clean = locate(&cache, tree.path().display().to_string()).unwrap();
         fs::write(tree.path().join("mm/a.c"), "changed\n").unwrap();
-        let source = locate(&cache, format!("{}@HEAD", tree.path().display()))
-            .unwrap()
-            .unpack(&cache)
-            .unwrap();
+        let located = locate(&cache, format!("{}@HEAD", tree.path().display())).unwrap();
+        assert_eq!(located.commit.as_deref().map(str::len), Some(40));
+        assert_eq!((clean.id, clean.commit), (located.id.clone(), located.commit.clone()));
+        let source = located.unpack(&cache).unwrap();
         assert_eq!(fs::read_to_string(source.tree.join("mm/a.c")).unwrap(), "1\n2\n3\n");
         let error = locate(&cache, format!("{}@nope", tree.path().display())).unwrap_err();
         assert!(error.to_string().contains("no revision `nope`"), "{error}");

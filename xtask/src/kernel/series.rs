@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::digest::hex;
 use crate::exit::{Exit, Fault};
 
 /// A patch is text that people review; more than this is a mistake.
@@ -79,6 +80,17 @@ impl Series {
             hash.update(&patch.text);
         }
         hash.finalize().into()
+    }
+
+    /// What KCIDB names a patch set by: `sha256sum *.patch | cut -c-64 | sha256sum | cut -c-64`, and an empty text for
+    /// no patches.
+    pub(crate) fn patchset_hash(&self) -> String {
+        if self.patches.is_empty() {
+            return String::new();
+        }
+        let of_patch = |patch: &Patch| format!("{}\n", hex(&Sha256::digest(&patch.text)));
+        let list: String = self.patches.iter().map(of_patch).collect();
+        hex(&Sha256::digest(list.as_bytes()))
     }
 }
 
@@ -304,6 +316,7 @@ mod tests {
         };
         assert_eq!(digest(["a", "b"]), digest(["c", "b"]));
         assert_ne!(digest(["a", "b"]), digest(["b", "a"]));
+        assert_eq!(Series::default().patchset_hash(), "");
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) struct Located {
     pub(crate) id: String,
     /// For people: package and version, path, or URL.
     pub(crate) origin: String,
+    /// The commit that it is, where it is one.
+    pub(crate) commit: Option<String>,
     /// What stays the same while the content changes: work trees are named by it.
     pub(crate) slot: String,
     how: How,
@@ -133,7 +135,7 @@ impl Spec {
                 };
                 let origin = format!("Debian {} {}", package.name, deb.version);
                 let (slot, how) = (package.name.clone(), How::Deb { package: package.clone() });
-                Ok(Located { id: id("deb", &deb.sha256), origin, slot, how })
+                Ok(Located { id: id("deb", &deb.sha256), origin, commit: None, slot, how })
             }
             Self::Tarball { path, sha256 } => {
                 let path = canonical(path)?;
@@ -142,13 +144,15 @@ impl Spec {
                     tarball::require(&path.display().to_string(), expected, &found)?;
                 }
                 let (slot, origin) = (slot(&path), path.display().to_string());
-                Ok(Located { id: id("tar", &found), origin, slot, how: How::Tarball { path } })
+                let how = How::Tarball { path };
+                Ok(Located { id: id("tar", &found), origin, commit: None, slot, how })
             }
             Self::Download { url, sha256 } => {
                 let how = How::Download { url: url.clone(), sha256: sha256.clone() };
                 Ok(Located {
                     id: id("tar", sha256),
                     origin: url.clone(),
+                    commit: None,
                     slot: slot(Path::new(url)),
                     how,
                 })
@@ -220,6 +224,7 @@ fn locate_local(cache: &Cache, given: &str) -> anyhow::Result<Located> {
         let at = revision.map(|r| format!("@{r}")).unwrap_or_default();
         return Ok(Located {
             id: format!("git-{tree}"),
+            commit: local::commit_of(&path, revision, &tree),
             origin: format!("{}{at}", path.display()),
             slot,
             how,
@@ -238,6 +243,7 @@ fn locate_local(cache: &Cache, given: &str) -> anyhow::Result<Located> {
     Ok(Located {
         id: id("dir", &found),
         origin: path.display().to_string(),
+        commit: None,
         slot,
         how: How::Folder { path },
     })

@@ -102,6 +102,21 @@ pub(crate) struct KernelNote {
     pub(crate) patches: Vec<String>,
     /// Compilers, for people.
     pub(crate) toolchain: String,
+    /// Content of the source; missing for an image that was given.
+    #[serde(default)]
+    pub(crate) source_id: Option<String>,
+    /// Version as its Makefile says.
+    #[serde(default)]
+    pub(crate) version: Option<String>,
+    /// The commit that the source is, where it is one: without changes, in a git repository.
+    #[serde(default)]
+    pub(crate) git_commit: Option<String>,
+    /// SHA-256 over the newline-terminated SHA-256 of each patch, hex, as KCIDB has it; empty without patches.
+    #[serde(default)]
+    pub(crate) patchset_hash: Option<String>,
+    /// Fragments of its config, in order.
+    #[serde(default)]
+    pub(crate) fragments: Vec<String>,
 }
 
 /// What a report says of a scenario.

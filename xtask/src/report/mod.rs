@@ -8,6 +8,7 @@ mod bench;
 mod chart;
 mod cost;
 mod coverage;
+pub(crate) mod export;
 mod inject;
 pub(crate) mod json;
 mod kselftest;

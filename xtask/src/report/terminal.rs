@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style as Paint};
 use super::json::{CellResult, RunResult};
 use super::numbers::{kills, lost, size, time_ms};
 use super::spread;
+use crate::plan::Cell;
 use crate::taxonomy::Verdict;
 use crate::verdict::{Differential, Judgement};
 
@@ -159,6 +160,15 @@ pub(super) fn verdict(judgement: &Judgement) -> String {
     }
 }
 
+/// What a cell is expected to be, in the same words.
+pub(super) fn wanted(cell: &Cell) -> String {
+    let expect = &cell.expect;
+    match expect.verdict {
+        Verdict::Fail => format!("FAIL {}", expect.breaks.join(",")),
+        other => other.to_string(),
+    }
+}
+
 fn surprises(result: &RunResult, style: Style) -> String {
     let mut text = String::new();
     for cell in result.cells.iter().filter(|cell| cell.judgement().as_expected) {
@@ -168,11 +178,7 @@ fn surprises(result: &RunResult, style: Style) -> String {
         }
     }
     for cell in result.cells.iter().filter(|cell| !cell.judgement().as_expected) {
-        let (judgement, expect) = (cell.judgement(), &cell.cell.expect);
-        let wanted = match expect.verdict {
-            Verdict::Fail => format!("FAIL {}", expect.breaks.join(",")),
-            other => other.to_string(),
-        };
+        let (judgement, wanted) = (cell.judgement(), wanted(&cell.cell));
         let got = style.of(cell, &verdict(judgement));
         text.push_str(&format!(
             "\n{} is {got}, expected {wanted}\n  {}\n",

@@ -12,14 +12,14 @@ use crate::verdict::{Judged, compare};
 
 const SCHEMA: &str = include_str!("../../schema/result.schema.json");
 
-fn cell(bench: &Bench) -> CellResult {
+pub(super) fn cell(bench: &Bench) -> CellResult {
     let folder = format!("cells/{}/attempt-1", bench.cell.id);
     let first = Attempt::of(folder, &bench.evidence, bench.judge());
     CellResult { cell: bench.cell.clone(), first, again: None }
 }
 
 /// A baseline that loses 50 opens, as expected, and a patched kernel that loses none.
-fn benches() -> [Bench; 2] {
+pub(super) fn benches() -> [Bench; 2] {
     let mut baseline = Bench::mainline().set(OPEN, "/succeeded", 950).set(
         OPEN,
         "/errnos",
@@ -30,13 +30,18 @@ fn benches() -> [Bench; 2] {
     [baseline, Bench::overcharge()]
 }
 
-fn result(cells: Vec<CellResult>) -> RunResult {
+pub(super) fn result(cells: Vec<CellResult>) -> RunResult {
     let kernel = KernelNote {
         source: "linux-source-6.12 6.12.117-1~deb12u1".to_owned(),
         key: "k".to_owned(),
         image_sha256: "0".repeat(64),
         patches: Vec::new(),
         toolchain: "gcc 12.2.0, rustc 1.96.0".to_owned(),
+        source_id: Some("deb-e849".to_owned()),
+        version: Some("6.12.117".to_owned()),
+        git_commit: None,
+        patchset_hash: Some(String::new()),
+        fragments: vec!["boot".to_owned(), "memcg".to_owned()],
     };
     let judged: Vec<Judged<'_>> =
         cells.iter().map(|cell| Judged { cell: &cell.cell, judgement: cell.judgement() }).collect();

@@ -65,6 +65,11 @@ pub(super) fn built(image: &Image) -> anyhow::Result<Bootable> {
         image_sha256: sha256_of(&bzimage)?,
         patches: image.manifest.patches.clone(),
         toolchain: image.manifest.toolchain.clone(),
+        source_id: Some(image.manifest.source_id.clone()),
+        version: Some(image.manifest.version.clone()),
+        git_commit: image.git_commit.clone(),
+        patchset_hash: Some(image.patchset_hash.clone()),
+        fragments: image.fragments.clone(),
     };
     Ok(Bootable { bzimage, note })
 }
@@ -76,6 +81,11 @@ fn foreign(bzimage: &Path) -> anyhow::Result<Bootable> {
         image_sha256: sha256_of(bzimage)?,
         patches: Vec::new(),
         toolchain: String::new(),
+        source_id: None,
+        version: None,
+        git_commit: None,
+        patchset_hash: None,
+        fragments: Vec::new(),
     };
     Ok(Bootable { bzimage: std::path::absolute(bzimage)?, note })
 }

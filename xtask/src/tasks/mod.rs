@@ -10,6 +10,7 @@ pub(crate) mod build_kernel;
 pub(crate) mod check_series;
 pub(crate) mod coverage;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod inject;
 mod inputs;
 pub(crate) mod kselftest;

@@ -292,6 +292,15 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
     })
 }
 
+/// The console in the folder of a cell; nothing if it is not there, as where only the results were copied.
+///
+/// # Errors
+/// A file that is there and cannot be read.
+pub(crate) fn console(dir: &Path) -> anyhow::Result<Option<String>> {
+    let path = dir.join(CONSOLE);
+    if path.exists() { read_lossy(&path).map(Some) } else { Ok(None) }
+}
+
 fn read_lossy(path: &Path) -> anyhow::Result<String> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

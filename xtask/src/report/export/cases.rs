@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A run as a list of tests, each of which is good, bad or says nothing.
+//!
+//! Contract: a cell is good when it is as expected, and of the differential verdicts only those that say something good
+//! of the patch. What has no verdict is never good. A run that was cut short, or whose cells were skipped, has a bad
+//! test of its own, because a reader that only counts failures would see none.
+
+use super::super::json::{CellResult, RunResult};
+use super::super::terminal::{verdict, wanted, word};
+use super::Excerpts;
+use crate::taxonomy::Verdict;
+use crate::verdict::{Differential, Outcome, SideBySide};
+
+/// Name of the group that holds the differential verdicts.
+pub(super) const BESIDE: &str = "beside-baseline";
+
+/// Tests that stand together.
+pub(super) struct Group<'a> {
+    /// `run`, `beside-baseline`, or a scenario.
+    pub(super) name: String,
+    /// At least one.
+    pub(super) cases: Vec<Case<'a>>,
+}
+
+/// One test.
+pub(super) struct Case<'a> {
+    /// Id of a cell, or of the patched side of a pair.
+    pub(super) name: String,
+    /// What it is to a reader who wants one of few words.
+    pub(super) standing: Standing,
+    /// What it is in ours: `FAIL I1`, `FIXED`.
+    pub(super) verdict: String,
+    /// One line with the reason.
+    pub(super) why: String,
+    /// More lines for who looks closer; empty where there is nothing to look for.
+    pub(super) details: Vec<String>,
+    /// The cell, where it is one.
+    pub(super) cell: Option<&'a CellResult>,
+}
+
+/// What a test is to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As it should be.
+    Good,
+    /// As it should be, and what should be is a failure: the unpatched kernel shows the problem.
+    GoodFailure,
+    /// Not as it should be, and the kernel's doing.
+    Bad,
+    /// The same, by a deadline or a lockup.
+    TimedOut,
+    /// Not as it should be, and nothing can be said of the kernel.
+    NoVerdict,
+    /// Says nothing, as may be.
+    Skipped,
+    /// Says nothing, and should have.
+    NotSkippable,
+}
+
+impl Standing {
+    /// Whether somebody has to look.
+    pub(super) fn is_bad(self) -> bool {
+        match self {
+            Self::Bad | Self::TimedOut | Self::NoVerdict => true,
+            // What was skipped is told once, by the test of the whole run.
+            Self::Good | Self::GoodFailure | Self::Skipped | Self::NotSkippable => false,
+        }
+    }
+}
+
+/// The whole run: first whether it is whole, then the verdicts on the patch, then a group a scenario.
+pub(super) fn groups<'a>(result: &'a RunResult, excerpts: &Excerpts) -> Vec<Group<'a>> {
+    let mut groups = vec![Group { name: "run".to_owned(), cases: vec![complete(result)] }];
+    if !result.differentials.is_empty() {
+        let cases = result.differentials.iter().map(|side| beside(side, result)).collect();
+        groups.push(Group { name: BESIDE.to_owned(), cases });
+    }
+    for cell in &result.cells {
+        let case = of_cell(cell, result, excerpts);
+        let name = &cell.cell.scenario;
+        match groups.iter_mut().skip(1).find(|group| group.name == *name) {
+            Some(group) => group.cases.push(case),
+            None => groups.push(Group { name: name.clone(), cases: vec![case] }),
+        }
+    }
+    groups
+}
+
+/// Whether every cell that was planned says something.
+fn complete(result: &RunResult) -> Case<'static> {
+    let totals = &result.totals;
+    let skips = |cell: &&CellResult| standing(cell) == Standing::NotSkippable;
+    let skipped = result.cells.iter().filter(skips).count();
+    let mut why = format!("{} of {} cells ran", totals.ran, totals.planned);
+    if skipped > 0 {
+        why.push_str(&format!(", {skipped} of them were skipped and should not be"));
+    }
+    if result.manifest.interrupted {
+        why.push_str("; the run was interrupted");
+    }
+    let whole = totals.ran > 0 && totals.ran == totals.planned && skipped == 0;
+    let good = whole && !result.manifest.interrupted;
+    let (standing, verdict) = match good {
+        true => (Standing::Good, "COMPLETE"),
+        false => (Standing::NoVerdict, "INCOMPLETE"),
+    };
+    Case {
+        name: "complete".to_owned(),
+        standing,
+        verdict: verdict.to_owned(),
+        why,
+        details: Vec::new(),
+        cell: None,
+    }
+}
+
+/// Id of the patched side of a pair, without a repetition.
+pub(super) fn pair_id(side: &SideBySide) -> String {
+    let SideBySide { scenario, cgroup, kernel, policy, .. } = side;
+    format!("{scenario}.{cgroup}.{kernel}.{policy}")
+}
+
+fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
+    let patched = |cell: &&CellResult| {
+        let cell = &cell.cell;
+        (&cell.scenario, cell.cgroup, &cell.kernel, &cell.policy)
+            == (&side.scenario, side.cgroup, &side.kernel, &side.policy)
+    };
+    let as_expected = result.cells.iter().filter(patched).all(|cell| cell.judgement().as_expected);
+    let mut why = side.said.clone();
+    let standing = match side.outcome {
+        Differential::Fixed | Differential::Inert => Standing::Good,
+        Differential::Regressed => Standing::Bad,
+        // Some policies leave some problems alone, and their scenarios say so.
+        Differential::NotFixed if as_expected => {
+            why = format!("as the scenario expects of this policy, {why}");
+            Standing::Skipped
+        }
+        Differential::NotFixed => Standing::Bad,
+        Differential::NoDifference | Differential::Unknown => Standing::Skipped,
+    };
+    Case {
+        name: pair_id(side),
+        standing,
+        verdict: word(side.outcome).to_owned(),
+        why,
+        details: Vec::new(),
+        cell: None,
+    }
+}
+
+fn of_cell<'a>(cell: &'a CellResult, result: &RunResult, excerpts: &Excerpts) -> Case<'a> {
+    let judgement = cell.judgement();
+    let mut why = judgement.why.clone();
+    if cell.flaky() {
+        why = format!("flaky: {why}");
+    }
+    Case {
+        name: cell.cell.id.clone(),
+        standing: standing(cell),
+        verdict: verdict(judgement),
+        why,
+        details: details(cell, result, excerpts),
+        cell: Some(cell),
+    }
+}
+
+fn standing(cell: &CellResult) -> Standing {
+    let judgement = cell.judgement();
+    match (judgement.as_expected, judgement.verdict) {
+        (true, Verdict::Pass) => Standing::Good,
+        (true, Verdict::Skip) => Standing::Skipped,
+        (true, _) => Standing::GoodFailure,
+        (false, Verdict::Skip) => Standing::NotSkippable,
+        (false, Verdict::Error | Verdict::Inconclusive) => Standing::NoVerdict,
+        (false, Verdict::Hang) => Standing::TimedOut,
+        (false, Verdict::Crash | Verdict::Fail | Verdict::Pass) => Standing::Bad,
+    }
+}
+
+/// What of a cell was not as expected, both attempts, and where to look.
+fn details(cell: &CellResult, result: &RunResult, excerpts: &Excerpts) -> Vec<String> {
+    let judgement = cell.judgement();
+    if judgement.as_expected && judgement.verdict == Verdict::Pass {
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    if !judgement.as_expected {
+        lines.push(format!("expected {}", wanted(&cell.cell)));
+    }
+    for check in &judgement.checks {
+        match check.outcome {
+            Outcome::Broken => lines.push(format!("{} broken: {}", check.rule, check.said)),
+            Outcome::Unknown => lines.push(format!("{} unknown: {}", check.rule, check.said)),
+            Outcome::Kept | Outcome::NotApplicable => {}
+        }
+    }
+    lines.extend(attempts(cell));
+    lines.push(format!("cargo xtask show {} --run {}", cell.cell.id, result.run));
+    if let Some(excerpt) = excerpts.get(&cell.cell.id) {
+        lines.push("console:".to_owned());
+        lines.extend(excerpt.lines().map(|line| format!("  {line}")));
+    }
+    lines
+}
+
+/// How the attempt went that does not count, if there was one.
+pub(super) fn attempts(cell: &CellResult) -> Option<String> {
+    let again = cell.again.as_ref()?;
+    Some(if cell.first_says_nothing() {
+        format!("the first try was an ERROR: {}", cell.first.judgement.why)
+    } else {
+        format!("run again alone: {}: {}", verdict(&again.judgement), again.judgement.why)
+    })
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! KCIDB, version 5: checkouts, builds and tests as KernelCI's database takes them.
+//!
+//! Contract: a status says what the kernel did and not whether that was expected; `misc` says both. Ids of checkouts
+//! and builds are made of their content, so that the same kernel reported twice is one; ids of tests are made of the run.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::super::json::{CellResult, KernelNote, Manifest, RunResult};
+use super::super::terminal::wanted;
+use super::Excerpts;
+use super::cases::{BESIDE, Case, attempts, groups, pair_id};
+use super::excerpt::printable;
+use crate::taxonomy::Verdict;
+use crate::verdict::{Differential, SideBySide};
+
+/// Longest `log_excerpt`, characters.
+const EXCERPT_CHARS_MAX: usize = 16_384;
+/// What all test paths begin with.
+const ROOT: &str = "memcg_harness";
+
+/// The run as one KCIDB message of the CI system `origin`.
+pub(crate) fn kcidb(result: &RunResult, excerpts: &Excerpts, origin: &str) -> Value {
+    let about = About::of(result, origin);
+    let manifest = &result.manifest;
+    let mut checkouts: Vec<Value> = Vec::new();
+    let mut builds = Vec::new();
+    let mut known = BTreeSet::new();
+    for (name, kernel) in &manifest.kernels {
+        let checkout = about.checkout_id(kernel);
+        if known.insert(checkout.clone()) {
+            checkouts.push(about.checkout(&checkout, kernel));
+        }
+        let build = about.build_id(kernel);
+        // Kernels of two names may be one image: a policy that the command line switches on.
+        if known.insert(build.clone()) {
+            builds.push(about.build(&build, &checkout, name, kernel));
+        }
+    }
+    let mut tests = Vec::new();
+    for group in groups(result, excerpts) {
+        for case in &group.cases {
+            tests.extend(about.tests(result, case));
+        }
+    }
+    let sides = result.differentials.iter().filter_map(|side| about.beside(manifest, side));
+    tests.extend(sides);
+    json!({
+        "version": { "major": 5, "minor": 0 },
+        "checkouts": checkouts,
+        "builds": builds,
+        "tests": tests,
+    })
+}
+
+/// What many objects have in common.
+struct About<'a> {
+    origin: &'a str,
+    /// Tells this run from those of other machines that began in the same second.
+    run: String,
+    start_time: &'a str,
+    environment: Value,
+}
+
+impl<'a> About<'a> {
+    fn of(result: &'a RunResult, origin: &'a str) -> Self {
+        let manifest = &result.manifest;
+        let everything = json!([result.run, manifest]).to_string();
+        let Manifest { accelerator, qemu, host, .. } = manifest;
+        let comment = format!("QEMU guest under {accelerator} ({qemu}) on {}", host.system);
+        Self {
+            origin,
+            run: format!("{}-{}", result.run, &sha256(&everything)[..8]),
+            start_time: &manifest.started_at,
+            environment: json!({
+                "comment": printable(&comment),
+                "misc": { "accelerator": accelerator, "qemu": qemu, "host": host },
+            }),
+        }
+    }
+
+    fn checkout_id(&self, kernel: &KernelNote) -> String {
+        let KernelNote { source, source_id, patchset_hash, patches, image_sha256, .. } = kernel;
+        // Of an image that somebody gave nothing is known but itself.
+        let image = if kernel.key.is_empty() { image_sha256.as_str() } else { "" };
+        let content = json!([source_id.as_ref().unwrap_or(source), patchset_hash, patches, image]);
+        format!("{}:{}", self.origin, &sha256(&content.to_string())[..32])
+    }
+
+    fn build_id(&self, kernel: &KernelNote) -> String {
+        let content = if kernel.key.is_empty() { &kernel.image_sha256 } else { &kernel.key };
+        format!("{}:{content}", self.origin)
+    }
+
+    fn checkout(&self, id: &str, kernel: &KernelNote) -> Value {
+        let mut checkout = json!({
+            "id": id,
+            "origin": self.origin,
+            "comment": printable(&kernel.source),
+            "start_time": self.start_time,
+            "valid": true,
+            "misc": {
+                "source": kernel.source,
+                "source_id": kernel.source_id,
+                "version": kernel.version,
+                "patches": kernel.patches,
+            },
+        });
+        let optional =
+            [("patchset_hash", &kernel.patchset_hash), ("git_commit_hash", &kernel.git_commit)];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                checkout[name] = json!(value);
+            }
+        }
+        checkout
+    }
+
+    fn build(&self, id: &str, checkout: &str, name: &str, kernel: &KernelNote) -> Value {
+        let mut build = json!({
+            "id": id,
+            "checkout_id": checkout,
+            "origin": self.origin,
+            "comment": name,
+            "architecture": "x86_64",
+            "start_time": self.start_time,
+            "status": "PASS",
+            "misc": { "key": kernel.key, "image_sha256": kernel.image_sha256, "toolchain": kernel.toolchain },
+        });
+        if !kernel.fragments.is_empty() {
+            build["config_name"] = json!(format!("tinyconfig+{}", kernel.fragments.join("+")));
+        }
+        if let Some(compiler) = kernel.toolchain.lines().next() {
+            build["compiler"] = json!(printable(compiler));
+        }
+        build
+    }
+
+    /// The test of a cell, and one for each of its facts that the scenario wants measured.
+    fn tests(&self, result: &RunResult, case: &Case<'_>) -> Vec<Value> {
+        let Some(ran) = case.cell else { return Vec::new() };
+        let (cell, judgement) = (&ran.cell, ran.judgement());
+        let Some(kernel) = result.manifest.kernels.get(&cell.kernel) else { return Vec::new() };
+        let path = format!("{ROOT}.{}.{}.{}", cell.scenario, cell.cgroup, cell.policy);
+        let note = result.scenarios.get(&cell.scenario);
+        let mut test = self.test(&cell.id, kernel, &path, status(judgement.verdict));
+        let counted = if ran.first_says_nothing() { ran.again.as_ref() } else { None };
+        let wall_ms = counted.unwrap_or(&ran.first).wall_ms;
+        test["duration"] = json!(wall_ms as f64 / 1000.0);
+        test["comment"] = json!(note.map_or("", |note| note.title.as_str()));
+        test["misc"] = misc(ran);
+        if judgement.verdict != Verdict::Pass {
+            let lines = std::iter::once(&case.why).chain(&case.details);
+            let text: Vec<String> = lines.map(|line| printable(line)).collect();
+            let text: String = text.join("\n").chars().take(EXCERPT_CHARS_MAX).collect();
+            test["log_excerpt"] = json!(text);
+        }
+        let measured = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
+        let measures = note.map(|note| note.measures.as_slice()).unwrap_or_default();
+        let numbers = measures.iter().filter(|_| measured).filter_map(|fact| {
+            let value = *judgement.facts.get(fact)?;
+            let name = fact.replace('.', "_");
+            let (id, path) = (format!("{}:{name}", cell.id), format!("{path}.{name}"));
+            let mut test = self.test(&id, kernel, &path, "DONE");
+            test["number"] = number(fact, value);
+            Some(test)
+        });
+        std::iter::once(test).chain(numbers).collect()
+    }
+
+    fn beside(&self, manifest: &Manifest, side: &SideBySide) -> Option<Value> {
+        let kernel = manifest.kernels.get(&side.kernel)?;
+        let SideBySide { scenario, cgroup, policy, .. } = side;
+        let path = format!("{ROOT}.{BESIDE}.{scenario}.{cgroup}.{policy}");
+        let id = format!("{BESIDE}:{}", pair_id(side));
+        let mut test = self.test(&id, kernel, &path, beside_status(side.outcome));
+        test["comment"] = json!("the patched kernel beside the baseline");
+        let said: String = printable(&side.said).chars().take(EXCERPT_CHARS_MAX).collect();
+        test["log_excerpt"] = json!(said);
+        test["misc"] = json!({ "outcome": side.outcome });
+        Some(test)
+    }
+
+    fn test(&self, id: &str, kernel: &KernelNote, path: &str, status: &str) -> Value {
+        json!({
+            "id": format!("{}:{}:{id}", self.origin, self.run),
+            "build_id": self.build_id(kernel),
+            "origin": self.origin,
+            "environment": self.environment,
+            "path": path,
+            "start_time": self.start_time,
+            "status": status,
+        })
+    }
+}
+
+/// What the kernel did, in KCIDB's words.
+fn status(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail | Verdict::Crash | Verdict::Hang => "FAIL",
+        // The harness failed: of test and kernel nothing is known.
+        Verdict::Error => "MISS",
+        // The test ran and did not do what it is for.
+        Verdict::Inconclusive => "ERROR",
+        Verdict::Skip => "SKIP",
+    }
+}
+
+fn beside_status(outcome: Differential) -> &'static str {
+    match outcome {
+        Differential::Fixed | Differential::Inert => "PASS",
+        Differential::NotFixed | Differential::Regressed => "FAIL",
+        Differential::NoDifference => "DONE",
+        Differential::Unknown => "SKIP",
+    }
+}
+
+fn misc(ran: &CellResult) -> Value {
+    let judgement = ran.judgement();
+    let mut misc = Map::new();
+    misc.insert("verdict".to_owned(), json!(judgement.verdict));
+    misc.insert("breaks".to_owned(), json!(judgement.breaks));
+    misc.insert("why".to_owned(), json!(judgement.why));
+    misc.insert("expected".to_owned(), json!(wanted(&ran.cell)));
+    misc.insert("as_expected".to_owned(), json!(judgement.as_expected));
+    misc.insert("flaky".to_owned(), json!(ran.flaky()));
+    if let Some(attempts) = attempts(ran) {
+        misc.insert("attempts".to_owned(), json!(attempts));
+    }
+    Value::Object(misc)
+}
+
+/// With the unit that the fact's name ends in.
+fn number(fact: &str, value: f64) -> Value {
+    if fact.ends_with("_bytes") {
+        json!({ "value": value, "unit": "B", "prefix": "binary" })
+    } else if fact.ends_with("_us") {
+        json!({ "value": value / 1e6, "unit": "s", "prefix": "metric" })
+    } else if fact.ends_with("ms") || fact.contains("_ms_") {
+        json!({ "value": value / 1e3, "unit": "s", "prefix": "metric" })
+    } else {
+        json!({ "value": value })
+    }
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask export`: stored results in a format that other tools read.
+//!
+//! It says nothing of how the run went: its exit code is 0 when the text was written.
+
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::Folders;
+use crate::cli::{self, Format, Places};
+use crate::exit::{Exit, Fault};
+use crate::report::RunResult;
+use crate::report::export::{self, Excerpts};
+use crate::results::{self, RunFolder};
+use crate::vm::evidence_dir;
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Usage`] when there is no such run or it has no results; what the file system says.
+pub(crate) fn run(places: &Places, args: &cli::Export) -> anyhow::Result<Exit> {
+    let cli::Export { run, format, output, origin } = args;
+    let text = match format {
+        Format::JsonSchema => export::RESULT_SCHEMA.to_owned(),
+        _ => written(&RunFolder::open(&Folders::of(places)?.results, run)?, *format, origin)?,
+    };
+    match output {
+        Some(path) => write(path, &text)?,
+        None => print(&text)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn written(folder: &RunFolder, format: Format, origin: &str) -> anyhow::Result<String> {
+    if !folder.has_result() {
+        let what = format!("run {} has no result.json: there is nothing to export", folder.id);
+        return Err(Fault::new(Exit::Usage, what)
+            .hint("a run that was killed, check-series, coverage and kselftest have none; `cargo xtask list runs`")
+            .into());
+    }
+    let result: RunResult = folder.read_result()?;
+    let excerpts = excerpts(folder, &result)?;
+    Ok(match format {
+        Format::Ktap => export::ktap(&result, &excerpts),
+        Format::Junit => export::junit(&result, &excerpts)?,
+        Format::Markdown => export::markdown(&result, &excerpts),
+        Format::Kcidb => json(&export::kcidb(&result, &excerpts, origin))?,
+        Format::Json | Format::JsonSchema => json(&result)?,
+    })
+}
+
+fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// The consoles of cells that did not go well. A `result.json` may have been copied without its evidence: then there
+/// are none.
+fn excerpts(folder: &RunFolder, result: &RunResult) -> anyhow::Result<Excerpts> {
+    let mut excerpts = Excerpts::new();
+    for cell in result.cells.iter().filter(|cell| export::wants_excerpt(cell)) {
+        let counted = if cell.first_says_nothing() { cell.again.as_ref() } else { None };
+        let dir = folder.dir().join(&counted.unwrap_or(&cell.first).folder);
+        if let Some(console) = evidence_dir::console(&dir)? {
+            let excerpt = export::excerpt(&console, cell.judgement().verdict);
+            excerpts.insert(cell.cell.id.clone(), excerpt);
+        }
+    }
+    Ok(excerpts)
+}
+
+/// Whole or not at all, unless it is no file: a pipe or a device must not be replaced by one.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    match std::fs::canonicalize(path) {
+        Ok(there) if there.is_file() => results::write_whole(&there, text.as_bytes()),
+        Ok(there) if there.is_dir() => {
+            let what = format!("--output {}: is a folder", path.display());
+            Err(Fault::new(Exit::Usage, what).hint("name a file in it").into())
+        }
+        Ok(there) => std::fs::write(there, text).with_context(failed),
+        Err(_) => results::write_whole(&std::path::absolute(path)?, text.as_bytes()),
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
