@@ -79,7 +79,7 @@ fn kernel(
     let patched = series.is_some() || !raw.extra_patches.is_empty();
     let policies = match own_or_inherited!(policy) {
         Some((at, given)) => policies(at, given)?,
-        None => vec![mainline()],
+        None => vec![mainline(patched)],
     };
     // Another base, series or configuration compiles everything anew: such a tree is not shared.
     let shares = raw.base.is_none()
@@ -135,7 +135,7 @@ impl Kernel {
             series: None,
             extra_patches: patches,
             tree: format!("{}-steps", self.name),
-            policies: vec![mainline()],
+            policies: vec![mainline(self.policies.iter().any(|policy| policy.or_better))],
             counters_file: None,
             cap_file: None,
             ..self.clone()
@@ -169,11 +169,13 @@ fn slowdown(text: &Text, given: &Spanned<u32>) -> Result<u32, Fault> {
     }
 }
 
-fn mainline() -> Policy {
+/// The one policy of a kernel that has none. What patches do to it nobody has stated.
+pub(super) fn mainline(patched: bool) -> Policy {
     Policy {
         name: MAINLINE.to_owned(),
         expects_as: MAINLINE.to_owned(),
         optional: false,
+        or_better: patched,
         writes: Vec::new(),
         cmdline: Vec::new(),
     }
@@ -196,6 +198,7 @@ fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy
             name: name.clone(),
             expects_as: raw.expects_as.clone().unwrap_or_else(|| name.clone()),
             optional: raw.optional,
+            or_better: false,
             writes: writes.collect::<Result<_, Fault>>()?,
             cmdline: words(text, &raw.cmdline)?,
         });

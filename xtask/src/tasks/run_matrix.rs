@@ -110,7 +110,7 @@ pub(super) fn result(
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: run.to_owned(),
-        totals: Totals::of(planned, &cells),
+        totals: Totals::of(planned, &cells, &differentials),
         manifest,
         scenarios,
         cells,
