@@ -101,6 +101,7 @@ fn kernel(
         extra_patches: raw.extra_patches.iter().map(|path| path.get_ref().into()).collect(),
         tree: tree.clone(),
         fragments,
+        own_fragments: Vec::new(),
         gone,
         policies: selected(text, raw.policies.as_ref(), policies)?,
         counters_file,
@@ -144,6 +145,11 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// Whether anything is patched in it.
+    pub(crate) fn patched(&self) -> bool {
+        self.series.is_some() || !self.extra_patches.is_empty()
+    }
+
     /// Whether the other one is compiled from the same, so that addresses in one are those in the other.
     pub(crate) fn same_code(&self, other: &Self) -> bool {
         let of = |kernel: &Self| {
@@ -152,6 +158,7 @@ impl Kernel {
                 kernel.series.clone(),
                 kernel.extra_patches.clone(),
                 kernel.fragments.clone(),
+                kernel.own_fragments.clone(),
                 kernel.compiler,
             )
         };

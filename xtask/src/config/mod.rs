@@ -12,6 +12,7 @@ mod kernels;
 mod matrices;
 mod mutants;
 mod number;
+mod own;
 mod place;
 mod raw;
 mod scenarios;
@@ -31,6 +32,7 @@ pub(crate) use bases::{Base, Gone, Origin};
 pub(crate) use condition::{Comparison, Condition};
 pub(crate) use coverage::Reason;
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
+pub(crate) use own::{OWN, Own};
 pub(crate) use place::{Text, did_you_mean};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
@@ -191,6 +193,8 @@ pub(crate) struct Kernel {
     pub(crate) tree: String,
     /// Fragments in `configs/fragments`, without `.config`, in order.
     pub(crate) fragments: Vec<String>,
+    /// Fragments elsewhere, absolute. Of what these ask for, an unpatched kernel leaves out what it does not have.
+    pub(crate) own_fragments: Vec<PathBuf>,
     /// What these ask for and its base no longer has.
     pub(crate) gone: Vec<Gone>,
     /// Policies it can run under; exactly one, `mainline`, where it has none.

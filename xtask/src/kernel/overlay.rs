@@ -120,7 +120,7 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
         }
     }
     Err(Fault::new(Exit::Series, text)
-        .hint("rebase the series on this base and export it again with `git format-patch`; nothing was built")
+        .hint("nothing was built; rebase the series on this base, or name the tree that it was made on with --source")
         .into())
 }
 
