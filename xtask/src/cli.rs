@@ -185,10 +185,12 @@ pub(crate) struct Doctor {
 /// Arguments of `kselftest`.
 #[derive(Debug, Args)]
 pub(crate) struct Kselftest {
-    /// Kernels in configs/kernels: the unpatched one, then those to hold beside it
-    #[arg(long = "kernel", value_name = "KERNEL",
-        default_values_t = ["baseline".to_owned(), "overcharge".to_owned()])]
+    /// Kernels in configs/kernels: the unpatched one, then those to hold beside it [default: baseline and overcharge; with
+    /// --series the unpatched one and `series`]
+    #[arg(long = "kernel", value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) own: OwnSeries,
     /// Only these programs (test_kmem, ...); may be repeated
     #[arg(long = "test", value_name = "NAME")]
     pub(crate) tests: Vec<String>,

@@ -93,6 +93,12 @@ pub(crate) const RUN: &[Need] = &[
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
+/// What the project's own tests need besides.
+pub(crate) const TEST: &[Need] = &[
+    program("git", "git", "makes ranges of commits and mails of them"),
+    program("python3-venv", "python3", "runs b4, whose mails are read"),
+];
+
 impl Need {
     /// Whether it is there.
     pub(crate) fn is_met(&self) -> bool {

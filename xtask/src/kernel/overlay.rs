@@ -158,7 +158,10 @@ fn read_said(text: &str) -> Said {
             }
         } else if line.starts_with("Reversed (or previously applied)") {
             said.failed.push(format!("{file}: is applied already: {line}"));
-        } else if line.starts_with("The next patch would") || line.starts_with("can't find file") {
+        } else if line.starts_with("can't find file") {
+            let why = "this source has no such file, or names in the patch lack a/ and b/";
+            said.failed.push(format!("{line}: {why}"));
+        } else if line.starts_with("The next patch would") {
             said.failed.push(line.to_owned());
         }
     }

@@ -6,6 +6,7 @@ use xshell::{Shell, cmd};
 use super::{Folders, build_kernel};
 use crate::cli::{BuildKernel, BuildOptions, OwnSeries, Places, Test};
 use crate::exit::{Exit, Fault};
+use crate::host;
 use crate::progress::note;
 
 /// Kernels that the end-to-end tests boot.
@@ -32,6 +33,7 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
         &BuildKernel { kernels, own: OwnSeries::default(), build, print_image: false },
     )?;
 
+    host::provide(&host::missing(host::TEST), *install)?;
     // One test at a time: each VM test uses all cores itself, and a starved guest looks like a hang.
     let tests = cmd!(sh, "cargo test --workspace --locked -- --include-ignored --test-threads=1")
         .env("MEMCG_HARNESS_CACHE", &folders.cache);

@@ -6,6 +6,26 @@ use std::path::{Path, PathBuf};
 use super::super::local;
 use crate::exit::{Exit, Fault};
 
+/// Whatever the user's own settings say. (`-c format.noprefix=false` would set it: git 2.47 does not look at the value.)
+const OPTIONS: [&str; 16] = [
+    "--quiet",
+    "--numbered",
+    "--no-cover-letter",
+    "--no-thread",
+    "--no-attach",
+    "--no-renames",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--no-signature",
+    "--no-base",
+    "--no-notes",
+    "--zero-commit",
+    "--subject-prefix=PATCH",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+];
+
 /// Commits of a repository.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Range {
@@ -85,28 +105,8 @@ impl Range {
             return Err(fault("there are no commits in it".to_owned()).into());
         }
         let mut command = local::git(repository);
-        // Whatever the user's own settings say.
-        for setting in ["diff.noprefix=false", "format.noprefix=false", "diff.mnemonicPrefix=false"]
-        {
-            command.args(["-c", setting]);
-        }
-        command.args([
-            "format-patch",
-            "--quiet",
-            "--numbered",
-            "--no-cover-letter",
-            "--no-thread",
-            "--no-attach",
-        ]);
-        command.args([
-            "--no-renames",
-            "--no-ext-diff",
-            "--no-textconv",
-            "--no-color",
-            "--no-signature",
-        ]);
-        command.args(["--no-base", "--no-notes", "--zero-commit", "--subject-prefix=PATCH", "-o"]);
-        command.arg(folder).args(["--end-of-options", range]);
+        command.arg("format-patch").args(OPTIONS).arg("-o").arg(folder);
+        command.args(["--end-of-options", range]);
         local::run(command)?;
         Ok(())
     }

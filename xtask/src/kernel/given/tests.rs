@@ -326,7 +326,7 @@ fn a_compressed_mbox_is_unpacked() {
 fn a_range_of_commits_is_a_series() {
     let (dir, cache) = lab();
     let script = "git init -q r; cd r; git config user.name A; git config user.email a@b
-        git config diff.noprefix true; git config format.attach yes
+        git config diff.noprefix true; git config format.noprefix true; git config format.attach yes
         mkdir mm; seq 9 > mm/a.c; git add .; git commit -qm base; git tag base
         echo ten >> mm/a.c; git commit -qam 'mm: ten'
         git mv mm/a.c mm/b.c; git commit -qm 'mm: b'; git tag tip
@@ -340,6 +340,9 @@ fn a_range_of_commits_is_a_series() {
     let own = format!("{repository}@base..tip");
     let given = read(&cache, &own, None).unwrap();
     assert_eq!(names(&given), ["0001-mm-ten.patch", "0002-mm-b.patch"]);
+    let text = fs::read_to_string(&given.patches[1]).unwrap();
+    assert!(text.contains("diff --git a/mm/a.c b/mm/a.c\ndeleted file"), "{text}");
+    assert!(text.contains("diff --git a/mm/b.c b/mm/b.c\nnew file"), "{text}");
     // The repository may be that of --source, and files are the same for the same commits.
     let source = format!("{repository}@base");
     assert_eq!(read(&cache, "base..tip", Some(&source)).unwrap().patches, given.patches);
