@@ -98,3 +98,38 @@ fn a_side_without_a_verdict_says_nothing() {
     assert_eq!(changed(|[(_, base), _]| base.verdict = Verdict::Error).outcome, Unknown);
     assert_eq!(changed(|[_, (_, here)]| here.verdict = Verdict::Inconclusive).outcome, Unknown);
 }
+
+/// The outcome where the first `base` of ten repetitions show the problem on the baseline, and the first `here` of ten here.
+fn repeated(base: usize, here: usize) -> Differential {
+    let [one, other] = pair();
+    let ten = |(cell, judgement): (Cell, Judgement), shows: usize| {
+        (0..10).map(move |at| {
+            let mut judgement = judgement.clone();
+            judgement.facts.insert("open.ENOMEM".to_owned(), if at < shows { 5.0 } else { 0.0 });
+            (cell.clone(), judgement)
+        })
+    };
+    let cells: Vec<(Cell, Judgement)> = ten(one, base).chain(ten(other, here)).collect();
+    let all: Vec<Judged<'_>> =
+        cells.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect();
+    compare(&Bench::mainline().scenario, "baseline", &all).remove(0).outcome
+}
+
+#[test]
+fn with_repetitions_chance_is_neither_better_nor_worse() {
+    let table = [
+        (10, 10, Same),
+        (0, 0, Same),
+        (5, 6, Same),
+        (10, 0, Fixed),
+        (9, 0, Fixed),
+        (10, 3, Changed),
+        (3, 10, Regressed),
+        (0, 10, Regressed),
+        (0, 1, Unknown),
+        (1, 0, Unknown),
+    ];
+    for (base, here, outcome) in table {
+        assert_eq!(repeated(base, here), outcome, "{base} and {here} of 10");
+    }
+}
