@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
+mod check_series;
 mod coverage;
 mod export;
 mod inject;
+mod own;
 mod soak;
 
 use std::path::PathBuf;
@@ -12,9 +14,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
+pub(crate) use check_series::CheckSeries;
 pub(crate) use coverage::Coverage;
 pub(crate) use export::{Export, Format};
 pub(crate) use inject::Inject;
+pub(crate) use own::OwnSeries;
 pub(crate) use soak::Soak;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
@@ -112,6 +116,8 @@ pub(crate) struct RunMatrix {
     #[arg(long, default_value = "default", value_name = "NAME")]
     pub(crate) matrix: String,
     #[command(flatten)]
+    pub(crate) own: OwnSeries,
+    #[command(flatten)]
     pub(crate) select: Select,
     #[command(flatten)]
     pub(crate) vms: Vms,
@@ -160,34 +166,14 @@ pub(crate) struct Select {
 /// Arguments of `build-kernel`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildKernel {
-    /// Kernels in configs/kernels
-    #[arg(default_values_t = ["baseline".to_owned(), "overcharge".to_owned()], value_name = "KERNEL")]
+    /// Kernels in configs/kernels [default: baseline and overcharge; with --series the unpatched one and `series`]
+    #[arg(value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) own: OwnSeries,
     /// Print only the paths of the images on stdout, one a line
     #[arg(long)]
     pub(crate) print_image: bool,
-    #[command(flatten)]
-    pub(crate) build: BuildOptions,
-}
-
-/// Arguments of `check-series`.
-#[derive(Debug, Args)]
-pub(crate) struct CheckSeries {
-    /// Kernel in configs/kernels whose series is looked at
-    #[arg(default_value = "overcharge", value_name = "KERNEL")]
-    pub(crate) kernel: String,
-    /// Begin with this patch, counted from 1; those before it are applied and not looked at
-    #[arg(long, value_name = "N")]
-    pub(crate) from: Option<usize>,
-    /// Look at this patch only
-    #[arg(long, value_name = "N", conflicts_with = "from")]
-    pub(crate) only: Option<usize>,
-    /// Only apply, checkpatch and rustfmt: seconds, and nothing is built
-    #[arg(long)]
-    pub(crate) lint: bool,
-    /// Accelerator
-    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
-    pub(crate) accel: AccelChoice,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
 }
@@ -203,10 +189,12 @@ pub(crate) struct Doctor {
 /// Arguments of `kselftest`.
 #[derive(Debug, Args)]
 pub(crate) struct Kselftest {
-    /// Kernels in configs/kernels: the unpatched one, then those to hold beside it
-    #[arg(long = "kernel", value_name = "KERNEL",
-        default_values_t = ["baseline".to_owned(), "overcharge".to_owned()])]
+    /// Kernels in configs/kernels: the unpatched one, then those to hold beside it [default: baseline and overcharge; with
+    /// --series the unpatched one and `series`]
+    #[arg(long = "kernel", value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) own: OwnSeries,
     /// Only these programs (test_kmem, ...); may be repeated
     #[arg(long = "test", value_name = "NAME")]
     pub(crate) tests: Vec<String>,
@@ -352,7 +340,9 @@ const RUN_EXAMPLES: &str = "Examples:
   cargo xtask run-matrix --install                 all set-up and the main job
   cargo xtask run-matrix --dry-run                 what would run
   cargo xtask run-matrix --filter 'open-*.off'     only some cells
-  cargo xtask run-matrix --source ~/linux          on your own tree instead of Debian's source";
+  cargo xtask run-matrix --source ~/linux          on your own tree instead of Debian's source
+  cargo xtask run-matrix --series fix.mbx          your own patches beside the unpatched kernel
+  cargo xtask run-matrix --series ~/linux@v6.12..topic --source ~/linux@v6.12";
 
 const BUILD_EXAMPLES: &str = "Examples:
   cargo xtask build-kernel                         baseline and overcharge

@@ -93,12 +93,15 @@ pub(crate) const RUN: &[Need] = &[
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
-/// What reads exported results in the tests.
-pub(crate) const READERS: &[Need] = &[file(
-    "python3-venv",
-    "/usr/lib/python3.11/ensurepip/__init__.py",
-    "for the Python packages that read exported results",
-)];
+/// What the project's own tests need besides: readers of exported results, and b4, whose mails are read.
+pub(crate) const READERS: &[Need] = &[
+    program("git", "git", "makes ranges of commits and mails of them"),
+    file(
+        "python3-venv",
+        "/usr/lib/python3.11/ensurepip/__init__.py",
+        "for the Python packages that read exported results, and b4",
+    ),
+];
 
 impl Need {
     /// Whether it is there.

@@ -3,17 +3,20 @@
 
 use clap::Args;
 
-use super::{BuildOptions, Select};
+use super::{BuildOptions, OwnSeries, Select};
 
 /// Arguments of `coverage`.
 #[derive(Debug, Args)]
 pub(crate) struct Coverage {
-    /// Kernel in configs/kernels whose series is looked at
-    #[arg(default_value = "overcharge", value_name = "KERNEL")]
-    pub(crate) kernel: String,
-    /// Matrix in configs/matrices: its cells on this kernel, or on one of the same code; may be repeated
-    #[arg(long = "matrix", value_name = "NAME", default_values_t = ["full".to_owned(), "booted".to_owned()])]
+    /// Kernel in configs/kernels whose series is looked at [default: overcharge; with --series that one]
+    #[arg(value_name = "KERNEL", conflicts_with = "series")]
+    pub(crate) kernel: Option<String>,
+    /// Matrix in configs/matrices: its cells on this kernel, or on one of the same code; may be repeated [default: full and
+    /// booted; with --series default]
+    #[arg(long = "matrix", value_name = "NAME")]
     pub(crate) matrices: Vec<String>,
+    #[command(flatten)]
+    pub(crate) own: OwnSeries,
     #[command(flatten)]
     pub(crate) select: Select,
     /// Cells that run at once [default: as cores and memory allow]

@@ -79,7 +79,7 @@ fn kernel(
     let patched = series.is_some() || !raw.extra_patches.is_empty();
     let policies = match own_or_inherited!(policy) {
         Some((at, given)) => policies(at, given)?,
-        None => vec![mainline()],
+        None => vec![mainline(patched)],
     };
     // Another base, series or configuration compiles everything anew: such a tree is not shared.
     let shares = raw.base.is_none()
@@ -101,6 +101,7 @@ fn kernel(
         extra_patches: raw.extra_patches.iter().map(|path| path.get_ref().into()).collect(),
         tree: tree.clone(),
         fragments,
+        own_fragments: Vec::new(),
         gone,
         policies: selected(text, raw.policies.as_ref(), policies)?,
         counters_file,
@@ -135,7 +136,7 @@ impl Kernel {
             series: None,
             extra_patches: patches,
             tree: format!("{}-steps", self.name),
-            policies: vec![mainline()],
+            policies: vec![mainline(self.policies.iter().any(|policy| policy.or_better))],
             counters_file: None,
             cap_file: None,
             ..self.clone()
@@ -144,6 +145,11 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// Whether anything is patched in it.
+    pub(crate) fn patched(&self) -> bool {
+        self.series.is_some() || !self.extra_patches.is_empty()
+    }
+
     /// Whether the other one is compiled from the same, so that addresses in one are those in the other.
     pub(crate) fn same_code(&self, other: &Self) -> bool {
         let of = |kernel: &Self| {
@@ -152,6 +158,7 @@ impl Kernel {
                 kernel.series.clone(),
                 kernel.extra_patches.clone(),
                 kernel.fragments.clone(),
+                kernel.own_fragments.clone(),
                 kernel.compiler,
             )
         };
@@ -169,11 +176,13 @@ fn slowdown(text: &Text, given: &Spanned<u32>) -> Result<u32, Fault> {
     }
 }
 
-fn mainline() -> Policy {
+/// The one policy of a kernel that has none. What patches do to it nobody has stated.
+pub(super) fn mainline(patched: bool) -> Policy {
     Policy {
         name: MAINLINE.to_owned(),
         expects_as: MAINLINE.to_owned(),
         optional: false,
+        or_better: patched,
         writes: Vec::new(),
         cmdline: Vec::new(),
     }
@@ -196,6 +205,7 @@ fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy
             name: name.clone(),
             expects_as: raw.expects_as.clone().unwrap_or_else(|| name.clone()),
             optional: raw.optional,
+            or_better: false,
             writes: writes.collect::<Result<_, Fault>>()?,
             cmdline: words(text, &raw.cmdline)?,
         });

@@ -5,12 +5,14 @@
 //! An error names file, line and column, and what would be right.
 
 mod bases;
+mod condition;
 mod coverage;
 mod extends;
 mod kernels;
 mod matrices;
 mod mutants;
 mod number;
+mod own;
 mod place;
 mod raw;
 mod scenarios;
@@ -27,8 +29,10 @@ use crate::exit::{Exit, Fault};
 use crate::taxonomy::Verdict;
 
 pub(crate) use bases::{Base, Gone, Origin};
+pub(crate) use condition::{Comparison, Condition};
 pub(crate) use coverage::Reason;
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
+pub(crate) use own::{OWN, Own};
 pub(crate) use place::{Text, did_you_mean};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
@@ -189,6 +193,8 @@ pub(crate) struct Kernel {
     pub(crate) tree: String,
     /// Fragments in `configs/fragments`, without `.config`, in order.
     pub(crate) fragments: Vec<String>,
+    /// Fragments elsewhere, absolute. Of what these ask for, an unpatched kernel leaves out what it does not have.
+    pub(crate) own_fragments: Vec<PathBuf>,
     /// What these ask for and its base no longer has.
     pub(crate) gone: Vec<Gone>,
     /// Policies it can run under; exactly one, `mainline`, where it has none.
@@ -225,6 +231,8 @@ pub(crate) struct Policy {
     pub(crate) expects_as: String,
     /// Runs only scenarios that say what they expect of it; the others have no cell with it.
     pub(crate) optional: bool,
+    /// Nobody has said what its kernel does: it may do better than that, never worse.
+    pub(crate) or_better: bool,
     /// Writes that switch it on.
     pub(crate) writes: Vec<MemcgWrite>,
     /// Words of the kernel's command line that do.
@@ -310,37 +318,14 @@ pub(crate) struct Expectation {
     pub(crate) or_more: bool,
     /// Rules that may be broken now and then, where the unpatched kernel itself is not consistent.
     pub(crate) may_break: Vec<String>,
+    /// Whether this is the most that may be broken ([`Policy::or_better`]): what else the cell does is held
+    /// beside the baseline.
+    #[serde(default)]
+    pub(crate) or_better: bool,
     /// Unless all hold, the path under test never ran: INCONCLUSIVE.
     pub(crate) exercised: Vec<Condition>,
     /// Must hold too: rule `E`.
     pub(crate) facts: Vec<Condition>,
-}
-
-/// A fact compared with a number: `"open.ENOMEM" = ">= 1"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Condition {
-    /// Name of the fact.
-    pub(crate) fact: String,
-    /// How to compare.
-    pub(crate) comparison: Comparison,
-    /// The number.
-    pub(crate) number: f64,
-}
-
-/// How a [`Condition`] compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Comparison {
-    /// `==`
-    Equal,
-    /// `>=`
-    AtLeast,
-    /// `<=`
-    AtMost,
-    /// `>`
-    Above,
-    /// `<`
-    Below,
 }
 
 /// Which cells exist (`configs/matrices/<name>.toml`).
@@ -362,39 +347,4 @@ pub(crate) struct Matrix {
     pub(crate) memory_mib: u32,
     /// Words added to the kernel command line.
     pub(crate) cmdline: Vec<String>,
-}
-
-impl Condition {
-    /// Whether a value fulfils it.
-    pub(crate) fn holds(&self, value: f64) -> bool {
-        match self.comparison {
-            Comparison::Equal => value == self.number,
-            Comparison::AtLeast => value >= self.number,
-            Comparison::AtMost => value <= self.number,
-            Comparison::Above => value > self.number,
-            Comparison::Below => value < self.number,
-        }
-    }
-
-    /// On a kernel that is slower by `times`, something may take so much longer: an upper bound of a
-    /// time is stretched. Lower bounds and other facts stay as they are.
-    pub(crate) fn stretched(&self, times: u32) -> Self {
-        let upper = matches!(self.comparison, Comparison::Below | Comparison::AtMost);
-        let of_time = self.fact.split(['.', '_']).any(|word| word == "ms" || word == "us");
-        let factor = if upper && of_time { f64::from(times) } else { 1.0 };
-        Self { number: self.number * factor, ..self.clone() }
-    }
-}
-
-impl std::fmt::Display for Condition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sign = match self.comparison {
-            Comparison::Equal => "==",
-            Comparison::AtLeast => ">=",
-            Comparison::AtMost => "<=",
-            Comparison::Above => ">",
-            Comparison::Below => "<",
-        };
-        write!(f, "{} {sign} {}", self.fact, self.number)
-    }
 }

@@ -146,6 +146,7 @@ fn expectation(text: &Text, raw: &Spanned<raw::Expectation>) -> Result<Expectati
             .hint("for example exercised = { \"events.max\" = \">= 1\" }"));
     }
     Ok(Expectation {
+        or_better: false,
         verdict: *verdict,
         breaks,
         or_more: false,

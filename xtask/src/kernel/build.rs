@@ -17,7 +17,7 @@ use super::digest::hex;
 use super::fragments::{self, Wish};
 use super::image::{self, Image, Ingredients, Manifest};
 use super::make::Make;
-use super::overlay;
+use super::overlay::{self, Overlay};
 use super::pristine::Source;
 use super::series::Series;
 use super::source::Located;
@@ -95,7 +95,13 @@ impl Site<'_> {
                     format!("kernel {}: fragment {}: {error}", kernel.name, path.display()),
                 )
             })?;
-            texts.push((name.clone(), text));
+            texts.push((format!("{name}.config"), text));
+        }
+        for path in &kernel.own_fragments {
+            let text = fs::read_to_string(path).map_err(|error| {
+                Fault::new(Exit::Usage, format!("--fragment {}: {error}", path.display()))
+            })?;
+            texts.push((path.display().to_string(), text));
         }
         let wishes = fragments::merge(&texts)
             .and_then(|wishes| fragments::replace(wishes, &kernel.gone))
@@ -113,6 +119,23 @@ impl Site<'_> {
             toolchain: &toolchain.identity(rust),
         };
         Ok(Recipe { key: ingredients.key(), kernel, located, series, wishes, rust, toolchain })
+    }
+
+    /// What to ask Kconfig for. Only a patch may bring a symbol that a fragment of its author's wishes.
+    fn wishes(&self, recipe: &Recipe<'_>, make: &Make) -> Vec<Wish> {
+        let Recipe { kernel, wishes, .. } = recipe;
+        let foreign = |wish: &Wish| {
+            kernel
+                .own_fragments
+                .iter()
+                .any(|own| wish.place.starts_with(&own.display().to_string()))
+        };
+        let defined = match (self.steps, kernel.patched() || kernel.own_fragments.is_empty()) {
+            (false, true) => return wishes.clone(),
+            _ => make.defined(wishes),
+        };
+        let kept = |wish: &&Wish| defined.contains(wish) || !(self.steps || foreign(wish));
+        wishes.iter().filter(kept).cloned().collect()
     }
 
     /// The log of the last build in the tree of `kernel`, whole or not.
@@ -145,7 +168,7 @@ impl Site<'_> {
         let make = Make::new(tree.dir(), self.jobs, toolchain, *rust);
         let log = tree.beside("build.log");
         tree.begin_build()?;
-        let wishes = if self.steps { make.defined(&recipe.wishes) } else { recipe.wishes.clone() };
+        let wishes = self.wishes(recipe, &make);
         let asked = Asked {
             source_id: &source.id,
             overlay: &overlay,
@@ -163,6 +186,8 @@ impl Site<'_> {
             warnings::forget(&tree.dir(), &fs::read_to_string(&log).unwrap_or_default());
         }
         built?;
+        let idle = not_compiled(&overlay, &tree.dir());
+        idle.iter().for_each(|idle| crate::progress::note(&format!("note: {idle}")));
         let manifest = Manifest {
             source: source.origin.clone(),
             source_id: source.id.clone(),
@@ -170,7 +195,7 @@ impl Site<'_> {
             patches: series.patches.iter().map(|patch| patch.name.clone()).collect(),
             series_sha256: hex(&series.digest()),
             toolchain: toolchain.identity(*rust),
-            notes: overlay.notes,
+            notes: [overlay.notes, idle].concat(),
             build_s: begun.elapsed().as_secs_f64(),
             sizes: std::collections::BTreeMap::new(),
         };
@@ -180,6 +205,25 @@ impl Site<'_> {
 
 fn tree_name(kernel: &Kernel, located: &Located) -> String {
     format!("{}.{}", kernel.tree, located.slot)
+}
+
+/// Files of the series that this configuration leaves out: a kernel that does not have the patch in it
+/// does what the unpatched one does, and that must not pass for a finding.
+fn not_compiled(overlay: &Overlay, tree: &Path) -> Vec<String> {
+    let code = |path: &&PathBuf| path.extension().is_some_and(|ext| ext == "c" || ext == "S");
+    let there = overlay.files.iter().filter(|(_, content)| content.is_some());
+    let left_out = there
+        .map(|(path, _)| path)
+        .filter(code)
+        .filter(|path| !tree.join(path.with_extension("o")).exists());
+    let said = |path: &PathBuf| {
+        format!(
+            "{} is not compiled in this configuration, so nothing of it is tested: --fragment FILE adds config \
+             symbols",
+            path.display()
+        )
+    };
+    left_out.map(said).collect()
 }
 
 /// Runs Kconfig, unless it was run on the same before and its result is still there.

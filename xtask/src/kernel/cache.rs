@@ -9,6 +9,7 @@
 //! ```text
 //! downloads/  .deb files, tarballs, apt's own state
 //! sources/    unpacked pristine sources, by content
+//! series/     patches that were given on the command line, by content
 //! trees/      work trees, by name
 //! images/     built kernels, by key
 //! tools/      bindgen
@@ -82,7 +83,8 @@ impl Cache {
             .hint("choose another place with --cache DIR")
             .into());
         }
-        for room in ["downloads", "sources", "trees", "images", "tools", "disks", "locks"] {
+        for room in ["downloads", "sources", "series", "trees", "images", "tools", "disks", "locks"]
+        {
             let path = root.join(room);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
@@ -102,6 +104,11 @@ impl Cache {
     /// Unpacked sources, by content.
     pub(crate) fn sources(&self) -> PathBuf {
         self.root.join("sources")
+    }
+
+    /// Patches that were given on the command line, by content.
+    pub(crate) fn series(&self) -> PathBuf {
+        self.root.join("series")
     }
 
     /// Work trees, by name.

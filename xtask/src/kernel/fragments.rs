@@ -20,7 +20,7 @@ pub(crate) struct Wish {
     pub(crate) place: String,
 }
 
-/// Reads fragments (name, text) in order.
+/// Reads fragments (file name, text) in order.
 ///
 /// # Errors
 /// A line that is none, or two wishes for one symbol, with the places.
@@ -28,7 +28,7 @@ pub(crate) fn merge(fragments: &[(String, String)]) -> Result<Vec<Wish>, String>
     let mut wishes: BTreeMap<String, Wish> = BTreeMap::new();
     for (name, text) in fragments {
         for (at, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())) {
-            let place = format!("{name}.config:{at}");
+            let place = format!("{name}:{at}");
             let Some((symbol, value)) =
                 assignment(line).map_err(|why| format!("{place}: {why}"))?
             else {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn merged(texts: &[&str]) -> Result<Vec<Wish>, String> {
-        let name = |at: usize| ["boot", "memcg", "x"][at].to_owned();
+        let name = |at: usize| ["boot.config", "memcg.config", "x.config"][at].to_owned();
         let fragments: Vec<_> =
             texts.iter().enumerate().map(|(at, text)| (name(at), (*text).to_owned())).collect();
         merge(&fragments)

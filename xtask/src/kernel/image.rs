@@ -64,7 +64,7 @@ pub(crate) struct Manifest {
     pub(crate) series_sha256: String,
     /// Tools, one a line.
     pub(crate) toolchain: String,
-    /// Fuzz and offsets with which the series applied.
+    /// Fuzz and offsets with which the series applied, and what of it is not compiled.
     pub(crate) notes: Vec<String>,
     /// How long the build took, seconds.
     pub(crate) build_s: f64,

@@ -139,7 +139,7 @@ fn with_both(cache: &Cache, path: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-fn git(path: &Path) -> Command {
+pub(super) fn git(path: &Path) -> Command {
     let mut command = Command::new("git");
     // Set when the harness itself runs from a hook: they would lead to another repository.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"] {
@@ -158,7 +158,7 @@ fn git(path: &Path) -> Command {
     command
 }
 
-fn run(command: Command) -> anyhow::Result<String> {
+pub(super) fn run(command: Command) -> anyhow::Result<String> {
     let said = process::shown(&command);
     let output = process::capture(command, GIT_DEADLINE)?;
     if output.status.success() {

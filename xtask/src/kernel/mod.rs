@@ -16,6 +16,7 @@ mod configured;
 mod digest;
 mod errors;
 mod fragments;
+pub(crate) mod given;
 mod image;
 mod kconfig;
 pub(crate) mod lint;

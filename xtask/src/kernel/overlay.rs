@@ -120,7 +120,7 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
         }
     }
     Err(Fault::new(Exit::Series, text)
-        .hint("rebase the series on this base and export it again with `git format-patch`; nothing was built")
+        .hint("nothing was built; rebase the series on this base, or name the tree that it was made on with --source")
         .into())
 }
 
@@ -158,7 +158,10 @@ fn read_said(text: &str) -> Said {
             }
         } else if line.starts_with("Reversed (or previously applied)") {
             said.failed.push(format!("{file}: is applied already: {line}"));
-        } else if line.starts_with("The next patch would") || line.starts_with("can't find file") {
+        } else if line.starts_with("can't find file") {
+            let why = "this source has no such file, or names in the patch lack a/ and b/";
+            said.failed.push(format!("{line}: {why}"));
+        } else if line.starts_with("The next patch would") {
             said.failed.push(line.to_owned());
         }
     }

@@ -107,7 +107,7 @@ fn read_bounded(file: &Path, name: &Path) -> Result<Vec<u8>, Fault> {
 }
 
 /// The names in a `series` file; an error is `line: why`.
-fn parse_list(text: &str) -> Result<Vec<PathBuf>, String> {
+pub(super) fn parse_list(text: &str) -> Result<Vec<PathBuf>, String> {
     let mut names = Vec::new();
     for (at, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
         let name = line.split('#').next().unwrap_or_default().trim();
@@ -138,7 +138,7 @@ fn stays_inside(path: &Path) -> bool {
 ///
 /// Looks at the same lines `patch` takes names from, and counts the lines of hunks, so that a
 /// removed line which begins with `-- ` is not mistaken for a header.
-fn touched(text: &str) -> Result<BTreeSet<PathBuf>, String> {
+pub(super) fn touched(text: &str) -> Result<BTreeSet<PathBuf>, String> {
     let mut found = BTreeSet::new();
     let (mut hunks, mut old_left, mut new_left) = (0, 0_u64, 0_u64);
     for (at, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {

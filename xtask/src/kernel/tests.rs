@@ -82,6 +82,7 @@ fn kernel(name: &str, series: Option<&str>, tree: &str) -> Kernel {
         extra_patches: vec![],
         tree: tree.into(),
         fragments: vec!["boot".into()],
+        own_fragments: Vec::new(),
         gone: vec![],
         policies: vec![],
         counters_file: None,
@@ -265,4 +266,38 @@ fn a_fragment_that_is_missing_is_named() {
             .contains(&Path::new("fragments").join("nope.config").display().to_string()),
         "{error}"
     );
+}
+
+#[test]
+fn an_own_fragment_is_for_both_as_far_as_the_unpatched_kernel_has_it() {
+    let lab = Lab::new();
+    lab.write("own.config", "CONFIG_A=y\nCONFIG_MINE=y\n");
+    let own = |mut kernel: Kernel| {
+        kernel.own_fragments = vec![lab.dir.path().join("work/own.config")];
+        kernel
+    };
+    let image = lab.image(&own(kernel("baseline", None, "series"))).unwrap();
+    assert_eq!(read(image.dir.join("config")), "CONFIG_A=y\n");
+    // Not a word of the patch brings the symbol: whoever wrote the fragment has mistyped it, and is told.
+    lab.patch(&change("mm/b.c", "b", "B"));
+    let image = lab.image(&own(kernel("series", Some("series"), "series"))).unwrap();
+    assert_eq!(read(image.dir.join("config")), "CONFIG_A=y\nCONFIG_MINE=y\n", "it was asked for");
+    lab.write("own.config", "CONFIG_A=n\n");
+    let error = lab.image(&own(kernel("baseline", None, "series"))).unwrap_err();
+    assert!(
+        error.to_string().contains("own.config:1: wants CONFIG_A=n, but boot.config:1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_compiled_is_told() {
+    let lab = Lab::new();
+    let patched = kernel("patched", Some("series"), "patched");
+    let new = "--- /dev/null\n+++ b/fs/new.c\n@@ -0,0 +1 @@\n+new\n";
+    lab.patch(&format!("{}{new}", change("mm/b.c", "b", "B")));
+    let notes = lab.image(&patched).unwrap().manifest.notes;
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("fs/new.c is not compiled in this configuration"), "{notes:?}");
+    assert_eq!(lab.image(&patched).unwrap().manifest.notes, notes, "also of one from the cache");
 }

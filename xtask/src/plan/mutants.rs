@@ -95,6 +95,7 @@ fn must(expect: Expectation, caught: &Caught) -> Expectation {
         verdict: caught.verdict,
         breaks: vec![caught.rule.clone()],
         or_more: true,
+        or_better: false,
         may_break: Vec::new(),
         exercised: expect.exercised,
         facts: expect.facts.into_iter().filter(|condition| named(&condition.fact)).collect(),

@@ -2,7 +2,7 @@
 //! Matrices, and the cells they must give.
 use super::*;
 use crate::config::tests::good;
-use crate::config::{Comparison, Condition};
+use crate::config::{Comparison, Condition, Own};
 use crate::taxonomy::Verdict;
 
 fn ids(selection: &Selection) -> Result<Vec<String>, Fault> {
@@ -193,4 +193,18 @@ fn cells_run_alone_where_the_scenario_judges_their_time() {
     assert!(cells(&config).iter().all(|cell| cell.alone == (cell.expects_as == "overcharge")));
     assert!(cells(&config).iter().any(|cell| cell.alone));
     assert!(cells(&good()).iter().all(|cell| !cell.alone));
+}
+
+#[test]
+fn a_series_of_the_command_line_may_break_what_the_unpatched_kernel_breaks_and_need_not() {
+    let (mut config, own) = (good(), Own { patches: vec!["1.patch".into()], ..Own::default() });
+    config.add_own(own, "default").unwrap();
+    let cells = plan(&config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
+    let ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(ids, ["open.v2.baseline.mainline", "open.v2.series.mainline"]);
+    let (base, here) = (&cells[0].expect, &cells[1].expect);
+    assert_eq!((base.verdict, base.or_better), (Verdict::Fail, false));
+    assert_eq!((here.verdict, here.or_better), (Verdict::Pass, true));
+    assert_eq!((&here.breaks, &here.may_break), (&Vec::new(), &base.breaks));
+    assert_eq!((&here.facts, &here.exercised), (&Vec::new(), &base.exercised));
 }

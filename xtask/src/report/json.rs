@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::evidence::Evidence;
 use crate::plan::Cell;
 use crate::taxonomy::Verdict;
-use crate::verdict::{Judgement, SideBySide};
+use crate::verdict::{Differential, Judgement, SideBySide};
 
 /// Version of the result file.
 pub(crate) const SCHEMA_VERSION: u32 = 2;
@@ -172,6 +172,10 @@ pub(crate) struct Totals {
     pub(crate) flaky: u32,
     /// Of these: not as expected.
     pub(crate) unexpected: u32,
+    /// Differential verdicts of REGRESSED on kernels of which nothing was stated beforehand: what
+    /// they may do is what the baseline did.
+    #[serde(default)]
+    pub(crate) regressed: u32,
     /// Verdicts that count.
     pub(crate) verdicts: BTreeMap<Verdict, u32>,
 }
@@ -216,7 +220,12 @@ impl CellResult {
 
 impl Totals {
     /// Sums up; `planned` is the number of cells that were selected.
-    pub(crate) fn of(planned: usize, cells: &[CellResult]) -> Self {
+    pub(crate) fn of(planned: usize, cells: &[CellResult], sides: &[SideBySide]) -> Self {
+        let unstated = |side: &&SideBySide| {
+            let of = |cell: &Cell| (&cell.kernel, &cell.policy) == (&side.kernel, &side.policy);
+            cells.iter().any(|ran| ran.cell.expect.or_better && of(&ran.cell))
+        };
+        let regressed = |side: &&SideBySide| side.outcome == Differential::Regressed;
         let count = |fits: &dyn Fn(&CellResult) -> bool| {
             cells.iter().filter(|cell| fits(cell)).count() as u32
         };
@@ -230,13 +239,16 @@ impl Totals {
             as_expected: count(&|cell| cell.judgement().as_expected),
             flaky: count(&CellResult::flaky),
             unexpected: count(&|cell| !cell.judgement().as_expected && !cell.flaky()),
+            regressed: sides.iter().filter(regressed).filter(unstated).count() as u32,
             verdicts,
         }
     }
 
-    /// Whether every cell that was selected ran and was as expected, and there was one.
+    /// Whether every cell that was selected ran and was as expected, there was one, and no kernel of
+    /// which nothing was stated does worse than the baseline.
     pub(crate) fn good(&self) -> bool {
-        self.ran > 0 && self.ran == self.planned && self.as_expected == self.ran
+        let whole = self.ran > 0 && self.ran == self.planned;
+        whole && self.as_expected == self.ran && self.regressed == 0
     }
 }
 

@@ -164,6 +164,7 @@ pub(super) fn verdict(judgement: &Judgement) -> String {
 pub(super) fn wanted(cell: &Cell) -> String {
     let expect = &cell.expect;
     match expect.verdict {
+        _ if expect.or_better => "nothing worse than the unpatched kernel".to_owned(),
         Verdict::Fail => format!("FAIL {}", expect.breaks.join(",")),
         other => other.to_string(),
     }
@@ -200,9 +201,11 @@ fn differentials(result: &RunResult, style: Style) -> String {
     for side in &result.differentials {
         let word = format!("{:<13}", word(side.outcome));
         let word = match side.outcome {
-            Differential::Fixed | Differential::Inert => style.good(&word),
+            Differential::Fixed | Differential::Inert | Differential::Same => style.good(&word),
             Differential::NotFixed | Differential::Regressed => style.bad(&word),
-            Differential::NoDifference | Differential::Unknown => style.odd(&word),
+            Differential::NoDifference | Differential::Changed | Differential::Unknown => {
+                style.odd(&word)
+            }
         };
         let (kernel, policy) = (&side.kernel, &side.policy);
         text.push_str(&format!(
@@ -221,6 +224,8 @@ pub(super) fn word(outcome: Differential) -> &'static str {
         Differential::NoDifference => "NO DIFFERENCE",
         Differential::Regressed => "REGRESSED",
         Differential::Inert => "INERT",
+        Differential::Same => "SAME",
+        Differential::Changed => "CHANGED",
         Differential::Unknown => "UNKNOWN",
     }
 }
@@ -228,7 +233,8 @@ pub(super) fn word(outcome: Differential) -> &'static str {
 fn totals(result: &RunResult, folder: &str, style: Style) -> String {
     let totals = &result.totals;
     let mut parts = vec![format!("{} as expected", totals.as_expected)];
-    let more = [(totals.unexpected, "not"), (totals.flaky, "flaky")];
+    let more =
+        [(totals.unexpected, "not"), (totals.flaky, "flaky"), (totals.regressed, "REGRESSED")];
     parts.extend(more.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
     if totals.ran < totals.planned {
         parts.push(format!("{} of {} did not run", totals.planned - totals.ran, totals.planned));

@@ -74,7 +74,7 @@ pub(super) fn result(cells: Vec<CellResult>) -> RunResult {
             },
         )]
         .into(),
-        totals: Totals::of(cells.len(), &cells),
+        totals: Totals::of(cells.len(), &cells, &differentials),
         cells,
         differentials,
     }
@@ -140,10 +140,26 @@ fn what_was_not_expected_is_told_with_the_reason() {
 
 #[test]
 fn nothing_run_and_cells_left_out_are_no_success() {
-    assert!(!Totals::of(0, &[]).good());
+    assert!(!Totals::of(0, &[], &[]).good());
     let cells: Vec<CellResult> = benches().iter().map(cell).collect();
-    assert!(Totals::of(2, &cells).good());
-    assert!(!Totals::of(3, &cells).good());
+    assert!(Totals::of(2, &cells, &[]).good());
+    assert!(!Totals::of(3, &cells, &[]).good());
+}
+
+#[test]
+fn a_regression_of_what_nobody_has_stated_is_no_success() {
+    let mut good = result(benches().iter().map(cell).collect());
+    let mut side = good.differentials[0].clone();
+    side.outcome = crate::verdict::Differential::Regressed;
+    let sides = [side];
+    // Where it was stated what the patch does, that is what counts.
+    assert!(Totals::of(2, &good.cells, &sides).good());
+    good.cells[1].cell.expect.or_better = true;
+    let totals = Totals::of(2, &good.cells, &sides);
+    assert_eq!((totals.regressed, totals.good()), (1, false));
+    good.totals = totals;
+    let text = run(&good, "results/latest", Style::default());
+    assert!(text.contains("\n2 cells: 2 as expected, 1 REGRESSED ("), "{text}");
 }
 
 #[test]

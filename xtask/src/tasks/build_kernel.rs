@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folders, inputs};
+use super::{Folders, inputs, own};
 use crate::cli::{self, Places};
-use crate::config::{Config, Kernel, Origin, did_you_mean};
+use crate::config::{Config, Kernel, OWN, Origin, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::host::{self, process};
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
+use crate::progress::note;
 use crate::vm::Stop;
+
+/// The matrix that says which unpatched kernel a series is held beside.
+const MATRIX: &str = "default";
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +34,10 @@ pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Ex
     let folders = Folders::of(places)?;
     let stop = Stop::on_signals()?;
     process::obey(move || stop.asked());
-    let config = inputs::read(&folders.configs)?;
-    let cli::BuildKernel { kernels, print_image, build: cli::BuildOptions { source, install } } =
-        args;
+    let cli::BuildKernel { kernels, own, print_image, build: options } = args;
+    let own::Configured { config, pair } = own::configured(&folders, own, options, MATRIX)?;
+    let kernels = if kernels.is_empty() { &pair[..] } else { kernels };
+    let cli::BuildOptions { source, install } = options;
     let images =
         build(&folders, &config, Wanted { kernels, source: source.as_deref(), install: *install })?;
     if *print_image {
@@ -84,7 +89,12 @@ pub(crate) fn build(
             jobs: host::cores(),
             steps: false,
         };
-        images.insert(name.clone(), site.image(kernel, &located[&base.name])?);
+        let image = site.image(kernel, &located[&base.name])?;
+        // A build has said so already; its author shall hear it each time.
+        for said in image.manifest.notes.iter().filter(|_| image.hit && name == OWN) {
+            note(&format!("note: {said}"));
+        }
+        images.insert(name.clone(), image);
     }
     Ok(images)
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::attempts::Runner;
 use super::rig::{self, Ready};
-use super::{Folders, bootable, build_kernel, inputs, run_matrix, style};
+use super::{Folders, bootable, build_kernel, inputs, own, run_matrix, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel};
 use crate::exit::{Exit, Fault, fault_of};
@@ -31,9 +31,10 @@ const MATRIX: &str = "smoke";
 /// finding ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
-    let kernel = config.kernel(&args.kernel)?;
-    inputs::sources_present(&folders.workspace, &config, [args.kernel.as_str()])?;
+    let own::Configured { config, pair: [_, patched] } =
+        own::configured(&folders, &args.own, &args.build, MATRIX)?;
+    let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
+    inputs::sources_present(&folders.workspace, &config, [kernel.name.as_str()])?;
     let stop = Stop::on_signals()?;
     let asked = stop.clone();
     process::obey(move || asked.asked());
@@ -60,6 +61,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
     };
     let begun = jiff::Timestamp::now();
     let folder = RunFolder::begin(&folders.results, begun)?;
+    own::keep(&config, &folder)?;
     let series = CheckSeries {
         config: &config,
         site,
@@ -190,8 +192,10 @@ impl CheckSeries<'_> {
         let applied = self.steps.apply(number);
         let seconds = begun.elapsed().as_secs_f64();
         let (mark, applied) = match applied {
-            Ok(applied) if applied.notes.is_empty() => (Mark::Pass, Some(applied)),
-            // A maintainer's `git am` takes no fuzz.
+            // A maintainer's `git am` takes offsets, and no fuzz.
+            Ok(applied) if !applied.notes.iter().any(|note| note.contains("fuzz")) => {
+                (Mark::Pass, Some(applied))
+            }
             Ok(applied) => (Mark::Fail(applied.notes.join("\n")), Some(applied)),
             Err(error) if fault_of(&error).is_some_and(|fault| fault.exit == Exit::Series) => {
                 (Mark::Fail(self.log(number, "apply", &format!("{error:#}"))?), None)

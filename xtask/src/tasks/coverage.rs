@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::attempts::Runner;
 use super::bootable::Bootable;
 use super::build_kernel::{self, Wanted};
-use super::{Folders, bootable, inputs, rig, run_matrix, style};
+use super::{Folders, bootable, inputs, own, rig, run_matrix, style};
 use crate::cli::{self, AccelChoice, Places};
-use crate::config::{Config, Kernel};
+use crate::config::{Config, Kernel, OWN};
 use crate::coverage::{self, Coverage, File, LineTable};
 use crate::exit::{Exit, Fault};
 use crate::host::process;
@@ -55,9 +55,11 @@ struct Ran {
 /// ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
-    let kernel = config.kernel(&args.kernel)?;
-    let cells = cells(&config, kernel, &args.matrices, &args.select)?;
+    let matrices = matrices(args);
+    let own::Configured { config, pair: [_, patched] } =
+        own::configured(&folders, &args.own, &args.build, &matrices[0])?;
+    let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
+    let cells = cells(&config, kernel, &matrices, &args.select)?;
     let stop = Stop::on_signals()?;
     let asked = stop.clone();
     process::obey(move || asked.asked());
@@ -81,9 +83,23 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
         let hint = "`-d in_asm` has to print addresses, which takes a QEMU built with capstone";
         return Err(Fault::new(Exit::Host, what).hint(hint).into());
     }
-    let reasons = config.reasons.get(&kernel.base).map_or(&[][..], Vec::as_slice);
+    // They are for the project's own series.
+    let reasons = config.reasons.get(&kernel.base).filter(|_| kernel.name != OWN);
+    let reasons = reasons.map_or(&[][..], Vec::as_slice);
     let coverage = coverage::judge(&files, &table, &executed, reasons);
     conclude(&kernel.name, &ran, &coverage)
+}
+
+/// Those that were named, or those whose cells can be expected to run what is looked at.
+fn matrices(args: &cli::Coverage) -> Vec<String> {
+    let names: &[&str] = match args.own.series {
+        Some(_) => &["default"],
+        None => &["full", "booted"],
+    };
+    match args.matrices.is_empty() {
+        true => names.iter().map(|&name| name.to_owned()).collect(),
+        false => args.matrices.clone(),
+    }
 }
 
 /// Runs the cells with a log of what is translated of the `watched` code.
@@ -104,7 +120,8 @@ fn run_cells(
     let jobs = rig::jobs(args.jobs, cells);
     let started = jiff::Timestamp::now();
     let folder = RunFolder::begin(&folders.results, started)?;
-    let (matrix, seed) = (args.matrices.join("+"), args.select.seed);
+    own::keep(config, &folder)?;
+    let (matrix, seed) = (matrices(args).join("+"), args.select.seed);
     let mut manifest = bootable::manifest(&ready, kernels, &matrix, seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
     let mut runner = Runner::new(config, kernels, &ready.rig, &folder, stop, true);
@@ -141,7 +158,10 @@ fn cells(
     let mut nothing = None;
     for name in matrices {
         let mut matrix = config.matrix(name)?.clone();
-        matrix.kernels.retain(|name| config.kernels[name].same_code(kernel));
+        match kernel.name == OWN {
+            true => matrix.kernels = vec![OWN.to_owned()],
+            false => matrix.kernels.retain(|name| config.kernels[name].same_code(kernel)),
+        }
         matrix.baseline = None;
         match plan::plan(config, &matrix, &run_matrix::selection(select)) {
             Ok(planned) => cells.extend(planned),

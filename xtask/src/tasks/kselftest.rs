@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::build_kernel::{self, Wanted};
 use super::rig::{self, Ready};
-use super::{Folders, inputs, run_matrix, style};
+use super::{Folders, inputs, own, run_matrix, style};
 use crate::cli::{self, Places};
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
@@ -37,7 +37,10 @@ const MEMORY_MIB: u32 = 1024;
 /// # Errors
 /// Configuration, kernels and host, each with its code; what a test says is no error.
 pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit> {
-    let cli::Kselftest { kernels, tests, repeat, images: _, accel, build } = args;
+    let cli::Kselftest { kernels, own, tests, repeat, images: _, accel, build } = args;
+    let folders = Folders::of(places)?;
+    let own::Configured { config, pair } = own::configured(&folders, own, build, "default")?;
+    let kernels = if kernels.is_empty() { pair.to_vec() } else { kernels.clone() };
     let [base, patched @ ..] = kernels.as_slice() else {
         return Err(Fault::new(Exit::Usage, "no kernel is named").into());
     };
@@ -45,8 +48,6 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
         let fault = Fault::new(Exit::Usage, format!("there is nothing to hold beside {base}"));
         return Err(fault.hint("--kernel baseline --kernel overcharge").into());
     };
-    let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
     let stop = Stop::on_signals()?;
     let asked = stop.clone();
     process::obey(move || asked.asked());
@@ -54,7 +55,7 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
     let built = |name: &str| programs(&folders, &config, name, build.source.as_deref());
     let known: BTreeSet<String> = built(base)?.into_iter().map(|program| program.name).collect();
     let programs = selected(built(last)?, tests)?;
-    let bzimages = bzimages(&folders, &config, args)?;
+    let bzimages = bzimages(&folders, &config, &kernels, args)?;
     let ready = rig::prepare(&folders, &bzimages[base], *accel, &stop)?;
     let packed: Vec<Program> = programs
         .iter()
@@ -111,11 +112,12 @@ fn selected(all: Vec<TestProgram>, asked: &[String]) -> Result<Vec<TestProgram>,
 fn bzimages(
     folders: &Folders,
     config: &Config,
+    kernels: &[String],
     args: &cli::Kselftest,
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut images: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (name, path) in &args.images {
-        if !args.kernels.contains(name) || !path.is_file() {
+        if !kernels.contains(name) || !path.is_file() {
             let what =
                 format!("--image {name}={}: no such kernel here, or no file", path.display());
             return Err(Fault::new(Exit::Usage, what).into());
@@ -123,7 +125,7 @@ fn bzimages(
         images.insert(name.clone(), path.clone());
     }
     let missing = |name: &&String| !images.contains_key(*name);
-    let kernels: Vec<String> = args.kernels.iter().filter(missing).cloned().collect();
+    let kernels: Vec<String> = kernels.iter().filter(missing).cloned().collect();
     let cli::BuildOptions { source, install } = &args.build;
     let wanted = Wanted { kernels: &kernels, source: source.as_deref(), install: *install };
     for (name, image) in build_kernel::build(folders, config, wanted)? {

@@ -16,6 +16,7 @@ mod inputs;
 pub(crate) mod kselftest;
 pub(crate) mod list;
 pub(crate) mod mutants;
+mod own;
 mod past;
 mod rig;
 pub(crate) mod run_matrix;

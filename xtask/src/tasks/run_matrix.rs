@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::attempts::Runner;
-use super::{Folders, bootable, inputs, rig, style};
+use super::{Folders, bootable, own, rig, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Matrix, Scenario};
 use crate::exit::Exit;
@@ -24,7 +24,8 @@ use crate::vm::Stop;
 /// Configuration, kernels and host, each with its code; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
+    let own::Configured { config, .. } =
+        own::configured(&folders, &args.own, &args.build, &args.matrix)?;
     let matrix = config.matrix(&args.matrix)?;
     let cells = plan::plan(&config, matrix, &selection(&args.select))?;
     if args.dry_run {
@@ -44,6 +45,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
 
     let started = jiff::Timestamp::now();
     let folder = RunFolder::begin(&folders.results, started)?;
+    own::keep(&config, &folder)?;
     let mut manifest =
         bootable::manifest(&ready, &kernels, &args.matrix, args.select.seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
@@ -110,7 +112,7 @@ pub(super) fn result(
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: run.to_owned(),
-        totals: Totals::of(planned, &cells),
+        totals: Totals::of(planned, &cells, &differentials),
         manifest,
         scenarios,
         cells,

@@ -4,7 +4,7 @@
 use xshell::{Shell, cmd};
 
 use super::{Folders, build_kernel};
-use crate::cli::{BuildKernel, BuildOptions, Places, Test};
+use crate::cli::{BuildKernel, BuildOptions, OwnSeries, Places, Test};
 use crate::exit::{Exit, Fault};
 use crate::host;
 use crate::progress::note;
@@ -29,7 +29,10 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     host::provide(&host::missing(host::READERS), *install)?;
     let kernels = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
     let build = BuildOptions { source: None, install: *install };
-    build_kernel::run(places, &BuildKernel { kernels, build, print_image: false })?;
+    build_kernel::run(
+        places,
+        &BuildKernel { kernels, own: OwnSeries::default(), build, print_image: false },
+    )?;
 
     // One test at a time: each VM test uses all cores itself, and a starved guest looks like a hang.
     let tests = cmd!(sh, "cargo test --workspace --locked -- --include-ignored --test-threads=1")

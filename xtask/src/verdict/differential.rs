@@ -3,8 +3,8 @@
 //!
 //! The problem is a list of conditions that the scenario states once and that is asked of every
 //! kernel alike. A scenario that states none is a control and says nothing here, but of a policy that is
-//! off, which is held beside the baseline in every scenario (I11). Passing on both sides says nothing
-//! about the patch either.
+//! off (I11) and of a kernel of which nobody has stated anything ([`no_worse`]): those are held beside
+//! the baseline in every scenario. Passing on both sides says nothing about the patch either.
 //!
 //! With repetitions a side may show the problem now and then. That is told apart from chance by
 //! Fisher's exact test: what both kernels would do less often than once in 100 runs is a difference.
@@ -13,7 +13,7 @@ use protocol::CgroupVersion;
 use serde::{Deserialize, Serialize};
 
 use super::chance::{Shown, by_chance};
-use super::{Differential, Judgement, Verdict, i11_off_is_mainline};
+use super::{Differential, Judgement, Verdict, i11_off_is_mainline, no_worse};
 use crate::config::Scenario;
 use crate::plan::Cell;
 
@@ -68,6 +68,17 @@ impl Both {
 /// What is less likely is no chance.
 const CHANCE: f64 = 0.01;
 
+/// What is asked of a patched kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// That it solves the problem.
+    Fix,
+    /// That it changes nothing: the policy is off.
+    Nothing,
+    /// That it does no worse: nobody has stated what it is for.
+    NoWorse,
+}
+
 /// Compares each (cgroup version, kernel, policy) of one scenario with the baseline, in plan order.
 ///
 /// `cells` may be of any scenario; those of others are left out. Nothing comes back for a scenario
@@ -91,7 +102,8 @@ pub(crate) fn compare(
             .copied()
             .filter(|other| other.cell.kernel == baseline && other.cell.cgroup == cell.cgroup)
             .collect();
-        let control = scenario.problem.is_empty() && !is_off(&base, cell);
+        let wanted = wanted(&base, cell);
+        let control = scenario.problem.is_empty() && wanted == Wanted::Fix;
         if known || base.is_empty() || control {
             continue;
         }
@@ -103,39 +115,47 @@ pub(crate) fn compare(
                     == (cell.cgroup, &cell.kernel, &cell.policy)
             })
             .collect();
-        // `off` beside the unpatched kernel: the same expectation holds of both.
-        let unlike = match is_off(&base, cell) {
-            true => Some(i11_off_is_mainline::beside(&base, &patched)),
-            false => None,
+        let unlike = match wanted {
+            Wanted::Fix => Vec::new(),
+            Wanted::Nothing => i11_off_is_mainline::beside(&base, &patched)
+                .into_iter()
+                .map(|difference| format!("I11: {difference}"))
+                .collect(),
+            Wanted::NoWorse => no_worse::beside(&base, &patched),
         };
         let both = side(scenario, &base).zip(side(scenario, &patched));
         let both = both.map(|(baseline, here)| Both { baseline, here });
-        let outcome = outcome(side(scenario, &base), both, &base, &patched, unlike.as_deref());
+        let outcome = outcome(side(scenario, &base), both, &base, &patched, (wanted, &unlike));
         outcomes.push(SideBySide {
             scenario: scenario.name.clone(),
             cgroup: cell.cgroup,
             kernel: cell.kernel.clone(),
             policy: cell.policy.clone(),
             outcome,
-            said: sentence(scenario, outcome, both, &base, &patched, &unlike.unwrap_or_default()),
+            said: sentence(scenario, outcome, both, &base, &patched, &unlike),
             shown: both.filter(|_| !scenario.problem.is_empty()),
         });
     }
     outcomes
 }
 
-/// Whether the cell runs under a policy that should change nothing.
-fn is_off(base: &[Judged<'_>], cell: &Cell) -> bool {
-    base.iter().all(|base| base.cell.expects_as == cell.expects_as)
+fn wanted(base: &[Judged<'_>], cell: &Cell) -> Wanted {
+    if cell.expect.or_better {
+        return Wanted::NoWorse;
+    }
+    match base.iter().all(|base| base.cell.expects_as == cell.expects_as) {
+        true => Wanted::Nothing,
+        false => Wanted::Fix,
+    }
 }
 
-/// `unlike`: of a policy that is off, in what it differs from the baseline.
+/// `unlike`: in what the cells differ from those of the baseline, where that was asked.
 fn outcome(
     before: Option<Shown>,
     both: Option<Both>,
     base: &[Judged<'_>],
     patched: &[Judged<'_>],
-    unlike: Option<&[String]>,
+    (wanted, unlike): (Wanted, &[String]),
 ) -> Differential {
     // What the baseline breaks, or is known to break now and then, is nothing new.
     let known = |rule: &String| {
@@ -165,13 +185,23 @@ fn outcome(
     let Both { baseline, here } = both;
     let agree = (baseline.always() || baseline.never()) && (here.always() || here.never());
     let differ = if agree { baseline.always() != here.always() } else { both.by_chance() < CHANCE };
-    if let Some(unlike) = unlike {
+    if wanted == Wanted::Nothing {
         // Nothing should change here, so a change for the better is one too many as well.
         let inert = !differ && unlike.is_empty();
         return if inert { Differential::Inert } else { Differential::Regressed };
     }
     let rarer = u64::from(here.shows) * u64::from(baseline.of)
         < u64::from(baseline.shows) * u64::from(here.of);
+    if wanted == Wanted::NoWorse {
+        return match (differ, rarer) {
+            (true, true) if here.never() => Differential::Fixed,
+            (true, false) => Differential::Regressed,
+            // A side shows it now and then, too seldom to tell.
+            (false, _) if baseline.never() != here.never() => Differential::Unknown,
+            (false, _) if unlike.is_empty() => Differential::Same,
+            _ => Differential::Changed,
+        };
+    }
     match (baseline.never(), here.never()) {
         (true, true) => Differential::NoDifference,
         (false, true) if differ => Differential::Fixed,
@@ -240,6 +270,8 @@ fn sentence(
             "this kernel does worse than the baseline, or other than it should"
         }
         Differential::Inert => "does as the baseline does, as it should",
+        Differential::Same => "does as the baseline does",
+        Differential::Changed => "does other than the baseline, and breaks no more rules",
         Differential::Unknown => "a side has no usable verdict, or its repetitions disagree",
     };
     let unlike: String = unlike.iter().map(|difference| format!("; {difference}")).collect();

@@ -71,7 +71,7 @@ fn counters<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, &'a Stri
     case.evidence.events.iter().filter_map(of).flatten()
 }
 
-/// In what the cells with the policy off differ from those of the unpatched kernel, for people.
+/// In what cells differ from those of the unpatched kernel by kinds of errnos, kills and events, for people.
 pub(crate) fn beside(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<String> {
     let errnos =
         !base.iter().any(|base| base.cell.expect.may_break.iter().any(|rule| rule == "I1"));
@@ -94,7 +94,7 @@ pub(crate) fn beside(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<String> {
             _ => continue,
         };
         if by_chance < CHANCE {
-            differences.push(format!("{RULE}: {name} {before} on the baseline, {now} here"));
+            differences.push(format!("{name} {before} on the baseline, {now} here"));
         }
     }
     differences

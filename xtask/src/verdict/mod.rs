@@ -23,6 +23,7 @@ mod i9_truthful;
 mod inject;
 mod judge;
 pub(crate) mod ktap;
+mod no_worse;
 mod oom;
 mod proof;
 mod score;
@@ -104,6 +105,10 @@ pub(crate) enum Differential {
     Regressed,
     /// A policy that should change nothing changes nothing.
     Inert,
+    /// A kernel of which nobody has stated anything does what the baseline does.
+    Same,
+    /// Such a kernel does something else, and breaks no rule that the baseline keeps.
+    Changed,
     /// One side has no usable verdict.
     Unknown,
 }

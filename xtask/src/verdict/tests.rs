@@ -5,6 +5,7 @@ mod differential;
 mod endings;
 mod files;
 mod mutations;
+mod no_worse;
 mod outside;
 mod rules;
 mod score;

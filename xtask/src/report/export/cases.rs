@@ -129,7 +129,7 @@ fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
     let as_expected = result.cells.iter().filter(patched).all(|cell| cell.judgement().as_expected);
     let mut why = side.said.clone();
     let standing = match side.outcome {
-        Differential::Fixed | Differential::Inert => Standing::Good,
+        Differential::Fixed | Differential::Inert | Differential::Same => Standing::Good,
         Differential::Regressed => Standing::Bad,
         // Some policies leave some problems alone, and their scenarios say so.
         Differential::NotFixed if as_expected => {
@@ -137,7 +137,10 @@ fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
             Standing::Skipped
         }
         Differential::NotFixed => Standing::Bad,
-        Differential::NoDifference | Differential::Unknown => Standing::Skipped,
+        // To judge what has changed is for people.
+        Differential::NoDifference | Differential::Changed | Differential::Unknown => {
+            Standing::Skipped
+        }
     };
     Case {
         name: pair_id(side),

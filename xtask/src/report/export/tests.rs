@@ -16,7 +16,7 @@ fn good() -> RunResult {
 fn with(bend: impl FnOnce(&mut CellResult)) -> RunResult {
     let mut cells: Vec<CellResult> = benches().iter().map(cell).collect();
     bend(&mut cells[1]);
-    RunResult { totals: Totals::of(2, &cells), cells, ..good() }
+    RunResult { totals: Totals::of(2, &cells, &[]), cells, ..good() }
 }
 
 fn verdict(verdict: Verdict, as_expected: bool) -> RunResult {
@@ -100,8 +100,12 @@ fn a_run_that_is_not_whole_has_a_bad_test() {
         page.starts_with("## ❌ memcg: 2 cells: 2 as expected\n\n**The run is not complete"),
         "{page}"
     );
-    let nothing =
-        RunResult { cells: vec![], differentials: vec![], totals: Totals::of(0, &[]), ..good() };
+    let nothing = RunResult {
+        cells: vec![],
+        differentials: vec![],
+        totals: Totals::of(0, &[], &[]),
+        ..good()
+    };
     assert!(
         ktap(&nothing, &none()).contains("not ok 1 complete # ERROR INCOMPLETE: 0 of 0 cells ran")
     );

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The configuration of a command, with the series that its command line names.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::{Folders, inputs};
+use crate::cli::{BuildOptions, OwnSeries};
+use crate::config::{Config, OWN, Own};
+use crate::exit::{Exit, Fault};
+use crate::kernel::{Cache, given};
+use crate::progress::note;
+use crate::results::RunFolder;
+
+/// Kernels that the project's own series is looked at with, where the command line names no other.
+const DEFAULT: [&str; 2] = ["baseline", "overcharge"];
+
+/// What the config files and the command line say.
+pub(super) struct Configured {
+    /// Everything, with the series as one more kernel.
+    pub(super) config: Config,
+    /// The unpatched kernel and the one to hold beside it, where no argument names others.
+    pub(super) pair: [String; 2],
+}
+
+/// Reads `configs/` and the series, if one is given; `matrix` is made to hold it beside the unpatched kernel.
+///
+/// # Errors
+/// Configuration; a series that is not there or not whole.
+pub(super) fn configured(
+    folders: &Folders,
+    series: &OwnSeries,
+    build: &BuildOptions,
+    matrix: &str,
+) -> anyhow::Result<Configured> {
+    let mut config = inputs::read(&folders.configs)?;
+    let OwnSeries { series, base, like, fragments } = series;
+    let Some(what) = series else {
+        return Ok(Configured { config, pair: DEFAULT.map(str::to_owned) });
+    };
+    let mut absolute = Vec::new();
+    for path in fragments {
+        if !path.is_file() {
+            let what = format!("--fragment {}: there is no such file", path.display());
+            return Err(Fault::new(Exit::Usage, what).into());
+        }
+        absolute.push(fs::canonicalize(path).with_context(|| path.display().to_string())?);
+    }
+    let found = given::read(&Cache::open(&folders.cache)?, what, build.source.as_deref())?;
+    note(&format!("series: {} of {what}", counted(found.patches.len(), "patch", "es")));
+    for path in &found.patches {
+        note(&format!("  {}", path.file_name().unwrap_or_default().to_string_lossy()));
+    }
+    found.notes.iter().for_each(|said| note(&format!("  note: {said}")));
+    let own =
+        Own { base: base.clone(), like: like.clone(), patches: found.patches, fragments: absolute };
+    let baseline = config.add_own(own, matrix)?;
+    Ok(Configured { config, pair: [baseline, OWN.to_owned()] })
+}
+
+fn counted(number: usize, word: &str, plural: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { plural })
+}
+
+/// Puts a copy of the series into the run folder: the mbox it came from may be gone tomorrow.
+///
+/// # Errors
+/// I/O errors, with the path.
+pub(super) fn keep(config: &Config, folder: &RunFolder) -> anyhow::Result<()> {
+    let Some(kernel) = config.kernels.get(OWN) else { return Ok(()) };
+    for path in &kernel.extra_patches {
+        let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let name = Path::new(path.file_name().unwrap_or_default()).display().to_string();
+        folder.write_text(&format!("series/{name}"), &String::from_utf8_lossy(&text))?;
+    }
+    Ok(())
+}

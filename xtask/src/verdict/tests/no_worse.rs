@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A patched kernel of which nobody has stated anything, beside the baseline.
+
+use super::*;
+use crate::config::{Comparison, Condition};
+use Differential::{Changed, Fixed, Regressed, Same, Unknown};
+
+/// A baseline that loses five opens, as expected of it, and the same of a kernel with somebody's patches.
+fn pair() -> [(Cell, Judgement); 2] {
+    let bench = Bench::mainline();
+    let mut judgement = bench.judge();
+    judgement.verdict = Verdict::Fail;
+    judgement.breaks = vec!["I1".to_owned()];
+    judgement.facts.insert("open.ENOMEM".to_owned(), 5.0);
+    judgement.facts.insert("kills".to_owned(), 0.0);
+    let mut base = bench.cell.clone();
+    base.expect.verdict = Verdict::Fail;
+    base.expect.breaks = vec!["I1".to_owned()];
+    let mut cell = bench.cell;
+    cell.kernel = "series".to_owned();
+    cell.expect.may_break = vec!["I1".to_owned()];
+    cell.expect.or_better = true;
+    [(base, judgement.clone()), (cell, judgement)]
+}
+
+fn compared(pair: &[(Cell, Judgement); 2], scenario: &crate::config::Scenario) -> SideBySide {
+    let all: Vec<Judged<'_>> =
+        pair.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect();
+    compare(scenario, "baseline", &all).remove(0)
+}
+
+fn changed(change: impl FnOnce(&mut [(Cell, Judgement); 2])) -> SideBySide {
+    let mut pair = pair();
+    change(&mut pair);
+    compared(&pair, &Bench::mainline().scenario)
+}
+
+#[test]
+fn the_same_is_the_same_and_better_is_fixed() {
+    let same = changed(|_| {});
+    assert_eq!(same.outcome, Same);
+    assert!(same.said.starts_with("does as the baseline does [open.ENOMEM >= 1]"), "{}", same.said);
+    let fixed = changed(|[_, (_, here)]| {
+        here.verdict = Verdict::Pass;
+        here.breaks.clear();
+        here.facts.insert("open.ENOMEM".to_owned(), 0.0);
+    });
+    assert_eq!(fixed.outcome, Fixed);
+    assert!(fixed.said.contains("I1 is broken on the baseline and kept here"), "{}", fixed.said);
+}
+
+#[test]
+fn worse_is_a_regression() {
+    let crash = changed(|[_, (_, here)]| here.verdict = Verdict::Crash);
+    assert_eq!(crash.outcome, Regressed);
+    let hang = changed(|[_, (_, here)]| here.verdict = Verdict::Hang);
+    assert_eq!(hang.outcome, Regressed);
+    let rule = changed(|[_, (_, here)]| here.breaks.push("I5".to_owned()));
+    assert_eq!(rule.outcome, Regressed);
+    let shows = changed(|[(_, base), (_, here)]| {
+        base.facts.insert("open.ENOMEM".to_owned(), 0.0);
+        base.verdict = Verdict::Pass;
+        base.breaks.clear();
+        // I1 may be broken where the unpatched kernel is known to; that it is, is worse all the same.
+        here.verdict = Verdict::Fail;
+    });
+    assert_eq!(shows.outcome, Regressed);
+}
+
+#[test]
+fn other_is_changed_and_says_in_what() {
+    let kills = changed(|[_, (_, here)]| {
+        here.facts.insert("kills".to_owned(), 12.0);
+    });
+    assert_eq!(kills.outcome, Changed);
+    assert!(kills.said.ends_with("; kills 0 on the baseline, 12 here"), "{}", kills.said);
+    let stated = changed(|[(base, _), (_, here)]| {
+        let condition =
+            Condition { fact: "kills".to_owned(), comparison: Comparison::Equal, number: 0.0 };
+        base.expect.facts = vec![condition];
+        here.facts.insert("kills".to_owned(), 1.0);
+    });
+    assert_eq!(stated.outcome, Changed, "one kill may be chance, what was stated is not");
+}
+
+#[test]
+fn a_control_is_held_beside_the_baseline_too() {
+    let (mut pair, mut scenario) = (pair(), Bench::mainline().scenario);
+    scenario.problem.clear();
+    assert_eq!(compared(&pair, &scenario).outcome, Same);
+    pair[1].1.verdict = Verdict::Pass;
+    pair[1].1.breaks.clear();
+    assert_eq!(compared(&pair, &scenario).outcome, Changed);
+}
+
+#[test]
+fn a_side_without_a_verdict_says_nothing() {
+    assert_eq!(changed(|[(_, base), _]| base.verdict = Verdict::Error).outcome, Unknown);
+    assert_eq!(changed(|[_, (_, here)]| here.verdict = Verdict::Inconclusive).outcome, Unknown);
+}
+
+/// The outcome where the first `base` of ten repetitions show the problem on the baseline, and the first `here` of ten here.
+fn repeated(base: usize, here: usize) -> Differential {
+    let [one, other] = pair();
+    let ten = |(cell, judgement): (Cell, Judgement), shows: usize| {
+        (0..10).map(move |at| {
+            let mut judgement = judgement.clone();
+            judgement.facts.insert("open.ENOMEM".to_owned(), if at < shows { 5.0 } else { 0.0 });
+            (cell.clone(), judgement)
+        })
+    };
+    let cells: Vec<(Cell, Judgement)> = ten(one, base).chain(ten(other, here)).collect();
+    let all: Vec<Judged<'_>> =
+        cells.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect();
+    compare(&Bench::mainline().scenario, "baseline", &all).remove(0).outcome
+}
+
+#[test]
+fn with_repetitions_chance_is_neither_better_nor_worse() {
+    let table = [
+        (10, 10, Same),
+        (0, 0, Same),
+        (5, 6, Same),
+        (10, 0, Fixed),
+        (9, 0, Fixed),
+        (10, 3, Changed),
+        (3, 10, Regressed),
+        (0, 10, Regressed),
+        (0, 1, Unknown),
+        (1, 0, Unknown),
+    ];
+    for (base, here, outcome) in table {
+        assert_eq!(repeated(base, here), outcome, "{base} and {here} of 10");
+    }
+}

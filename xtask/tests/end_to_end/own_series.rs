@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Somebody's own patches: from an mbox, a maildir that `b4` wrote, or a range of commits to verdicts
+//! beside the baseline, and to the documented exit code where that cannot be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Bench, counted};
+
+/// Printed by the kernel with the first patch.
+const MARK: &str = "own series: it is in";
+
+/// What the thread of mails is read by; all that it needs, with versions.
+const B4: [&str; 15] = [
+    "b4==0.16.0",
+    "certifi==2026.10.18",
+    "cffi==2.1.1",
+    "charset-normalizer==3.5.2",
+    "dkimpy==1.1.8",
+    "dnspython==2.9.2",
+    "ezgb==0.2.1",
+    "idna==3.20",
+    "liblore==0.10.1",
+    "patatt==0.8.0",
+    "pycparser==3.12",
+    "pygit2==1.21.0",
+    "PyNaCl==1.6.2",
+    "requests==2.34.2",
+    "urllib3==2.8.0",
+];
+
+#[track_caller]
+fn sh(folder: &Path, script: &str) -> String {
+    let output = Command::new("sh").current_dir(folder).args(["-ec", script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A repository with the two files of the unpatched kernel that the patches change, tagged `base`, and two commits on
+/// it: one that says that it is there (`good`), and one that warns where a memcg is at its limit (`bad`).
+fn repository(bench: &Bench) -> PathBuf {
+    let printed = bench.run(&["build-kernel", "baseline", "--print-image"]);
+    let image = PathBuf::from(printed.expect_exit(0).stdout.trim());
+    let manifest = fs::read_to_string(image.with_file_name("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let cache = image.ancestors().nth(3).expect("images are in the cache");
+    let source = manifest["source_id"].as_str().expect("a source");
+    let from = cache.join("sources").join(source).join("tree/mm/memcontrol.c");
+    let repository = bench.folder.path().join("linux");
+    fs::create_dir_all(repository.join("mm")).unwrap();
+    let file = repository.join("mm/memcontrol.c");
+    let commit = |text: &str, subject: &str, tag: &str| {
+        fs::write(&file, text).unwrap();
+        sh(&repository, &format!("git add mm; git commit -qm '{subject}'; git tag {tag}"));
+    };
+    sh(&repository, "git init -q .; git config user.name A; git config user.email a@example.org");
+    let base = fs::read_to_string(from).unwrap();
+    commit(&base, "base", "base");
+    let change = |text: &str, from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text.replace(from, to)
+    };
+    let init = "static int __init mem_cgroup_init(void)\n{\n\tint cpu;\n\n";
+    let good = change(&base, init, &format!("{init}\tpr_info(\"{MARK}\\n\");\n"));
+    commit(&good, "mm: memcg: say that it is there", "good");
+    let full = "\tif (order > PAGE_ALLOC_COSTLY_ORDER)\n\t\treturn false;\n\n\tmemcg_memory_event(memcg, MEMCG_OOM);\n";
+    commit(&change(&good, full, &format!("{full}\tWARN_ON_ONCE(1);\n")), "mm: memcg: warn", "bad");
+    repository
+}
+
+const CELLS: [&str; 4] = ["--matrix", "smoke", "--filter", "open-unkillable.v2"];
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn an_mbox_gets_verdicts_beside_the_baseline_and_a_bug_in_it_is_a_regression() {
+    let bench = Bench::new();
+    let repository = repository(&bench);
+    let mbox = bench.folder.path().join("own.mbx");
+    fs::write(&mbox, sh(&repository, "git format-patch --stdout base..good")).unwrap();
+    let mut arguments = vec!["run-matrix", "--series", mbox.to_str().unwrap()];
+    arguments.extend(CELLS);
+    bench
+        .run(&arguments)
+        .expect_exit(0)
+        .expect_output("SAME ")
+        .expect_error("0001-mm-memcg-say-that");
+    let result = bench.result();
+    let outcomes = |result: &serde_json::Value| -> Vec<String> {
+        let sides = result["differentials"].as_array().expect("a list").iter();
+        sides.map(|side| side["outcome"].as_str().expect("an outcome").to_owned()).collect()
+    };
+    assert_eq!(outcomes(&result), ["same"], "{result:#}");
+    for ran in result["cells"].as_array().expect("cells") {
+        assert_eq!(counted(ran)["breaks"], serde_json::json!(["I1"]), "{ran:#}");
+        let folder = bench.results().join("latest").join(ran["first"]["folder"].as_str().unwrap());
+        let console = fs::read_to_string(folder.join("console.log")).unwrap();
+        assert_eq!(
+            console.contains(MARK),
+            ran["cell"]["kernel"] == "series",
+            "{}",
+            folder.display()
+        );
+    }
+    let kept = bench.results().join("latest/series/0001-mm-memcg-say-that-it-is-there.patch");
+    assert!(fs::read_to_string(&kept).unwrap().contains(MARK), "{}", kept.display());
+
+    // Both commits: no rule is broken that the baseline keeps, but the kernel warns.
+    let range = format!("{}@base..bad", repository.display());
+    let mut arguments = vec!["run-matrix", "--series", &range];
+    arguments.extend(CELLS);
+    let ran = bench.run(&arguments);
+    ran.expect_exit(1).expect_output("CRASH").expect_output("1 REGRESSED");
+    assert_eq!(outcomes(&bench.result()), ["regressed"]);
+}
+
+#[test]
+#[ignore = "needs the source of the baseline: `cargo xtask test` builds the kernels and runs it"]
+fn a_series_that_does_not_apply_or_is_not_whole_is_named() {
+    let bench = Bench::new();
+    let repository = repository(&bench);
+    // Its base has the first commit already.
+    let range = format!("{}@good..bad", repository.display());
+    let broken =
+        sh(&repository, "git format-patch --stdout good..bad").replace("PAGE_ALLOC", "PAGE_ALOC");
+    let mbox = bench.folder.path().join("broken.mbx");
+    fs::write(&mbox, broken.replace("memcg_memory_event(memcg", "event(memcg")).unwrap();
+    let run = |series: &str| {
+        let mut arguments = vec!["run-matrix", "--series", series];
+        arguments.extend(CELLS);
+        bench.run(&arguments)
+    };
+    run(mbox.to_str().unwrap())
+        .expect_exit(5)
+        .expect_error("0001-mm-memcg-warn.patch does not apply")
+        .expect_error("mm/memcontrol.c: hunk 1 fails")
+        .expect_error("+\tWARN_ON_ONCE(1);");
+    fs::write(&mbox, sh(&repository, "git format-patch --stdout -n base..bad")).unwrap();
+    let half = fs::read_to_string(&mbox).unwrap().replace("[PATCH 1/2]", "[PATCH 0/2]");
+    fs::write(&mbox, half).unwrap();
+    run(mbox.to_str().unwrap()).expect_exit(5).expect_error("these are missing: 1 (there are: 2)");
+    run("gone.mbx").expect_exit(2).expect_error("gone.mbx: there is no such file");
+    assert!(!bench.results().join("latest").exists(), "a run folder was made");
+    // It applies at an offset; a script of the kernel looks at it, and nothing is built.
+    let lint = bench.run(&["check-series", "--lint", "--series", &range]);
+    lint.expect_output("0001-mm-memcg-warn.patch");
+}
+
+#[test]
+#[ignore = "installs b4 from PyPI: `cargo xtask test` runs it"]
+fn what_b4_makes_of_a_thread_is_read_as_an_mbox_and_as_a_maildir() {
+    let bench = Bench::new();
+    let repository = repository(&bench);
+    let folder = bench.folder.path();
+    sh(&repository, "git format-patch -q -n -v2 --thread --cover-letter -o ../sent base..bad");
+    sh(
+        folder,
+        "sed -i 's/^Subject: .PATCH v2 0.*/Subject: [PATCH v2 0\\/2] mm: memcg: both/' sent/*cover*",
+    );
+    // As an archive has them: each after a line that says when, and an answer with a tag among them.
+    sh(
+        folder,
+        "for mail in sent/*; do tail -n +2 $mail | sed '1i From mboxrd@z Thu Jan  1 00:00:00 1970'; done > thread",
+    );
+    let id =
+        sh(folder, "sed -n 's/^Message-I[Dd]: <\\(.*\\)>$/\\1/p' sent/v2-0001*").trim().to_owned();
+    let answer = format!(
+        "\nFrom mboxrd@z Thu Jan  1 00:00:00 1970\nFrom: B <b@example.org>\nMessage-ID: <answer@example.org>\n\
+         In-Reply-To: <{id}>\nReferences: <{id}>\nDate: Tue, 6 Jan 2026 10:00:00 +0000\n\
+         Subject: Re: [PATCH v2 1/2] mm: memcg: say that it is there\n\n> + it\n\nAcked-by: B <b@example.org>\n"
+    );
+    let thread = fs::read_to_string(folder.join("thread")).unwrap() + &answer;
+    fs::write(folder.join("thread"), thread).unwrap();
+    let b4 = b4();
+    let am = |how: &str| {
+        let command = format!(
+            "HOME=$PWD {} --offline-mode -n -c attestation-policy=off am {how} -m thread -o made {id} </dev/null",
+            b4.display()
+        );
+        sh(folder, &command);
+    };
+    am("");
+    am("-M");
+    let made = |ending: &str| -> String {
+        let found = sh(folder, &format!("ls -d made/*.{ending}"));
+        folder.join(found.trim()).display().to_string()
+    };
+    for series in [made("mbx"), made("maildir"), folder.join("sent").display().to_string()] {
+        let run = ["run-matrix", "--dry-run", "--series", &series];
+        bench
+            .run(&run)
+            .expect_exit(0)
+            .expect_error("0001-mm-memcg-say-that-it-is-there.patch\n  0002-mm-memcg-warn.patch\n")
+            .expect_output("open-unkillable.v2.series.mainline");
+    }
+    // What was answered has come into the patch.
+    let lint = bench.run(&["check-series", "--lint", "--series", &made("mbx")]);
+    lint.expect_output("0002-mm-memcg-warn.patch");
+    let kept = bench.results().join("latest/series/0001-mm-memcg-say-that-it-is-there.patch");
+    assert!(fs::read_to_string(kept).unwrap().contains("\nAcked-by: B <b@example.org>\n"));
+}
+
+/// `b4`, installed into the cache folder if it is not there.
+fn b4() -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from).expect("HOME is set");
+    let cache = std::env::var_os("MEMCG_HARNESS_CACHE")
+        .map_or_else(|| home.join(".cache/memcg-harness"), PathBuf::from);
+    let tools = cache.join("tools");
+    let place = tools.join(B4[0].replace("==", "-"));
+    let b4 = place.join("bin/b4");
+    if !b4.exists() {
+        fs::create_dir_all(&tools).unwrap();
+        let place = place.display();
+        sh(
+            &tools,
+            &format!(
+                "rm -rf {place}; python3 -m venv {place} || {{ echo 'apt-get install python3-venv' >&2; exit 1; }}
+                 {place}/bin/pip install --quiet --disable-pip-version-check {}",
+                B4.join(" ")
+            ),
+        );
+    }
+    b4
+}
