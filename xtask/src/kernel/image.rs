@@ -99,6 +99,13 @@ impl Ingredients<'_> {
 }
 
 impl Image {
+    /// The one with this key, whoever built it: no source and no compiler is asked for.
+    pub(crate) fn cached(cache: &Cache, kernel: &str, key: &str) -> Option<Self> {
+        let (dir, manifest) = find(cache, key)?;
+        let (kernel, key) = (kernel.to_owned(), key.to_owned());
+        Some(Self { kernel, key, dir, manifest, hit: true, seconds: 0.0 })
+    }
+
     /// With symbols and debug information.
     pub(crate) fn vmlinux(&self) -> PathBuf {
         self.dir.join("vmlinux")
