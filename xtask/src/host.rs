@@ -93,6 +93,13 @@ pub(crate) const RUN: &[Need] = &[
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
+/// What the tests install their own readers with.
+pub(crate) const READERS: &[Need] = &[file(
+    "python3-venv",
+    "/usr/lib/python3.11/ensurepip/__init__.py",
+    "for the Python packages that read workflows (test)",
+)];
+
 impl Need {
     /// Whether it is there.
     pub(crate) fn is_met(&self) -> bool {

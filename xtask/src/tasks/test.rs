@@ -6,6 +6,7 @@ use xshell::{Shell, cmd};
 use super::{Folders, build_kernel};
 use crate::cli::{BuildKernel, BuildOptions, Places, Test};
 use crate::exit::{Exit, Fault};
+use crate::host;
 use crate::progress::note;
 
 /// Kernels that the end-to-end tests boot.
@@ -25,6 +26,7 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     check("formatting", cmd!(sh, "cargo fmt --all --check"))?;
     check("clippy", cmd!(sh, "cargo clippy --workspace --all-targets --locked -- -D warnings"))?;
 
+    host::provide(&host::missing(host::READERS), *install)?;
     let kernels = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
     let build = BuildOptions { source: None, install: *install };
     build_kernel::run(places, &BuildKernel { kernels, build, print_image: false })?;
