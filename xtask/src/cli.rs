@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
+mod bench;
 mod check_series;
 mod coverage;
 mod export;
 mod inject;
+mod nightly;
 mod own;
 mod soak;
 
@@ -14,10 +16,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
+pub(crate) use bench::{Bench, BenchPart};
 pub(crate) use check_series::CheckSeries;
 pub(crate) use coverage::Coverage;
 pub(crate) use export::{Export, Format};
 pub(crate) use inject::Inject;
+pub(crate) use nightly::{Compare, History, Merge, Partition, Plan, Prune};
 pub(crate) use own::OwnSeries;
 pub(crate) use soak::Soak;
 
@@ -75,10 +79,22 @@ pub(crate) enum Command {
     Show(Show),
     /// Write the results of a run as KTAP, JUnit, KCIDB, JSON or Markdown
     Export(Export),
+    /// Divide a matrix into parts for several machines, and say what their kernels are
+    Plan(Plan),
+    /// Make one run of the parts that `run-matrix --partition` ran
+    Merge(Merge),
+    /// Say what is worse, better, flaky or slower in one run than in another
+    #[command(after_help = nightly::COMPARE_HELP)]
+    Compare(Compare),
+    /// Show trends over the runs that are kept
+    History(History),
+    /// Remove old runs
+    #[command(after_help = nightly::PRUNE_HELP)]
+    Prune(Prune),
     /// Run every scenario in random order, round after round, until time is up
     Soak(Soak),
     /// Measure seconds a cell beside bare QEMU, and instructions per system call
-    #[command(after_help = BENCH_EXAMPLES)]
+    #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
     /// Fail each charge of open, stat, mkdir, execve and others in turn, and say what came of it
     Inject(Inject),
@@ -121,6 +137,8 @@ pub(crate) struct RunMatrix {
     pub(crate) select: Select,
     #[command(flatten)]
     pub(crate) vms: Vms,
+    #[command(flatten)]
+    pub(crate) partition: Partition,
     /// Print the cells and stop
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -269,39 +287,6 @@ pub(crate) struct Show {
     pub(crate) run: String,
 }
 
-/// Arguments of `bench`.
-#[derive(Debug, Args)]
-pub(crate) struct Bench {
-    /// Times each thing is measured, interleaved
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) rounds: u32,
-    /// Only this part
-    #[arg(long, value_enum, value_name = "PART")]
-    pub(crate) only: Option<BenchPart>,
-    /// Matrix that is run as a whole, and whose kernels have their instructions counted, its baseline first
-    #[arg(long, default_value = "default", value_name = "NAME")]
-    pub(crate) matrix: String,
-    /// Use this bzImage for a kernel and build nothing for it
-    #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]
-    pub(crate) images: Vec<(String, PathBuf)>,
-    /// Accelerator of the timed part; instructions are always counted under TCG
-    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
-    pub(crate) accel: AccelChoice,
-    #[command(flatten)]
-    pub(crate) build: BuildOptions,
-}
-
-/// A part of `bench`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BenchPart {
-    /// Seconds a cell.
-    Cells,
-    /// Seconds a whole matrix, also after an edit of the series.
-    Matrix,
-    /// Instructions per system call.
-    Cost,
-}
-
 /// Arguments of `test`.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -352,11 +337,6 @@ const BUILD_EXAMPLES: &str = "Examples:
   cargo xtask build-kernel baseline-7.3 overcharge-7.3
   cargo xtask build-kernel baseline baseline-7.3 --source 7.3=/src/linux
   cargo xtask build-kernel baseline --source https://example.org/linux-6.12.tar.xz#sha256=HEX";
-
-const BENCH_EXAMPLES: &str = "Examples:
-  cargo xtask bench                                seconds a cell, then instructions per system call
-  cargo xtask bench --only cost                    what the series costs, baseline beside patched
-  cargo xtask bench --only cost --image overcharge=arch/x86/boot/bzImage";
 
 const MUTANTS_EXAMPLES: &str = "Examples:
   cargo xtask mutants                              all of them

@@ -35,7 +35,10 @@ impl Exit {
     /// Every code with its meaning, in order: the table of `--help` and the README.
     pub(crate) const TABLE: &[(Exit, &str)] = &[
         (Exit::Ok, "done; every cell that ran was as expected, and at least one ran"),
-        (Exit::Unexpected, "cells or tests ran and at least one was not as expected"),
+        (
+            Exit::Unexpected,
+            "cells or tests ran and at least one was not as expected, or compare found something worse",
+        ),
         (Exit::Usage, "wrong argument or configuration, or a filter that selects nothing"),
         (Exit::MissingTool, "a tool or package is missing; the message says how to get it"),
         (Exit::Source, "the kernel source could not be had or is not what it should be"),

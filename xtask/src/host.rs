@@ -93,7 +93,7 @@ pub(crate) const RUN: &[Need] = &[
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
-/// What the project's own tests need besides: readers of exported results, and b4, whose mails are read.
+/// What the project's own tests need besides: readers of exported results and workflows, and b4, whose mails are read.
 pub(crate) const READERS: &[Need] = &[
     program("git", "git", "makes ranges of commits and mails of them"),
     file(

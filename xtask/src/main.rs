@@ -16,6 +16,7 @@ mod plan;
 mod progress;
 mod report;
 mod results;
+mod runs;
 mod tasks;
 mod taxonomy;
 mod verdict;
@@ -31,11 +32,16 @@ fn main() -> ExitCode {
         Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
         Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
         Command::CheckSeries(args) => tasks::check_series::run(&places, &args),
+        Command::Compare(args) => tasks::compare::run(&places, &args),
         Command::Coverage(args) => tasks::coverage::run(&places, &args),
         Command::Doctor(args) => tasks::doctor::run(&places, &args),
+        Command::History(args) => tasks::history::run(&places, &args),
         Command::Kselftest(args) => tasks::kselftest::run(&places, &args),
         Command::List(args) => tasks::list::run(&places, &args),
+        Command::Merge(args) => tasks::merge::run(&places, &args),
         Command::Mutants(args) => tasks::mutants::run(&places, &args),
+        Command::Plan(args) => tasks::plan::run(&places, &args),
+        Command::Prune(args) => tasks::prune::run(&places, &args),
         Command::Show(args) => tasks::show::run(&places, &args),
         Command::Soak(args) => tasks::soak::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),

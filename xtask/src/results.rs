@@ -4,22 +4,31 @@
 //! A run folder is named after its start in UTC. Files are published whole (written beside their
 //! name, then renamed); the exception are the cells' own logs, which `vm` appends as they happen.
 
-use std::fs;
+mod old;
+
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use fs4::fs_std::FileExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::exit::{Exit, Fault};
+
+pub(crate) use old::{is_running, latest, named_like_runs, remove, remove_leftovers};
 
 const LATEST: &str = "latest";
 const MANIFEST: &str = "manifest.json";
 const RESULT: &str = "result.json";
 const REPORT: &str = "report.txt";
 const CELLS: &str = "cells";
+const BOOTS: &str = "boots";
+/// Held by the process that writes into the folder, until it ends in whatever way.
+const RUNNING: &str = ".running";
 /// Runs that begin in the same second get a number; more than this is something else.
 const SAME_SECOND_MAX: u32 = 100;
 
@@ -29,6 +38,8 @@ pub(crate) struct RunFolder {
     /// Name of the folder.
     pub(crate) id: String,
     dir: PathBuf,
+    /// Lock of [`RUNNING`], where this process has begun the run.
+    _running: Option<Arc<File>>,
 }
 
 impl RunFolder {
@@ -48,8 +59,10 @@ impl RunFolder {
             let dir = results.join(&id);
             match fs::create_dir(&dir) {
                 Ok(()) => {
+                    let running = File::create(dir.join(RUNNING)).with_context(made)?;
+                    running.try_lock_exclusive().with_context(made)?;
                     point_latest(results, &id)?;
-                    return Ok(Self { id, dir });
+                    return Ok(Self { id, dir, _running: Some(Arc::new(running)) });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).with_context(made),
@@ -69,8 +82,44 @@ impl RunFolder {
             Fault::new(Exit::Usage, format!("no run `{name}` in {}", results.display()))
                 .hint("`cargo xtask list runs` names them; `cargo xtask run-matrix` makes one")
         })?;
+        Self::at(&dir)
+    }
+
+    /// The run in this folder, which may be anywhere.
+    ///
+    /// # Errors
+    /// A folder that cannot be found.
+    pub(crate) fn at(dir: &Path) -> anyhow::Result<Self> {
+        let dir =
+            fs::canonicalize(dir).with_context(|| format!("cannot open {}", dir.display()))?;
         let id = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { id, dir })
+        Ok(Self { id, dir, _running: None })
+    }
+
+    /// Whether everything was written: the report comes last.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.dir.join(REPORT).exists()
+    }
+
+    /// Takes over what a part has left, but its results: evidence under the same names, what several
+    /// parts have under the number of the part.
+    ///
+    /// # Errors
+    /// I/O errors, with the path.
+    pub(crate) fn adopt(&self, part: &Path, number: u32) -> anyhow::Result<()> {
+        let own = self.dir.join("parts").join(number.to_string());
+        fs::create_dir_all(&own).with_context(|| format!("cannot make {}", own.display()))?;
+        for file in [MANIFEST, "part.json"] {
+            copy_tree(&part.join(file), &own.join(file))?;
+        }
+        copy_tree(&part.join(CELLS), &self.dir.join(CELLS))?;
+        if part.join(BOOTS).exists() {
+            for boot in fs::read_dir(part.join(BOOTS))?.flatten() {
+                let name = format!("{}-part-{number}", boot.file_name().to_string_lossy());
+                copy_tree(&boot.path(), &self.dir.join(BOOTS).join(name))?;
+            }
+        }
+        Ok(())
     }
 
     /// Where it is.
@@ -90,12 +139,12 @@ impl RunFolder {
 
     /// Folder of the attempt, from 1, at a boot that cells share.
     pub(crate) fn boot(&self, name: &str, attempt: u32) -> PathBuf {
-        self.dir.join("boots").join(name).join(format!("attempt-{attempt}"))
+        self.dir.join(BOOTS).join(name).join(format!("attempt-{attempt}"))
     }
 
     /// Folders of the attempts at boots that cells share.
     pub(crate) fn boots(&self) -> Vec<PathBuf> {
-        let names = fs::read_dir(self.dir.join("boots")).into_iter().flatten().flatten();
+        let names = fs::read_dir(self.dir.join(BOOTS)).into_iter().flatten().flatten();
         let attempts = names.flat_map(|name| fs::read_dir(name.path()).into_iter().flatten());
         attempts.flatten().map(|attempt| attempt.path()).collect()
     }
@@ -179,7 +228,7 @@ pub(crate) fn runs(results: &Path) -> anyhow::Result<Vec<String>> {
         .flatten()
         .filter(|entry| entry.path().join(RESULT).exists())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name != LATEST)
+        .filter(|name| name != LATEST && !name.starts_with('.'))
         .collect();
     names.sort();
     Ok(names)
@@ -216,7 +265,23 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+/// Copies a file, or a folder with all that is in it.
+fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.with_context(|| format!("cannot copy {}", from.display()))?;
+        let below = entry.path().strip_prefix(from)?;
+        let to = if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) };
+        let copied = match entry.file_type().is_dir() {
+            true => fs::create_dir_all(&to),
+            false => fs::copy(entry.path(), &to).map(drop),
+        };
+        copied.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    }
+    Ok(())
+}
+
+/// Reads a file of a run folder.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&bytes)
         .with_context(|| format!("{} is not what this version writes", path.display()))

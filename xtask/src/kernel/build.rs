@@ -84,6 +84,14 @@ impl Site<'_> {
         })
     }
 
+    /// The key that the image of `kernel` has or will have; nothing is built.
+    ///
+    /// # Errors
+    /// As [`Site::image`], of the reading of patches and fragments.
+    pub(crate) fn key(&self, kernel: &Kernel, located: &Located) -> anyhow::Result<String> {
+        Ok(self.recipe(kernel, located)?.key)
+    }
+
     fn recipe<'a>(&self, kernel: &'a Kernel, located: &'a Located) -> anyhow::Result<Recipe<'a>> {
         let series = Series::read(self.workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
         let mut texts = Vec::new();

@@ -14,6 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::cache::{self, Cache};
 use super::digest::hex;
+use super::series::Series;
+use crate::config::Kernel;
 
 /// Raised when the build itself changes: other targets, other variables.
 const RECIPE: u32 = 1;
@@ -105,6 +107,32 @@ impl Ingredients<'_> {
 }
 
 impl Image {
+    /// The one with this key, whoever built it: no source and no compiler is asked for.
+    ///
+    /// # Errors
+    /// [`Exit::Series`](crate::exit::Exit::Series) for a patch that cannot be read.
+    pub(crate) fn cached(
+        cache: &Cache,
+        workspace: &Path,
+        kernel: &Kernel,
+        key: &str,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some((dir, manifest)) = find(cache, key) else { return Ok(None) };
+        let series = Series::read(workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
+        Ok(Some(Self {
+            kernel: kernel.name.clone(),
+            key: key.to_owned(),
+            dir,
+            manifest,
+            // Of the source only its content is known here.
+            git_commit: None,
+            patchset_hash: series.patchset_hash(),
+            fragments: kernel.fragments.clone(),
+            hit: true,
+            seconds: 0.0,
+        }))
+    }
+
     /// With symbols and debug information.
     pub(crate) fn vmlinux(&self) -> PathBuf {
         self.dir.join("vmlinux")

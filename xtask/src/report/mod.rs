@@ -6,9 +6,11 @@
 
 mod bench;
 mod chart;
+mod comparison;
 mod cost;
 mod coverage;
 pub(crate) mod export;
+mod history;
 mod inject;
 pub(crate) mod json;
 mod kselftest;
@@ -20,11 +22,13 @@ mod soak;
 mod spread;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use bench::{BenchResult, Times, Whole, WholeRow, bench, times, whole};
+pub(crate) use comparison::comparison;
 pub(crate) use cost::{CostColumn, costs};
 pub(crate) use coverage::coverage;
+pub(crate) use history::{history, history_page};
 pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use json::RunResult;
 pub(crate) use kselftest::{ProgramBeside, kselftest};
@@ -32,4 +36,5 @@ pub(crate) use mutants::{MutantRow, all_caught, mutants};
 pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};
 pub(crate) use show::show;
 pub(crate) use soak::{ConsoleFault, soak, soaked};
-pub(crate) use terminal::{Style, cell_line, run};
+pub(crate) use spread::median;
+pub(crate) use terminal::{Style, cell_line, run, word};

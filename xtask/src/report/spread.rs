@@ -79,14 +79,14 @@ fn row(fact: &str, group: &[&CellResult]) -> [String; 9] {
 }
 
 /// The middle one; of two in the middle, their mean.
-fn median(sorted: &[f64]) -> Option<f64> {
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     let lower = sorted[(sorted.len() - 1) / 2];
     Some((lower + upper) / 2.0)
 }
 
 /// With the unit that the fact's name ends in.
-fn number(fact: &str, value: f64) -> String {
+pub(super) fn number(fact: &str, value: f64) -> String {
     if fact.ends_with("_bytes") {
         size(value)
     } else if fact.ends_with("_us") {

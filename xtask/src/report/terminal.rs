@@ -217,7 +217,7 @@ fn differentials(result: &RunResult, style: Style) -> String {
 }
 
 /// A differential verdict in capitals.
-pub(super) fn word(outcome: Differential) -> &'static str {
+pub(crate) fn word(outcome: Differential) -> &'static str {
     match outcome {
         Differential::Fixed => "FIXED",
         Differential::NotFixed => "NOT FIXED",

@@ -12,14 +12,14 @@ use crate::verdict::{Judged, compare};
 
 const SCHEMA: &str = include_str!("../../schema/result.schema.json");
 
-pub(super) fn cell(bench: &Bench) -> CellResult {
+pub(crate) fn cell(bench: &Bench) -> CellResult {
     let folder = format!("cells/{}/attempt-1", bench.cell.id);
     let first = Attempt::of(folder, &bench.evidence, bench.judge());
     CellResult { cell: bench.cell.clone(), first, again: None }
 }
 
 /// A baseline that loses 50 opens, as expected, and a patched kernel that loses none.
-pub(super) fn benches() -> [Bench; 2] {
+pub(crate) fn benches() -> [Bench; 2] {
     let mut baseline = Bench::mainline().set(OPEN, "/succeeded", 950).set(
         OPEN,
         "/errnos",
@@ -30,7 +30,7 @@ pub(super) fn benches() -> [Bench; 2] {
     [baseline, Bench::overcharge()]
 }
 
-pub(super) fn result(cells: Vec<CellResult>) -> RunResult {
+pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
     let kernel = KernelNote {
         source: "linux-source-6.12 6.12.117-1~deb12u1".to_owned(),
         key: "k".to_owned(),

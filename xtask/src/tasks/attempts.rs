@@ -32,7 +32,7 @@ pub(super) struct Runner<'a> {
     pub(super) folder: &'a RunFolder,
     pub(super) stop: &'a Stop,
     pub(super) boots: Boots,
-    past: Past,
+    pub(super) past: Past,
     style: Style,
 }
 

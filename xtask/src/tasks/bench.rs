@@ -28,7 +28,7 @@ use crate::vm::Stop;
 const MATRIX: &str = "bench";
 
 /// Where under the results a bench leaves its own.
-const FOLDER: &str = "bench";
+pub(super) const FOLDER: &str = "bench";
 
 /// Measures, prints tables and keeps them with the evidence.
 ///

@@ -10,7 +10,7 @@ use super::build_kernel::{self, Wanted};
 use super::rig::Ready;
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
-use crate::kernel::{Image, sha256_of};
+use crate::kernel::{Cache, Image, sha256_of};
 use crate::report::json::{Host, KernelNote, Manifest};
 use crate::{cli, host};
 
@@ -54,6 +54,42 @@ pub(super) fn kernels(
         kernels.insert(name.clone(), foreign(path)?);
     }
     Ok(kernels)
+}
+
+/// As [`kernels`], where a plan says which `keys` they have: whoever built them, images that are in
+/// the cache need no source and no compiler, and what is built here must be the same.
+pub(super) fn planned(
+    folders: &Folders,
+    config: &Config,
+    names: &BTreeSet<&String>,
+    keys: &BTreeMap<String, String>,
+    images: &[(String, PathBuf)],
+    build: &cli::BuildOptions,
+) -> anyhow::Result<BTreeMap<String, Bootable>> {
+    let cache = Cache::open(&folders.cache)?;
+    let given = |name: &str| images.iter().any(|(kernel, _)| kernel == name);
+    let mut found = BTreeMap::new();
+    for name in names.iter().filter(|name| !given(name)) {
+        let Some(key) = keys.get(*name) else { continue };
+        let kernel = config.kernel(name)?;
+        if let Some(image) = Image::cached(&cache, &folders.workspace, kernel, key)? {
+            found.insert((*name).clone(), built(&image)?);
+        }
+    }
+    let missing = names.iter().copied().filter(|name| !found.contains_key(*name)).collect();
+    for (name, kernel) in kernels(folders, config, &missing, images, build)? {
+        let key = &kernel.note.key;
+        if let Some(planned) = keys.get(&name).filter(|planned| *planned != key)
+            && !given(&name)
+        {
+            let what = format!("kernel {name} is {key} here, and the plan says {planned}");
+            return Err(Fault::new(Exit::Usage, what)
+                .hint("source, series, config or compiler differ from those where the plan was made; carry its images along, or plan here")
+                .into());
+        }
+        found.insert(name, kernel);
+    }
+    Ok(found)
 }
 
 /// One that was built.

@@ -59,14 +59,47 @@ pub(crate) fn build(
     config: &Config,
     wanted: Wanted<'_>,
 ) -> anyhow::Result<BTreeMap<String, Image>> {
+    each(folders, config, wanted, |site, kernel, located| {
+        let image = site.image(kernel, located)?;
+        // A build has said so already; its author shall hear it each time.
+        for said in image.manifest.notes.iter().filter(|_| image.hit && kernel.name == OWN) {
+            note(&format!("note: {said}"));
+        }
+        Ok(image)
+    })
+}
+
+/// The keys of the kernels' images, whether they are built or not.
+///
+/// # Errors
+/// As [`build`], but for the build itself.
+pub(super) fn keys(
+    folders: &Folders,
+    config: &Config,
+    wanted: Wanted<'_>,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    each(folders, config, wanted, |site, kernel, located| site.key(kernel, located))
+}
+
+/// Gives each kernel to `task` with where it is built and what it stands on.
+fn each<T>(
+    folders: &Folders,
+    config: &Config,
+    wanted: Wanted<'_>,
+    task: impl Fn(&Site<'_>, &Kernel, &Located) -> anyhow::Result<T>,
+) -> anyhow::Result<BTreeMap<String, T>> {
     let Wanted { kernels, source, install } = wanted;
+    if kernels.is_empty() {
+        // No compiler is asked for where there is nothing to compile.
+        return Ok(BTreeMap::new());
+    }
     inputs::sources_present(&folders.workspace, config, kernels.iter().map(String::as_str))?;
     let given = source.map(|source| given_source(source, config, kernels)).transpose()?;
     let cache = Cache::open(&folders.cache)?;
     let mut toolchain = Toolchain::find(&cache)?;
     let fragments = folders.configs.join("fragments");
     let mut located: BTreeMap<String, Located> = BTreeMap::new();
-    let mut images = BTreeMap::new();
+    let mut done = BTreeMap::new();
     if install {
         host::provide(&toolchain.missing(true), true)?;
         toolchain = Toolchain::find(&cache)?;
@@ -89,14 +122,9 @@ pub(crate) fn build(
             jobs: host::cores(),
             steps: false,
         };
-        let image = site.image(kernel, &located[&base.name])?;
-        // A build has said so already; its author shall hear it each time.
-        for said in image.manifest.notes.iter().filter(|_| image.hit && name == OWN) {
-            note(&format!("note: {said}"));
-        }
-        images.insert(name.clone(), image);
+        done.insert(name.clone(), task(&site, kernel, &located[&base.name])?);
     }
-    Ok(images)
+    Ok(done)
 }
 
 /// The source that one kernel stands on.

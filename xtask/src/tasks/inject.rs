@@ -20,7 +20,7 @@ use crate::vm::cell::{Begin, Job};
 use crate::vm::{self, Stop};
 
 /// Where under the results the table and its evidence are kept.
-const FOLDER: &str = "inject";
+pub(super) const FOLDER: &str = "inject";
 
 /// Attempts at a cell: an emulator breaks about one boot in fifty.
 const ATTEMPTS: u32 = 2;

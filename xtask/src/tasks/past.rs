@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::plan::Cell;
+use crate::plan::{Cell, Part};
 use crate::results::{self, RunFolder};
 
 /// Runs that are asked: enough that a run of one cell does not hide the matrix.
@@ -50,6 +50,11 @@ impl Past {
             past.extend(cells.into_iter().map(|ran| (ran.cell.id, ran.first.wall_ms)));
         }
         Self(past)
+    }
+
+    /// What a plan says of the cells of one part.
+    pub(super) fn of_part(part: &Part) -> Self {
+        Self(part.cells.iter().map(|cell| (cell.id.clone(), cell.estimate_ms)).collect())
     }
 
     /// What a cell is likely to take, milliseconds. A new one may take all that its load is allowed:

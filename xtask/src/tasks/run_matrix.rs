@@ -6,12 +6,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::attempts::Runner;
+use super::parts::{self, Record, Work};
+use super::past::Past;
 use super::{Folders, bootable, own, rig, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Matrix, Scenario};
 use crate::exit::Exit;
 use crate::host::process;
-use crate::plan::{self, Selection};
+use crate::plan::Selection;
+use crate::progress::note;
 use crate::report;
 use crate::report::json::{CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals};
 use crate::results::RunFolder;
@@ -26,8 +29,8 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     let folders = Folders::of(places)?;
     let own::Configured { config, .. } =
         own::configured(&folders, &args.own, &args.build, &args.matrix)?;
-    let matrix = config.matrix(&args.matrix)?;
-    let cells = plan::plan(&config, matrix, &selection(&args.select))?;
+    let work = Work::of(&folders, &config, args)?;
+    let Work { matrix, seed, cells, record } = &work;
     if args.dry_run {
         cells.iter().for_each(|cell| println!("{}", cell.id));
         return Ok(Exit::Ok);
@@ -38,26 +41,35 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     process::obey(move || asked.asked());
     rig::provide(args.build.install)?;
     let names = cells.iter().map(|cell| &cell.kernel).collect();
-    let kernels = bootable::kernels(&folders, &config, &names, &args.vms.images, &args.build)?;
+    let cli::Vms { images, accel, .. } = &args.vms;
+    let kernels = bootable::planned(&folders, &config, &names, &work.keys(), images, &args.build)?;
     let first = &kernels[&cells[0].kernel].bzimage;
-    let ready = rig::prepare(&folders, first, args.vms.accel, &stop)?;
-    let jobs = rig::jobs(args.vms.jobs, &cells);
+    let ready = rig::prepare(&folders, first, *accel, &stop)?;
+    let jobs = rig::jobs(args.vms.jobs, cells);
 
     let started = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results, started)?;
+    let folder = RunFolder::begin(&work.results(&folders), started)?;
     own::keep(&config, &folder)?;
-    let mut manifest =
-        bootable::manifest(&ready, &kernels, &args.matrix, args.select.seed, jobs, started)?;
+    let mut manifest = bootable::manifest(&ready, &kernels, &matrix.name, *seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
 
     let snapshots = !args.vms.no_snapshot;
     let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, snapshots);
-    let ran = runner.run(&cells, jobs)?;
+    if let Some(record) = record {
+        folder.write_text(parts::RECORD, &serde_json::to_string_pretty(record)?)?;
+        runner.past = Past::of_part(record.part());
+    }
+    let ran = runner.run(cells, jobs)?;
     manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     manifest.interrupted = stop.asked();
     folder.write_manifest(&manifest)?;
     let result = result(&config, matrix, &folder.id, manifest, ran, cells.len());
-    conclude(&folder, &result)
+    let exit = conclude(&folder, &result)?;
+    if let Some(Record { part, plan }) = record {
+        let count = plan.count();
+        note(&format!("part {part} of {count}: `cargo xtask merge` makes one run of all parts"));
+    }
+    Ok(exit)
 }
 
 /// Stores and prints the result; gives the exit code it means.
@@ -107,7 +119,7 @@ pub(super) fn result(
         if let Some(baseline) = &matrix.baseline {
             differentials.extend(compare(scenario, baseline, &judged));
         }
-        scenarios.insert(scenario.name.clone(), note(scenario));
+        scenarios.insert(scenario.name.clone(), scenario_note(scenario));
     }
     RunResult {
         schema_version: SCHEMA_VERSION,
@@ -120,7 +132,7 @@ pub(super) fn result(
     }
 }
 
-pub(super) fn note(scenario: &Scenario) -> ScenarioNote {
+pub(super) fn scenario_note(scenario: &Scenario) -> ScenarioNote {
     ScenarioNote {
         title: scenario.title.clone(),
         about: scenario.about.clone(),

@@ -3,7 +3,7 @@
 //!
 //! It needs only what was written while the run went on: a run that was killed can be shown too.
 
-use super::run_matrix::note;
+use super::run_matrix::scenario_note;
 use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
@@ -46,7 +46,10 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
         _ => (&found.first.folder, first_evidence),
     };
     let style = style(std::io::stdout());
-    print!("{}", report::show(&manifest, &note(scenario), &found, &evidence, shown, style));
+    print!(
+        "{}",
+        report::show(&manifest, &scenario_note(scenario), &found, &evidence, shown, style)
+    );
     Ok(Exit::Ok)
 }
 

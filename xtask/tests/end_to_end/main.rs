@@ -8,6 +8,7 @@ mod bad_input;
 mod broken_hosts;
 mod broken_kernels;
 mod own_series;
+mod parts;
 mod series;
 mod verdicts;
 

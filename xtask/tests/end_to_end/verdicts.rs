@@ -98,7 +98,7 @@ fn judgement_of<'a>(result: &'a Value, id: &str) -> &'a Value {
     counted(ran.unwrap_or_else(|| panic!("no cell {id} in the result")))
 }
 
-fn assert_valid(result: &Value) {
+pub(super) fn assert_valid(result: &Value) {
     let path = workspace().join("xtask/schema/result.schema.json");
     let schema = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let validator = jsonschema::validator_for(&schema).expect("the schema is a schema");

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Trends over runs: for a terminal here, and as a page of its own in `page`.
+
+mod page;
+
+use super::spread::number;
+use super::terminal::Style;
+use crate::runs::{Line, Night, Trends};
+
+pub(crate) use page::history_page;
+
+/// Verdict changes that are listed of one run.
+const CHANGES_MAX: usize = 10;
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// The text; cells one by one are only on the page.
+pub(crate) fn history(matrices: &[Trends], style: Style) -> String {
+    let mut text = String::new();
+    for trends in matrices {
+        text.push_str(&style.strong(&format!("{}\n", trends.matrix)));
+        text.push_str(&nights(&trends.nights, style));
+        for line in &trends.overall {
+            text.push_str(&format!("  {}\n", overall(line)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn nights(nights: &[Night], style: Style) -> String {
+    let head = ["run", "", "cells", "as expected", "flaky", "not", "fixed", "worse", "took"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(nights.iter().map(row));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; 9] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let columns = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let line = columns.collect::<Vec<_>>().join("  ");
+        let line = line.trim_end();
+        match at.checked_sub(1).map(|at| &nights[at]) {
+            None => text.push_str(&format!("  {}\n", style.strong(line))),
+            Some(night) => {
+                let shown = if is_good(night) { style.good(line) } else { style.bad(line) };
+                text.push_str(&format!("  {shown}\n{}", changes(night)));
+            }
+        }
+    }
+    text
+}
+
+/// Whether it ran all that was planned, as expected.
+pub(super) fn is_good(night: &Night) -> bool {
+    night.ran == night.planned && night.as_expected == night.ran && night.ran > 0
+}
+
+pub(super) fn row(night: &Night) -> [String; 9] {
+    let cells = match night.ran == night.planned {
+        true => night.ran.to_string(),
+        false => format!("{} of {}", night.ran, night.planned),
+    };
+    [
+        night.run.clone(),
+        night.accelerator.clone(),
+        cells,
+        night.as_expected.to_string(),
+        night.flaky.to_string(),
+        night.unexpected.to_string(),
+        night.fixed.to_string(),
+        night.regressed.to_string(),
+        number("ms", night.duration_ms as f64),
+    ]
+}
+
+fn changes(night: &Night) -> String {
+    let mut text = String::new();
+    if !night.rebuilt.is_empty() {
+        text.push_str(&format!("    other build of {}\n", night.rebuilt.join(", ")));
+    }
+    for change in night.changes.iter().take(CHANGES_MAX) {
+        text.push_str(&format!("    {change}\n"));
+    }
+    if let more @ 1.. = night.changes.len().saturating_sub(CHANGES_MAX) {
+        text.push_str(&format!("    and {more} more verdicts changed\n"));
+    }
+    text
+}
+
+fn overall(line: &Line) -> String {
+    let medians: Vec<Option<f64>> =
+        line.points.iter().map(|point| point.map(|side| side.median)).collect();
+    let Some(last) = line.points.iter().flatten().next_back() else { return line.id.clone() };
+    format!(
+        "{:28} {:18} {}  {}, middle of {} cells",
+        line.id,
+        line.fact,
+        bars(&medians),
+        number(&line.fact, last.median),
+        last.count
+    )
+}
+
+/// One bar a night, from zero to the highest; a blank where there is no value.
+fn bars(values: &[Option<f64>]) -> String {
+    let highest = values.iter().flatten().copied().fold(0.0, f64::max);
+    let bar = |value: &Option<f64>| match value {
+        None => ' ',
+        Some(value) if highest > 0.0 => BARS[((value / highest) * 7.0).round() as usize],
+        Some(_) => BARS[0],
+    };
+    values.iter().map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::Side;
+
+    pub(super) fn made() -> Trends {
+        let night = |run: &str, unexpected: u32| Night {
+            run: run.to_owned(),
+            started_at: "2026-01-31T04:00:00Z".to_owned(),
+            accelerator: "kvm".to_owned(),
+            duration_ms: 41_000,
+            planned: 2,
+            ran: 2,
+            as_expected: 2 - unexpected,
+            flaky: 0,
+            unexpected,
+            fixed: 1,
+            regressed: 0,
+            rebuilt: vec!["patched".to_owned(); unexpected as usize],
+            changes: vec!["open.v2.<patched>: PASS -> FAIL I1".to_owned(); unexpected as usize],
+        };
+        let side = |median| Some(Side { count: 3, min: median / 2.0, median, max: median * 2.0 });
+        let line = |id: &str, scenario: &str| Line {
+            id: id.to_owned(),
+            scenario: scenario.to_owned(),
+            fact: "load.ms".to_owned(),
+            points: vec![side(100.0), None],
+        };
+        Trends {
+            matrix: "default".to_owned(),
+            nights: vec![night("2026-01-30", 0), night("2026-01-31", 1)],
+            overall: vec![Line {
+                points: vec![side(100.0), side(800.0)],
+                ..line("patched.off", "")
+            }],
+            lines: vec![line("open.v2.<patched>.off", "open")],
+        }
+    }
+
+    #[test]
+    fn a_night_is_a_row_with_what_changed_below_it() {
+        let text = history(&[made()], Style::default());
+        assert_eq!(
+            text,
+            "\
+default
+  run              cells  as expected  flaky  not  fixed  worse  took
+  2026-01-30  kvm  2      2            0      0    1      0      41.0 s
+  2026-01-31  kvm  2      1            0      1    1      0      41.0 s
+    other build of patched
+    open.v2.<patched>: PASS -> FAIL I1
+  patched.off                  load.ms            ▂█  800 ms, middle of 3 cells
+
+"
+        );
+    }
+
+    #[test]
+    fn bars_begin_at_zero_and_a_missing_value_is_a_gap() {
+        assert_eq!(bars(&[Some(0.0), None, Some(7.0), Some(14.0)]), "▁ ▅█");
+        assert_eq!(bars(&[Some(0.0)]), "▁");
+    }
+}

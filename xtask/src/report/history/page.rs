@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The page of trends: one file without scripts, with a line for every fact of every cell.
+
+use std::collections::BTreeMap;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{is_good, row};
+use crate::report::spread::number;
+use crate::runs::{FACTS, Line, Trends};
+
+const STYLE: &str = include_str!("style.css");
+/// Size of a line's picture, CSS pixels.
+const WIDTH: f64 = 180.0;
+const HEIGHT: f64 = 36.0;
+const EDGE: f64 = 3.0;
+
+/// The whole page; `made` says when and from where.
+pub(crate) fn history_page(matrices: &[Trends], made: &str) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Trends over runs" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    h1 { "Trends over runs" }
+                    p.soft { (made) }
+                    @if matrices.is_empty() { p { "No run of a matrix is kept." } }
+                    @for trends in matrices { (matrix(trends)) }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn matrix(trends: &Trends) -> Markup {
+    html! {
+        section {
+            h2 { "Matrix " (trends.matrix) }
+            div.wide tabindex="0" role="region" aria-label={ "Runs of " (trends.matrix) } {
+                table {
+                    thead { tr {
+                        @for head in ["Run", "", "Cells", "As expected", "Flaky", "Not expected", "Fixed", "Worse than baseline", "Took"] {
+                            th scope="col" { (head) }
+                        }
+                    } }
+                    tbody { @for night in trends.nights.iter().rev() {
+                        tr {
+                            @for (at, text) in row(night).iter().enumerate() {
+                                @if at == 0 {
+                                    th scope="row" class=[(!is_good(night)).then_some("bad")] { (text) }
+                                } @else {
+                                    td { (text) }
+                                }
+                            }
+                        }
+                        @if !night.changes.is_empty() || !night.rebuilt.is_empty() {
+                            tr { td colspan="9" { ul {
+                                @if !night.rebuilt.is_empty() { li { "other build of " (night.rebuilt.join(", ")) } }
+                                @for change in &night.changes { li { (change) } }
+                            } } }
+                        }
+                    } }
+                }
+            }
+            @if !trends.overall.is_empty() {
+                h3 { "Kernels and policies" }
+                p.soft { "The middle of all cells that every whole run has; the band goes from the least to the most of them." }
+                (lines(&trends.overall.iter().collect::<Vec<_>>()))
+            }
+            h3 { "Cells" }
+            p.soft { "Oldest run left, newest right, from zero. The band goes from the least to the most of the repetitions." }
+            @for (scenario, lines_of) in by_scenario(&trends.lines) {
+                details { summary { (scenario) } (lines(&lines_of)) }
+            }
+        }
+    }
+}
+
+fn by_scenario(lines: &[Line]) -> BTreeMap<&str, Vec<&Line>> {
+    let mut scenarios: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        scenarios.entry(&line.scenario).or_default().push(line);
+    }
+    scenarios
+}
+
+/// One row a cell, one column a fact.
+fn lines(lines: &[&Line]) -> Markup {
+    let mut rows: BTreeMap<&str, BTreeMap<&str, &Line>> = BTreeMap::new();
+    for line in lines {
+        rows.entry(&line.id).or_default().insert(&line.fact, line);
+    }
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Lines" {
+            table {
+                thead { tr { th scope="col" { "" } @for (_, name) in FACTS { th scope="col" { (name) } } } }
+                tbody { @for (id, facts) in rows {
+                    tr {
+                        th scope="row" { (id) }
+                        @for (fact, _) in FACTS {
+                            td { @if let Some(line) = facts.get(fact) { (picture(line)) } }
+                        }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+fn picture(line: &Line) -> Markup {
+    let values = || line.points.iter().flatten();
+    let highest = values().map(|side| side.max).fold(f64::MIN_POSITIVE, f64::max);
+    let x =
+        |at: usize| EDGE + at as f64 * (WIDTH - 2.0 * EDGE) / (line.points.len().max(2) - 1) as f64;
+    let y = |value: f64| HEIGHT - EDGE - value / highest * (HEIGHT - 2.0 * EDGE);
+    let last = values().next_back().map_or(0.0, |side| side.median);
+    let (least, most) = values().fold((f64::MAX, 0.0f64), |(least, most), side| {
+        (least.min(side.median), most.max(side.median))
+    });
+    let said = format!(
+        "now {}, between {} and {}",
+        number(&line.fact, last),
+        number(&line.fact, least),
+        number(&line.fact, most)
+    );
+    html! {
+        svg role="img" aria-label=(said) width=(WIDTH) height=(HEIGHT) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } {
+            title { (said) }
+            @for stretch in stretches(line) {
+                @let band: Vec<String> = stretch.iter().map(|(at, side)| format!("{:.1},{:.1}", x(*at), y(side.max)))
+                    .chain(stretch.iter().rev().map(|(at, side)| format!("{:.1},{:.1}", x(*at), y(side.min)))).collect();
+                @let middle: Vec<String> = stretch.iter().map(|(at, side)| format!("{:.1},{:.1}", x(*at), y(side.median))).collect();
+                polygon class="band" points=(band.join(" ")) {}
+                polyline class="middle" points=(middle.join(" ")) {}
+                @for (at, side) in &stretch {
+                    circle class="point" cx={ (format!("{:.1}", x(*at))) } cy={ (format!("{:.1}", y(side.median))) } r="1.8" {}
+                }
+            }
+        }
+        span.now { (number(&line.fact, last)) }
+    }
+}
+
+/// Runs of points without a gap: nothing is drawn through a night that says nothing.
+fn stretches(line: &Line) -> Vec<Vec<(usize, crate::runs::Side)>> {
+    let mut stretches = vec![Vec::new()];
+    for (at, point) in line.points.iter().enumerate() {
+        match (point, stretches.last_mut()) {
+            (Some(side), Some(stretch)) => stretch.push((at, *side)),
+            _ => stretches.push(Vec::new()),
+        }
+    }
+    stretches.retain(|stretch| !stretch.is_empty());
+    stretches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_run_and_line_and_escapes_names() {
+        let text = history_page(&[super::super::tests::made()], "made");
+        assert!(text.starts_with("<!DOCTYPE html>"), "{text}");
+        for part in [
+            "Matrix default",
+            "2026-01-30",
+            "open.v2.&lt;patched&gt;.off",
+            "<summary>open</summary>",
+        ] {
+            assert!(text.contains(part), "no `{part}` in {text}");
+        }
+        assert!(!text.contains("<patched>") && !text.contains("<script"), "{text}");
+        assert!(!text.contains("NaN"), "{text}");
+    }
+
+    #[test]
+    fn a_night_without_a_value_is_a_gap() {
+        let mut line = super::super::tests::made().overall.remove(0);
+        line.points.insert(1, None);
+        let at: Vec<Vec<usize>> =
+            stretches(&line).iter().map(|s| s.iter().map(|(at, _)| *at).collect()).collect();
+        assert_eq!(at, [vec![0], vec![2]]);
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Parts -> one run.
+//!
+//! Contract: what comes out is what one machine would have found, or a fault that says which parts do
+//! not belong together. Machines may differ, in ways that no verdict knows of (QEMU, host), and then
+//! all are named; accelerator, kernels, cells and everything that decides must not.
+
+use std::collections::BTreeMap;
+
+use crate::exit::{Exit, Fault};
+use crate::plan::{Cell, Origin, Plan};
+use crate::report::json::{CellResult, Host, Manifest, RunResult};
+
+/// One part that has run.
+#[derive(Clone, Debug)]
+pub(crate) struct PartRun {
+    /// Its folder, for messages.
+    pub(crate) folder: String,
+    /// Which part of its plan it is, from 1.
+    pub(crate) part: u32,
+    /// The plan it ran.
+    pub(crate) plan: Plan,
+    /// What it found.
+    pub(crate) result: RunResult,
+}
+
+/// The parts as one run: its manifest (without the command), and its cells in the order of `cells`,
+/// which are all of the plan as this checkout, `here`, makes them.
+///
+/// A fault of [`Exit::Usage`] for parts that are missing, double, or of different plans, kernels,
+/// accelerators or checkouts.
+pub(crate) fn join(
+    parts: &[PartRun],
+    here: &Origin,
+    cells: &[Cell],
+) -> Result<(Manifest, Vec<CellResult>), Fault> {
+    let first = parts.first().ok_or_else(|| Fault::new(Exit::Usage, "no part was given"))?;
+    parts.iter().try_for_each(|part| of_one_plan(first, part))?;
+    if let Some(difference) = unlike(&first.plan.origin, here) {
+        let what = format!("the parts were run by another checkout than this one: {difference}");
+        return Err(Fault::new(Exit::Usage, what).hint("merge with the checkout that ran them"));
+    }
+    complete(first, parts)?;
+    one_kernel_each(parts)?;
+    let mut found = BTreeMap::new();
+    for part in parts {
+        take_cells(part, &mut found)?;
+    }
+    let mut ran = Vec::new();
+    for cell in cells {
+        if let Some((part, result)) = found.remove(&cell.id) {
+            if result.cell != *cell {
+                let what = format!("{part}: {} is another cell than in this checkout", cell.id);
+                return Err(Fault::new(Exit::Usage, what));
+            }
+            ran.push(result.clone());
+        }
+    }
+    if let Some((id, (part, _))) = found.pop_first() {
+        return Err(Fault::new(Exit::Usage, format!("{part}: the plan has no cell {id}")));
+    }
+    Ok((manifest(first, parts), ran))
+}
+
+/// In what two checkouts differ, where that decides; commits are for people.
+pub(crate) fn unlike(one: &Origin, other: &Origin) -> Option<String> {
+    let Origin { harness, commit: _, sources_sha256, configs_sha256 } = other;
+    let commits = || {
+        let name = |origin: &Origin| match &origin.commit {
+            Some(commit) => commit.chars().take(12).collect(),
+            None => "no commit known".to_owned(),
+        };
+        format!("{} and {}", name(one), name(other))
+    };
+    if one.harness != *harness || one.sources_sha256 != *sources_sha256 {
+        Some(format!("another harness ({}, {harness}; {})", one.harness, commits()))
+    } else if one.configs_sha256 != *configs_sha256 {
+        Some(format!("other configs ({})", commits()))
+    } else {
+        None
+    }
+}
+
+fn of_one_plan(first: &PartRun, part: &PartRun) -> Result<(), Fault> {
+    let (one, other) = (&first.plan, &part.plan);
+    let (a, b) = (&first.result.manifest, &part.result.manifest);
+    let differs = |what: &str, one: String, other: String| {
+        (one != other).then(|| format!("{what} {one} and {other}"))
+    };
+    let text = |value: &Option<u32>| value.map_or("of the matrix".to_owned(), |n| n.to_string());
+    let keys = |plan: &Plan| format!("{:?}", plan.kernels);
+    let difference = differs("matrix", one.matrix.clone(), other.matrix.clone())
+        .or_else(|| differs("seed", one.seed.to_string(), other.seed.to_string()))
+        .or_else(|| differs("seed of the run", a.seed.to_string(), b.seed.to_string()))
+        .or_else(|| differs("filters", one.filters.join(", "), other.filters.join(", ")))
+        .or_else(|| differs("repetitions", text(&one.repetitions), text(&other.repetitions)))
+        .or_else(|| unlike(&one.origin, &other.origin))
+        .or_else(|| differs("number of parts", one.count().to_string(), other.count().to_string()))
+        .or_else(|| differs("kernels of the plan", keys(one), keys(other)))
+        .or_else(|| differs("accelerator", a.accelerator.clone(), b.accelerator.clone()))
+        .or_else(|| differs("slowdown", a.slowdown.to_string(), b.slowdown.to_string()))
+        .or_else(|| {
+            (one.parts != other.parts).then(|| "the cells are divided in another way".to_owned())
+        });
+    match difference {
+        None => Ok(()),
+        Some(difference) => Err(Fault::new(
+            Exit::Usage,
+            format!("{} and {} are not parts of one run: {difference}", first.folder, part.folder),
+        )
+        .hint("parts that take the same file of `cargo xtask plan` belong together")),
+    }
+}
+
+/// Every part once.
+fn complete(first: &PartRun, parts: &[PartRun]) -> Result<(), Fault> {
+    let count = first.plan.count();
+    let mut folders: BTreeMap<u32, &str> = BTreeMap::new();
+    for PartRun { part, folder, .. } in parts {
+        if !(1..=count).contains(part) {
+            let what = format!("{folder}: there is no part {part} of {count}");
+            return Err(Fault::new(Exit::Usage, what));
+        }
+        if let Some(other) = folders.insert(*part, folder) {
+            let what = format!("part {part} of {count} is there twice: {other} and {folder}");
+            return Err(Fault::new(Exit::Usage, what).hint("say which one counts"));
+        }
+    }
+    let missing: Vec<String> = (1..=count)
+        .filter(|part| !folders.contains_key(part))
+        .map(|part| part.to_string())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!("of {count} parts there is no part {}", missing.join(", "));
+    let hint = format!("run it: cargo xtask run-matrix --partition {}/{count} ...", missing[0]);
+    Err(Fault::new(Exit::Usage, what).hint(hint))
+}
+
+/// A kernel that was built has a key; of an image that was given the content counts.
+fn one_kernel_each(parts: &[PartRun]) -> Result<(), Fault> {
+    let mut known: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for part in parts {
+        for (name, kernel) in &part.result.manifest.kernels {
+            let is = if kernel.key.is_empty() { &kernel.image_sha256 } else { &kernel.key };
+            let (other, was) = *known.entry(name).or_insert((&part.folder, is));
+            if was != is {
+                let what = format!(
+                    "{other} and {} ran different builds of kernel {name}: {was} and {is}",
+                    part.folder
+                );
+                return Err(Fault::new(Exit::Usage, what));
+            }
+            let planned = part.plan.kernels.get(name).filter(|_| !kernel.key.is_empty());
+            if let Some(planned) = planned.filter(|planned| *planned != is) {
+                let what =
+                    format!("{}: kernel {name} is {is}, and the plan says {planned}", part.folder);
+                return Err(Fault::new(Exit::Usage, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The cells that a part ran, each of which must be its own.
+fn take_cells<'a>(
+    part: &'a PartRun,
+    found: &mut BTreeMap<String, (&'a str, &'a CellResult)>,
+) -> Result<(), Fault> {
+    let own = &part.plan.parts[part.part as usize - 1].cells;
+    for ran in &part.result.cells {
+        let id = &ran.cell.id;
+        let twice = found.insert(id.clone(), (&part.folder, ran)).is_some();
+        if twice || !own.iter().any(|cell| cell.id == *id) {
+            let what = format!("{}: {id} is not a cell of part {}", part.folder, part.part);
+            return Err(Fault::new(Exit::Usage, what));
+        }
+    }
+    Ok(())
+}
+
+fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
+    let manifests = || parts.iter().map(|part| &part.result.manifest);
+    let all = |of: fn(&Manifest) -> &String| {
+        let mut texts: Vec<&str> = manifests().map(|manifest| of(manifest).as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.join("; ")
+    };
+    let one = first.result.manifest.clone();
+    let begun = manifests().map(|manifest| &manifest.started_at).min();
+    Manifest {
+        started_at: begun.cloned().unwrap_or_default(),
+        // What the machines took together is nobody's waiting time; the slowest part is.
+        duration_ms: manifests().map(|manifest| manifest.duration_ms).max().unwrap_or(0),
+        matrix: first.plan.matrix.clone(),
+        seed: first.plan.seed,
+        jobs: manifests().map(|manifest| manifest.jobs).max().unwrap_or(0),
+        interrupted: manifests().any(|manifest| manifest.interrupted),
+        qemu: all(|manifest| &manifest.qemu),
+        guest_sha256: one.guest_sha256.clone(),
+        host: Host {
+            system: all(|manifest| &manifest.host.system),
+            cpus: manifests().map(|manifest| manifest.host.cpus).min().unwrap_or(0),
+            memory_mib: manifests().map(|manifest| manifest.host.memory_mib).min().unwrap_or(0),
+        },
+        kernels: manifests().flat_map(|manifest| manifest.kernels.clone()).collect(),
+        ..one
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What several runs say together: parts that make one, two that are held side by side, trends, and
+//! which are old enough to go. Results come in as values; nothing is read here.
+
+mod chance;
+mod compare;
+mod likeness;
+mod merge;
+mod retention;
+#[cfg(test)]
+mod tests;
+mod trends;
+
+pub(crate) use compare::{
+    BY_CHANCE, Change, Comparison, DOUBLED, GROWTH, Moved, Number, Side, compare,
+};
+pub(crate) use merge::{PartRun, join, unlike};
+pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};
+pub(crate) use trends::{FACTS, Line, Night, Trends, trends};

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Runs of one matrix, night after night.
+//!
+//! Contract: a line has a point for each night, and none where the cell did not run or its verdict is
+//! not usable; what stands for many cells is the middle of those that every night has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compare::{Side, group_id, values, verdicts};
+use crate::report::json::{CellResult, RunResult};
+use crate::report::median;
+use crate::verdict::Differential;
+
+/// Facts whose trend is shown.
+pub(crate) const FACTS: [(&str, &str); 5] = [
+    ("load.ms", "load"),
+    ("peak_over_bytes", "overrun"),
+    ("reconcile.p99_us", "reconcile, p99"),
+    ("over_ms_max", "over the limit"),
+    (WALL, "cell took"),
+];
+/// No fact of the guest: from QEMU's start to its end.
+const WALL: &str = "wall_ms";
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Night {
+    /// Name of its folder.
+    pub(crate) run: String,
+    /// Begin, RFC 3339.
+    pub(crate) started_at: String,
+    /// `kvm` or `tcg`.
+    pub(crate) accelerator: String,
+    /// From begin to end, milliseconds.
+    pub(crate) duration_ms: u64,
+    /// Cells selected, run, as expected, flaky, not expected.
+    pub(crate) planned: u32,
+    /// See above.
+    pub(crate) ran: u32,
+    /// See above.
+    pub(crate) as_expected: u32,
+    /// See above.
+    pub(crate) flaky: u32,
+    /// See above.
+    pub(crate) unexpected: u32,
+    /// Verdicts beside the baseline: fixed, and worse than the baseline.
+    pub(crate) fixed: usize,
+    /// See above.
+    pub(crate) regressed: usize,
+    /// Kernels that are other builds than the night before.
+    pub(crate) rebuilt: Vec<String>,
+    /// Verdicts that are others than the last time the cell ran: `id: PASS -> FAIL I1`.
+    pub(crate) changes: Vec<String>,
+}
+
+/// One fact of one cell, or of all cells of a kernel and policy.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    /// Cell without its repetition, or `<kernel>.<policy>`.
+    pub(crate) id: String,
+    /// The scenario, of a cell.
+    pub(crate) scenario: String,
+    /// Name of the fact.
+    pub(crate) fact: String,
+    /// For each night.
+    pub(crate) points: Vec<Option<Side>>,
+}
+
+/// Everything about one matrix, oldest night first.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Trends {
+    /// Its name.
+    pub(crate) matrix: String,
+    /// Its runs.
+    pub(crate) nights: Vec<Night>,
+    /// Of kernels and policies.
+    pub(crate) overall: Vec<Line>,
+    /// Of cells.
+    pub(crate) lines: Vec<Line>,
+}
+
+/// The newest `last` runs of each matrix; `runs` come oldest first.
+pub(crate) fn trends(runs: &[RunResult], last: usize) -> Vec<Trends> {
+    let mut matrices: BTreeMap<String, Vec<&RunResult>> = BTreeMap::new();
+    for run in runs {
+        matrices.entry(name(run)).or_default().push(run);
+    }
+    let of = |(matrix, runs): (String, Vec<&RunResult>)| {
+        let runs = &runs[runs.len().saturating_sub(last)..];
+        let lines = lines(runs);
+        Trends { matrix, nights: nights(runs), overall: overall(&lines, runs), lines }
+    };
+    matrices.into_iter().map(of).collect()
+}
+
+/// A soak runs a matrix in another way, and says so in the names of its cells.
+fn name(run: &RunResult) -> String {
+    let matrix = &run.manifest.matrix;
+    match run.cells.iter().any(|ran| ran.cell.id.contains(".round-")) {
+        true => format!("{matrix}, soak"),
+        false => matrix.clone(),
+    }
+}
+
+fn groups(run: &RunResult) -> BTreeMap<String, Vec<&CellResult>> {
+    let mut groups: BTreeMap<String, Vec<&CellResult>> = BTreeMap::new();
+    for ran in &run.cells {
+        groups.entry(group_id(ran)).or_default().push(ran);
+    }
+    groups
+}
+
+fn nights(runs: &[&RunResult]) -> Vec<Night> {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    let mut built: BTreeMap<String, String> = BTreeMap::new();
+    let night = |run: &&RunResult| {
+        let mut changes = Vec::new();
+        for (id, cells) in groups(run) {
+            let is = verdicts(&cells);
+            match known.insert(id.clone(), is.clone()) {
+                Some(was) if was != is => changes.push(format!("{id}: {was} -> {is}")),
+                _ => {}
+            }
+        }
+        let kernels = run.manifest.kernels.iter();
+        let rebuilt = kernels.filter(|(name, kernel)| {
+            built
+                .insert((*name).clone(), kernel.image_sha256.clone())
+                .is_some_and(|was| was != kernel.image_sha256)
+        });
+        let count = |outcome| run.differentials.iter().filter(|d| d.outcome == outcome).count();
+        Night {
+            rebuilt: rebuilt.map(|(name, _)| name.clone()).collect(),
+            run: run.run.clone(),
+            started_at: run.manifest.started_at.clone(),
+            accelerator: run.manifest.accelerator.clone(),
+            duration_ms: run.manifest.duration_ms,
+            planned: run.totals.planned,
+            ran: run.totals.ran,
+            as_expected: run.totals.as_expected,
+            flaky: run.totals.flaky,
+            unexpected: run.totals.unexpected,
+            fixed: count(Differential::Fixed),
+            regressed: count(Differential::Regressed),
+            changes,
+        }
+    };
+    runs.iter().map(night).collect()
+}
+
+fn lines(runs: &[&RunResult]) -> Vec<Line> {
+    let nights: Vec<_> = runs.iter().map(|run| groups(run)).collect();
+    let ids: BTreeSet<&String> = nights.iter().flat_map(BTreeMap::keys).collect();
+    let mut lines = Vec::new();
+    for id in ids {
+        let scenario =
+            nights.iter().find_map(|night| Some(night.get(id)?[0].cell.scenario.clone()));
+        for (fact, _) in FACTS {
+            let point = |night: &BTreeMap<String, Vec<&CellResult>>| {
+                let cells = night.get(id)?;
+                let walls = || cells.iter().map(|ran| ran.first.wall_ms as f64).collect();
+                Side::of(&if fact == WALL { walls() } else { values(cells, fact) })
+            };
+            let points: Vec<Option<Side>> = nights.iter().map(point).collect();
+            // A line that is zero throughout says that this kernel has no such thing.
+            if points.iter().flatten().any(|side| side.max > 0.0) {
+                let scenario = scenario.clone().unwrap_or_default();
+                lines.push(Line { id: id.clone(), scenario, fact: fact.to_owned(), points });
+            }
+        }
+    }
+    lines
+}
+
+/// Middle over the cells of each kernel and policy, of those that have a point every night. A night of
+/// less than half of the matrix is a gap: of some cells the middle is another one.
+fn overall(lines: &[Line], runs: &[&RunResult]) -> Vec<Line> {
+    let most = runs.iter().map(|run| run.totals.ran).max().unwrap_or(0);
+    let whole: Vec<bool> = runs.iter().map(|run| run.totals.ran * 2 >= most).collect();
+    let every = |line: &&Line| {
+        line.points.iter().zip(&whole).all(|(point, whole)| point.is_some() || !whole)
+    };
+    let mut together: BTreeMap<(String, &str), Vec<&Line>> = BTreeMap::new();
+    for line in lines.iter().filter(every) {
+        // `<scenario>.<cgroup>.<kernel>.<policy>`: no name before the kernel's has a dot.
+        let kernel = line.id.splitn(3, '.').nth(2).unwrap_or(&line.id);
+        together.entry((kernel.to_owned(), &line.fact)).or_default().push(line);
+    }
+    let middle = |lines: &[&Line], night: usize| {
+        let mut medians: Vec<f64> =
+            lines.iter().filter_map(|line| Some(line.points[night]?.median)).collect();
+        medians.sort_by(f64::total_cmp);
+        let (min, max) = (*medians.first()?, *medians.last()?);
+        let side = Side { count: medians.len(), min, median: median(&medians)?, max };
+        whole[night].then_some(side)
+    };
+    let line = |((id, fact), lines): ((String, &str), Vec<&Line>)| Line {
+        id,
+        scenario: String::new(),
+        fact: fact.to_owned(),
+        points: (0..runs.len()).map(|night| middle(&lines, night)).collect(),
+    };
+    together.into_iter().map(line).collect()
+}

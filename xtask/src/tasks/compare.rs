@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask compare`: what got worse, better, flaky or slower from some runs to others.
+
+use super::{Folders, style};
+use crate::cli::{self, Places};
+use crate::exit::Exit;
+use crate::report::{self, RunResult};
+use crate::results::RunFolder;
+use crate::runs;
+
+/// Runs the command; [`Exit::Unexpected`] when something got worse.
+///
+/// # Errors
+/// [`Exit::Usage`] for runs that are not there or have no cell in common.
+pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> {
+    let cli::Compare { old, new } = args;
+    let folders = Folders::of(places)?;
+    let read = |names: &str| -> anyhow::Result<Vec<RunResult>> {
+        names
+            .split(',')
+            .map(|name| RunFolder::open(&folders.results, name)?.read_result())
+            .collect()
+    };
+    let (old, new) = (read(old)?, read(new)?);
+    let found = runs::compare(&old, &new)?;
+    let named = |runs: &[RunResult]| {
+        let name = |run: &RunResult| format!("{} ({} cells)", run.run, run.totals.ran);
+        runs.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    print!("{}", report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())));
+    Ok(if found.regressed() { Exit::Unexpected } else { Exit::Ok })
+}

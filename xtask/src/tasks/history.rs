@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a page.
+
+use super::run_matrix::shown;
+use super::{Folders, style};
+use crate::cli::{self, Places};
+use crate::exit::{Exit, Fault};
+use crate::progress::note;
+use crate::report::{self, RunResult};
+use crate::results::{self, RunFolder, write_whole};
+use crate::runs;
+
+const PAGE: &str = "history.html";
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Usage`] when there is no run to show.
+pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> {
+    let cli::History { matrix, last, output } = args;
+    let folders = Folders::of(places)?;
+    let mut found: Vec<RunResult> = Vec::new();
+    let mut unread = Vec::new();
+    for name in results::runs(&folders.results)? {
+        match RunFolder::open(&folders.results, &name)?.read_result() {
+            Ok(result) => found.push(result),
+            // Of `mutants`, or of another version of the harness.
+            Err(_) => unread.push(name),
+        }
+    }
+    if !unread.is_empty() {
+        note(&format!("left out, as no result of a matrix by this version: {}", unread.join(", ")));
+    }
+    found.retain(|run| matrix.as_ref().is_none_or(|matrix| run.manifest.matrix == *matrix));
+    if found.is_empty() {
+        let of = matrix.as_ref().map(|matrix| format!(" of matrix {matrix}")).unwrap_or_default();
+        let what = format!("no run{of} in {}", folders.results.display());
+        return Err(Fault::new(Exit::Usage, what)
+            .hint("`cargo xtask run-matrix` makes one")
+            .into());
+    }
+    let trends = runs::trends(&found, *last as usize);
+    let page = match output {
+        Some(file) => std::path::absolute(file)?,
+        None => folders.results.join(PAGE),
+    };
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
+    let made = format!("{} runs, {now}", found.len());
+    write_whole(&page, report::history_page(&trends, &made).as_bytes())?;
+    print!("{}", report::history(&trends, style(std::io::stdout())));
+    println!("page: {}", shown(&page));
+    Ok(Exit::Ok)
+}

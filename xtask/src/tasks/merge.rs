@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask merge`: parts of a matrix that ran anywhere -> one run folder like any other.
+
+use std::path::{Path, PathBuf};
+
+use super::run_matrix::{conclude, result};
+use super::{Folders, inputs, parts};
+use crate::cli::{self, Places};
+use crate::exit::{Exit, Fault};
+use crate::plan;
+use crate::report::RunResult;
+use crate::results::{self, RunFolder};
+use crate::runs::{self, PartRun};
+
+/// Folders below one that was given: an artifact, the run in it, and one more.
+const DEPTH_MAX: usize = 3;
+
+/// Runs the command. Nothing is written unless the parts belong together.
+///
+/// # Errors
+/// [`Exit::Usage`] for parts that are missing, double, mixed, or not whole.
+pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
+    let folders = Folders::of(places)?;
+    let config = inputs::read(&folders.configs)?;
+    let mut found = Vec::new();
+    for given in &args.parts {
+        found.extend(part_folders(given)?);
+    }
+    let runs: Vec<PartRun> = found.iter().map(|dir| read(dir)).collect::<anyhow::Result<_>>()?;
+    let first = &runs[0].plan;
+    let matrix = config.matrix(&first.matrix)?;
+    let cells = plan::plan(&config, matrix, &first.selection())?;
+    let (mut manifest, ran) = runs::join(&runs, &parts::origin(&folders)?, &cells)?;
+    manifest.command = std::env::args().collect();
+
+    let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
+    folder.write_manifest(&manifest)?;
+    for (part, dir) in runs.iter().zip(&found) {
+        folder.adopt(dir, part.part)?;
+    }
+    let result = result(&config, matrix, &folder.id, manifest, ran, cells.len());
+    conclude(&folder, &result)
+}
+
+/// The folder itself, or those below it, that a part has left. Links are not followed: `latest` is one.
+fn part_folders(given: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(given).max_depth(DEPTH_MAX + 1).sort_by_file_name() {
+        let entry = entry.map_err(|error| Fault::new(Exit::Usage, error.to_string()))?;
+        if entry.file_type().is_file() && entry.file_name() == parts::RECORD {
+            found.extend(entry.path().parent().map(Path::to_owned));
+        }
+    }
+    if found.is_empty() {
+        let what = format!("{}: no part of a run is in there", given.display());
+        let hint = "`cargo xtask run-matrix --partition K/N` leaves one in results/parts";
+        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+    }
+    Ok(found)
+}
+
+fn read(dir: &Path) -> anyhow::Result<PartRun> {
+    let torn = |what: String| {
+        Fault::new(Exit::Usage, format!("{}: {what}", dir.display()))
+            .hint("run that part again, or copy its folder whole")
+    };
+    let parts::Record { part, plan } = results::read_json(&dir.join(parts::RECORD))?;
+    let folder = RunFolder::at(dir)?;
+    if !folder.has_ended() {
+        return Err(torn("the part has not ended".to_owned()).into());
+    }
+    let result: RunResult = folder.read_result()?;
+    let attempts =
+        result.cells.iter().flat_map(|ran| std::iter::once(&ran.first).chain(&ran.again));
+    for attempt in attempts {
+        if !dir.join(&attempt.folder).is_dir() {
+            return Err(torn(format!("{} is not there", attempt.folder)).into());
+        }
+    }
+    Ok(PartRun { folder: dir.display().to_string(), part, plan, result })
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Parts of a matrix: what a plan is made from, and what a run that is a part of one works with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::Folders;
+use super::run_matrix::selection;
+use crate::cli::{self, Select};
+use crate::config::{Config, Matrix};
+use crate::exit::{Exit, Fault};
+use crate::host::process;
+use crate::plan::{self, Cell, Origin, PLAN_VERSION, Plan, Selection, Share};
+
+/// Folder of the runs that are parts, below that of the results.
+pub(super) const FOLDER: &str = "parts";
+/// File in the run folder of a part.
+pub(super) const RECORD: &str = "part.json";
+/// What the harness and its guest are made of, below the checkout.
+const SOURCES: [&str; 5] = ["Cargo.lock", "Cargo.toml", "guest", "xtask/Cargo.toml", "xtask/src"];
+const GIT_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a part says of itself, in its run folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    /// Which part of the plan it is, from 1.
+    pub(super) part: u32,
+    /// The whole plan.
+    pub(super) plan: Plan,
+}
+
+impl Record {
+    /// The part that it is.
+    pub(super) fn part(&self) -> &plan::Part {
+        &self.plan.parts[self.part as usize - 1]
+    }
+}
+
+/// What a run is asked to run.
+pub(super) struct Work {
+    /// The matrix; of a part without its baseline, because verdicts on pairs need all parts.
+    pub(super) matrix: Matrix,
+    pub(super) seed: u64,
+    pub(super) cells: Vec<Cell>,
+    /// Where it is a part.
+    pub(super) record: Option<Record>,
+}
+
+impl Work {
+    /// What the arguments of `run-matrix` say.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a plan that cannot be read or is of another checkout.
+    pub(super) fn of(
+        folders: &Folders,
+        config: &Config,
+        args: &cli::RunMatrix,
+    ) -> anyhow::Result<Self> {
+        let Some(share) = args.partition.partition else {
+            let matrix = config.matrix(&args.matrix)?.clone();
+            let cells = plan::plan(config, &matrix, &selection(&args.select))?;
+            return Ok(Self { matrix, seed: args.select.seed, cells, record: None });
+        };
+        let origin = origin(folders)?;
+        let plan = match &args.partition.plan {
+            Some(file) => read(file, &origin)?,
+            None => {
+                let cells =
+                    plan::plan(config, config.matrix(&args.matrix)?, &selection(&args.select))?;
+                // Nothing that only this machine knows may decide who runs what.
+                let limit_ms = |cell: &Cell| cell.request.load_ms_max;
+                let parts = plan::divide(&cells, limit_ms, share.of)?;
+                of_matrix(origin, &args.matrix, &args.select, BTreeMap::new(), parts)
+            }
+        };
+        Self::share(config, plan, share)
+    }
+
+    fn share(config: &Config, plan: Plan, share: Share) -> anyhow::Result<Self> {
+        let mut matrix = config.matrix(&plan.matrix)?.clone();
+        let cells = plan::plan(config, &matrix, &plan.selection())?;
+        let cells = plan.share(cells, share)?;
+        matrix.baseline = None;
+        let seed = plan.seed;
+        Ok(Self { matrix, seed, cells, record: Some(Record { part: share.part, plan }) })
+    }
+
+    /// Folder of its run folder: parts of a run are no runs.
+    pub(super) fn results(&self, folders: &Folders) -> PathBuf {
+        match self.record {
+            Some(_) => folders.results.join(FOLDER),
+            None => folders.results.clone(),
+        }
+    }
+
+    /// Build keys that the kernels must have.
+    pub(super) fn keys(&self) -> BTreeMap<String, String> {
+        self.record.as_ref().map(|record| record.plan.kernels.clone()).unwrap_or_default()
+    }
+}
+
+/// A plan of these parts.
+pub(super) fn of_matrix(
+    origin: Origin,
+    matrix: &str,
+    select: &Select,
+    kernels: BTreeMap<String, String>,
+    parts: Vec<plan::Part>,
+) -> Plan {
+    let Selection { filters, repetitions, run_seed, .. } = selection(select);
+    Plan {
+        schema_version: PLAN_VERSION,
+        origin,
+        matrix: matrix.to_owned(),
+        filters,
+        repetitions,
+        seed: run_seed,
+        kernels,
+        parts,
+    }
+}
+
+fn read(file: &Path, here: &Origin) -> anyhow::Result<Plan> {
+    let refused = |what: String| Fault::new(Exit::Usage, format!("{}: {what}", file.display()));
+    let text = std::fs::read(file).map_err(|error| {
+        refused(error.to_string()).hint("`cargo xtask plan --parts N --output FILE` writes a plan")
+    })?;
+    let plan: Plan = serde_json::from_slice(&text)
+        .map_err(|error| refused(format!("it is no plan of this version: {error}")))?;
+    if plan.schema_version != PLAN_VERSION {
+        return Err(refused(format!(
+            "it has version {} and this harness reads {PLAN_VERSION}",
+            plan.schema_version
+        ))
+        .into());
+    }
+    if let Some(difference) = crate::runs::unlike(&plan.origin, here) {
+        let text = format!("it was made by another checkout than this one: {difference}");
+        return Err(refused(text).hint("check out what it was made from, or plan again").into());
+    }
+    Ok(plan)
+}
+
+/// What this checkout is made of.
+///
+/// # Errors
+/// Sources or configs that cannot be read.
+pub(super) fn origin(folders: &Folders) -> anyhow::Result<Origin> {
+    let sources = SOURCES.map(|place| folders.workspace.join(place));
+    Ok(Origin {
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: commit(&folders.workspace),
+        sources_sha256: digest(&folders.workspace, &sources)?,
+        configs_sha256: digest(&folders.configs, std::slice::from_ref(&folders.configs))?,
+    })
+}
+
+/// Of all files below these places: their paths below `root`, and what is in them.
+fn digest(root: &Path, places: &[PathBuf]) -> anyhow::Result<String> {
+    let mut files = BTreeSet::new();
+    for entry in places.iter().flat_map(walkdir::WalkDir::new) {
+        let entry = entry.with_context(|| format!("reading {}", root.display()))?;
+        if entry.file_type().is_file() {
+            files.insert(entry.into_path());
+        }
+    }
+    let mut hash = Sha256::new();
+    for file in files {
+        let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        let path = file.strip_prefix(root).unwrap_or(&file).as_os_str().as_encoded_bytes();
+        for part in [path, &bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A checkout without git, or one that git does not trust, has none.
+fn commit(workspace: &Path) -> Option<String> {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(workspace).args(["rev-parse", "HEAD"]);
+    let output = process::capture(git, GIT_DEADLINE).ok()?;
+    let commit = output.text.trim();
+    let whole = commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
+    (output.status.success() && whole).then(|| commit.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_knows_names_and_contents_and_not_where_it_is() {
+        let made = |name: &str, text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir(folder.path().join("a")).unwrap();
+            std::fs::write(folder.path().join("a").join(name), text).unwrap();
+            digest(folder.path(), &[folder.path().to_owned()]).unwrap()
+        };
+        assert_eq!(made("x", "1"), made("x", "1"));
+        assert_ne!(made("x", "1"), made("y", "1"));
+        assert_ne!(made("x", "1"), made("x", "2"));
+    }
+
+    #[test]
+    fn a_plan_of_another_checkout_or_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.json");
+        let origin = |configs: &str| Origin {
+            harness: "0.1.0".to_owned(),
+            commit: None,
+            sources_sha256: "s".to_owned(),
+            configs_sha256: configs.to_owned(),
+        };
+        let select = Select { filter: Vec::new(), repetitions: None, confidence: None, seed: 1 };
+        let mut plan = of_matrix(origin("c"), "m", &select, BTreeMap::new(), Vec::new());
+        let write = |plan: &Plan| std::fs::write(&file, serde_json::to_vec(plan).unwrap()).unwrap();
+        let said = |here: &str| read(&file, &origin(here)).map_err(|error| error.to_string());
+        assert!(said("c").unwrap_err().contains("plan.json: No such file"));
+        write(&plan);
+        assert_eq!(said("c").unwrap(), plan);
+        assert!(said("d").unwrap_err().contains("another checkout than this one: other configs"));
+        plan.schema_version += 1;
+        write(&plan);
+        assert!(said("c").unwrap_err().contains("it has version 2 and this harness reads 1"));
+        std::fs::write(&file, "{").unwrap();
+        assert!(said("c").unwrap_err().contains("it is no plan of this version"));
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask plan`: a matrix in parts, with the keys of the kernels that all parts must boot.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use super::build_kernel::{self, Wanted};
+use super::past::Past;
+use super::run_matrix::selection;
+use super::{Folders, inputs, parts};
+use crate::cli::{self, Places};
+use crate::exit::Exit;
+use crate::host::process;
+use crate::plan::{self, Plan};
+use crate::results::write_whole;
+use crate::vm::Stop;
+
+/// Runs the command.
+///
+/// # Errors
+/// Configuration, a source that cannot be had, more parts than cells.
+pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
+    let cli::Plan { matrix, select, parts, output, variables, build } = args;
+    let folders = Folders::of(places)?;
+    let config = inputs::read(&folders.configs)?;
+    let stop = Stop::on_signals()?;
+    process::obey(move || stop.asked());
+    let cells = plan::plan(&config, config.matrix(matrix)?, &selection(select))?;
+    let past = Past::read(&folders.results);
+    let divided = plan::divide(&cells, |cell| past.estimate_ms(cell), *parts)?;
+    let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.kernel).collect();
+    let names: Vec<String> = names.into_iter().cloned().collect();
+    let wanted =
+        Wanted { kernels: &names, source: build.source.as_deref(), install: build.install };
+    let kernels = build_kernel::keys(&folders, &config, wanted)?;
+    let plan = parts::of_matrix(parts::origin(&folders)?, matrix, select, kernels, divided);
+    if let Some(file) = output {
+        let file = std::path::absolute(file).with_context(|| format!("{}", file.display()))?;
+        let mut text = serde_json::to_string_pretty(&plan)?;
+        text.push('\n');
+        write_whole(&file, text.as_bytes())?;
+    }
+    print!("{}", if *variables { said(&plan) } else { table(&plan) });
+    Ok(Exit::Ok)
+}
+
+/// Lines as `$GITHUB_OUTPUT` and dotenv files take them.
+fn said(plan: &Plan) -> String {
+    let numbers: Vec<String> = (1..=plan.count()).map(|part| part.to_string()).collect();
+    let kernels: Vec<&str> = plan.kernels.keys().map(String::as_str).collect();
+    format!(
+        "parts=[{}]\nkernels={}\nkey={}\n",
+        numbers.join(","),
+        kernels.join(" "),
+        content_key(plan)
+    )
+}
+
+fn table(plan: &Plan) -> String {
+    let mut text = format!("{:>5}  {:>6}  {:>8}\n", "part", "cells", "seconds");
+    for (number, part) in (1..).zip(&plan.parts) {
+        let seconds = part.estimate_ms() as f64 / 1000.0;
+        text.push_str(&format!("{number:>5}  {:>6}  {seconds:>8.1}\n", part.cells.len()));
+    }
+    text.push_str("seconds: sum over the cells, from earlier runs or else what a load may take\n");
+    for (kernel, key) in &plan.kernels {
+        text.push_str(&format!("{kernel}: {key}\n"));
+    }
+    text.push_str(&format!("all kernels: {}\n", content_key(plan)));
+    text
+}
+
+/// Changes when any of the images does: what a CI system's cache is named after.
+fn content_key(plan: &Plan) -> String {
+    let lines: String = plan.kernels.iter().map(|(name, key)| format!("{name} {key}\n")).collect();
+    Sha256::digest(lines).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask prune`: removes old runs by the rule in `runs::retention`, and nothing that is not a run.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::run_matrix::shown;
+use super::{Folders, bench, inject, parts};
+use crate::cli::{self, Places};
+use crate::exit::{Exit, Fault};
+use crate::results;
+use crate::runs::{self, Kept, Rule, RunAge, State};
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Usage`] without a terminal to ask at and without `--yes`; folders that cannot be removed.
+pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
+    let cli::Prune { keep, days, dry_run, yes } = args;
+    let folders = Folders::of(places)?;
+    let rule = Rule { keep: *keep, days: *days };
+    let below = [parts::FOLDER, bench::FOLDER, inject::FOLDER];
+    let mut old = Vec::new();
+    for place in std::iter::once(folders.results.clone())
+        .chain(below.map(|below| folders.results.join(below)))
+    {
+        if !dry_run {
+            results::remove_leftovers(&place)?;
+        }
+        old.extend(too_old(&place, rule)?);
+    }
+    if old.is_empty() {
+        println!("no run is older than {days} days and none of the newest {keep}");
+        return Ok(Exit::Ok);
+    }
+    old.iter().for_each(|dir| println!("{}", shown(dir)));
+    if *dry_run {
+        println!("{} runs would be removed", old.len());
+        return Ok(Exit::Ok);
+    }
+    if !yes && !agreed(old.len())? {
+        println!("nothing was removed");
+        return Ok(Exit::Ok);
+    }
+    let mut removed = 0;
+    for dir in &old {
+        // Who has begun to write into it meanwhile keeps it.
+        removed += usize::from(results::remove(dir)?);
+    }
+    println!("{removed} runs removed");
+    Ok(Exit::Ok)
+}
+
+/// The runs in one folder that go, oldest first.
+fn too_old(place: &Path, rule: Rule) -> anyhow::Result<Vec<PathBuf>> {
+    let now = jiff::Timestamp::now();
+    let mut ages = Vec::new();
+    for (id, begun) in results::named_like_runs(place)? {
+        let state =
+            if results::is_running(&place.join(&id)) { State::Running } else { State::Over };
+        let latest = results::latest(place).is_some_and(|latest| latest == id);
+        ages.push(RunAge { age_s: now.duration_since(begun).as_secs(), id, state, latest });
+    }
+    let kept = runs::judge_age(&ages, rule);
+    let gone = ages.iter().zip(kept).filter(|(_, kept)| *kept == Kept::No);
+    Ok(gone.map(|(run, _)| place.join(&run.id)).collect())
+}
+
+fn agreed(count: usize) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        let what = format!("{count} runs would be removed, and nobody is there to ask");
+        return Err(Fault::new(Exit::Usage, what).hint("--yes removes them").into());
+    }
+    print!("remove these {count} runs? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A matrix in parts, each a process of its own, beside the same matrix run whole.
+
+use serde_json::Value;
+
+use super::verdicts::assert_valid;
+use super::{Bench, counted};
+
+const MATRIX: &str = r#"
+kernels = ["baseline", "overcharge"]
+baseline = "baseline"
+scenarios = ["open-unkillable"]
+
+[vm]
+cpus = 2
+memory = "512M"
+"#;
+/// Without `boot-kmem`: on each interface a baseline and two policies of the other kernel.
+const CELLS: [&str; 4] = ["--filter", "*.mainline", "--filter", "*.o*.o*"];
+
+#[test]
+fn a_part_of_no_plan_is_refused() {
+    let bench = Bench::new();
+    let part = |words: &[&str]| bench.run(&[&["run-matrix", "--dry-run"], words].concat());
+    part(&["--partition", "3/2"]).expect_exit(2).expect_error("write K/N");
+    part(&["--partition", "1/1000"])
+        .expect_exit(2)
+        .expect_error("cannot be divided into 1000 parts");
+    part(&["--plan", "x.json"]).expect_exit(2).expect_error("--partition");
+    part(&["--plan", "x.json", "--partition", "1/2"])
+        .expect_exit(2)
+        .expect_error("x.json: No such file");
+    part(&["--plan", "x.json", "--partition", "1/2", "--seed", "2"]).expect_exit(2);
+    let [one, two] = ["1/2", "2/2"].map(|share| part(&["--partition", share]).stdout);
+    let mut both: Vec<&str> = one.lines().chain(two.lines()).collect();
+    let whole = part(&[]).stdout;
+    let mut all: Vec<&str> = whole.lines().collect();
+    both.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(both, all);
+    let nothing = bench.folder.path().to_str().expect("a UTF-8 path");
+    bench.run(&["merge", nothing]).expect_exit(2).expect_error("no part of a run is in there");
+}
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn parts_of_a_plan_merged_are_the_run_that_one_machine_makes() {
+    let bench = Bench::new();
+    bench.write("matrices/parts.toml", MATRIX);
+    let matrix = [&["--matrix", "parts"][..], &CELLS].concat();
+    bench.run(&[&["run-matrix"], &matrix[..]].concat()).expect_exit(0);
+    let whole = bench.result();
+
+    // Planned from what the cells took in that run.
+    let plan = bench.folder.path().join("plan.json");
+    let plan = plan.to_str().expect("a UTF-8 path");
+    let words = [&["plan", "--parts", "3", "--output", plan, "--variables"], &matrix[..]].concat();
+    bench
+        .run(&words)
+        .expect_exit(0)
+        .expect_output("parts=[1,2,3]\nkernels=baseline overcharge\nkey=");
+    let part = |share: &str| {
+        bench.run(&["run-matrix", "--plan", plan, "--partition", share]).expect_exit(0);
+    };
+    let parts = bench.results().join("parts");
+    let parts = parts.to_str().expect("a UTF-8 path");
+    part("3/3");
+    part("1/3");
+    bench.run(&["merge", parts]).expect_exit(2).expect_error("of 3 parts there is no part 2");
+    part("2/3");
+    // Of pairs whose halves ran in different parts only the whole can tell.
+    bench.run(&["merge", parts]).expect_exit(0).expect_output("FIXED");
+    let merged = bench.result();
+    assert_valid(&merged);
+    assert_eq!(told(&merged), told(&whole));
+    assert_eq!(beside(&merged), beside(&whole));
+    assert!(!beside(&merged).is_empty());
+
+    // Read as any other run.
+    bench.run(&["show", "open-unkillable.v2.baseline"]).expect_exit(0).expect_output("FAIL I1");
+    let listed = bench.run(&["list", "runs"]).stdout;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    let name = whole["run"].as_str().expect("a name");
+    bench.run(&["compare", name]).expect_output("6 cells on both sides: 0 worse, 0 flaky");
+    bench.run(&["history"]).expect_exit(0).expect_output("parts\n");
+    assert!(bench.results().join("history.html").exists());
+
+    part("2/3");
+    bench.run(&["merge", parts]).expect_exit(2).expect_error("part 2 of 3 is there twice");
+    bench.write("matrices/parts.toml", &format!("{MATRIX}# edited\n"));
+    bench
+        .run(&["run-matrix", "--plan", plan, "--partition", "1/3"])
+        .expect_exit(2)
+        .expect_error("other configs");
+}
+
+/// Each cell with what was judged of it, in order.
+fn told(result: &Value) -> Vec<[Value; 4]> {
+    let cells = result["cells"].as_array().expect("cells is a list");
+    let told = cells.iter().map(|ran| {
+        let judgement = counted(ran);
+        [&ran["cell"], &judgement["verdict"], &judgement["breaks"], &judgement["as_expected"]]
+            .map(Value::clone)
+    });
+    told.collect()
+}
+
+/// The verdicts beside the baseline; their sentences have numbers that no two runs share.
+fn beside(result: &Value) -> Vec<[Value; 5]> {
+    let pairs = result["differentials"].as_array().expect("differentials is a list");
+    let names = ["scenario", "cgroup", "kernel", "policy", "outcome"];
+    pairs.iter().map(|pair| names.map(|name| pair[name].clone())).collect()
+}
