@@ -121,12 +121,12 @@ impl Proven<'_> {
         instance.start()
     }
 
-    /// Stops watching and says what was seen.
+    /// Stops watching and says what was seen since the load began at `started_us`.
     ///
     /// # Errors
     ///
     /// When the guest itself fails.
-    pub(crate) fn finish(self) -> Result<Vec<Fact>> {
+    pub(crate) fn finish(self, started_us: u64) -> Result<Vec<Fact>> {
         let proof = self.proof;
         let Watching { probe, instance, bits, patch } = match &self.watch.0 {
             Ok(watching) => watching,
@@ -146,7 +146,7 @@ impl Proven<'_> {
         let charges = Charges { blind: None, proof, charges, lost, failed };
         let Some(patch) = patch else { return Ok(vec![Fact::Charges(charges), untraced()]) };
         let (text, cut) = patch.text()?;
-        let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups);
+        let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups, started_us);
         let lost = patch.lost()? + left_out + u64::from(cut);
         let overcharges = Overcharges { traced: true, lost, memcgs };
         Ok(vec![Fact::Charges(charges), Fact::Overcharges(overcharges)])

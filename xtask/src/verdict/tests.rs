@@ -11,7 +11,7 @@ mod score;
 mod timely;
 
 use protocol::{
-    Charges, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges, ProcessEnd, ProcessRole,
+    Charges, Debt, DebtEnd, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges, ProcessEnd, ProcessRole,
     SpreadBytes, Stage,
 };
 use serde_json::Value;
@@ -244,6 +244,13 @@ fn overcharged(charges: u64) -> Overcharged {
         unattended_us_max: 700,
         deferred: BTreeMap::new(),
         reconciles: BTreeMap::from([("paid by task".to_owned(), charges)]),
+        debts: vec![Debt {
+            since_us: 9_000,
+            until_us: 9_300,
+            end: DebtEnd::Paid,
+            charges,
+            excess_pages_max: 40,
+        }],
     }
 }
 
