@@ -22,6 +22,21 @@ pub struct Charges {
     pub lost: u64,
     /// Charges that failed.
     pub failed: Vec<FailedCharges>,
+    /// Who was sent SIGKILL and when, in order; the first [`SIGKILLS_MAX`].
+    #[serde(default)]
+    pub sigkills: Vec<Sigkill>,
+}
+
+/// Tasks sent SIGKILL that are told one by one, at most.
+pub const SIGKILLS_MAX: usize = 100;
+
+/// A task was sent SIGKILL, by the OOM killer or by another task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sigkill {
+    /// Its pid.
+    pub pid: i32,
+    /// When, microseconds since `Started`.
+    pub at_us: u64,
 }
 
 /// Charges that failed in the same way, for the same caller.

@@ -132,18 +132,18 @@ impl Proven<'_> {
             Ok(watching) => watching,
             Err(why) => {
                 let blind = Some(why.clone());
-                let (charges, lost, failed) = (0, 0, Vec::new());
-                let charges = Charges { blind, proof, charges, lost, failed };
+                let (charges, lost, failed, sigkills) = (0, 0, Vec::new(), Vec::new());
+                let charges = Charges { blind, proof, charges, lost, failed, sigkills };
                 return Ok(vec![Fact::Charges(charges), untraced()]);
             }
         };
         patch.iter().try_for_each(Instance::stop)?;
         instance.stop()?;
         let (text, cut) = instance.text()?;
-        let Failures { failed, left_out } = failed::failures(&text, bits);
+        let Failures { failed, left_out, sigkills } = failed::failures(&text, bits, started_us);
         let (charges, missed) = probe.counted()?;
         let lost = missed + instance.lost()? + left_out + u64::from(cut);
-        let charges = Charges { blind: None, proof, charges, lost, failed };
+        let charges = Charges { blind: None, proof, charges, lost, failed, sigkills };
         let Some(patch) = patch else { return Ok(vec![Fact::Charges(charges), untraced()]) };
         let (text, cut) = patch.text()?;
         let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups, started_us);

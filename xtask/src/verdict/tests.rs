@@ -11,8 +11,8 @@ mod score;
 mod timely;
 
 use protocol::{
-    Charges, Debt, DebtEnd, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges, ProcessEnd, ProcessRole,
-    SpreadBytes, Stage,
+    Charges, Debt, DebtEnd, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges,
+    ProcessEnd, ProcessRole, SpreadBytes, Stage,
 };
 use serde_json::Value;
 
@@ -222,6 +222,7 @@ fn watched(patched: bool) -> [Fact; 2] {
         charges: 700,
         lost: 0,
         failed: Vec::new(),
+        sigkills: Vec::new(),
     };
     let overcharges = Overcharges {
         traced: patched,
