@@ -3,6 +3,7 @@
 
 mod coverage;
 mod inject;
+mod report;
 mod soak;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::exit::Exit;
 
 pub(crate) use coverage::Coverage;
 pub(crate) use inject::Inject;
+pub(crate) use report::Report;
 pub(crate) use soak::Soak;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     /// Print the evidence for a verdict
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Show),
+    /// Make the HTML report of a run again from what is stored of it
+    Report(Report),
     /// Run every scenario in random order, round after round, until time is up
     Soak(Soak),
     /// Measure seconds a cell beside bare QEMU, and instructions per system call

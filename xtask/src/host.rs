@@ -93,6 +93,13 @@ pub(crate) const RUN: &[Need] = &[
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
+/// What reads reports in the tests.
+pub(crate) const READERS: &[Need] = &[
+    program("nodejs", "node", "runs the readers of HTML reports (test)"),
+    program("npm", "npm", "installs them (test)"),
+    program("chromium", "chromium", "shows HTML reports (test)"),
+];
+
 impl Need {
     /// Whether it is there.
     pub(crate) fn is_met(&self) -> bool {

@@ -16,6 +16,7 @@ mod plan;
 mod progress;
 mod report;
 mod results;
+mod symbols;
 mod tasks;
 mod taxonomy;
 mod verdict;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Kselftest(args) => tasks::kselftest::run(&places, &args),
         Command::List(args) => tasks::list::run(&places, &args),
         Command::Mutants(args) => tasks::mutants::run(&places, &args),
+        Command::Report(args) => tasks::report::run(&places, &args),
         Command::Show(args) => tasks::show::run(&places, &args),
         Command::Soak(args) => tasks::soak::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),

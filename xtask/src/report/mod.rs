@@ -4,13 +4,16 @@
 //! A report decides nothing and touches nothing: values come in, text goes out, and the caller says
 //! whether it may have colours.
 
+mod again;
 mod bench;
 mod chart;
 mod cost;
 mod coverage;
+mod html;
 mod inject;
 pub(crate) mod json;
 mod kselftest;
+mod marks;
 mod mutants;
 mod numbers;
 mod series;
@@ -24,6 +27,7 @@ mod tests;
 pub(crate) use bench::{BenchResult, Times, Whole, WholeRow, bench, times, whole};
 pub(crate) use cost::{CostColumn, costs};
 pub(crate) use coverage::coverage;
+pub(crate) use html::{Part, Seen, cell as html_cell, page as html_page};
 pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use json::RunResult;
 pub(crate) use kselftest::{ProgramBeside, kselftest};

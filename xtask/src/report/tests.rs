@@ -12,14 +12,14 @@ use crate::verdict::{Judged, compare};
 
 const SCHEMA: &str = include_str!("../../schema/result.schema.json");
 
-fn cell(bench: &Bench) -> CellResult {
+pub(super) fn cell(bench: &Bench) -> CellResult {
     let folder = format!("cells/{}/attempt-1", bench.cell.id);
     let first = Attempt::of(folder, &bench.evidence, bench.judge());
     CellResult { cell: bench.cell.clone(), first, again: None }
 }
 
 /// A baseline that loses 50 opens, as expected, and a patched kernel that loses none.
-fn benches() -> [Bench; 2] {
+pub(super) fn benches() -> [Bench; 2] {
     let mut baseline = Bench::mainline().set(OPEN, "/succeeded", 950).set(
         OPEN,
         "/errnos",
@@ -30,7 +30,7 @@ fn benches() -> [Bench; 2] {
     [baseline, Bench::overcharge()]
 }
 
-fn result(cells: Vec<CellResult>) -> RunResult {
+pub(super) fn result(cells: Vec<CellResult>) -> RunResult {
     let kernel = KernelNote {
         source: "linux-source-6.12 6.12.117-1~deb12u1".to_owned(),
         key: "k".to_owned(),
@@ -241,6 +241,8 @@ fn the_result_file_keeps_its_schema() {
         ("/cells/0/cell/id", json!("a/b")),
         ("/cells/0/cell/request/policy", json!("off")),
         ("/cells/0/again/wall_ms", json!(-1)),
+        ("/cells/1/first/marks/0/kind", json!("forgiven")),
+        ("/cells/1/first/marks/0/end", json!("forgotten")),
         (&format!("{judgement}/verdict"), json!("OK")),
         (&format!("{judgement}/verdict"), json!("FAIL")),
         (&format!("{judgement}/breaks"), json!(["I1"])),

@@ -16,6 +16,7 @@ pub(crate) mod kselftest;
 pub(crate) mod list;
 pub(crate) mod mutants;
 mod past;
+pub(crate) mod report;
 mod rig;
 pub(crate) mod run_matrix;
 pub(crate) mod show;

@@ -6,6 +6,7 @@ use xshell::{Shell, cmd};
 use super::{Folders, build_kernel};
 use crate::cli::{BuildKernel, BuildOptions, Places, Test};
 use crate::exit::{Exit, Fault};
+use crate::host;
 use crate::progress::note;
 
 /// Kernels that the end-to-end tests boot.
@@ -19,6 +20,7 @@ const KERNELS: &[&str] =
 pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     let Test { install } = args;
     let folders = Folders::of(places)?;
+    host::provide(&host::missing(host::READERS), *install)?;
     let sh = Shell::new()?;
     sh.change_dir(&folders.workspace);
 
