@@ -28,7 +28,7 @@ const HOSTILE: &str =
 #[ignore = "boots VMs, and needs Node.js and Chromium"]
 fn readers_accept_the_report_of_a_run() {
     let results = tempfile::tempdir().expect("a temporary folder");
-    let mut words = vec!["run-matrix"];
+    let mut words = vec!["run-matrix", "--jobs", "1"];
     words.extend(FILTERS.iter().flat_map(|filter| ["--filter", filter]));
     xtask(results.path(), &words);
     let run = fs::canonicalize(results.path().join("latest")).expect("a run");
