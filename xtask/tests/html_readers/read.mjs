@@ -53,7 +53,6 @@ for (const width of WIDTHS) {
     const page = await context.newPage();
     page.on("request", (request) => request.url().split("#")[0] === url || request.url().startsWith("data:") || object(who, `asks for ${request.url()}`));
     page.on("pageerror", (error) => object(who, error));
-    page.on("dialog", (dialog) => object(who, `a script ran: ${dialog.message()}`));
     await page.goto(url);
     const shot = (name) => page.screenshot({ path: join(folder, `${width}-${colorScheme}-${name}.png`), clip: undefined });
     await shot("top");
@@ -70,6 +69,10 @@ for (const width of WIDTHS) {
     // axe needs scripts, and a page that lets them in.
     const lenient = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
     const heard = await lenient.newPage();
+    heard.on("dialog", (dialog) => {
+      object(who, `a script ran: ${dialog.message()}`);
+      return dialog.dismiss();
+    });
     await heard.goto(url);
     await heard.evaluate(open_all);
     await heard.evaluate(axe.source);
