@@ -81,7 +81,8 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     board.observed.store(1, Ordering::SeqCst);
     come_to_rest(&limits, &mut crew)?;
     memcgs.report(port, Stage::Settled)?;
-    for seen in watch.finish().context("read what charges returned")? {
+    let started_us = board.started_us.load(Ordering::SeqCst);
+    for seen in watch.finish(started_us).context("read what charges returned")? {
         port.send(seen)?;
     }
     for observer in observers {

@@ -8,6 +8,7 @@ mod export;
 mod inject;
 mod nightly;
 mod own;
+mod report;
 mod soak;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use export::{Export, Format};
 pub(crate) use inject::Inject;
 pub(crate) use nightly::{Compare, History, Merge, Partition, Plan, Prune};
 pub(crate) use own::OwnSeries;
+pub(crate) use report::Report;
 pub(crate) use soak::Soak;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     /// Remove old runs
     #[command(after_help = nightly::PRUNE_HELP)]
     Prune(Prune),
+    /// Make the HTML report of a run again from what is stored of it
+    Report(Report),
     /// Run every scenario in random order, round after round, until time is up
     Soak(Soak),
     /// Measure seconds a cell beside bare QEMU, and instructions per system call

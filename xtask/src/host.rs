@@ -93,14 +93,18 @@ pub(crate) const RUN: &[Need] = &[
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
-/// What the project's own tests need besides: readers of exported results and workflows, and b4, whose mails are read.
+/// What the project's own tests need besides: readers of results in other formats, of reports and of
+/// workflows, and b4, whose mails are read.
 pub(crate) const READERS: &[Need] = &[
-    program("git", "git", "makes ranges of commits and mails of them"),
+    program("git", "git", "makes ranges of commits and mails of them (test)"),
     file(
         "python3-venv",
         "/usr/lib/python3.11/ensurepip/__init__.py",
-        "for the Python packages that read exported results, and b4",
+        "for the Python packages that read results and workflows, and b4 (test)",
     ),
+    program("nodejs", "node", "runs the readers of HTML reports (test)"),
+    program("npm", "npm", "installs them (test)"),
+    program("chromium", "chromium", "shows HTML reports (test)"),
 ];
 
 impl Need {

@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod results;
 mod runs;
+mod symbols;
 mod tasks;
 mod taxonomy;
 mod verdict;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Mutants(args) => tasks::mutants::run(&places, &args),
         Command::Plan(args) => tasks::plan::run(&places, &args),
         Command::Prune(args) => tasks::prune::run(&places, &args),
+        Command::Report(args) => tasks::report::run(&places, &args),
         Command::Show(args) => tasks::show::run(&places, &args),
         Command::Soak(args) => tasks::soak::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),

@@ -14,6 +14,32 @@ pub(crate) const RULES: [&str; 11] =
 /// The rule that a scenario's own expectation is.
 pub(crate) const EXPECTATION: &str = "E";
 
+/// What each rule says, for people who read a verdict: number, name, and the rule in a sentence.
+const RULE_WORDS: [(&str, &str, &str); 13] = [
+    ("I1", "no escape", "no eligible charge of kernel memory fails, plainly or in disguise"),
+    ("I2", "bound", "usage stays below the limit and the cap; without the feature below the limit"),
+    ("I3", "timely", "usage comes back to the limit soon"),
+    ("I4", "right victim", "every kill is counted and is below the memcg that was over its limit"),
+    ("I5", "no leak", "nothing stays charged when everybody has gone, and no memcg stays behind"),
+    ("I6", "no hang", "no task hangs, a heartbeat outside goes on, everybody can be killed"),
+    ("I7", "bystanders", "who is outside is not killed, not counted and not slowed down"),
+    ("I8", "hierarchy", "bound and timely hold for a parent with a limit too"),
+    ("I9", "truthful", "statistics, counters and trace events agree with one another"),
+    ("I10", "progress", "calls go on after a reconciliation, and OOM reports are bounded"),
+    ("I11", "off is mainline", "with the policy off the kernel does as the unpatched one does"),
+    (EXPECTATION, "expectation", "what the scenario itself expects of this policy"),
+    (EXERCISED, "exercised", "the path under test was taken at all"),
+];
+
+/// The check that the path under test ran.
+const EXERCISED: &str = "X";
+
+/// Name of a rule and the rule in a sentence; empty for one that is not known.
+pub(crate) fn rule_words(rule: &str) -> (&'static str, &'static str) {
+    let found = RULE_WORDS.iter().find(|(number, ..)| *number == rule);
+    found.map_or(("", ""), |(_, name, says)| (name, says))
+}
+
 /// What the invariants say of one cell. Ordered: of two causes the one that comes first is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -45,5 +71,18 @@ impl std::fmt::Display for Verdict {
             Self::Inconclusive => "INCONCLUSIVE",
             Self::Pass => "PASS",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_words() {
+        for rule in RULES {
+            assert_ne!(rule_words(rule), ("", ""), "{rule}");
+        }
+        assert_eq!(rule_words("I99"), ("", ""));
     }
 }

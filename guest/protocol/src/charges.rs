@@ -22,6 +22,21 @@ pub struct Charges {
     pub lost: u64,
     /// Charges that failed.
     pub failed: Vec<FailedCharges>,
+    /// Who was sent SIGKILL and when, in order; the first [`SIGKILLS_MAX`].
+    #[serde(default)]
+    pub sigkills: Vec<Sigkill>,
+}
+
+/// Tasks sent SIGKILL that are told one by one, at most.
+pub const SIGKILLS_MAX: usize = 100;
+
+/// A task was sent SIGKILL, by the OOM killer or by another task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sigkill {
+    /// Its pid.
+    pub pid: i32,
+    /// When, microseconds since `Started`.
+    pub at_us: u64,
 }
 
 /// Charges that failed in the same way, for the same caller.
@@ -79,4 +94,37 @@ pub struct Overcharged {
     pub deferred: BTreeMap<String, u64>,
     /// Attempts to reconcile by how they ended and who made them (`paid by task`).
     pub reconciles: BTreeMap<String, u64>,
+    /// When it owed, in order; the first [`DEBTS_MAX`] times.
+    #[serde(default)]
+    pub debts: Vec<Debt>,
+}
+
+/// Times for which a memcg owed that are told one by one, at most.
+pub const DEBTS_MAX: usize = 100;
+
+/// A time for which a memcg owed: from a charge over its limit until it owed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Debt {
+    /// The first charge over the limit, microseconds since `Started`.
+    pub since_us: u64,
+    /// When it was paid, the same; if it was not, the last charge over the limit.
+    pub until_us: u64,
+    /// How it ended.
+    pub end: DebtEnd,
+    /// Charges over the limit.
+    pub charges: u64,
+    /// How far the furthest of them went over it, pages.
+    pub excess_pages_max: u64,
+}
+
+/// How a time for which a memcg owed ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DebtEnd {
+    /// An attempt to reconcile left nothing above the limit.
+    Paid,
+    /// Usage came back by itself.
+    Lapsed,
+    /// No event tells.
+    Open,
 }

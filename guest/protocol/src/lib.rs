@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use charges::{Charges, FailedCharges, Overcharged, Overcharges};
+pub use charges::*;
 pub use cost::*;
 pub use inject::{INJECT_WORKLOAD, Injected, InjectedCharge};
 pub use latency::{LatencyUs, SpreadBytes};

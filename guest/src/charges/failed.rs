@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
-use protocol::FailedCharges;
+use protocol::{FailedCharges, SIGKILLS_MAX, Sigkill};
 
 use super::text::{Record, records, symbol};
 
@@ -53,17 +53,27 @@ pub(super) struct Failures {
     pub(super) failed: Vec<FailedCharges>,
     /// Failed charges that are in no row, and lines that could not be read.
     pub(super) left_out: u64,
+    /// Who was sent SIGKILL and when.
+    pub(super) sigkills: Vec<Sigkill>,
 }
 
-/// Sums the failed charges of a trace.
-pub(super) fn failures(text: &str, bits: &Bits) -> Failures {
+/// Sums the failed charges of a trace of a load that began at `started_us`.
+pub(super) fn failures(text: &str, bits: &Bits, started_us: u64) -> Failures {
     let (records, mut left_out) = records(text);
     let mut failed: Vec<FailedCharges> = Vec::new();
     // Who is to die. The buffers of several CPUs are merged in order of time.
     let mut dying = BTreeSet::new();
+    let mut sigkills: Vec<Sigkill> = Vec::new();
     for record in &records {
         if record.event == "signal_generate" {
-            dying.extend(record.number("pid"));
+            let pid = record.number("pid");
+            let at_us = record.at_us.saturating_sub(started_us);
+            let told = pid.and_then(|pid| Some(Sigkill { pid: i32::try_from(pid).ok()?, at_us }));
+            // One signal may be sent more than once.
+            let is_new = |told: &Sigkill| sigkills.iter().all(|known| known.pid != told.pid);
+            let told = told.filter(|told| is_new(told) && sigkills.len() < SIGKILLS_MAX);
+            sigkills.extend(told);
+            dying.extend(pid);
             continue;
         }
         let Some(row) = row(record, bits, dying.contains(&i64::from(record.pid))) else {
@@ -77,7 +87,7 @@ pub(super) fn failures(text: &str, bits: &Bits) -> Failures {
             None => left_out += 1,
         }
     }
-    Failures { failed, left_out }
+    Failures { failed, left_out, sigkills }
 }
 
 /// The different stacks of a trace.
@@ -130,7 +140,7 @@ mod tests {
     fn equal_charges_are_one_row() {
         let bits = Bits::read(EVAL_MAP).unwrap();
         let text = [charge(7, "0x400"), charge(7, "0x10400"), charge(7, "0x400")].concat();
-        let Failures { failed, left_out } = failures(&text, &bits);
+        let Failures { failed, left_out, .. } = failures(&text, &bits, 0);
         assert_eq!((failed.len(), left_out), (2, 0));
         assert_eq!((failed[0].count, failed[1].count), (2, 1));
         assert_eq!(failed[0].gfp, ["DIRECT_RECLAIM"]);
@@ -144,7 +154,8 @@ mod tests {
         let bits = Bits::read(EVAL_MAP).unwrap();
         let kill = " <...>-1 [000] d..1. 3.5: signal_generate: sig=9 errno=0 code=128 comm=actor-0 pid=7 grp=1 res=0\n";
         let text = [&charge(7, "0x400"), kill, &charge(7, "0x400"), &charge(8, "0x400")].concat();
-        let rows = failures(&text, &bits).failed;
+        let Failures { failed: rows, sigkills, .. } = failures(&text, &bits, 3_000_000);
+        assert_eq!(sigkills, [Sigkill { pid: 7, at_us: 500_000 }]);
         assert_eq!(
             rows.iter().map(|row| (row.dying, row.count)).collect::<Vec<_>>(),
             [(false, 2), (true, 1)]
@@ -155,7 +166,7 @@ mod tests {
     fn what_cannot_be_read_is_not_forgotten() {
         let bits = Bits::read(EVAL_MAP).unwrap();
         let torn = charge(7, "0x400").replace("ret=-12", "");
-        assert_eq!(failures(&torn, &bits).left_out, 1);
+        assert_eq!(failures(&torn, &bits, 0).left_out, 1);
     }
 
     #[test]

@@ -121,32 +121,32 @@ impl Proven<'_> {
         instance.start()
     }
 
-    /// Stops watching and says what was seen.
+    /// Stops watching and says what was seen since the load began at `started_us`.
     ///
     /// # Errors
     ///
     /// When the guest itself fails.
-    pub(crate) fn finish(self) -> Result<Vec<Fact>> {
+    pub(crate) fn finish(self, started_us: u64) -> Result<Vec<Fact>> {
         let proof = self.proof;
         let Watching { probe, instance, bits, patch } = match &self.watch.0 {
             Ok(watching) => watching,
             Err(why) => {
                 let blind = Some(why.clone());
-                let (charges, lost, failed) = (0, 0, Vec::new());
-                let charges = Charges { blind, proof, charges, lost, failed };
+                let (charges, lost, failed, sigkills) = (0, 0, Vec::new(), Vec::new());
+                let charges = Charges { blind, proof, charges, lost, failed, sigkills };
                 return Ok(vec![Fact::Charges(charges), untraced()]);
             }
         };
         patch.iter().try_for_each(Instance::stop)?;
         instance.stop()?;
         let (text, cut) = instance.text()?;
-        let Failures { failed, left_out } = failed::failures(&text, bits);
+        let Failures { failed, left_out, sigkills } = failed::failures(&text, bits, started_us);
         let (charges, missed) = probe.counted()?;
         let lost = missed + instance.lost()? + left_out + u64::from(cut);
-        let charges = Charges { blind: None, proof, charges, lost, failed };
+        let charges = Charges { blind: None, proof, charges, lost, failed, sigkills };
         let Some(patch) = patch else { return Ok(vec![Fact::Charges(charges), untraced()]) };
         let (text, cut) = patch.text()?;
-        let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups);
+        let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups, started_us);
         let lost = patch.lost()? + left_out + u64::from(cut);
         let overcharges = Overcharges { traced: true, lost, memcgs };
         Ok(vec![Fact::Charges(charges), Fact::Overcharges(overcharges)])

@@ -6,12 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{LatencyUs, MemcgRole, Overcharged};
+use protocol::{DEBTS_MAX, Debt, DebtEnd, LatencyUs, MemcgRole, Overcharged};
 
 use super::text::{Record, records};
 
-/// What the events say of each memcg, by the number of its cgroup, and how many say nothing.
-pub(super) fn overcharges(text: &str, cgroups: &[(MemcgRole, u64)]) -> (Vec<Overcharged>, u64) {
+/// What the events say of each memcg, by the number of its cgroup, and how many say nothing. The load
+/// began at `started_us`.
+pub(super) fn overcharges(
+    text: &str,
+    cgroups: &[(MemcgRole, u64)],
+    started_us: u64,
+) -> (Vec<Overcharged>, u64) {
     let (records, mut left_out) = records(text);
     let mut accounts: BTreeMap<u64, Account> = BTreeMap::new();
     for record in &records {
@@ -24,7 +29,9 @@ pub(super) fn overcharges(text: &str, cgroups: &[(MemcgRole, u64)]) -> (Vec<Over
         });
         left_out += u64::from(read.is_none());
     }
-    let of = |(memcg, cgroup): &(MemcgRole, u64)| Some(accounts.remove(cgroup)?.close(*memcg));
+    let of = |(memcg, cgroup): &(MemcgRole, u64)| {
+        Some(accounts.remove(cgroup)?.close(*memcg, started_us))
+    };
     (cgroups.iter().filter_map(of).collect(), left_out)
 }
 
@@ -42,6 +49,8 @@ struct Account {
     unattended_us_max: u64,
     deferred: BTreeMap<String, u64>,
     reconciles: BTreeMap<String, u64>,
+    /// Times for which it owed, by the clock of the trace; the last one may go on.
+    debts: Vec<Debt>,
 }
 
 impl Account {
@@ -53,15 +62,14 @@ impl Account {
             }
             "memcg_overcharge_charge" => {
                 self.charges += 1;
-                if record.number("excess")? <= record.number("pages")? {
+                let excess_pages = record.number("excess")?;
+                if excess_pages <= record.number("pages")? {
                     self.lapsed += self.owed_since_us.len() as u64;
                     self.owed_since_us.clear();
                     self.unattended_since_us = None;
+                    self.end(DebtEnd::Lapsed, None);
                 }
-                if self.owed_since_us.is_empty() {
-                    self.unattended_since_us = Some(record.at_us);
-                }
-                self.owed_since_us.push(record.at_us);
+                self.owe(record.at_us, u64::try_from(excess_pages).ok()?);
                 self.wait(record.at_us);
             }
             "memcg_overcharge_defer" => {
@@ -74,6 +82,7 @@ impl Account {
                 if record.number("left")? == 0 {
                     let paid = self.owed_since_us.drain(..);
                     self.paid_after_us.extend(paid.map(|since| record.at_us.saturating_sub(since)));
+                    self.end(DebtEnd::Paid, Some(record.at_us));
                 }
             }
             _ => return None,
@@ -93,8 +102,36 @@ impl Account {
         self.unattended_since_us = None;
     }
 
-    fn close(mut self, memcg: MemcgRole) -> Overcharged {
+    fn owe(&mut self, at_us: u64, excess_pages: u64) {
+        if self.owed_since_us.is_empty() {
+            self.unattended_since_us = Some(at_us);
+            let (since_us, until_us, end) = (at_us, at_us, DebtEnd::Open);
+            self.debts.push(Debt { since_us, until_us, end, charges: 0, excess_pages_max: 0 });
+        }
+        self.owed_since_us.push(at_us);
+        if let Some(debt) = self.debts.last_mut() {
+            debt.until_us = at_us;
+            debt.charges += 1;
+            debt.excess_pages_max = debt.excess_pages_max.max(excess_pages);
+        }
+    }
+
+    /// Ends the time for which it owes, if it does.
+    fn end(&mut self, how: DebtEnd, at_us: Option<u64>) {
+        let open = self.debts.last_mut().filter(|debt| debt.end == DebtEnd::Open);
+        if let Some(debt) = open {
+            debt.until_us = at_us.unwrap_or(debt.until_us);
+            debt.end = how;
+        }
+    }
+
+    fn close(mut self, memcg: MemcgRole, started_us: u64) -> Overcharged {
         self.paid_after_us.sort_unstable();
+        self.debts.truncate(DEBTS_MAX);
+        for debt in &mut self.debts {
+            debt.since_us = debt.since_us.saturating_sub(started_us);
+            debt.until_us = debt.until_us.saturating_sub(started_us);
+        }
         Overcharged {
             memcg,
             charges: self.charges,
@@ -106,6 +143,7 @@ impl Account {
             unattended_us_max: self.unattended_us_max,
             deferred: self.deferred,
             reconciles: self.reconciles,
+            debts: self.debts,
         }
     }
 }
@@ -137,7 +175,7 @@ mod tests {
 
     fn of(lines: &[String]) -> Overcharged {
         let cgroups = [(MemcgRole::Limited, 33), (MemcgRole::Parent, 32)];
-        let (mut all, left_out) = overcharges(&lines.concat(), &cgroups);
+        let (mut all, left_out) = overcharges(&lines.concat(), &cgroups, 1_000_000);
         assert_eq!((all.len(), left_out), (1, 0));
         all.remove(0)
     }
@@ -157,6 +195,15 @@ mod tests {
             paid.reconciles,
             BTreeMap::from([("stuck by task".into(), 1), ("paid by task".into(), 1)])
         );
+        let debt = |since_us, until_us, end, charges, excess_pages_max| Debt {
+            since_us,
+            until_us,
+            end,
+            charges,
+            excess_pages_max,
+        };
+        let told = [debt(0, 300, DebtEnd::Paid, 2, 2), debt(400, 400, DebtEnd::Open, 1, 1)];
+        assert_eq!(paid.debts, told);
     }
 
     #[test]
@@ -164,6 +211,9 @@ mod tests {
         let lapsed = of(&[charge("1.0", 1, "charged"), charge("1.5", 1, "charged")]);
         assert_eq!((lapsed.lapsed, lapsed.open, lapsed.paid), (1, 1, 0));
         assert_eq!(lapsed.paid_after_us, LatencyUs::default());
+        let ends: Vec<DebtEnd> = lapsed.debts.iter().map(|debt| debt.end).collect();
+        assert_eq!(ends, [DebtEnd::Lapsed, DebtEnd::Open]);
+        assert_eq!(lapsed.debts[0].until_us, 0, "nothing is known of it after its last charge");
     }
 
     #[test]
@@ -197,7 +247,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_counted() {
         let torn = line("1.0", "charge", "kind=kmem pages=1 outcome=charged");
-        assert_eq!(overcharges(&torn, &[]).1, 1);
-        assert_eq!(overcharges(&line("1.0", "other", ""), &[]).1, 1);
+        assert_eq!(overcharges(&torn, &[], 0).1, 1);
+        assert_eq!(overcharges(&line("1.0", "other", ""), &[], 0).1, 1);
     }
 }

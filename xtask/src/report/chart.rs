@@ -61,7 +61,7 @@ fn columns(line: &[(u64, u64)]) -> Vec<u64> {
 }
 
 /// Where the chart begins: at 0, or so that an overrun is a quarter of its height.
-fn bottom(top: f64, limit: f64) -> f64 {
+pub(super) fn bottom(top: f64, limit: f64) -> f64 {
     let over = top - limit;
     if over > 0.0 && over < top / 4.0 { (limit - 3.0 * over).max(0.0) } else { 0.0 }
 }

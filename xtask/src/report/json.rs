@@ -10,6 +10,7 @@ use protocol::{Fact, MemcgRole};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::marks::{self, Mark};
 use crate::evidence::Evidence;
 use crate::plan::Cell;
 use crate::taxonomy::Verdict;
@@ -156,6 +157,9 @@ pub(crate) struct Attempt {
     /// Usage of the limited memcg over time: microseconds since the load began, bytes. Of the samples
     /// between two points the highest.
     pub(crate) usage: Vec<(u64, u64)>,
+    /// What happened to that memcg, and when; a file written before they were kept has none.
+    #[serde(default)]
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// Sums over the cells of a run.
@@ -192,18 +196,33 @@ impl Attempt {
             |points: &[(u64, u64)]| points.iter().copied().max_by_key(|(_, bytes)| *bytes);
         let usage =
             line.chunks(line.len().div_ceil(POINTS_MAX).max(1)).filter_map(highest).collect();
-        Self { folder, wall_ms: evidence.wall_ms, judgement, usage }
+        let marks = marks::marks(evidence);
+        Self { folder, wall_ms: evidence.wall_ms, judgement, usage, marks }
     }
 }
 
 impl CellResult {
-    /// The judgement that counts. A repetition that goes well shows a flaky cell, not a good one;
+    /// The attempt that counts. A repetition that goes well shows a flaky cell, not a good one;
     /// but a first attempt that ended in ERROR says nothing of the kernel, so the second counts.
-    pub(crate) fn judgement(&self) -> &Judgement {
+    pub(crate) fn counted(&self) -> &Attempt {
         match &self.again {
-            Some(again) if self.first_says_nothing() => &again.judgement,
-            _ => &self.first.judgement,
+            Some(again) if self.first_says_nothing() => again,
+            _ => &self.first,
         }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn counted_mut(&mut self) -> &mut Attempt {
+        let first_says_nothing = self.first_says_nothing();
+        match &mut self.again {
+            Some(again) if first_says_nothing => again,
+            _ => &mut self.first,
+        }
+    }
+
+    /// What was judged of the attempt that counts.
+    pub(crate) fn judgement(&self) -> &Judgement {
+        &self.counted().judgement
     }
 
     /// Whether the first attempt failed on the host's side.

@@ -4,6 +4,7 @@
 //! A report decides nothing and touches nothing: values come in, text goes out, and the caller says
 //! whether it may have colours.
 
+mod again;
 mod bench;
 mod chart;
 mod comparison;
@@ -11,9 +12,11 @@ mod cost;
 mod coverage;
 pub(crate) mod export;
 mod history;
+mod html;
 mod inject;
 pub(crate) mod json;
 mod kselftest;
+mod marks;
 mod mutants;
 mod numbers;
 mod series;
@@ -29,6 +32,7 @@ pub(crate) use comparison::comparison;
 pub(crate) use cost::{CostColumn, costs};
 pub(crate) use coverage::coverage;
 pub(crate) use history::{history, history_page};
+pub(crate) use html::{Part, Seen, cell as html_cell, page as html_page};
 pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use json::RunResult;
 pub(crate) use kselftest::{ProgramBeside, kselftest};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, Overcharges, ProcessEnd, ProcessRole};
 
+use super::again::again;
 use super::chart;
 use super::json::{CellResult, Manifest, ScenarioNote};
 use super::numbers::{plain, size};
@@ -48,7 +49,7 @@ pub(crate) fn show(
     section("usage of the limited memcg", usage(cell, &evidence.events));
     section("console", console(&evidence.console, style));
     section("evidence", format!("  {folder}\n"));
-    section("again", again(run, cell));
+    section("again", format!("  {}\n", again(run, cell)));
     text
 }
 
@@ -127,7 +128,7 @@ fn events(events: &[Event]) -> String {
     text
 }
 
-fn said(fact: &Fact) -> Option<String> {
+pub(super) fn said(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Hello { kernel_release, cpus, memory_bytes, protocol, .. } => format!(
             "hello: Linux {kernel_release}, {cpus} CPUs, {}, protocol {protocol}",
@@ -231,7 +232,7 @@ fn owed(Overcharges { traced: _, lost, memcgs }: &Overcharges) -> String {
     text
 }
 
-fn end_of(role: ProcessRole, end: ProcessEnd, by_guest: bool) -> String {
+pub(super) fn end_of(role: ProcessRole, end: ProcessEnd, by_guest: bool) -> String {
     let end = match end {
         ProcessEnd::Exited(status) => format!("exited with {status}"),
         ProcessEnd::Signaled(signal) => format!("ended by signal {signal}"),
@@ -286,11 +287,4 @@ fn console(console: &str, style: Style) -> String {
         text.push_str(&format!("    {}\n", report.stack.join(" < ")));
     }
     text
-}
-
-fn again(run: &Manifest, cell: &CellResult) -> String {
-    format!(
-        "  cargo xtask run-matrix --matrix {} --filter '{}' --seed {}\n",
-        run.matrix, cell.cell.id, run.seed
-    )
 }

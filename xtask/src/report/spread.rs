@@ -9,16 +9,12 @@ use super::json::{CellResult, RunResult};
 use super::numbers::{plain, size, time_ms};
 use super::terminal::Style;
 
-const HEAD: [&str; 9] =
+pub(super) const HEAD: [&str; 9] =
     ["scenario", "", "kernel", "policy", "fact", "cells", "min", "median", "max"];
 
 /// A row of the table for each fact of each cell that was repeated; nothing when none was.
 pub(super) fn table(result: &RunResult, style: Style) -> String {
-    let mut rows = Vec::new();
-    for group in groups(&result.cells) {
-        let Some(note) = result.scenarios.get(&group[0].cell.scenario) else { continue };
-        rows.extend(note.measures.iter().map(|fact| row(fact, &group)));
-    }
+    let rows = rows(result);
     if rows.is_empty() {
         return String::new();
     }
@@ -40,6 +36,16 @@ pub(super) fn table(result: &RunResult, style: Style) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The rows, under [`HEAD`].
+pub(super) fn rows(result: &RunResult) -> Vec<[String; 9]> {
+    let mut rows = Vec::new();
+    for group in groups(&result.cells) {
+        let Some(note) = result.scenarios.get(&group[0].cell.scenario) else { continue };
+        rows.extend(note.measures.iter().map(|fact| row(fact, &group)));
+    }
+    rows
 }
 
 /// Repetitions of the same cell, in plan order; those that ran only once are left out.

@@ -262,6 +262,8 @@ fn the_result_file_keeps_its_schema() {
         ("/cells/0/cell/id", json!("a/b")),
         ("/cells/0/cell/request/policy", json!("off")),
         ("/cells/0/again/wall_ms", json!(-1)),
+        ("/cells/1/first/marks/0/kind", json!("forgiven")),
+        ("/cells/1/first/marks/0/end", json!("forgotten")),
         (&format!("{judgement}/verdict"), json!("OK")),
         (&format!("{judgement}/verdict"), json!("FAIL")),
         (&format!("{judgement}/breaks"), json!(["I1"])),

@@ -40,7 +40,7 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     if let Some(tree) = &tree {
         toolchain.check(tree, true)?;
     }
-    for need in host::missing(host::LINT.iter().chain([&host::CLANG])) {
+    for need in host::missing(host::LINT.iter().chain([&host::CLANG]).chain(host::READERS)) {
         // Only some commands need these, so it is no failure.
         println!("not installed: {} ({})", need.package, need.why);
     }

@@ -39,7 +39,7 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
         folder.adopt(dir, part.part)?;
     }
     let result = result(&config, matrix, &folder.id, manifest, ran, cells.len());
-    conclude(&folder, &result)
+    conclude(&folder, &folders.cache, &result)
 }
 
 /// The folder itself, or those below it, that a part has left. Links are not followed: `latest` is one.

@@ -24,6 +24,7 @@ mod parts;
 mod past;
 pub(crate) mod plan;
 pub(crate) mod prune;
+pub(crate) mod report;
 mod rig;
 pub(crate) mod run_matrix;
 pub(crate) mod show;

@@ -64,7 +64,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     manifest.interrupted = stop.asked();
     folder.write_manifest(&manifest)?;
     let result = result(&config, matrix, &folder.id, manifest, ran, cells.len());
-    let exit = conclude(&folder, &result)?;
+    let exit = conclude(&folder, &folders.cache, &result)?;
     if let Some(Record { part, plan }) = record {
         let count = plan.count();
         note(&format!("part {part} of {count}: `cargo xtask merge` makes one run of all parts"));
@@ -73,9 +73,14 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
 }
 
 /// Stores and prints the result; gives the exit code it means.
-pub(super) fn conclude(folder: &RunFolder, result: &RunResult) -> anyhow::Result<Exit> {
+pub(super) fn conclude(
+    folder: &RunFolder,
+    cache: &Path,
+    result: &RunResult,
+) -> anyhow::Result<Exit> {
     let shown = shown(folder.dir());
     folder.write_result(result, &report::run(result, &shown, report::Style::default()))?;
+    super::report::write(folder, cache, result)?;
     print!("{}", report::run(result, &shown, style(std::io::stdout())));
     Ok(if result.manifest.interrupted {
         Exit::Interrupted

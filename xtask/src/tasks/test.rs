@@ -20,6 +20,7 @@ const KERNELS: &[&str] =
 pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     let Test { install } = args;
     let folders = Folders::of(places)?;
+    host::provide(&host::missing(host::READERS), *install)?;
     let sh = Shell::new()?;
     sh.change_dir(&folders.workspace);
 

@@ -65,6 +65,36 @@ impl Both {
     }
 }
 
+/// A sentence of a differential verdict in its parts, for tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    /// What the verdict means.
+    pub(crate) meaning: &'a str,
+    /// The problem that was asked for; empty where there is none.
+    pub(crate) asked: &'a str,
+    /// The numbers of the baseline, with its verdicts.
+    pub(crate) baseline: &'a str,
+    /// The numbers of the patched kernel, with its verdicts and other differences.
+    pub(crate) here: &'a str,
+}
+
+impl SideBySide {
+    /// The parts of what [`sentence`] said; all of it as the meaning, where it has no such parts.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        let parts = || {
+            let (begin, numbers) = self.said.split_once(": baseline ")?;
+            let (baseline, here) = numbers.split_once("; here ")?;
+            let (meaning, asked) = match begin.strip_suffix(']') {
+                Some(begin) => begin.split_once(" [")?,
+                None => (begin, ""),
+            };
+            Some(Parts { meaning, asked, baseline, here })
+        };
+        let whole = Parts { meaning: &self.said, asked: "", baseline: "", here: "" };
+        parts().unwrap_or(whole)
+    }
+}
+
 /// What is less likely is no chance.
 const CHANCE: f64 = 0.01;
 

@@ -43,10 +43,10 @@ use crate::taxonomy::{RULES, Verdict, names};
 pub(crate) use chance::repetitions as repetitions_for;
 pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};
-pub(crate) use differential::{Judged, SideBySide, compare};
+pub(crate) use differential::{Judged, Parts, SideBySide, compare};
 pub(crate) use inject::{Site, sites};
 pub(crate) use judge::{by_emulator, judge};
-pub(crate) use oom::{Report, ooms};
+pub(crate) use oom::{Origin, Report, ooms};
 pub(crate) use score::{Ran, Score, score};
 
 /// What one rule says of one cell.

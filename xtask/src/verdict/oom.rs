@@ -9,6 +9,7 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use super::console::message;
 
@@ -16,7 +17,8 @@ use super::console::message;
 const REPORT_LINES: usize = 600;
 
 /// From where the OOM killer was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Origin {
     /// Below the charge of kernel memory: inside a system call, with whatever locks it holds.
     Charge,

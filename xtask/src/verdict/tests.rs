@@ -12,8 +12,8 @@ mod score;
 mod timely;
 
 use protocol::{
-    Charges, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges, ProcessEnd, ProcessRole,
-    SpreadBytes, Stage,
+    Charges, Debt, DebtEnd, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges,
+    ProcessEnd, ProcessRole, SpreadBytes, Stage,
 };
 use serde_json::Value;
 
@@ -223,6 +223,7 @@ fn watched(patched: bool) -> [Fact; 2] {
         charges: 700,
         lost: 0,
         failed: Vec::new(),
+        sigkills: Vec::new(),
     };
     let overcharges = Overcharges {
         traced: patched,
@@ -245,6 +246,13 @@ fn overcharged(charges: u64) -> Overcharged {
         unattended_us_max: 700,
         deferred: BTreeMap::new(),
         reconciles: BTreeMap::from([("paid by task".to_owned(), charges)]),
+        debts: vec![Debt {
+            since_us: 9_000,
+            until_us: 9_300,
+            end: DebtEnd::Paid,
+            charges,
+            excess_pages_max: 40,
+        }],
     }
 }
 

@@ -155,3 +155,24 @@ fn a_policy_that_is_off_is_held_beside_the_baseline_in_a_control_too() {
     assert_eq!(other.outcome, Regressed);
     assert!(other.said.ends_with("; I11: kills 0 on the baseline, 12 here"), "{}", other.said);
 }
+
+#[test]
+fn a_sentence_has_parts_for_tables() {
+    let (pass, fail) = ((Verdict::Pass, 0.0), (Verdict::Fail, 5.0));
+    let fixed = said(&[fail], &[pass], "overcharge");
+    assert_eq!(
+        fixed.parts(),
+        Parts {
+            meaning: "the baseline shows the problem and this kernel does not",
+            asked: "open.ENOMEM >= 1",
+            baseline: "open.ENOMEM 5 (FAIL)",
+            here: "open.ENOMEM 0 (PASS)",
+        }
+    );
+    let repeated = said(&[fail; 5], &[pass; 5], "overcharge");
+    let Parts { baseline, here, .. } = repeated.parts();
+    assert!(baseline.starts_with("shows it in ") && here.contains("by chance"), "{repeated:?}");
+    let other = SideBySide { said: "nothing of the kind".to_owned(), ..fixed };
+    let whole = Parts { meaning: "nothing of the kind", asked: "", baseline: "", here: "" };
+    assert_eq!(other.parts(), whole);
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One cell: its verdict in the line that is always seen, and what that rests on below it, to be opened.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use protocol::{Event, Fact, ProcessRole};
+
+use super::super::again::again;
+use super::super::json::{CellResult, Manifest};
+use super::super::numbers::{kills, lost, plain, size, time_ms};
+use super::super::show::{end_of, said};
+use super::super::terminal::verdict;
+use super::{Part, anchor, badge, chart, console, load};
+use crate::evidence::Evidence;
+use crate::symbols::Symbols;
+use crate::taxonomy::{Verdict, rule_words};
+use crate::verdict::{Check, Outcome};
+
+/// What is stored of the attempt that counts, beside its result.
+pub(crate) struct Seen<'a, 'k> {
+    /// Events and console, or why they cannot be read.
+    pub(crate) evidence: Result<&'a Evidence, &'a str>,
+    /// Symbols of the kernel that ran, or why there are none.
+    pub(crate) symbols: Result<&'a Symbols<'k>, &'a str>,
+}
+
+/// Draws one cell.
+pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Seen<'_, '_>) -> Part {
+    let judgement = cell.judgement();
+    let expect = &cell.cell.expect;
+    let wanted = match expect.verdict {
+        Verdict::Fail => format!("FAIL {}", expect.breaks.join(",")),
+        other => other.to_string(),
+    };
+    Part(html! {
+        details.cell {
+            summary { (badge(cell)) " " code { (cell.cell.id) } }
+            div.body id=(anchor(&cell.cell.id)) {
+                p.why { (judgement.why) }
+                @if !judgement.as_expected { p.why { "Expected was " strong { (wanted) } "." } }
+                @if let Some(again) = &cell.again {
+                    p.why {
+                        "The first try was " strong { (verdict(&cell.first.judgement)) } " (" (cell.first.judgement.why) "); run again alone it was "
+                        strong { (verdict(&again.judgement)) } " (" (again.judgement.why) ")."
+                    }
+                }
+                (asked(cell))
+                (numbers(cell))
+                h4 { "Usage over time" }
+                (chart::usage(cell))
+                h4 { "Rules" }
+                (rules(&judgement.checks))
+                @match seen.evidence {
+                    Ok(evidence) => (stored(evidence, seen)),
+                    Err(why) => p.none { "Calls, events and console cannot be shown: " (why) "." },
+                }
+                (facts(cell))
+                h4 { "Again" }
+                pre.again tabindex="0" { code { (again(run, cell)) } }
+                p.of { "Evidence: " code { (cell.counted().folder) } " in the run folder; " code { "qemu.cmdline" } " there starts the same VM by hand." }
+            }
+        }
+    })
+}
+
+fn asked(cell: &CellResult) -> Markup {
+    let request = &cell.cell.request;
+    let killable = if request.killable { "killable" } else { "not killable" };
+    html! {
+        p.asked {
+            code { (request.workload) } " on cgroup " (request.cgroup) ", memory.max " (size(request.limit_bytes as f64)) ", "
+            (request.tasks) " tasks (" (killable) ")"
+            @if request.hog_bytes > 0 { ", beside a hog of " (size(request.hog_bytes as f64)) }
+            ", at most " (request.operations) " operations or " (request.load_ms_max) " ms each"
+            @for write in &request.policy { "; " code { (write.file) " = " (write.value) } }
+        }
+    }
+}
+
+/// What is asked first.
+fn numbers(cell: &CellResult) -> Markup {
+    let judgement = cell.judgement();
+    let facts = &judgement.facts;
+    let fact = |name: &str, show: fn(f64) -> String| facts.get(name).map(|value| show(*value));
+    let over = fact("peak_over_bytes", size).map(|over| format!("{over} over memory.max"));
+    let rows = [
+        ("Peak", fact("peak_bytes", size), over),
+        (
+            "Above the limit for",
+            fact("over_ms_max", time_ms),
+            Some("at a stretch, at most".to_owned()),
+        ),
+        ("Calls lost", Some(lost(facts)), None),
+        ("Killed", Some(kills(facts)), None),
+        (
+            "Reconciled after",
+            fact("reconcile.p50_us", chart::time),
+            fact("reconcile.max_us", |us| format!("median; at most {}", chart::time(us))),
+        ),
+        ("Load", load(judgement), None),
+        ("VM", Some(time_ms(cell.counted().wall_ms as f64)), None),
+    ];
+    html! {
+        dl.numbers {
+            @for (name, value, more) in rows {
+                @if let Some(value) = value {
+                    div { dt { (name) } dd { (value) @if let Some(more) = more { span.of { (more) } } } }
+                }
+            }
+        }
+    }
+}
+
+fn rules(checks: &[Check]) -> Markup {
+    html! {
+        table.rules.blocks {
+            thead { tr { th scope="col" { "Rule" } th scope="col" { "Outcome" } th scope="col" { "With these numbers" } } }
+            tbody {
+                @for (at, Check { rule, outcome, said }) in checks.iter().enumerate() {
+                    @let is_first = at == 0 || checks[at - 1].rule != *rule;
+                    @let (class, sign, word) = outcome_words(*outcome);
+                    @let (name, says) = rule_words(rule);
+                    tr class=(class) {
+                        th scope="row" { (rule) " " (name) @if is_first { span.of { (says) } } }
+                        td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (word) } }
+                        td { (said) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn outcome_words(outcome: Outcome) -> (&'static str, &'static str, &'static str) {
+    match outcome {
+        Outcome::Kept => ("good", "✓", "kept"),
+        Outcome::Broken => ("bad", "✗", "broken"),
+        Outcome::NotApplicable => ("known", "–", "n/a"),
+        Outcome::Unknown => ("odd", "?", "unknown"),
+    }
+}
+
+/// What only the evidence has.
+fn stored(evidence: &Evidence, seen: &Seen<'_, '_>) -> Markup {
+    html! {
+        (calls(&evidence.events))
+        h4 { "Console" }
+        (console::console(evidence, seen.symbols))
+        details.more {
+            summary { "What the guest said" }
+            ol.events {
+                @for event in &evidence.events {
+                    @if let Some(line) = told(&event.fact) { li { span.at { (format!("{:.3} s", event.at_us as f64 / 1e6)) } " " (line) } }
+                }
+                @for (end, count) in ends(&evidence.events) { li { span.at { (count) " times" } " " (end) } }
+            }
+        }
+    }
+}
+
+/// Calls with their errnos.
+fn calls(events: &[Event]) -> Markup {
+    let has_calls = events.iter().any(|event| matches!(event.fact, Fact::Operations { .. }));
+    html! {
+        @if has_calls {
+            h4 { "Calls" }
+            table.calls.blocks {
+                thead { tr {
+                    th scope="col" { "Call" } th scope="col" { "Begun" } th scope="col" { "Good" } th scope="col" { "Errors" }
+                    th scope="col" { "Median" } th scope="col" { "p99" } th scope="col" { "Longest" }
+                } }
+                tbody {
+                    @for event in events {
+                        @if let Fact::Operations { role, op, attempted, succeeded, errnos, latency, unfinished } = &event.fact {
+                            tr {
+                                th scope="row" { (op) @if *role != ProcessRole::Actor { span.of { "by " (format!("{role:?}").to_lowercase()) } } }
+                                td data-label="Begun" { (attempted) }
+                                td data-label="Good" { (succeeded) }
+                                td data-label="Errors" {
+                                    @for (errno, count) in errnos { (count) " " (errno) " " }
+                                    @if *unfinished > 0 { (unfinished) " unfinished" }
+                                    @if errnos.is_empty() && *unfinished == 0 { "0" }
+                                }
+                                td data-label="Median" { (latency.p50) " us" } td data-label="p99" { (latency.p99) " us" } td data-label="Longest" { (latency.max) " us" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// All but what stands elsewhere on the page.
+fn told(fact: &Fact) -> Option<String> {
+    match fact {
+        Fact::Operations { .. } => None,
+        other => said(other),
+    }
+}
+
+fn ends(events: &[Event]) -> BTreeMap<String, u32> {
+    let mut ends = BTreeMap::new();
+    for event in events {
+        if let Fact::ProcessEnded { role, end, by_guest, .. } = event.fact {
+            *ends.entry(end_of(role, end, by_guest)).or_insert(0) += 1;
+        }
+    }
+    ends
+}
+
+/// Deltas of events and counters first, then all others that are not 0.
+fn facts(cell: &CellResult) -> Markup {
+    let (mut of_files, mut others) = (Vec::new(), Vec::new());
+    for (name, value) in cell.judgement().facts.iter().filter(|(_, value)| **value != 0.0) {
+        let is_delta = name.contains("events.") || name.contains("counters.");
+        let to = if is_delta { &mut of_files } else { &mut others };
+        to.push((name, plain(*value)));
+    }
+    let list = |facts: &[(&String, String)]| {
+        html! { dl.flat { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
+    };
+    html! {
+        @if !of_files.is_empty() { h4 { "memory.events and the patch's counters" } (list(&of_files)) }
+        details.more { summary { "All facts that are not 0" } (list(&others)) }
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The console where it matters: faults and OOM reports as printed, with the lines that tell highlighted, and each place in
+//! a stack followed by its file and line.
+
+use std::sync::LazyLock;
+
+use maud::{Markup, html};
+use regex::Regex;
+
+use crate::evidence::Evidence;
+use crate::symbols::{Frame, Source, Symbols};
+use crate::verdict::{self, Finding, Report};
+
+/// Faults that are shown; the rest mostly follow from the first.
+const FINDINGS_SHOWN: usize = 2;
+
+/// OOM reports that are shown, each of another kind.
+const REPORTS_SHOWN: usize = 2;
+
+/// Lines of one fault or report that are shown.
+const LINES_SHOWN: usize = 60;
+
+/// Bytes of a line that are shown: a flooded console has lines of any length.
+const LINE_CHARS: usize = 240;
+
+/// Lines between a report and the line that names the victim, at most.
+const VICTIM_LINES: usize = 600;
+
+/// A part of a console.
+struct Excerpt<'a> {
+    title: String,
+    /// With their numbers from 1.
+    lines: Vec<(usize, &'a str)>,
+}
+
+/// Faults, OOM reports, and how many more there are. `symbols`: of the kernel that ran, or why there are none.
+pub(super) fn console(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) -> Markup {
+    let console = &evidence.console;
+    let lines: Vec<&str> = console.lines().collect();
+    let (findings, ooms) = (verdict::findings(console), verdict::ooms(console));
+    let faults = findings.iter().take(FINDINGS_SHOWN).map(|finding| fault(finding, &lines));
+    let reports = of_each_kind(&ooms.reports).into_iter().map(|kind| report(kind, &lines));
+    let excerpts: Vec<Excerpt<'_>> = faults.chain(reports).collect();
+    html! {
+        p {
+            @if findings.is_empty() { "No fault on the console. " }
+            @else { strong { (findings.len()) " faults on the console" } @if findings.len() > FINDINGS_SHOWN { ", the first " (FINDINGS_SHOWN) " shown" } ". " }
+            @if ooms.reports.is_empty() && ooms.kills == 0 { "No OOM report." }
+            @else {
+                (ooms.reports.len()) " OOM reports, " (ooms.kills) " tasks killed, " (ooms.no_victim) " times nobody to kill"
+                @if !ooms.reports.is_empty() { "; one of each kind shown" } "."
+            }
+            @if evidence.console_dropped_bytes > 0 { " " (evidence.console_dropped_bytes) " bytes of the console were dropped." }
+        }
+        @if let (Err(why), false) = (symbols, excerpts.is_empty()) { p.none { "Functions without file and line: " (why) "." } }
+        @for Excerpt { title, lines } in &excerpts {
+            h5 { (title) }
+            ol.console {
+                @for (number, line) in lines { (one(*number, line, symbols.ok())) }
+            }
+        }
+    }
+}
+
+fn fault<'a>(finding: &Finding, lines: &[&'a str]) -> Excerpt<'a> {
+    let shown = finding.excerpt.len().min(LINES_SHOWN);
+    let from = |line| numbered(lines, line, shown);
+    Excerpt { title: format!("{}: {}", finding.kind, finding.title), lines: from(finding.line) }
+}
+
+/// From the line that says who called the OOM killer to the end of its stack, and the line that names the victim.
+fn report<'a>(report: &Report, lines: &[&'a str]) -> Excerpt<'a> {
+    let mut shown = numbered(lines, report.line, LINES_SHOWN);
+    // What follows are the registers of user space, and the memcg's numbers.
+    let in_user = |line: &str| line.contains("RIP: 0033:") || line.contains("</TASK>");
+    if let Some(end) = shown.iter().position(|(_, line)| in_user(line)) {
+        shown.truncate(end);
+    }
+    let victim = report.killed.and_then(|pid| {
+        let named = format!("Killed process {pid} ");
+        let after = lines.iter().enumerate().skip(report.line).take(VICTIM_LINES);
+        after.map(|(at, line)| (at + 1, *line)).find(|(_, line)| line.contains(&named))
+    });
+    shown.extend(victim);
+    let killed = report.killed.map_or("killed nobody".to_owned(), |pid| format!("killed {pid}"));
+    Excerpt { title: format!("OOM report: {killed}, {}", report.origin), lines: shown }
+}
+
+fn numbered<'a>(lines: &[&'a str], from: usize, count: usize) -> Vec<(usize, &'a str)> {
+    let lines = lines.iter().enumerate().skip(from).take(count);
+    lines.map(|(at, line)| (at + 1, *line)).collect()
+}
+
+/// One of each kind tells more than ten of the same.
+fn of_each_kind(reports: &[Report]) -> Vec<&Report> {
+    let mut kinds: Vec<&Report> = Vec::new();
+    for report in reports {
+        let same = |known: &&Report| {
+            (known.origin, known.killed.is_some()) == (report.origin, report.killed.is_some())
+        };
+        if !kinds.iter().any(same) && kinds.len() < REPORTS_SHOWN {
+            kinds.push(report);
+        }
+    }
+    kinds
+}
+
+fn one(number: usize, line: &str, symbols: Option<&Symbols<'_>>) -> Markup {
+    let shown: String = line.chars().take(LINE_CHARS).collect();
+    let cut = if shown.len() < line.len() { "…" } else { "" };
+    let sources = match (frame(line), symbols) {
+        (Some(frame), Some(symbols)) => symbols.sources(frame),
+        _ => Vec::new(),
+    };
+    html! {
+        li value=(number) {
+            @if tells(line) { mark { (shown) (cut) } } @else { (shown) (cut) }
+            @if !sources.is_empty() { " " span.source { (places(&sources)) } }
+        }
+    }
+}
+
+/// `file:line`, and for what was inlined each function that it was inlined into.
+fn places(sources: &[Source]) -> String {
+    let names = sources.len() > 1;
+    let told = |source: &Source| match names {
+        true => format!("{} {}", source.function, source.place),
+        false => source.place.clone(),
+    };
+    sources.iter().map(told).collect::<Vec<_>>().join(" < ")
+}
+
+/// Whether a line names a fault, a victim, or the place that everything is about.
+fn tells(line: &str) -> bool {
+    let words =
+        ["invoked oom-killer:", "Killed process ", "try_charge_memcg+", "overcharge_reconcile+"];
+    words.iter().any(|word| line.contains(word)) || !verdict::findings(line).is_empty()
+}
+
+/// The place in a line of a stack, or at which an instruction failed.
+fn frame(line: &str) -> Option<Frame<'_>> {
+    static PLACE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"(RIP: 0010:)?\b([A-Za-z_][\w$.]*)\+0x([0-9a-f]{1,8})/0x([0-9a-f]{1,8})").ok()
+    });
+    let found = PLACE.as_ref()?.captures(line)?;
+    let number = |at: usize| u64::from_str_radix(found.get(at)?.as_str(), 16).ok();
+    let (offset, size) = (number(3)?, number(4)?);
+    Some(Frame { symbol: found.get(2)?.as_str(), offset, size, returns: found.get(1).is_none() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_found_in_lines_of_stacks() {
+        let at = |symbol, offset, size, returns| Some(Frame { symbol, offset, size, returns });
+        assert_eq!(
+            frame("[    2.3][   T41]  try_charge_memcg.isra.0+0x45/0x6e0"),
+            at("try_charge_memcg.isra.0", 0x45, 0x6e0, true)
+        );
+        assert_eq!(frame("[  2.3] RIP: 0010:f+0x10/0x20"), at("f", 0x10, 0x20, false));
+        assert_eq!(frame("[  2.3] RIP: 0033:0x7f0701f3fbc1"), None);
+        assert_eq!(frame("[  2.3] memory: usage 8196kB, limit 8192kB"), None);
+    }
+
+    #[test]
+    fn lines_that_tell_are_highlighted() {
+        for line in ["[ 1] BUG: unable to handle page fault", "[ 1]  try_charge_memcg+0x1/0x2"] {
+            assert!(tells(line), "{line}");
+        }
+        assert!(!tells("[ 1]  dump_stack_lvl+0x4f/0x60"));
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The HTML report of a real run, read by those who will: a validator, a browser at the width of a phone and of a desk, light
+//! and dark, without scripts, and a checker of accessibility. Then the same with everything in it that could be hostile.
+//!
+//! `#[ignore]`d here because it boots VMs and needs Node.js and Chromium; `cargo xtask test` has both.
+
+mod node;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+const READ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/html_readers/read.mjs");
+
+/// Three cells: a kill in a charge, one on return, and charges over the limit.
+const FILTERS: [&str; 3] = [
+    "open-killable.v2.baseline.mainline",
+    "open-killable.v2.overcharge.overcharge",
+    "open-unkillable.v2.overcharge.overcharge",
+];
+
+const HOSTILE: &str =
+    "</code></style><script>alert(1)</script><img src=x onerror=alert(2)> \u{1b}[31m \u{202e} \" '";
+
+#[test]
+#[ignore = "boots VMs, and needs Node.js and Chromium"]
+fn readers_accept_the_report_of_a_run() {
+    let results = tempfile::tempdir().expect("a temporary folder");
+    let mut words = vec!["run-matrix", "--jobs", "1"];
+    words.extend(FILTERS.iter().flat_map(|filter| ["--filter", filter]));
+    xtask(results.path(), &words);
+    let run = fs::canonicalize(results.path().join("latest")).expect("a run");
+    let report = fs::read_to_string(run.join("report.html")).expect("run-matrix writes it");
+    for part in [
+        "FIXED",
+        "charged over the limit",
+        "reconciled after",
+        "was killed at",
+        "mm/memcontrol.c:",
+        "memory.overcharge = kmem",
+    ] {
+        assert!(report.contains(part), "no {part:?} in the report of {FILTERS:?}");
+    }
+    assert!(report.len() < 60_000 * (FILTERS.len() + 1), "{} bytes", report.len());
+    read(&run, "real");
+
+    make_hostile(&run);
+    xtask(results.path(), &["report"]);
+    let report = fs::read_to_string(run.join("report.html")).expect("report writes it");
+    assert!(report.contains("&lt;script&gt;alert(1)"), "it is told");
+    assert!(report.contains("cannot be shown"), "the evidence that was removed is missed");
+    assert!(report.contains("is not in the cache"), "and so is a kernel");
+    read(&run, "hostile");
+}
+
+/// A cell without evidence, a kernel that nobody has, and texts that are markup.
+fn make_hostile(run: &Path) {
+    let path = run.join("result.json");
+    let text = fs::read_to_string(&path).expect("the result");
+    let mut result: Value = serde_json::from_str(&text).expect("JSON");
+    result["manifest"]["qemu"] = json!(HOSTILE);
+    result["manifest"]["kernels"]["baseline"]["key"] = json!("0000");
+    result["differentials"][0]["said"] = json!(HOSTILE.repeat(20));
+    let judgement = &mut result["cells"][0]["first"]["judgement"];
+    judgement["as_expected"] = json!(false);
+    judgement["verdict"] = json!("CRASH");
+    judgement["why"] = json!(HOSTILE.repeat(20));
+    judgement["checks"][0]["said"] = json!("x".repeat(2000));
+    fs::write(&path, result.to_string()).expect("the result");
+    let console = format!("[ 1.0] BUG: {HOSTILE}\n[ 1.0]  f+0x1/0x2 {}\n", "y".repeat(100_000));
+    let attempt = |cell: &str| run.join("cells").join(cell).join("attempt-1");
+    fs::write(attempt(FILTERS[0]).join("console.log"), console).expect("a console");
+    fs::remove_dir_all(attempt(FILTERS[1])).expect("evidence");
+}
+
+/// Fails with all that the readers object to. Screenshots stay in `target`, to be looked at.
+fn read(run: &Path, name: &str) {
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("report-{name}"));
+    fs::create_dir_all(&shots).expect("a folder in `target`");
+    let (packages, report): (PathBuf, PathBuf) = (node::packages(), run.join("report.html"));
+    let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let output =
+        node::run(&packages, "node", &[READ, "/usr/bin/chromium", &path(&report), &path(&shots)]);
+    let kept = shots.join("report.html");
+    fs::copy(&report, &kept).expect("a file in `target`");
+    assert!(output.status.success(), "{}:\n{}", kept.display(), node::text(&output));
+}
+
+fn xtask(results: &Path, words: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(words).arg("--results").arg(results).env("NO_COLOR", "1");
+    let output = command.output().expect("xtask starts");
+    assert!(output.status.success(), "{words:?}: {}", node::text(&output));
+}
