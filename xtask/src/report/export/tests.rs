@@ -198,8 +198,8 @@ fn markdown_is_bounded_and_counts_what_it_leaves_out() {
     let bad = verdict(Verdict::Crash, false);
     let mut result = good();
     let pair = result.differentials[0].clone();
-    result.cells = (0..5000).map(|_| bad.cells[1].clone()).collect();
-    result.differentials = vec![pair; 5000];
+    result.cells = (0..400).map(|_| bad.cells[1].clone()).collect();
+    result.differentials = vec![pair; 2500];
     let excerpt = "x <&> \n".repeat(1000);
     let excerpts = [(bad.cells[1].cell.id.clone(), excerpt)].into();
     let text = markdown(&result, &excerpts);
