@@ -100,10 +100,8 @@ pub(crate) const READERS: &[Need] = &[
     file(
         "python3-venv",
         "/usr/lib/python3.11/ensurepip/__init__.py",
-        "for the Python packages that read results and workflows, and b4 (test)",
+        "for what comes as Python packages: readers of results, reports and workflows, and b4 (test)",
     ),
-    program("nodejs", "node", "runs the readers of HTML reports (test)"),
-    program("npm", "npm", "installs them (test)"),
     program("chromium", "chromium", "shows HTML reports (test)"),
 ];
 

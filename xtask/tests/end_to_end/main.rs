@@ -9,6 +9,8 @@ mod broken_hosts;
 mod broken_kernels;
 mod own_series;
 mod parts;
+#[path = "../python/mod.rs"]
+mod python;
 mod series;
 mod verdicts;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Bench, counted};
+use crate::python;
 
 /// Printed by the kernel with the first patch.
 const MARK: &str = "own series: it is in";
@@ -175,8 +176,7 @@ fn what_b4_makes_of_a_thread_is_read_as_an_mbox_and_as_a_maildir() {
     let b4 = b4();
     let am = |how: &str| {
         let command = format!(
-            "HOME=$PWD {} --offline-mode -n -c attestation-policy=off am {how} -m thread -o made {id} </dev/null",
-            b4.display()
+            "HOME=$PWD {b4} --offline-mode -n -c attestation-policy=off am {how} -m thread -o made {id} </dev/null"
         );
         sh(folder, &command);
     };
@@ -201,25 +201,8 @@ fn what_b4_makes_of_a_thread_is_read_as_an_mbox_and_as_a_maildir() {
     assert!(fs::read_to_string(kept).unwrap().contains("\nAcked-by: B <b@example.org>\n"));
 }
 
-/// `b4`, installed into the cache folder if it is not there.
-fn b4() -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from).expect("HOME is set");
-    let cache = std::env::var_os("MEMCG_HARNESS_CACHE")
-        .map_or_else(|| home.join(".cache/memcg-harness"), PathBuf::from);
-    let tools = cache.join("tools");
-    let place = tools.join(B4[0].replace("==", "-"));
-    let b4 = place.join("bin/b4");
-    if !b4.exists() {
-        fs::create_dir_all(&tools).unwrap();
-        let place = place.display();
-        sh(
-            &tools,
-            &format!(
-                "rm -rf {place}; python3 -m venv {place} || {{ echo 'apt-get install python3-venv' >&2; exit 1; }}
-                 {place}/bin/pip install --quiet --disable-pip-version-check {}",
-                B4.join(" ")
-            ),
-        );
-    }
-    b4
+/// The command line that begins with `b4`.
+fn b4() -> String {
+    let bin = python::with("b4", &B4.join("\n")).join("bin");
+    format!("{} {}", bin.join("python").display(), bin.join("b4").display())
 }

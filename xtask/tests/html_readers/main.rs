@@ -5,6 +5,8 @@
 //! `#[ignore]`d here because it boots VMs and needs Node.js and Chromium; `cargo xtask test` has both.
 
 mod node;
+#[path = "../python/mod.rs"]
+mod python;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,8 +83,7 @@ fn read(run: &Path, name: &str) {
     fs::create_dir_all(&shots).expect("a folder in `target`");
     let (packages, report): (PathBuf, PathBuf) = (node::packages(), run.join("report.html"));
     let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
-    let output =
-        node::run(&packages, "node", &[READ, "/usr/bin/chromium", &path(&report), &path(&shots)]);
+    let output = node::node(&packages, &[READ, "/usr/bin/chromium", &path(&report), &path(&shots)]);
     let kept = shots.join("report.html");
     fs::copy(&report, &kept).expect("a file in `target`");
     assert!(output.status.success(), "{}:\n{}", kept.display(), node::text(&output));

@@ -5,6 +5,7 @@
 //! They are `#[ignore]`d here because they need Python packages and a kernel source; `cargo xtask test` has both.
 
 mod made;
+#[path = "../python/mod.rs"]
 mod python;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+const REQUIREMENTS: &str = include_str!("requirements.txt");
 const READ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers/read.py");
 
 /// What each case of the hand-made run is to `kunit_parser.py` and to a JUnit reader.
@@ -93,7 +95,7 @@ impl Results {
 
 fn read(words: &[&Path]) -> Value {
     let words = [&[Path::new(READ)], words].concat();
-    let said = python::run(&python::interpreter(), &words);
+    let said = python::run(&python::with("readers", REQUIREMENTS).join("bin/python"), &words);
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 

@@ -4,8 +4,11 @@
 //! It is `#[ignore]`d because it installs zizmor, a Python wheel, into the cache's `tools`, which takes Debian's
 //! `python3-venv`; `cargo xtask test --install` has both.
 
+#[path = "../python/mod.rs"]
+mod python;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 const ZIZMOR: &str = "zizmor==1.32.0";
@@ -14,7 +17,7 @@ const DEADLINE_S: &str = "300";
 #[test]
 #[ignore = "installs zizmor: `cargo xtask test` runs it"]
 fn the_workflows_have_no_finding_and_a_loose_one_has() {
-    let zizmor = zizmor();
+    let zizmor = python::with("zizmor", ZIZMOR).join("bin/zizmor");
     let workflows = workspace().join(".github/workflows");
     let clean = audit(&zizmor, &workflows);
     assert!(clean.status.success(), "{}", said(&clean));
@@ -56,42 +59,6 @@ fn audit(zizmor: &Path, workflows: &Path) -> Output {
         .arg(zizmor)
         .args(["--offline", "--no-progress", "--persona=pedantic"])
         .arg(workflows))
-}
-
-/// Where it is, whole, under the name of its version.
-fn zizmor() -> PathBuf {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = variable("MEMCG_HARNESS_CACHE")
-        .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("memcg-harness")))
-        .or_else(|| Some(variable("HOME")?.join(".cache/memcg-harness")))
-        .expect("a cache folder");
-    let tools = cache.join("tools");
-    let home = tools.join(ZIZMOR.replace("==", "-"));
-    if !home.exists() {
-        fs::create_dir_all(&tools).expect("the cache can be written to");
-        let made = tempfile::tempdir_in(&tools).expect("a folder in the cache");
-        let install = |program: &Path, words: &[&str], last: &Path| {
-            let output =
-                run(Command::new("timeout").arg(DEADLINE_S).arg(program).args(words).arg(last));
-            assert!(output.status.success(), "{program:?}: {}", said(&output));
-        };
-        install("/usr/bin/python3".as_ref(), &["-m", "venv"], made.path());
-        let pip = [
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-        ];
-        install(&made.path().join("bin/python"), &pip, ZIZMOR.as_ref());
-        // Another process may have been faster; either is whole.
-        if fs::rename(made.path(), &home).is_ok() {
-            let _ = made.keep();
-        }
-    }
-    home.join("bin/zizmor")
 }
 
 fn run(command: &mut Command) -> Output {

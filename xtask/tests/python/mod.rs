@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A Python with the packages of `requirements.txt`, kept in the cache's `tools`.
+//! A Python with some packages, kept in the cache's `tools`: what the tests read the project's output with.
 //!
 //! Contract: it is there under its name only when it is whole, and another list of packages has another name. Debian's
 //! `python3-venv` must be installed: `cargo xtask test --install` does that.
@@ -9,7 +9,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// Debian's, of which the version is known.
 const PYTHON: &str = "/usr/bin/python3";
 /// Seconds for anything that Python does here; most of it is pip and the network.
@@ -24,19 +23,18 @@ pub(crate) fn cache() -> PathBuf {
         .expect("a cache folder")
 }
 
-/// The interpreter.
-pub(crate) fn interpreter() -> PathBuf {
+/// The folder of a Python with these packages, one `name==version` a line.
+pub(crate) fn with(name: &str, packages: &str) -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    REQUIREMENTS.hash(&mut hasher);
+    packages.hash(&mut hasher);
     let tools = cache().join("tools");
-    let home = tools.join(format!("readers-{:016x}", hasher.finish()));
-    let python = home.join("bin/python");
-    if !python.exists() {
+    let home = tools.join(format!("{name}-{:016x}", hasher.finish()));
+    if !home.exists() {
         fs::create_dir_all(&tools).expect("the cache can be written to");
         let made = tempfile::tempdir_in(&tools).expect("a folder in the cache");
         run(Path::new(PYTHON), &["-m".as_ref(), "venv".as_ref(), made.path()]);
         let list = made.path().join("requirements.txt");
-        fs::write(&list, REQUIREMENTS).expect("a file in the cache");
+        fs::write(&list, packages).expect("a file in the cache");
         let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"];
         let mut words: Vec<&Path> = pip.iter().map(Path::new).collect();
         words.extend(["--requirement".as_ref(), list.as_path()]);
@@ -46,7 +44,7 @@ pub(crate) fn interpreter() -> PathBuf {
             let _ = made.keep();
         }
     }
-    python
+    home
 }
 
 /// What a command printed.
