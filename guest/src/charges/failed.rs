@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn who_was_sent_sigkill_is_dying_from_then_on() {
         let bits = Bits::read(EVAL_MAP).unwrap();
-        let kill = " <...>-1 [000] d..1. 3.5: signal_generate: sig=9 errno=0 code=128 comm=actor-0 pid=7 grp=1 res=0\n";
+        let kill = " <...>-1 [000] d..1. 3.500000: signal_generate: sig=9 errno=0 code=128 comm=actor-0 pid=7 grp=1 res=0\n";
         let text = [&charge(7, "0x400"), kill, &charge(7, "0x400"), &charge(8, "0x400")].concat();
         let Failures { failed: rows, sigkills, .. } = failures(&text, &bits, 3_000_000);
         assert_eq!(sigkills, [Sigkill { pid: 7, at_us: 500_000 }]);

@@ -14,15 +14,13 @@ use self::cells::Cells;
 use self::cost::Costs;
 use self::whole::Wholes;
 use super::rig;
-use super::{Folders, bootable, inputs};
+use super::{Folders, bootable, inputs, stop_on_signals};
 use crate::cli::{self, BenchPart, Places};
 use crate::exit::{Exit, Fault};
-use crate::host::process;
 use crate::plan::{self, Selection};
 use crate::progress::note;
 use crate::report::{self, BenchResult, Times};
 use crate::results::RunFolder;
-use crate::vm::Stop;
 
 /// The matrix whose cells are timed; its first kernel is the one that bare QEMU boots.
 const MATRIX: &str = "bench";
@@ -45,9 +43,7 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     let mut counted = plan::cost_cells(&config, config.matrix(matrix)?)?;
     counted.retain(|_| wants(BenchPart::Cost));
     let whole = wants(BenchPart::Matrix).then_some(config.matrix(matrix)?);
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
+    let stop = stop_on_signals()?;
     rig::provide(build.install)?;
     let names: BTreeSet<&String> = timed
         .iter()

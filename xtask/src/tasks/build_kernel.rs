@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folders, inputs, own};
+use super::{Folders, inputs, own, stop_on_signals};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel, OWN, Origin, did_you_mean};
 use crate::exit::{Exit, Fault};
-use crate::host::{self, process};
+use crate::host;
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::progress::note;
-use crate::vm::Stop;
 
 /// The matrix that says which unpatched kernel a series is held beside.
 const MATRIX: &str = "default";
@@ -32,8 +31,7 @@ pub(crate) struct Wanted<'a> {
 /// As [`build`].
 pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let stop = Stop::on_signals()?;
-    process::obey(move || stop.asked());
+    stop_on_signals()?;
     let cli::BuildKernel { kernels, own, print_image, build: options } = args;
     let own::Configured { config, pair } = own::configured(&folders, own, options, MATRIX)?;
     let kernels = if kernels.is_empty() { &pair[..] } else { kernels };

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use super::attempts::Runner;
 use super::rig::{self, Ready};
-use super::{Folders, bootable, build_kernel, inputs, own, run_matrix, style};
+use super::{Folders, bootable, build_kernel, inputs, own, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel};
 use crate::exit::{Exit, Fault, fault_of};
-use crate::host::{self, process};
+use crate::host;
 use crate::kernel::lint::Linted;
 use crate::kernel::steps::{self, Applied, Steps};
 use crate::kernel::{Cache, Image, Located, Site, Toolchain};
@@ -35,9 +35,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         own::configured(&folders, &args.own, &args.build, MATRIX)?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     inputs::sources_present(&folders.workspace, &config, [kernel.name.as_str()])?;
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
+    let stop = stop_on_signals()?;
     let cli::BuildOptions { source, install } = &args.build;
     rig::provide(*install)?;
     let cache = Cache::open(&folders.cache)?;

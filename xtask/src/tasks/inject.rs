@@ -6,18 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::rig;
-use super::{Folders, bootable, inputs};
+use super::{Folders, bootable, inputs, stop_on_signals};
 use crate::cli::{self, Places};
 use crate::config::MAINLINE;
 use crate::exit::{Exit, Fault};
-use crate::host::process;
 use crate::plan;
 use crate::progress::Step;
 use crate::report::{self, InjectColumn, InjectResult};
 use crate::results::RunFolder;
 use crate::verdict;
+use crate::vm;
 use crate::vm::cell::{Begin, Job};
-use crate::vm::{self, Stop};
 
 /// Where under the results the table and its evidence are kept.
 pub(super) const FOLDER: &str = "inject";
@@ -36,9 +35,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
     let mut cells = plan::inject_cells(&config, config.matrix(matrix)?)?;
     cells.retain(|cell| only.is_empty() || only.contains(&cell.kernel));
     let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.kernel).collect();
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
+    let stop = stop_on_signals()?;
     rig::provide(build.install)?;
     let kernels = bootable::kernels(&folders, &config, &names, &[], build)?;
     let bzimages: BTreeMap<&String, &PathBuf> =

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use super::build_kernel::{self, Wanted};
 use super::rig::{self, Ready};
-use super::{Folders, inputs, own, run_matrix, style};
+use super::{Folders, inputs, own, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
-use crate::host::process;
 use crate::kernel::Cache;
 use crate::kernel::selftests::{self, TestProgram};
 use crate::plan::VmShape;
@@ -48,9 +47,7 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
         let fault = Fault::new(Exit::Usage, format!("there is nothing to hold beside {base}"));
         return Err(fault.hint("--kernel baseline --kernel overcharge").into());
     };
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
+    let stop = stop_on_signals()?;
     rig::provide(build.install)?;
     let built = |name: &str| programs(&folders, &config, name, build.source.as_deref());
     let known: BTreeSet<String> = built(base)?.into_iter().map(|program| program.name).collect();

@@ -5,17 +5,15 @@
 use std::time::Instant;
 
 use super::attempts::Runner;
-use super::{Folders, bootable, inputs, rig, run_matrix, style};
+use super::{Folders, bootable, inputs, rig, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::config::Trap;
 use crate::exit::Exit;
-use crate::host::process;
 use crate::plan::{self, Trial};
 use crate::report::json::CellResult;
 use crate::report::{self, MutantRow, RunResult, Style};
 use crate::results::RunFolder;
 use crate::verdict::{Ran, Score, score};
-use crate::vm::Stop;
 
 /// Runs the command.
 ///
@@ -33,9 +31,7 @@ pub(crate) fn run(places: &Places, args: &cli::Mutants) -> anyhow::Result<Exit> 
         return Ok(Exit::Ok);
     }
     let begun = Instant::now();
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
+    let stop = stop_on_signals()?;
     rig::provide(build.install)?;
     let names = cells.iter().map(|cell| &cell.kernel).collect();
     let kernels = bootable::kernels(&folders, &config, &names, images, build)?;

@@ -9,13 +9,11 @@ use sha2::{Digest as _, Sha256};
 use super::build_kernel::{self, Wanted};
 use super::past::Past;
 use super::run_matrix::selection;
-use super::{Folders, inputs, parts};
+use super::{Folders, inputs, parts, stop_on_signals};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
-use crate::host::process;
 use crate::plan::{self, Plan};
 use crate::results::write_whole;
-use crate::vm::Stop;
 
 /// Runs the command.
 ///
@@ -25,8 +23,7 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let cli::Plan { matrix, select, parts, output, variables, build } = args;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
-    let stop = Stop::on_signals()?;
-    process::obey(move || stop.asked());
+    stop_on_signals()?;
     let cells = plan::plan(&config, config.matrix(matrix)?, &selection(select))?;
     let past = Past::read(&folders.results);
     let divided = plan::divide(&cells, |cell| past.estimate_ms(cell), *parts)?;

@@ -8,18 +8,16 @@ use std::time::Instant;
 use super::attempts::Runner;
 use super::parts::{self, Record, Work};
 use super::past::Past;
-use super::{Folders, bootable, own, rig, style};
+use super::{Folders, bootable, own, rig, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Matrix, Scenario};
 use crate::exit::Exit;
-use crate::host::process;
 use crate::plan::Selection;
 use crate::progress::note;
 use crate::report;
 use crate::report::json::{CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals};
 use crate::results::RunFolder;
 use crate::verdict::{Judged, compare, repetitions_for};
-use crate::vm::Stop;
 
 /// Runs the command.
 ///
@@ -36,9 +34,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         return Ok(Exit::Ok);
     }
     let begun = Instant::now();
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
+    let stop = stop_on_signals()?;
     rig::provide(args.build.install)?;
     let names = cells.iter().map(|cell| &cell.kernel).collect();
     let cli::Vms { images, accel, .. } = &args.vms;

@@ -8,17 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::attempts::Runner;
-use super::{Folders, bootable, inputs, rig, run_matrix, style};
+use super::{Folders, bootable, inputs, rig, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
-use crate::host::process;
 use crate::plan::{self, Selection};
 use crate::progress::note;
 use crate::report::json::{CellResult, Manifest};
 use crate::report::{self, ConsoleFault};
 use crate::results::RunFolder;
 use crate::verdict::{Pace, by_emulator, findings};
-use crate::vm::{Stop, evidence_dir};
+use crate::vm::evidence_dir;
 
 /// Cells of a round that are begun together.
 const SLICE: usize = 8;
@@ -37,9 +36,7 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     (matrix.kernels, matrix.baseline) = (names.clone(), None);
     let selection = Selection { repetitions: Some(1), ..run_matrix::selection(select) };
     let cells = plan::plan(&config, &matrix, &selection)?;
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
+    let stop = stop_on_signals()?;
     rig::provide(build.install)?;
     let names: BTreeSet<&String> = names.iter().collect();
     let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
