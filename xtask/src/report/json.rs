@@ -176,8 +176,7 @@ pub(crate) struct Totals {
     pub(crate) flaky: u32,
     /// Of these: not as expected.
     pub(crate) unexpected: u32,
-    /// Differential verdicts of REGRESSED on kernels of which nothing was stated beforehand: what
-    /// they may do is what the baseline did.
+    /// Differential verdicts of REGRESSED.
     #[serde(default)]
     pub(crate) regressed: u32,
     /// Verdicts that count.
@@ -240,10 +239,6 @@ impl CellResult {
 impl Totals {
     /// Sums up; `planned` is the number of cells that were selected.
     pub(crate) fn of(planned: usize, cells: &[CellResult], sides: &[SideBySide]) -> Self {
-        let unstated = |side: &&SideBySide| {
-            let of = |cell: &Cell| (&cell.kernel, &cell.policy) == (&side.kernel, &side.policy);
-            cells.iter().any(|ran| ran.cell.expect.or_better && of(&ran.cell))
-        };
         let regressed = |side: &&SideBySide| side.outcome == Differential::Regressed;
         let count = |fits: &dyn Fn(&CellResult) -> bool| {
             cells.iter().filter(|cell| fits(cell)).count() as u32
@@ -258,13 +253,13 @@ impl Totals {
             as_expected: count(&|cell| cell.judgement().as_expected),
             flaky: count(&CellResult::flaky),
             unexpected: count(&|cell| !cell.judgement().as_expected && !cell.flaky()),
-            regressed: sides.iter().filter(regressed).filter(unstated).count() as u32,
+            regressed: sides.iter().filter(regressed).count() as u32,
             verdicts,
         }
     }
 
-    /// Whether every cell that was selected ran and was as expected, there was one, and no kernel of
-    /// which nothing was stated does worse than the baseline.
+    /// Whether every cell that was selected ran and was as expected, there was one, and no kernel does
+    /// worse than the baseline.
     pub(crate) fn good(&self) -> bool {
         let whole = self.ran > 0 && self.ran == self.planned;
         whole && self.as_expected == self.ran && self.regressed == 0
