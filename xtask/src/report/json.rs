@@ -202,7 +202,8 @@ impl Attempt {
 
 impl CellResult {
     /// The attempt that counts. A repetition that goes well shows a flaky cell, not a good one;
-    /// but a first attempt that ended in ERROR says nothing of the kernel, so the second counts.
+    /// but a first attempt that ended in ERROR, or in which the path under test never ran, says nothing of the
+    /// kernel, so the second counts.
     pub(crate) fn counted(&self) -> &Attempt {
         match &self.again {
             Some(again) if self.first_says_nothing() => again,
@@ -224,9 +225,9 @@ impl CellResult {
         &self.counted().judgement
     }
 
-    /// Whether the first attempt failed on the host's side.
+    /// Whether the first attempt has no verdict on the kernel.
     pub(crate) fn first_says_nothing(&self) -> bool {
-        self.first.judgement.verdict == Verdict::Error
+        matches!(self.first.judgement.verdict, Verdict::Error | Verdict::Inconclusive)
     }
 
     /// Not as expected at first, but when run alone.

@@ -174,8 +174,8 @@ fn surprises(result: &RunResult, style: Style) -> String {
     let mut text = String::new();
     for cell in result.cells.iter().filter(|cell| cell.judgement().as_expected) {
         if cell.again.is_some() {
-            let why = &cell.first.judgement.why;
-            text.push_str(&format!("\n{}: the first try was an ERROR: {why}\n", cell.cell.id));
+            let Judgement { verdict, why, .. } = &cell.first.judgement;
+            text.push_str(&format!("\n{}: the first try was {verdict}: {why}\n", cell.cell.id));
         }
     }
     for cell in result.cells.iter().filter(|cell| !cell.judgement().as_expected) {

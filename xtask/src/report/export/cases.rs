@@ -211,7 +211,7 @@ fn details(cell: &CellResult, result: &RunResult, excerpts: &Excerpts) -> Vec<St
 pub(super) fn attempts(cell: &CellResult) -> Option<String> {
     let again = cell.again.as_ref()?;
     Some(if cell.first_says_nothing() {
-        format!("the first try was an ERROR: {}", cell.first.judgement.why)
+        format!("the first try was {}: {}", cell.first.judgement.verdict, cell.first.judgement.why)
     } else {
         format!("run again alone: {}: {}", verdict(&again.judgement), again.judgement.why)
     })
