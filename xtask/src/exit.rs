@@ -13,7 +13,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Everything asked for was done, and every cell was as expected.
     Ok = 0,
-    /// Cells or tests ran and at least one was not as expected.
+    /// Cells or tests ran and at least one was not as expected, or a pair is REGRESSED.
     Unexpected = 1,
     /// A wrong argument, a configuration that does not parse, a filter that selects nothing.
     Usage = 2,
@@ -37,7 +37,8 @@ impl Exit {
         (Exit::Ok, "done; every cell that ran was as expected, and at least one ran"),
         (
             Exit::Unexpected,
-            "cells or tests ran and at least one was not as expected, or compare found something worse",
+            "cells or tests ran and at least one was not as expected, or a pair is `REGRESSED`, or \
+             compare found something worse",
         ),
         (Exit::Usage, "wrong argument or configuration, or a filter that selects nothing"),
         (Exit::MissingTool, "a tool or package is missing; the message says how to get it"),
@@ -133,5 +134,14 @@ mod tests {
     fn the_table_has_every_code_once_in_order() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| *exit as u8).collect();
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+    }
+
+    #[test]
+    fn the_readme_has_the_table_of_help() {
+        let readme = include_str!("../../README.md");
+        for (exit, meaning) in Exit::TABLE {
+            let row = format!("| {} | {meaning} |", *exit as u8);
+            assert!(readme.contains(&row), "README.md has no row `{row}`");
+        }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Wrong input is named with file and line and ends with the documented code; nothing is built.
 
-use super::{Bench, Ran, workspace};
+use super::Bench;
 
 #[test]
 fn a_typo_in_a_scenario_is_named_with_file_and_line() {
@@ -63,22 +63,6 @@ fn dry_run_prints_the_cells_and_makes_no_run_folder() {
         .expect_output("open-unkillable.v2.overcharge.off")
         .expect_output("open-unkillable.v2.overcharge.overcharge");
     assert!(!bench.results().join("latest").exists(), "a run folder was made");
-}
-
-#[test]
-fn help_and_readme_list_the_same_exit_codes() {
-    let help = std::process::Command::new(env!("CARGO_BIN_EXE_xtask")).arg("--help").output();
-    let help = Ran::of(help.unwrap());
-    help.expect_exit(0);
-    let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    let codes = help.stdout.lines().skip_while(|line| *line != "Exit codes:").skip(1);
-    let codes: Vec<&str> = codes.take_while(|line| !line.is_empty()).collect();
-    assert_eq!(codes.len(), 9, "{codes:?}");
-    for line in codes {
-        let (code, meaning) = line.trim().split_once("  ").expect("a code and its meaning");
-        let row = format!("| {code} | {meaning} |");
-        assert!(readme.contains(&row), "README.md has no row `{row}`");
-    }
 }
 
 #[test]
