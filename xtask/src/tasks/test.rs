@@ -27,7 +27,6 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     check("formatting", cmd!(sh, "cargo fmt --all --check"))?;
     check("clippy", cmd!(sh, "cargo clippy --workspace --all-targets --locked -- -D warnings"))?;
 
-    host::provide(&host::missing(host::READERS), *install)?;
     let kernels = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
     let build = BuildOptions { source: None, install: *install };
     build_kernel::run(
