@@ -4,10 +4,12 @@
 //! On a terminal: bars and a spinner on stderr. Elsewhere: plain lines, at most one a step every
 //! few seconds, so that a CI log stays readable. Results go to stdout, progress to stderr.
 
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Between two plain lines of one step.
@@ -71,6 +73,20 @@ impl Step {
             bar.finish_and_clear();
         }
         eprintln!("{}: {outcome} ({:.1} s)", plain.name, plain.begun.elapsed().as_secs_f64());
+    }
+}
+
+/// Prints a part of the result on stdout, at once.
+///
+/// # Errors
+/// When it cannot be written, as on a full disk. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
     }
 }
 

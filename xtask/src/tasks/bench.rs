@@ -18,7 +18,7 @@ use super::{Folders, bootable, inputs, stop_on_signals};
 use crate::cli::{self, BenchPart, Places};
 use crate::exit::{Exit, Fault};
 use crate::plan::{self, Selection};
-use crate::progress::note;
+use crate::progress::{note, print};
 use crate::report::{self, BenchResult, Times};
 use crate::results::RunFolder;
 
@@ -74,7 +74,7 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
             }
             Err(why) => note(&why),
         }
-        print!("{}", report::times(&result));
+        print(report::times(&result))?;
     }
     if let Some(matrix) = whole {
         let wholes = Wholes {
@@ -88,14 +88,14 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
             stop: &stop,
         };
         let whole = result.whole.insert(wholes.measure()?);
-        print!("{}", report::whole(whole));
+        print(report::whole(whole))?;
     }
     if !counted.is_empty() {
         let costs = Costs { rig: &ready.rig, bzimages: &bzimages, folder: &folder, stop: &stop };
         result.costs = costs.measure(&counted)?;
-        print!("{}", report::costs(&result.costs));
+        print(report::costs(&result.costs))?;
     }
     folder.write_result(&result, &report::bench(&result))?;
-    println!("\nkept in {}", folder.dir().display());
+    print(format_args!("\nkept in {}\n", folder.dir().display()))?;
     Ok(Exit::Ok)
 }

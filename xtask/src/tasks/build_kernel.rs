@@ -9,7 +9,7 @@ use crate::config::{Config, Kernel, OWN, Origin, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::host;
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
-use crate::progress::note;
+use crate::progress::{note, print};
 
 /// The matrix that says which unpatched kernel a series is held beside.
 const MATRIX: &str = "default";
@@ -40,10 +40,10 @@ pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Ex
         build(&folders, &config, Wanted { kernels, source: source.as_deref(), install: *install })?;
     if *print_image {
         for image in kernels.iter().filter_map(|name| images.get(name)) {
-            println!("{}", image.bz_image().display());
+            print(format_args!("{}\n", image.bz_image().display()))?;
         }
     } else {
-        print!("{}", table(kernels, &images));
+        print(table(kernels, &images))?;
     }
     Ok(Exit::Ok)
 }

@@ -17,7 +17,7 @@ use crate::kernel::lint::Linted;
 use crate::kernel::steps::{self, Applied, Steps};
 use crate::kernel::{Cache, Image, Located, Site, Toolchain};
 use crate::plan::{self, Selection};
-use crate::progress::{Step, note};
+use crate::progress::{Step, note, print};
 use crate::report::{self, Asked, Checked, Mark, PatchRow};
 use crate::results::RunFolder;
 use crate::vm::{Stop, evidence_dir};
@@ -131,7 +131,7 @@ impl CheckSeries<'_> {
         let shown = run_matrix::shown(self.folder.dir());
         let text = |style| report::series(&rows, wanted.len(), &shown, style);
         self.folder.write_text("report.txt", &text(report::Style::default()))?;
-        print!("{}", text(style(std::io::stdout())));
+        print(text(style(std::io::stdout())))?;
         Ok(if self.stop.asked() {
             Exit::Interrupted
         } else if rows.len() == wanted.len() && rows.iter().all(PatchRow::good) {

@@ -4,6 +4,7 @@
 use super::{Folders, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
+use crate::progress::print;
 use crate::report::{self, RunResult};
 use crate::results::RunFolder;
 use crate::runs;
@@ -27,6 +28,6 @@ pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> 
         let name = |run: &RunResult| format!("{} ({} cells)", run.run, run.totals.ran);
         runs.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    print!("{}", report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())));
+    print(report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
     Ok(if found.regressed() { Exit::Unexpected } else { Exit::Ok })
 }

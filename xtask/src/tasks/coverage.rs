@@ -21,6 +21,7 @@ use crate::exit::{Exit, Fault};
 use crate::kernel::steps::Steps;
 use crate::kernel::{Cache, Image};
 use crate::plan::{self, Cell};
+use crate::progress::print;
 use crate::report;
 use crate::report::json::{CellResult, Manifest};
 use crate::results::RunFolder;
@@ -244,7 +245,7 @@ fn conclude(kernel: &str, all: &[Ran], coverage: &Coverage) -> anyhow::Result<Ex
         folder.write_text("coverage.json", &serde_json::to_string_pretty(&covered)?)?;
         folder.write_text("report.txt", &text(report::Style::default()))?;
     }
-    print!("{}", text(style(std::io::stdout())));
+    print(text(style(std::io::stdout())))?;
     Ok(if all.iter().any(|ran| ran.manifest.interrupted) {
         Exit::Interrupted
     } else if coverage.good() {

@@ -9,6 +9,7 @@ use crate::config::{Config, Origin};
 use crate::exit::Exit;
 use crate::host::{self, Need};
 use crate::kernel::{Cache, Tool, Toolchain, least_version, newest_tree, say, version_in};
+use crate::progress::print;
 
 /// One line of the table.
 struct Row {
@@ -32,19 +33,19 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     }
     let toolchain = Toolchain::find(&cache)?;
     let tree = newest_tree(&cache);
-    print!("{}", table(&rows(&toolchain, tree.as_deref())?));
-    print!("{}", machine(&folders, &cache, &toolchain, tree.as_deref())?);
+    print(table(&rows(&toolchain, tree.as_deref())?))?;
+    print(machine(&folders, &cache, &toolchain, tree.as_deref())?)?;
     // A config that does not parse is an illness too, and the first thing another command would say.
-    print!("{}", bases(&inputs::read(&folders.configs)?, &cache)?);
+    print(bases(&inputs::read(&folders.configs)?, &cache)?)?;
     host::provide(&self::missing(&toolchain), false)?;
     if let Some(tree) = &tree {
         toolchain.check(tree, true)?;
     }
     for need in host::missing(host::LINT.iter().chain([&host::CLANG]).chain(host::READERS)) {
         // Only some commands need these, so it is no failure.
-        println!("not installed: {} ({})", need.package, need.why);
+        print(format_args!("not installed: {} ({})\n", need.package, need.why))?;
     }
-    println!("\nnothing is missing");
+    print("\nnothing is missing\n")?;
     Ok(Exit::Ok)
 }
 

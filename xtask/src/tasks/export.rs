@@ -3,7 +3,6 @@
 //!
 //! It says nothing of how the run went: its exit code is 0 when the text was written.
 
-use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -11,6 +10,7 @@ use anyhow::Context as _;
 use super::Folders;
 use crate::cli::{self, Format, Places};
 use crate::exit::{Exit, Fault};
+use crate::progress::print;
 use crate::report::RunResult;
 use crate::report::export::{self, Excerpts};
 use crate::results::{self, RunFolder};
@@ -81,16 +81,5 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         }
         Ok(there) => std::fs::write(there, text).with_context(failed),
         Err(_) => results::write_whole(&std::path::absolute(path)?, text.as_bytes()),
-    }
-}
-
-/// A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use super::run_matrix::shown;
 use super::{Folders, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
-use crate::progress::note;
+use crate::progress::{note, print};
 use crate::report::{self, RunResult};
 use crate::results::{self, RunFolder, write_whole};
 use crate::runs;
@@ -47,7 +47,7 @@ pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> 
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
     let made = format!("{} runs, {now}", found.len());
     write_whole(&page, report::history_page(&trends, &made).as_bytes())?;
-    print!("{}", report::history(&trends, style(std::io::stdout())));
-    println!("page: {}", shown(&page));
+    print(report::history(&trends, style(std::io::stdout())))?;
+    print(format_args!("page: {}\n", shown(&page)))?;
     Ok(Exit::Ok)
 }

@@ -11,7 +11,7 @@ use crate::cli::{self, Places};
 use crate::config::MAINLINE;
 use crate::exit::{Exit, Fault};
 use crate::plan;
-use crate::progress::Step;
+use crate::progress::{Step, print};
 use crate::report::{self, InjectColumn, InjectResult};
 use crate::results::RunFolder;
 use crate::verdict;
@@ -79,9 +79,9 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
     }
     step.end(&format!("{} cells", cells.len()));
     let text = report::injected(&result.columns);
-    print!("{text}");
     folder.write_result(&result, &text)?;
-    println!("\nkept in {}", folder.dir().display());
+    print(&text)?;
+    print(format_args!("\nkept in {}\n", folder.dir().display()))?;
     let explained =
         result.columns.iter().flat_map(|column| &column.sites).all(|site| site.explained);
     Ok(if explained { Exit::Ok } else { Exit::Unexpected })

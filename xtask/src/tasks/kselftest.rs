@@ -17,7 +17,7 @@ use crate::exit::{Exit, Fault};
 use crate::kernel::Cache;
 use crate::kernel::selftests::{self, TestProgram};
 use crate::plan::VmShape;
-use crate::progress::Step;
+use crate::progress::{Step, print};
 use crate::report::{self, ProgramBeside};
 use crate::results::RunFolder;
 use crate::verdict::ktap::{self, ProgramEnd, Results};
@@ -180,7 +180,7 @@ impl Kselftest<'_> {
         let shown = run_matrix::shown(self.folder.dir());
         let text = |style| report::kselftest(&compared, &shown, style);
         self.folder.write_text("report.txt", &text(report::Style::default()))?;
-        print!("{}", text(style(std::io::stdout())));
+        print(text(style(std::io::stdout())))?;
         let whole = compared.len() == names.len() * patched.len() && !names.is_empty();
         Ok(match (self.stop.asked(), whole && compared.iter().all(ProgramBeside::good)) {
             (true, _) => Exit::Interrupted,

@@ -5,6 +5,7 @@ use super::run_matrix::selection;
 use super::{Folders, inputs};
 use crate::cli::{self, Listed, Places};
 use crate::exit::Exit;
+use crate::progress::print;
 use crate::report::RunResult;
 use crate::results::{self, RunFolder};
 use crate::{config::Config, plan};
@@ -21,27 +22,33 @@ pub(crate) fn run(places: &Places, args: &cli::List) -> anyhow::Result<Exit> {
         Listed::Cells => {
             let config = inputs::read(&folders.configs)?;
             for cell in plan::plan(&config, config.matrix(matrix)?, &selection(select))? {
-                println!("{}", cell.id);
+                print(format_args!("{}\n", cell.id))?;
             }
         }
         Listed::Scenarios => {
             for scenario in inputs::read(&folders.configs)?.scenarios.values() {
-                println!("{:20} {}", scenario.name, scenario.title);
+                print(format_args!("{:20} {}\n", scenario.name, scenario.title))?;
             }
         }
-        Listed::Kernels => kernels(&inputs::read(&folders.configs)?),
+        Listed::Kernels => kernels(&inputs::read(&folders.configs)?)?,
     }
     Ok(Exit::Ok)
 }
 
-fn kernels(config: &Config) {
+fn kernels(config: &Config) -> anyhow::Result<()> {
     for kernel in config.kernels.values() {
         let policies: Vec<&str> =
             kernel.policies.iter().map(|policy| policy.name.as_str()).collect();
         let series =
             kernel.series.as_ref().map_or("-".to_owned(), |path| path.display().to_string());
-        println!("{:26} {:6} {series:24} {}", kernel.name, kernel.base, policies.join(", "));
+        print(format_args!(
+            "{:26} {:6} {series:24} {}\n",
+            kernel.name,
+            kernel.base,
+            policies.join(", ")
+        ))?;
     }
+    Ok(())
 }
 
 fn runs(folders: &Folders) -> anyhow::Result<()> {
@@ -50,12 +57,12 @@ fn runs(folders: &Folders) -> anyhow::Result<()> {
         match RunFolder::open(&folders.results, &name)?.read_result::<RunResult>() {
             Ok(result) => {
                 let totals = &result.totals;
-                println!(
-                    "{name:24} {:12} {} cells, {} as expected",
+                print(format_args!(
+                    "{name:24} {:12} {} cells, {} as expected\n",
                     result.manifest.matrix, totals.ran, totals.as_expected
-                );
+                ))?;
             }
-            Err(error) => println!("{name:24} {error:#}"),
+            Err(error) => print(format_args!("{name:24} {error:#}\n"))?,
         }
     }
     Ok(())

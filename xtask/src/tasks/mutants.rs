@@ -10,6 +10,7 @@ use crate::cli::{self, Places};
 use crate::config::Trap;
 use crate::exit::Exit;
 use crate::plan::{self, Trial};
+use crate::progress::print;
 use crate::report::json::CellResult;
 use crate::report::{self, MutantRow, RunResult, Style};
 use crate::results::RunFolder;
@@ -27,7 +28,7 @@ pub(crate) fn run(places: &Places, args: &cli::Mutants) -> anyhow::Result<Exit> 
     let mutants = config.mutants(kernel)?;
     let (cells, trials) = plan::mutants(&config, mutants, names, *seed)?;
     if *dry_run {
-        cells.iter().for_each(|cell| println!("{}", cell.id));
+        cells.iter().try_for_each(|cell| print(format_args!("{}\n", cell.id)))?;
         return Ok(Exit::Ok);
     }
     let begun = Instant::now();
@@ -58,7 +59,7 @@ fn conclude(folder: &RunFolder, result: &RunResult, trials: &[Trial]) -> anyhow:
     let shown = run_matrix::shown(folder.dir());
     let text = |style| report::mutants(result, &rows, &shown, style);
     folder.write_result(result, &text(Style::default()))?;
-    print!("{}", text(style(std::io::stdout())));
+    print(text(style(std::io::stdout())))?;
     Ok(if result.manifest.interrupted {
         Exit::Interrupted
     } else if report::all_caught(&rows) {

@@ -13,6 +13,7 @@ use super::{Folders, inputs, parts, stop_on_signals};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::plan::{self, Plan};
+use crate::progress::print;
 use crate::results::write_whole;
 
 /// Runs the command.
@@ -39,7 +40,7 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
         text.push('\n');
         write_whole(&file, text.as_bytes())?;
     }
-    print!("{}", if *variables { said(&plan) } else { table(&plan) });
+    print(if *variables { said(&plan) } else { table(&plan) })?;
     Ok(Exit::Ok)
 }
 

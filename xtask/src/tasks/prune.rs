@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask prune`: removes old runs by the rule in `runs::retention`, and nothing that is not a run.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::run_matrix::shown;
 use super::{Folders, bench, inject, parts};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
+use crate::progress::print;
 use crate::results;
 use crate::runs::{self, Kept, Rule, RunAge, State};
 
@@ -30,16 +31,16 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
         old.extend(too_old(&place, rule)?);
     }
     if old.is_empty() {
-        println!("no run is older than {days} days and none of the newest {keep}");
+        print(format_args!("no run is older than {days} days and none of the newest {keep}\n"))?;
         return Ok(Exit::Ok);
     }
-    old.iter().for_each(|dir| println!("{}", shown(dir)));
+    old.iter().try_for_each(|dir| print(format_args!("{}\n", shown(dir))))?;
     if *dry_run {
-        println!("{} runs would be removed", old.len());
+        print(format_args!("{} runs would be removed\n", old.len()))?;
         return Ok(Exit::Ok);
     }
     if !yes && !agreed(old.len())? {
-        println!("nothing was removed");
+        print("nothing was removed\n")?;
         return Ok(Exit::Ok);
     }
     let mut removed = 0;
@@ -47,7 +48,7 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
         // Who has begun to write into it meanwhile keeps it.
         removed += usize::from(results::remove(dir)?);
     }
-    println!("{removed} runs removed");
+    print(format_args!("{removed} runs removed\n"))?;
     Ok(Exit::Ok)
 }
 
@@ -71,8 +72,7 @@ fn agreed(count: usize) -> anyhow::Result<bool> {
         let what = format!("{count} runs would be removed, and nobody is there to ask");
         return Err(Fault::new(Exit::Usage, what).hint("--yes removes them").into());
     }
-    print!("remove these {count} runs? [y/N] ");
-    std::io::stdout().flush()?;
+    print(format_args!("remove these {count} runs? [y/N] "))?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -14,6 +14,7 @@ use super::run_matrix::shown;
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::kernel::{Cache, find_image};
+use crate::progress::print;
 use crate::report::json::{Attempt, CellResult, RunResult};
 use crate::report::{self, Part, Seen};
 use crate::results::RunFolder;
@@ -32,7 +33,7 @@ pub(crate) fn run(places: &Places, args: &cli::Report) -> anyhow::Result<Exit> {
     let folder = RunFolder::open(&folders.results, run)?;
     let result: RunResult = folder.read_result()?;
     write(&folder, &folders.cache, &result)?;
-    println!("{}", shown(&folder.dir().join(REPORT)));
+    print(format_args!("{}\n", shown(&folder.dir().join(REPORT))))?;
     Ok(Exit::Ok)
 }
 

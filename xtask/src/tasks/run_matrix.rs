@@ -13,7 +13,7 @@ use crate::cli::{self, Places};
 use crate::config::{Config, Matrix, Scenario};
 use crate::exit::Exit;
 use crate::plan::Selection;
-use crate::progress::note;
+use crate::progress::{note, print};
 use crate::report;
 use crate::report::json::{CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals};
 use crate::results::RunFolder;
@@ -30,7 +30,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     let work = Work::of(&folders, &config, args)?;
     let Work { matrix, seed, cells, record } = &work;
     if args.dry_run {
-        cells.iter().for_each(|cell| println!("{}", cell.id));
+        cells.iter().try_for_each(|cell| print(format_args!("{}\n", cell.id)))?;
         return Ok(Exit::Ok);
     }
     let begun = Instant::now();
@@ -77,7 +77,7 @@ pub(super) fn conclude(
     let shown = shown(folder.dir());
     folder.write_result(result, &report::run(result, &shown, report::Style::default()))?;
     super::report::write(folder, cache, result)?;
-    print!("{}", report::run(result, &shown, style(std::io::stdout())));
+    print(report::run(result, &shown, style(std::io::stdout())))?;
     Ok(if result.manifest.interrupted {
         Exit::Interrupted
     } else if result.totals.good() {

@@ -8,6 +8,7 @@ use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::plan::Cell;
+use crate::progress::print;
 use crate::report::json::{Attempt, CellResult, Manifest};
 use crate::results::RunFolder;
 use crate::verdict::{self, Pace};
@@ -46,10 +47,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
         _ => (&found.first.folder, first_evidence),
     };
     let style = style(std::io::stdout());
-    print!(
-        "{}",
-        report::show(&manifest, &scenario_note(scenario), &found, &evidence, shown, style)
-    );
+    print(report::show(&manifest, &scenario_note(scenario), &found, &evidence, shown, style))?;
     Ok(Exit::Ok)
 }
 

@@ -12,7 +12,7 @@ use super::{Folders, bootable, inputs, rig, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::plan::{self, Selection};
-use crate::progress::note;
+use crate::progress::{note, print};
 use crate::report::json::{CellResult, Manifest};
 use crate::report::{self, ConsoleFault};
 use crate::results::RunFolder;
@@ -91,7 +91,7 @@ fn conclude(ended: &Ended<'_>, manifest: Manifest, ran: Vec<CellResult>) -> anyh
     let shown = run_matrix::shown(folder.dir());
     let text = |style| report::soak(&result, *rounds, &faults, &shown, style);
     folder.write_result(&result, &text(report::Style::default()))?;
-    print!("{}", text(style(std::io::stdout())));
+    print(text(style(std::io::stdout())))?;
     Ok(if result.manifest.interrupted {
         Exit::Interrupted
     } else if report::soaked(&result, &faults) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Wrong input is named with file and line and ends with the documented code; nothing is built.
 
-use super::Bench;
+use std::fs::File;
+use std::process::Stdio;
+
+use super::{Bench, Ran};
 
 #[test]
 fn a_typo_in_a_scenario_is_named_with_file_and_line() {
@@ -68,4 +71,20 @@ fn dry_run_prints_the_cells_and_makes_no_run_folder() {
 #[test]
 fn show_without_a_run_says_how_to_make_one() {
     Bench::new().run(&["show", "open"]).expect_exit(2).expect_error("run-matrix");
+}
+
+#[test]
+fn who_reads_no_further_gets_no_error_and_a_full_disk_is_one() {
+    let bench = Bench::new();
+    let mut command = bench.command(&["list", "cells"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    ran.expect_exit(0);
+    assert_eq!(ran.stderr, "");
+
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    Ran::of(bench.command(&["list", "cells"]).stdout(full).output().unwrap())
+        .expect_exit(7)
+        .expect_error("standard output");
 }

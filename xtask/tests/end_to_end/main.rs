@@ -100,12 +100,13 @@ impl Ran {
     }
 }
 
-/// The judgement that counts of an entry of `cells`: a first try that ended in ERROR says nothing of
-/// the kernel.
+/// The judgement that counts of an entry of `cells`: a first try that ended in ERROR or
+/// INCONCLUSIVE says nothing of the kernel.
 fn counted(ran: &serde_json::Value) -> &serde_json::Value {
     let first = &ran["first"]["judgement"];
     let again = &ran["again"]["judgement"];
-    if first["verdict"] == "ERROR" && !again.is_null() { again } else { first }
+    let says_nothing = first["verdict"] == "ERROR" || first["verdict"] == "INCONCLUSIVE";
+    if says_nothing && !again.is_null() { again } else { first }
 }
 
 fn workspace() -> &'static Path {
