@@ -99,7 +99,13 @@ fn each<T>(
     let mut located: BTreeMap<String, Located> = BTreeMap::new();
     let mut done = BTreeMap::new();
     if install {
-        host::provide(&toolchain.missing(true), true)?;
+        let mut missing = Vec::new();
+        for name in kernels {
+            missing.extend(toolchain.with(config.kernel(name)?.compiler, false).missing(true));
+        }
+        missing.sort_by_key(|need| need.package);
+        missing.dedup();
+        host::provide(&missing, true)?;
         toolchain = Toolchain::find(&cache)?;
     }
     for name in kernels {

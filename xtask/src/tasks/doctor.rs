@@ -50,7 +50,7 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
 }
 
 /// Packages that are missing for building and running.
-fn missing(toolchain: &Toolchain) -> Vec<&'static Need> {
+pub(super) fn missing(toolchain: &Toolchain) -> Vec<&'static Need> {
     toolchain.missing(true).into_iter().chain(host::missing(host::RUN)).collect()
 }
 

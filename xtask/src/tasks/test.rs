@@ -3,10 +3,11 @@
 
 use xshell::{Shell, cmd};
 
-use super::{Folders, build_kernel};
+use super::{Folders, build_kernel, doctor};
 use crate::cli::{BuildKernel, BuildOptions, OwnSeries, Places, Test};
 use crate::exit::{Exit, Fault};
 use crate::host;
+use crate::kernel::{Cache, Toolchain};
 use crate::progress::note;
 
 /// Kernels that the end-to-end tests boot.
@@ -20,7 +21,10 @@ const KERNELS: &[&str] =
 pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     let Test { install } = args;
     let folders = Folders::of(places)?;
-    host::provide(&host::missing(host::READERS), *install)?;
+    let toolchain = Toolchain::find(&Cache::open(&folders.cache)?)?;
+    let others = host::missing(host::LINT.iter().chain(host::READERS));
+    // All at once and before anything else: kernels that are in the cache ask for nothing, the tests do.
+    host::provide(&[doctor::missing(&toolchain), others].concat(), *install)?;
     let sh = Shell::new()?;
     sh.change_dir(&folders.workspace);
 
