@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{BuildOptions, Select};
+use super::{BuildOptions, OwnSeries, Select};
 use crate::plan::Share;
 
 /// Which part of a matrix a run is.
@@ -14,9 +14,9 @@ pub(crate) struct Partition {
     /// Run part K of N only, into results/parts; `cargo xtask merge` makes one run of all
     #[arg(long, value_name = "K/N")]
     pub(crate) partition: Option<Share>,
-    /// Plan written by `cargo xtask plan`: matrix, cells, seed and kernels are those in it
+    /// Plan written by `cargo xtask plan`: matrix, cells, seed, kernels and series are those in it
     #[arg(long, value_name = "FILE", requires = "partition",
-        conflicts_with_all = ["matrix", "filter", "repetitions", "confidence", "seed"])]
+        conflicts_with_all = ["matrix", "filter", "repetitions", "confidence", "seed", "series"])]
     pub(crate) plan: Option<PathBuf>,
 }
 
@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) matrix: String,
     #[command(flatten)]
     pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) own: OwnSeries,
     /// Number of parts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) parts: u32,

@@ -14,7 +14,7 @@ use super::{Cell, Selection};
 use crate::exit::{Exit, Fault};
 
 /// Version of the plan file.
-pub(crate) const PLAN_VERSION: u32 = 1;
+pub(crate) const PLAN_VERSION: u32 = 2;
 
 /// Cells that a machine runs at once, for the weight of one that has it for itself.
 const AT_ONCE: u64 = 5;
@@ -49,10 +49,36 @@ pub(crate) struct Plan {
     pub(crate) repetitions: Option<u32>,
     /// Seed of the run.
     pub(crate) seed: u64,
+    /// Somebody's own series: no part needs the mbox that it came from.
+    pub(crate) series: Option<Carried>,
     /// Build key of each kernel; empty where nobody built one when the plan was made.
     pub(crate) kernels: BTreeMap<String, String>,
     /// Its parts, the first of which is part 1.
     pub(crate) parts: Vec<Part>,
+}
+
+/// What `--series`, `--base`, `--like` and `--fragment` named, with the texts themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Carried {
+    /// `--base`.
+    pub(crate) base: Option<String>,
+    /// `--like`.
+    pub(crate) like: Option<String>,
+    /// The patches, in order.
+    pub(crate) patches: Vec<CarriedFile>,
+    /// The fragments, in order.
+    pub(crate) fragments: Vec<CarriedFile>,
+}
+
+/// A file that a plan carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CarriedFile {
+    /// Its name, without a folder.
+    pub(crate) name: String,
+    /// What is in it.
+    pub(crate) text: String,
 }
 
 /// What one machine runs.

@@ -95,6 +95,7 @@ fn of_one_plan(first: &PartRun, part: &PartRun) -> Result<(), Fault> {
         .or_else(|| differs("filters", one.filters.join(", "), other.filters.join(", ")))
         .or_else(|| differs("repetitions", text(&one.repetitions), text(&other.repetitions)))
         .or_else(|| unlike(&one.origin, &other.origin))
+        .or_else(|| (one.series != other.series).then(|| "they ran different series".to_owned()))
         .or_else(|| differs("number of parts", one.count().to_string(), other.count().to_string()))
         .or_else(|| differs("kernels of the plan", keys(one), keys(other)))
         .or_else(|| differs("accelerator", a.accelerator.clone(), b.accelerator.clone()))

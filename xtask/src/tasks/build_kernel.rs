@@ -33,7 +33,7 @@ pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Ex
     let folders = Folders::of(places)?;
     stop_on_signals()?;
     let cli::BuildKernel { kernels, own, print_image, build: options } = args;
-    let own::Configured { config, pair } = own::configured(&folders, own, options, MATRIX)?;
+    let own::Configured { config, pair, .. } = own::configured(&folders, own, options, MATRIX)?;
     let kernels = if kernels.is_empty() { &pair[..] } else { kernels };
     let cli::BuildOptions { source, install } = options;
     let images =

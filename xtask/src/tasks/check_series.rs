@@ -31,7 +31,7 @@ const MATRIX: &str = "smoke";
 /// finding ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let own::Configured { config, pair: [_, patched] } =
+    let own::Configured { config, pair: [_, patched], .. } =
         own::configured(&folders, &args.own, &args.build, MATRIX)?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     inputs::sources_present(&folders.workspace, &config, [kernel.name.as_str()])?;

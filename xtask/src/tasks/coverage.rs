@@ -56,7 +56,7 @@ struct Ran {
 pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let matrices = matrices(args);
-    let own::Configured { config, pair: [_, patched] } =
+    let own::Configured { config, pair: [_, patched], .. } =
         own::configured(&folders, &args.own, &args.build, &matrices[0])?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     let cells = cells(&config, kernel, &matrices, &args.select)?;

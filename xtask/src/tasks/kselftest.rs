@@ -38,7 +38,7 @@ const MEMORY_MIB: u32 = 1024;
 pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit> {
     let cli::Kselftest { kernels, own, tests, repeat, images: _, accel, build } = args;
     let folders = Folders::of(places)?;
-    let own::Configured { config, pair } = own::configured(&folders, own, build, "default")?;
+    let own::Configured { config, pair, .. } = own::configured(&folders, own, build, "default")?;
     let kernels = if kernels.is_empty() { pair.to_vec() } else { kernels.clone() };
     let [base, patched @ ..] = kernels.as_slice() else {
         return Err(Fault::new(Exit::Usage, "no kernel is named").into());

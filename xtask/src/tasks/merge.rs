@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::run_matrix::{conclude, result};
-use super::{Folders, inputs, parts};
+use super::{Folders, own, parts};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::plan;
@@ -21,19 +21,20 @@ const DEPTH_MAX: usize = 3;
 /// [`Exit::Usage`] for parts that are missing, double, mixed, or not whole.
 pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
     let mut found = Vec::new();
     for given in &args.parts {
         found.extend(part_folders(given)?);
     }
     let runs: Vec<PartRun> = found.iter().map(|dir| read(dir)).collect::<anyhow::Result<_>>()?;
     let first = &runs[0].plan;
+    let config = own::of_plan(&folders, first)?;
     let matrix = config.matrix(&first.matrix)?;
     let cells = plan::plan(&config, matrix, &first.selection())?;
     let (mut manifest, ran) = runs::join(&runs, &parts::origin(&folders)?, &cells)?;
     manifest.command = std::env::args().collect();
 
     let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
+    own::keep(&config, &folder)?;
     folder.write_manifest(&manifest)?;
     for (part, dir) in runs.iter().zip(&found) {
         folder.adopt(dir, part.part)?;

@@ -2,7 +2,7 @@
 //! The configuration of a command, with the series that its command line names.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -11,6 +11,7 @@ use crate::cli::{BuildOptions, OwnSeries};
 use crate::config::{Config, OWN, Own};
 use crate::exit::{Exit, Fault};
 use crate::kernel::{Cache, given};
+use crate::plan::{Carried, CarriedFile, Plan};
 use crate::progress::note;
 use crate::results::RunFolder;
 
@@ -23,6 +24,8 @@ pub(super) struct Configured {
     pub(super) config: Config,
     /// The unpatched kernel and the one to hold beside it, where no argument names others.
     pub(super) pair: [String; 2],
+    /// The series, if one was given.
+    pub(super) series: Option<Own>,
 }
 
 /// Reads `configs/` and the series, if one is given; `matrix` is made to hold it beside the unpatched kernel.
@@ -38,7 +41,7 @@ pub(super) fn configured(
     let mut config = inputs::read(&folders.configs)?;
     let OwnSeries { series, base, like, fragments } = series;
     let Some(what) = series else {
-        return Ok(Configured { config, pair: DEFAULT.map(str::to_owned) });
+        return Ok(Configured { config, pair: DEFAULT.map(str::to_owned), series: None });
     };
     let mut absolute = Vec::new();
     for path in fragments {
@@ -56,8 +59,56 @@ pub(super) fn configured(
     found.notes.iter().for_each(|said| note(&format!("  note: {said}")));
     let own =
         Own { base: base.clone(), like: like.clone(), patches: found.patches, fragments: absolute };
-    let baseline = config.add_own(own, matrix)?;
-    Ok(Configured { config, pair: [baseline, OWN.to_owned()] })
+    let baseline = config.add_own(own.clone(), matrix)?;
+    Ok(Configured { config, pair: [baseline, OWN.to_owned()], series: Some(own) })
+}
+
+/// Reads `configs/` and adds the series that a plan carries.
+///
+/// # Errors
+/// Configuration; a cache that cannot be written to.
+pub(super) fn of_plan(folders: &Folders, plan: &Plan) -> anyhow::Result<Config> {
+    let mut config = inputs::read(&folders.configs)?;
+    if let Some(Carried { base, like, patches, fragments }) = &plan.series {
+        let cache = Cache::open(&folders.cache)?;
+        let kept = |files: &[CarriedFile]| {
+            let named = |file: &'_ CarriedFile| {
+                // A plan may come from anywhere: it names files, and no other folders.
+                let name = Path::new(&file.name).file_name().unwrap_or_default();
+                name.to_string_lossy().into_owned()
+            };
+            let files: Vec<_> =
+                files.iter().map(|file| (named(file), file.text.as_bytes())).collect();
+            given::keep(&cache, &files)
+        };
+        let (base, like) = (base.clone(), like.clone());
+        let own = Own { base, like, patches: kept(patches)?, fragments: kept(fragments)? };
+        config.add_own(own, &plan.matrix)?;
+    }
+    Ok(config)
+}
+
+/// The series with its files in it.
+///
+/// # Errors
+/// I/O errors, with the path; [`Exit::Usage`] for a file that is no text.
+pub(super) fn carried(own: &Own) -> anyhow::Result<Carried> {
+    let files = |paths: &[PathBuf]| paths.iter().map(|path| file(path)).collect();
+    let Own { base, like, patches, fragments } = own;
+    let (base, like) = (base.clone(), like.clone());
+    let (patches, fragments): (anyhow::Result<_>, anyhow::Result<_>) =
+        (files(patches), files(fragments));
+    Ok(Carried { base, like, patches: patches?, fragments: fragments? })
+}
+
+fn file(path: &Path) -> anyhow::Result<CarriedFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        Fault::new(Exit::Usage, format!("{}: {error}: no plan can carry it", path.display()))
+            .hint("give --series to every part, and no --plan")
+    })?;
+    Ok(CarriedFile { name, text })
 }
 
 fn counted(number: usize, word: &str, plural: &str) -> String {

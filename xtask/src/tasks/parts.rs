@@ -10,8 +10,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Folders;
 use super::run_matrix::selection;
+use super::{Folders, own};
 use crate::cli::{self, Select};
 use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};
@@ -45,6 +45,8 @@ impl Record {
 
 /// What a run is asked to run.
 pub(super) struct Work {
+    /// What the config files say, and the command line or the plan of a series.
+    pub(super) config: Config,
     /// The matrix; of a part without its baseline, because verdicts on pairs need all parts.
     pub(super) matrix: Matrix,
     pub(super) seed: u64,
@@ -58,38 +60,34 @@ impl Work {
     ///
     /// # Errors
     /// [`Exit::Usage`] for a plan that cannot be read or is of another checkout.
-    pub(super) fn of(
-        folders: &Folders,
-        config: &Config,
-        args: &cli::RunMatrix,
-    ) -> anyhow::Result<Self> {
-        let Some(share) = args.partition.partition else {
-            let matrix = config.matrix(&args.matrix)?.clone();
-            let cells = plan::plan(config, &matrix, &selection(&args.select))?;
-            return Ok(Self { matrix, seed: args.select.seed, cells, record: None });
+    pub(super) fn of(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<Self> {
+        let cli::Partition { partition, plan } = &args.partition;
+        if let (Some(share), Some(file)) = (partition, plan) {
+            let plan = read(file, &origin(folders)?)?;
+            return Self::share(own::of_plan(folders, &plan)?, plan, *share);
+        }
+        let own::Configured { config, series, .. } =
+            own::configured(folders, &args.own, &args.build, &args.matrix)?;
+        let matrix = config.matrix(&args.matrix)?.clone();
+        let cells = plan::plan(&config, &matrix, &selection(&args.select))?;
+        let Some(share) = partition else {
+            return Ok(Self { config, matrix, seed: args.select.seed, cells, record: None });
         };
-        let origin = origin(folders)?;
-        let plan = match &args.partition.plan {
-            Some(file) => read(file, &origin)?,
-            None => {
-                let cells =
-                    plan::plan(config, config.matrix(&args.matrix)?, &selection(&args.select))?;
-                // Nothing that only this machine knows may decide who runs what.
-                let limit_ms = |cell: &Cell| cell.request.load_ms_max;
-                let parts = plan::divide(&cells, limit_ms, share.of)?;
-                of_matrix(origin, &args.matrix, &args.select, BTreeMap::new(), parts)
-            }
-        };
-        Self::share(config, plan, share)
+        // Nothing that only this machine knows may decide who runs what.
+        let limit_ms = |cell: &Cell| cell.request.load_ms_max;
+        let parts = plan::divide(&cells, limit_ms, share.of)?;
+        let plan = of_matrix(origin(folders)?, &args.matrix, &args.select, parts);
+        let series = series.as_ref().map(own::carried).transpose()?;
+        Self::share(config, Plan { series, ..plan }, *share)
     }
 
-    fn share(config: &Config, plan: Plan, share: Share) -> anyhow::Result<Self> {
+    fn share(config: Config, plan: Plan, share: Share) -> anyhow::Result<Self> {
         let mut matrix = config.matrix(&plan.matrix)?.clone();
-        let cells = plan::plan(config, &matrix, &plan.selection())?;
+        let cells = plan::plan(&config, &matrix, &plan.selection())?;
         let cells = plan.share(cells, share)?;
         matrix.baseline = None;
         let seed = plan.seed;
-        Ok(Self { matrix, seed, cells, record: Some(Record { part: share.part, plan }) })
+        Ok(Self { config, matrix, seed, cells, record: Some(Record { part: share.part, plan }) })
     }
 
     /// Folder of its run folder: parts of a run are no runs.
@@ -106,12 +104,11 @@ impl Work {
     }
 }
 
-/// A plan of these parts.
+/// A plan of these parts, of kernels that nobody has built yet, without a series of somebody's own.
 pub(super) fn of_matrix(
     origin: Origin,
     matrix: &str,
     select: &Select,
-    kernels: BTreeMap<String, String>,
     parts: Vec<plan::Part>,
 ) -> Plan {
     let Selection { filters, repetitions, run_seed, .. } = selection(select);
@@ -122,7 +119,8 @@ pub(super) fn of_matrix(
         filters,
         repetitions,
         seed: run_seed,
-        kernels,
+        series: None,
+        kernels: BTreeMap::new(),
         parts,
     }
 }
@@ -221,7 +219,7 @@ mod tests {
             configs_sha256: configs.to_owned(),
         };
         let select = Select { filter: Vec::new(), repetitions: None, confidence: None, seed: 1 };
-        let mut plan = of_matrix(origin("c"), "m", &select, BTreeMap::new(), Vec::new());
+        let mut plan = of_matrix(origin("c"), "m", &select, Vec::new());
         let write = |plan: &Plan| std::fs::write(&file, serde_json::to_vec(plan).unwrap()).unwrap();
         let said = |here: &str| read(&file, &origin(here)).map_err(|error| error.to_string());
         assert!(said("c").unwrap_err().contains("plan.json: No such file"));
@@ -230,7 +228,7 @@ mod tests {
         assert!(said("d").unwrap_err().contains("another checkout than this one: other configs"));
         plan.schema_version += 1;
         write(&plan);
-        assert!(said("c").unwrap_err().contains("it has version 2 and this harness reads 1"));
+        assert!(said("c").unwrap_err().contains("it has version 3 and this harness reads 2"));
         std::fs::write(&file, "{").unwrap();
         assert!(said("c").unwrap_err().contains("it is no plan of this version"));
     }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::build_kernel::{self, Wanted};
 use super::past::Past;
 use super::run_matrix::selection;
-use super::{Folders, inputs, parts, stop_on_signals};
+use super::{Folders, own, parts, stop_on_signals};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::plan::{self, Plan};
@@ -21,9 +21,9 @@ use crate::results::write_whole;
 /// # Errors
 /// Configuration, a source that cannot be had, more parts than cells.
 pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
-    let cli::Plan { matrix, select, parts, output, variables, build } = args;
+    let cli::Plan { matrix, select, own, parts, output, variables, build } = args;
     let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
+    let own::Configured { config, series, .. } = own::configured(&folders, own, build, matrix)?;
     stop_on_signals()?;
     let cells = plan::plan(&config, config.matrix(matrix)?, &selection(select))?;
     let past = Past::read(&folders.results);
@@ -33,7 +33,9 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let wanted =
         Wanted { kernels: &names, source: build.source.as_deref(), install: build.install };
     let kernels = build_kernel::keys(&folders, &config, wanted)?;
-    let plan = parts::of_matrix(parts::origin(&folders)?, matrix, select, kernels, divided);
+    let series = series.as_ref().map(own::carried).transpose()?;
+    let origin = parts::origin(&folders)?;
+    let plan = Plan { series, kernels, ..parts::of_matrix(origin, matrix, select, divided) };
     if let Some(file) = output {
         let file = std::path::absolute(file).with_context(|| format!("{}", file.display()))?;
         let mut text = serde_json::to_string_pretty(&plan)?;

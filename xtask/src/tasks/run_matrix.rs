@@ -25,10 +25,8 @@ use crate::verdict::{Judged, compare, repetitions_for};
 /// Configuration, kernels and host, each with its code; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let own::Configured { config, .. } =
-        own::configured(&folders, &args.own, &args.build, &args.matrix)?;
-    let work = Work::of(&folders, &config, args)?;
-    let Work { matrix, seed, cells, record } = &work;
+    let work = Work::of(&folders, args)?;
+    let Work { config, matrix, seed, cells, record } = &work;
     if args.dry_run {
         cells.iter().try_for_each(|cell| print(format_args!("{}\n", cell.id)))?;
         return Ok(Exit::Ok);
@@ -38,19 +36,19 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     rig::provide(args.build.install)?;
     let names = cells.iter().map(|cell| &cell.kernel).collect();
     let cli::Vms { images, accel, .. } = &args.vms;
-    let kernels = bootable::planned(&folders, &config, &names, &work.keys(), images, &args.build)?;
+    let kernels = bootable::planned(&folders, config, &names, &work.keys(), images, &args.build)?;
     let first = &kernels[&cells[0].kernel].bzimage;
     let ready = rig::prepare(&folders, first, *accel, &stop)?;
     let jobs = rig::jobs(args.vms.jobs, cells);
 
     let started = jiff::Timestamp::now();
     let folder = RunFolder::begin(&work.results(&folders), started)?;
-    own::keep(&config, &folder)?;
+    own::keep(config, &folder)?;
     let mut manifest = bootable::manifest(&ready, &kernels, &matrix.name, *seed, jobs, started)?;
     folder.write_manifest(&manifest)?;
 
     let snapshots = !args.vms.no_snapshot;
-    let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, snapshots);
+    let mut runner = Runner::new(config, &kernels, &ready.rig, &folder, &stop, snapshots);
     if let Some(record) = record {
         folder.write_text(parts::RECORD, &serde_json::to_string_pretty(record)?)?;
         runner.past = Past::of_part(record.part());
@@ -59,7 +57,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     manifest.interrupted = stop.asked();
     folder.write_manifest(&manifest)?;
-    let result = result(&config, matrix, &folder.id, manifest, ran, cells.len());
+    let result = result(config, matrix, &folder.id, manifest, ran, cells.len());
     let exit = conclude(&folder, &folders.cache, &result)?;
     if let Some(Record { part, plan }) = record {
         let count = plan.count();

@@ -107,6 +107,20 @@ fn an_mbox_gets_verdicts_beside_the_baseline_and_a_bug_in_it_is_a_regression() {
     let kept = bench.results().join("latest/series/0001-mm-memcg-say-that-it-is-there.patch");
     assert!(fs::read_to_string(&kept).unwrap().contains(MARK), "{}", kept.display());
 
+    // A plan carries the series to machines that have no mbox.
+    let plan = bench.folder.path().join("plan.json").display().to_string();
+    let words = [&["plan", "--parts", "2", "--output", &plan], &arguments[1..]].concat();
+    bench.run(&words).expect_exit(0).expect_output("series: ");
+    fs::remove_file(&mbox).unwrap();
+    for share in ["1/2", "2/2"] {
+        bench.run(&["run-matrix", "--plan", &plan, "--partition", share]).expect_exit(0);
+    }
+    let parts = bench.results().join("parts").display().to_string();
+    bench.run(&["merge", &parts]).expect_exit(0).expect_output("SAME ");
+    assert_eq!(outcomes(&bench.result()), ["same"]);
+    let kept = bench.results().join("latest/series/0001-mm-memcg-say-that-it-is-there.patch");
+    assert!(fs::read_to_string(&kept).unwrap().contains(MARK), "{}", kept.display());
+
     // Both commits: no rule is broken that the baseline keeps, but the kernel warns.
     let range = format!("{}@base..bad", repository.display());
     let mut arguments = vec!["run-matrix", "--series", &range];

@@ -42,11 +42,15 @@ fn readers_accept_the_report_of_a_run() {
         "was killed at",
         "mm/memcontrol.c:",
         "memory.overcharge = kmem",
+        "<a class=\"cell",
     ] {
         assert!(report.contains(part), "no {part:?} in the report of {FILTERS:?}");
     }
     assert!(report.len() < 60_000 * (FILTERS.len() + 1), "{} bytes", report.len());
-    read(&run, "real");
+    read(&run.join("report.html"), "report-real");
+
+    xtask(results.path(), &["history"]);
+    read(&results.path().join("history.html"), "history");
 
     make_hostile(&run);
     xtask(results.path(), &["report"]);
@@ -54,7 +58,7 @@ fn readers_accept_the_report_of_a_run() {
     assert!(report.contains("&lt;script&gt;alert(1)"), "it is told");
     assert!(report.contains("cannot be shown"), "the evidence that was removed is missed");
     assert!(report.contains("is not in the cache"), "and so is a kernel");
-    read(&run, "hostile");
+    read(&run.join("report.html"), "report-hostile");
 }
 
 /// A cell without evidence, a kernel that nobody has, and texts that are markup.
@@ -78,14 +82,14 @@ fn make_hostile(run: &Path) {
 }
 
 /// Fails with all that the readers object to. Screenshots stay in `target`, to be looked at.
-fn read(run: &Path, name: &str) {
-    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("report-{name}"));
+fn read(page: &Path, name: &str) {
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&shots).expect("a folder in `target`");
-    let (packages, report): (PathBuf, PathBuf) = (node::packages(), run.join("report.html"));
+    let packages: PathBuf = node::packages();
     let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
-    let output = node::node(&packages, &[READ, "/usr/bin/chromium", &path(&report), &path(&shots)]);
-    let kept = shots.join("report.html");
-    fs::copy(&report, &kept).expect("a file in `target`");
+    let output = node::node(&packages, &[READ, "/usr/bin/chromium", &path(page), &path(&shots)]);
+    let kept = shots.join("page.html");
+    fs::copy(page, &kept).expect("a file in `target`");
     assert!(output.status.success(), "{}:\n{}", kept.display(), node::text(&output));
 }
 

@@ -84,14 +84,17 @@ pub(crate) fn read(cache: &Cache, given: &str, source: Option<&str>) -> anyhow::
             let why = why.split_once(": ").map_or(why.as_str(), |(_, why)| why);
             unusable(format!("{name}: {why}"))
         })?;
-        named.push((name, text));
+        named.push((name, text.as_slice()));
     }
     let patches = keep(cache, &named)?;
     Ok(Given { patches, notes: chosen.notes })
 }
 
-/// Writes the patches into a folder named after what is in them.
-fn keep(cache: &Cache, named: &[(String, &Vec<u8>)]) -> anyhow::Result<Vec<PathBuf>> {
+/// Writes files of a series into a folder named after what is in them.
+///
+/// # Errors
+/// I/O errors, with the path.
+pub(crate) fn keep(cache: &Cache, named: &[(String, &[u8])]) -> anyhow::Result<Vec<PathBuf>> {
     let mut hash = Sha256::new();
     for (name, text) in named {
         hash.update(format!("{name} {}\n", text.len()));

@@ -43,10 +43,10 @@ fn matrix(trends: &Trends) -> Markup {
     html! {
         section {
             h2 { "Matrix " (trends.matrix) }
-            div.wide tabindex="0" role="region" aria-label={ "Runs of " (trends.matrix) } {
+            section.scroll tabindex="0" aria-label={ "Runs of matrix " (trends.matrix) } {
                 table {
                     thead { tr {
-                        @for head in ["Run", "", "Cells", "As expected", "Flaky", "Not expected", "Fixed", "Worse than baseline", "Took"] {
+                        @for head in ["Run", "Accelerator", "Cells", "As expected", "Flaky", "Not expected", "Fixed", "Worse than baseline", "Took"] {
                             th scope="col" { (head) }
                         }
                     } }
@@ -72,12 +72,12 @@ fn matrix(trends: &Trends) -> Markup {
             @if !trends.overall.is_empty() {
                 h3 { "Kernels and policies" }
                 p.soft { "The middle of all cells that every whole run has; the band goes from the least to the most of them." }
-                (lines(&trends.overall.iter().collect::<Vec<_>>()))
+                (lines(&trends.overall.iter().collect::<Vec<_>>(), &format!("Kernels and policies of {}", trends.matrix)))
             }
             h3 { "Cells" }
             p.soft { "Oldest run left, newest right, from zero. The band goes from the least to the most of the repetitions." }
             @for (scenario, lines_of) in by_scenario(&trends.lines) {
-                details { summary { (scenario) } (lines(&lines_of)) }
+                details { summary { (scenario) } (lines(&lines_of, &format!("Cells of {scenario} in {}", trends.matrix))) }
             }
         }
     }
@@ -91,16 +91,16 @@ fn by_scenario(lines: &[Line]) -> BTreeMap<&str, Vec<&Line>> {
     scenarios
 }
 
-/// One row a cell, one column a fact.
-fn lines(lines: &[&Line]) -> Markup {
+/// One row a cell, one column a fact; `name` tells the table from the others of the page.
+fn lines(lines: &[&Line], name: &str) -> Markup {
     let mut rows: BTreeMap<&str, BTreeMap<&str, &Line>> = BTreeMap::new();
     for line in lines {
         rows.entry(&line.id).or_default().insert(&line.fact, line);
     }
     html! {
-        div.wide tabindex="0" role="region" aria-label="Lines" {
+        section.scroll tabindex="0" aria-label=(name) {
             table {
-                thead { tr { th scope="col" { "" } @for (_, name) in FACTS { th scope="col" { (name) } } } }
+                thead { tr { th scope="col" { "Cell" } @for (_, name) in FACTS { th scope="col" { (name) } } } }
                 tbody { @for (id, facts) in rows {
                     tr {
                         th scope="row" { (id) }
