@@ -58,15 +58,16 @@ impl Observer {
             let mut gauges = Gauges { usage, peak: Gauge::open(&memcg.peak_file())?, limit_bytes };
             process::become_urgent(SAMPLER_PRIORITY)?;
             let mut track = UsageTrack::new(limit_bytes);
-            watch(board, slot, period_us.max(SAMPLE_US_MIN), |at_us| {
+            let ended_us = watch(board, slot, period_us.max(SAMPLE_US_MIN), |at_us| {
                 match gauges.granted_bytes() {
                     Ok(bytes) => track.sample(at_us, bytes),
                     // A workload may remove a memcg. Its files end before its folder is gone.
-                    Err(error) if is_removed(&error) => {}
+                    Err(error) if is_removed(&error) => track.look_in_vain(at_us),
                     Err(error) => return Err(error),
                 }
                 Ok(())
             })?;
+            track.look_in_vain(ended_us);
             Ok(track.into_fact(role, period_us))
         })
     }
@@ -79,12 +80,13 @@ impl Observer {
     pub(crate) fn heartbeat(board: &'static Board) -> Result<Self> {
         Self::spawn("heartbeat", move |slot| {
             let (mut beats, mut last_us, mut gap_us_max) = (0, 0, 0);
-            watch(board, slot, BEAT_US, |at_us| {
+            let ended_us = watch(board, slot, BEAT_US, |at_us| {
                 beats += 1;
                 gap_us_max = at_us.saturating_sub(last_us).max(gap_us_max);
                 last_us = at_us;
                 Ok(())
             })?;
+            gap_us_max = ended_us.saturating_sub(last_us).max(gap_us_max);
             Ok(Fact::Heartbeat { period_us: BEAT_US, beats, gap_us_max })
         })
     }
@@ -179,13 +181,14 @@ impl Gauges {
 }
 
 /// Calls `look` each `period_us` from the start of the load until the observers are to stop, with
-/// the time since the start. A missed moment is not made up for.
+/// the time since the start. A missed moment is not made up for. Returns when it stopped: since the last look nobody
+/// has looked.
 fn watch(
     board: &Board,
     slot: &Slot,
     period_us: u64,
     mut look: impl FnMut(u64) -> Result<()>,
-) -> Result<()> {
+) -> Result<u64> {
     process::lock_memory()?;
     slot.reach(Phase::Ready);
     board.start.pass();
@@ -197,7 +200,7 @@ fn watch(
         next_us = (next_us + period_us).max(now_us);
         clock::sleep_until_us(next_us);
     }
-    Ok(())
+    Ok(clock::now_us().saturating_sub(started_us))
 }
 
 /// An open file that holds one number; reading it again allocates nothing.

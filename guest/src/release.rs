@@ -24,7 +24,7 @@ const RETRY_US: u64 = 20_000;
 /// `MEMBARRIER_CMD_GLOBAL`: returns after an RCU grace period.
 const MEMBARRIER_GLOBAL: i32 = 1;
 
-/// Drops caches, waits and flushes until the limited memcg holds next to nothing or patience ends.
+/// Drops caches, waits and flushes until the memcgs of the cell hold next to nothing or patience ends.
 ///
 /// # Errors
 ///
@@ -39,9 +39,13 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
         drop_caches(Dropped::Everything)?;
         await_rcu();
         flush_stocks(&flusher, &cpus)?;
-        // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK): one other pushes none out.
-        memcgs.limited.drain()?;
-        Ok(memcgs.limited.current_bytes()? <= small_bytes)
+        // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK): one other pushes none out. The parent's are
+        // those of all below it.
+        memcgs.parent.drain()?;
+        let mut below = [Some(&memcgs.limited), memcgs.second.as_ref()].into_iter().flatten();
+        below.try_fold(true, |all, memcg| {
+            Ok(all && (!memcg.exists() || memcg.current_bytes()? <= small_bytes))
+        })
     })?;
     flusher.remove();
     Ok(())

@@ -51,7 +51,8 @@ fn higher(first: (u64, u64), second: (u64, u64)) -> (u64, u64) {
 pub(crate) struct UsageTrack {
     limit_bytes: u64,
     samples: u64,
-    last_at_us: u64,
+    last_look_us: u64,
+    last_sample_us: u64,
     gap_us_max: u64,
     bytes_max: u64,
     samples_over: u64,
@@ -67,7 +68,8 @@ impl UsageTrack {
         Self {
             limit_bytes,
             samples: 0,
-            last_at_us: 0,
+            last_look_us: 0,
+            last_sample_us: 0,
             gap_us_max: 0,
             bytes_max: 0,
             samples_over: 0,
@@ -83,7 +85,7 @@ impl UsageTrack {
     /// A run above the limit lasts from its first sample to the first one that is not above: it
     /// is right to within the time between two samples.
     pub(crate) fn sample(&mut self, at_us: u64, bytes: u64) {
-        self.gap_us_max = self.gap_us_max.max(at_us.saturating_sub(self.last_at_us));
+        self.look_in_vain(at_us);
         if let Some(since_us) = self.over_since_us {
             self.over_us_max = self.over_us_max.max(at_us - since_us);
         }
@@ -95,9 +97,15 @@ impl UsageTrack {
             self.over_since_us = None;
         }
         self.samples += 1;
-        self.last_at_us = at_us;
+        self.last_sample_us = at_us;
         self.bytes_max = self.bytes_max.max(bytes);
         self.line.add((at_us, bytes));
+    }
+
+    /// Somebody looked, and there was nothing to see, or no more to be seen; so long had nobody looked.
+    pub(crate) fn look_in_vain(&mut self, at_us: u64) {
+        self.gap_us_max = self.gap_us_max.max(at_us.saturating_sub(self.last_look_us));
+        self.last_look_us = at_us;
     }
 
     /// The fact that says it all.
@@ -117,7 +125,7 @@ impl UsageTrack {
             sampled_bytes_max: self.bytes_max,
             samples_over: self.samples_over,
             over_us_max: self.over_us_max,
-            over_us_last: self.over_since_us.map_or(0, |since_us| self.last_at_us - since_us),
+            over_us_last: self.over_since_us.map_or(0, |since_us| self.last_sample_us - since_us),
             line: self.line.points,
         }
     }
@@ -190,5 +198,7 @@ mod tests {
         track.sample(40, 0);
         track.sample(50, 0);
         assert_eq!((track.gap_us_max, track.samples), (40, 2));
+        track.look_in_vain(140);
+        assert_eq!((track.gap_us_max, track.samples), (90, 2), "and to the end");
     }
 }

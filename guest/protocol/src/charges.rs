@@ -94,9 +94,25 @@ pub struct Overcharged {
     pub deferred: BTreeMap<String, u64>,
     /// Attempts to reconcile by how they ended and who made them (`paid by task`).
     pub reconciles: BTreeMap<String, u64>,
+    /// How the charges that went over its limit were asked for, each way once; no more than [`ASKED_MAX`] ways.
+    pub asked: Vec<Asked>,
     /// When it owed, in order; the first [`DEBTS_MAX`] times.
     #[serde(default)]
     pub debts: Vec<Debt>,
+}
+
+/// Ways to ask that are told apart, at most: gfp and size. Charges in others count as lost.
+pub const ASKED_MAX: usize = 100;
+
+/// Charges that went over a limit with the same gfp and of the same size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Their gfp, in the words of the kernel's trace (`GFP_KERNEL_ACCOUNT`, `__GFP_NORETRY`, …).
+    pub gfp: Vec<String>,
+    /// Pages of each.
+    pub pages: u32,
+    /// How many.
+    pub count: u64,
 }
 
 /// Times for which a memcg owed that are told one by one, at most.

@@ -23,7 +23,7 @@ pub use inject::{INJECT_WORKLOAD, Injected, InjectedCharge};
 pub use latency::{LatencyUs, SpreadBytes};
 
 /// Version of this wire. Both sides must have the same.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";

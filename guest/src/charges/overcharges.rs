@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{DEBTS_MAX, Debt, DebtEnd, LatencyUs, MemcgRole, Overcharged};
+use protocol::{ASKED_MAX, Asked, DEBTS_MAX, Debt, DebtEnd, LatencyUs, MemcgRole, Overcharged};
 
 use super::text::{Record, records};
 
@@ -49,6 +49,7 @@ struct Account {
     unattended_us_max: u64,
     deferred: BTreeMap<String, u64>,
     reconciles: BTreeMap<String, u64>,
+    asked: Vec<Asked>,
     /// Times for which it owed, by the clock of the trace; the last one may go on.
     debts: Vec<Debt>,
 }
@@ -61,6 +62,7 @@ impl Account {
                 self.denied += 1;
             }
             "memcg_overcharge_charge" => {
+                self.ask(record.field("gfp_flags")?, record.number("pages")?.try_into().ok()?)?;
                 self.charges += 1;
                 let excess_pages = record.number("excess")?;
                 if excess_pages <= record.number("pages")? {
@@ -86,6 +88,20 @@ impl Account {
                 }
             }
             _ => return None,
+        }
+        Some(())
+    }
+
+    /// Somebody asked for so much in this way; `None` where there is no room to tell it.
+    fn ask(&mut self, gfp: &str, pages: u32) -> Option<()> {
+        let same = |asked: &Asked| asked.pages == pages && asked.gfp.iter().eq(gfp.split('|'));
+        match self.asked.iter().position(same) {
+            Some(known) => self.asked[known].count += 1,
+            None if self.asked.len() < ASKED_MAX => {
+                let gfp = gfp.split('|').map(str::to_owned).collect();
+                self.asked.push(Asked { gfp, pages, count: 1 });
+            }
+            None => return None,
         }
         Some(())
     }
@@ -143,6 +159,7 @@ impl Account {
             unattended_us_max: self.unattended_us_max,
             deferred: self.deferred,
             reconciles: self.reconciles,
+            asked: self.asked,
             debts: self.debts,
         }
     }
@@ -166,7 +183,12 @@ mod tests {
     }
 
     fn charge(at: &str, excess: u32, outcome: &str) -> String {
-        line(at, "charge", &format!("kind=kmem pages=1 excess={excess} outcome={outcome}"))
+        asked(at, "GFP_KERNEL_ACCOUNT", excess, outcome)
+    }
+
+    fn asked(at: &str, gfp: &str, excess: u32, outcome: &str) -> String {
+        let said = format!("kind=kmem gfp_flags={gfp} pages=1 excess={excess} outcome={outcome}");
+        line(at, "charge", &said)
     }
 
     fn reconcile(at: &str, left: u32, outcome: &str) -> String {
@@ -245,9 +267,33 @@ mod tests {
     }
 
     #[test]
+    fn ways_to_ask_are_told_apart() {
+        let noretry = "GFP_KERNEL_ACCOUNT|__GFP_NORETRY";
+        let told = of(&[
+            charge("1.0", 1, "charged"),
+            asked("1.1", noretry, 2, "charged"),
+            charge("1.2", 3, "deferred"),
+            asked("1.3", noretry, 4, "denied_cap"),
+        ]);
+        let way = |gfp: &[&str], count| {
+            let gfp = gfp.iter().map(|word| (*word).to_owned()).collect();
+            Asked { gfp, pages: 1, count }
+        };
+        let plain = way(&["GFP_KERNEL_ACCOUNT"], 2);
+        assert_eq!(told.asked, [plain, way(&["GFP_KERNEL_ACCOUNT", "__GFP_NORETRY"], 1)]);
+        let many: String = (0..=ASKED_MAX)
+            .map(|number| asked("1.0", &format!("GFP_{number}"), 1, "charged"))
+            .collect();
+        let (all, left_out) = overcharges(&many, &[(MemcgRole::Limited, 33)], 0);
+        assert_eq!((all[0].asked.len(), left_out), (ASKED_MAX, 1));
+    }
+
+    #[test]
     fn what_cannot_be_read_is_counted() {
-        let torn = line("1.0", "charge", "kind=kmem pages=1 outcome=charged");
+        let torn = line("1.0", "charge", "kind=kmem gfp_flags=GFP_KERNEL pages=1 outcome=charged");
         assert_eq!(overcharges(&torn, &[], 0).1, 1);
+        let silent = line("1.0", "charge", "kind=kmem pages=1 excess=1 outcome=charged");
+        assert_eq!(overcharges(&silent, &[], 0).1, 1, "nobody knows how it was asked for");
         assert_eq!(overcharges(&line("1.0", "other", ""), &[], 0).1, 1);
     }
 }

@@ -34,6 +34,7 @@ mod sockets;
 mod thread_bomb;
 mod uring;
 mod user_pages;
+mod victim_later;
 
 use std::collections::BTreeMap;
 
@@ -119,6 +120,7 @@ static WORKLOADS: &[Workload] = &[
     locks::LOCK_STORM,
     thread_bomb::THREAD_BOMB,
     exec::EXEC,
+    victim_later::VICTIM_LATER,
 ];
 
 /// Names of all workloads.

@@ -2,8 +2,8 @@
 //! `policy-files`: what `memory.overcharge` and the files beside it take, refuse and show, and what is left of it when the
 //! memory controller is switched off and on again.
 //!
-//! The memcg that is written to is one of its own, with nobody in it. A kernel without these files fails each call with
-//! `EACCES`, as it lets nobody create any; `refuse` is content with that, too.
+//! The memcg that is written to is one of its own, with nobody in it, and so is the parent of which another child inherits. On
+//! a kernel without these files only `refuse` is called, which is content with `EACCES` too: nobody can create any.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -19,6 +19,7 @@ pub(super) const POLICY_FILES: Workload =
 const SET: usize = 0;
 const REFUSE: usize = 1;
 const RESET: usize = 2;
+const INHERIT: usize = 3;
 
 const POLICY: &str = "memory.overcharge";
 const CAP: &str = "memory.overcharge.max";
@@ -36,6 +37,9 @@ const TAKEN: [(&str, &str); 8] = [
     (METHOD, "kill"),
 ];
 
+/// What a parent is told before it gets a child.
+const INHERITED: [(&str, &str); 3] = [(POLICY, "kmem"), (CAP, "8192"), (METHOD, "kill")];
+
 /// What must not be taken.
 const REFUSED: [(&str, &str); 3] = [(POLICY, "sometimes"), (CAP, "much"), (METHOD, "wait")];
 
@@ -48,20 +52,27 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     terms.memcgs.root.write("cgroup.subtree_control", both)?;
     parent.write("cgroup.subtree_control", both).context("the io controller")?;
     let memcg = parent.child("files")?;
+    let has_them = memcg.has(POLICY);
     let actor = Part {
-        ops: &["set", "refuse", "reset"],
+        ops: &["set", "refuse", "reset", "inherit"],
         setup: Box::new(move |_| {
             let (parent, memcg) = (parent.clone(), memcg.clone());
             Ok(Box::new(move |lane: &Lane| {
-                for (file, value) in TAKEN {
-                    lane.call(SET, || takes(&memcg, file, value));
-                }
                 for (file, value) in REFUSED {
                     lane.call(REFUSE, || match write(&memcg, file, value) {
                         Ok(()) => Err(Errno::EEXIST.into()),
                         Err(Failure::Errno(Errno::EINVAL | Errno::EACCES)) => Ok(()),
                         Err(failure) => Err(failure),
                     });
+                }
+                if !has_them {
+                    return;
+                }
+                for (file, value) in TAKEN {
+                    lane.call(SET, || takes(&memcg, file, value));
+                }
+                for (file, value) in INHERITED {
+                    lane.call(INHERIT, || is_inherited(&parent, file, value));
                 }
                 lane.call(RESET, || comes_back_reset(&parent, &memcg));
                 // The default, whose number depends on the limit.
@@ -86,6 +97,14 @@ fn shows(memcg: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
 
 fn write(memcg: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
     memcg.write(file, value).map_err(|error| errno(&error))
+}
+
+/// Whether a child has what its parent was told before.
+fn is_inherited(parent: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
+    write(parent, file, value)?;
+    let child = parent.child("heir").map_err(|error| errno(&error))?;
+    let inherited = shows(&child, file, value);
+    if child.remove() { inherited } else { Err(Errno::EBUSY.into()) }
 }
 
 /// While the io controller is on, the state of the memory controller is kept but not shown, and goes back to what it was at first

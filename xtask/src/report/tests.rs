@@ -201,7 +201,7 @@ fn a_cell_is_shown_with_all_its_evidence() {
         "  open-keep on cgroup v2, memory.max 4 MiB, 1 tasks (not killable), hog 0 B, at most 10 operations or 5000 ms each\n",
         "  memory.overcharge.max = 1048576, memory.overcharge = kmem\n",
         "  kept    I1 0 of 1000 calls failed for want of memory; 0 charges denied at the cap; 0 eligible charges failed\n",
-        "  kept    I2 peak 4358144 - max 4194304 = 163840 <= bound 1638400 (cap 1048576, forced 0, race 65536, batches 524288)\n",
+        "  kept    I2 peak 4358144 - max 4194304 = 163840 <= bound 1638400 (cap 1048576, forced 0, race 65536, batches 524288); gfp: 0 of 3 charges over the limit were exempt\n",
         "  n/a     I3 nothing can be killed",
         "  kept    X  counters.charges >= 1: it is 3\n",
         "  counters.charges = 3\n",

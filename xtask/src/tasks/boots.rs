@@ -11,12 +11,13 @@ use super::attempts::Runner;
 use crate::evidence::Ending;
 use crate::plan::Cell;
 use crate::progress::Step;
-use crate::verdict::{by_emulator, findings};
+use crate::verdict::{by_emulator, findings, wrong_clock};
 use crate::vm::cell::{Begin, Job, Rig};
 use crate::vm::pool;
 use crate::vm::snapshot::{self, Snapshot};
 
-/// Boots of one kind that are tried. An emulator breaks about one in fifty.
+/// Boots of one kind that are tried. An emulator breaks about one in fifty, and on a busy host a kernel may measure its
+/// clock wrongly: then every cell that begins from there would be an ERROR.
 const TRIES: u32 = 2;
 
 /// What was made so far, by kind ([`snapshot::key`]); `None` where cells have to boot.
@@ -111,13 +112,16 @@ impl Runner<'_> {
             let boot = snapshot::take(self.rig, job, bzimage, &dir, self.stop)
                 .map_err(|error| format!("{error:#}"))?;
             let findings = findings(&boot.evidence.console);
-            why = match (boot.snapshot, findings.first()) {
-                (Some(snapshot), None) => return Ok(snapshot),
-                (_, Some(finding)) => finding.title.clone(),
-                (None, None) => ended(&boot.evidence.ending),
+            let wrong_clock = wrong_clock(&boot.evidence);
+            let by_host = by_emulator(&findings, self.pace()) || wrong_clock.is_some();
+            why = match (boot.snapshot, findings.first(), wrong_clock) {
+                (Some(snapshot), None, None) => return Ok(snapshot),
+                (_, Some(finding), _) => finding.title.clone(),
+                (_, None, Some(wrong)) => wrong,
+                (None, None, None) => ended(&boot.evidence.ending),
             };
             // What the kernel itself did it would do again.
-            if !by_emulator(&findings, self.pace()) {
+            if !by_host {
                 break;
             }
         }

@@ -4,7 +4,7 @@
 //! `facts` produces exactly these. A name of another shape in a config file is a typing error.
 
 /// Facts of the cell as a whole, with what they mean.
-pub(crate) const NAMES: [(&str, &str); 43] = [
+pub(crate) const NAMES: [(&str, &str); 44] = [
     ("load.ms", "from the start of the load to its end, ms"),
     ("load.complete", "1: every actor finished or was killed; 0: cut at load_max"),
     (
@@ -55,6 +55,7 @@ pub(crate) const NAMES: [(&str, &str); 43] = [
         "of these: of kernel memory, and such that the patch may not let them fail",
     ),
     ("charges.lost", "calls of which the probe does not know whether they failed"),
+    ("host.starved", "share of the cell's time for which a virtual CPU waited for one of the host"),
     ("oom.no_victim", "memcg OOM reports that found nobody to kill"),
     ("kills.global", "OOM kills of the whole system (the cell is an ERROR)"),
 ];

@@ -5,7 +5,7 @@
 //! `NOFAIL`, is of 8 pages at most, and belongs to a task that is not dying. Nothing is known of a
 //! kernel whose probe did not see a charge of each kind that was known to happen.
 
-use protocol::{Charges, Event, Fact, FailedCharges};
+use protocol::{Asked, Charges, Event, Fact, FailedCharges, Overcharges};
 
 use super::Missing;
 use super::oom::{self, Origin};
@@ -18,6 +18,20 @@ const MAY_BLOCK: &str = "DIRECT_RECLAIM";
 
 /// With one of these a charge is to fail early, or not at all.
 pub(super) const EXEMPT: [&str; 3] = ["NORETRY", "RETRY_MAYFAIL", "NOFAIL"];
+
+/// Words of a trace that stand for more than one bit of gfp, `DIRECT_RECLAIM` among them
+/// (`__def_gfpflag_names`).
+const BLOCKING: [&str; 9] = [
+    "GFP_NOIO",
+    "GFP_NOFS",
+    "GFP_KERNEL",
+    "GFP_KERNEL_ACCOUNT",
+    "GFP_USER",
+    "GFP_HIGHUSER",
+    "GFP_HIGHUSER_MOVABLE",
+    "GFP_TRANSHUGE",
+    "__GFP_DIRECT_RECLAIM",
+];
 
 /// Callers of charges that the patch leaves alone whatever their gfp: memory of sockets, by its name
 /// in 6.12 and in 7.3. Of the others, hugetlb is `RETRY_MAYFAIL` and charges that move do not block.
@@ -37,6 +51,21 @@ pub(super) fn is_nameless(row: &FailedCharges) -> bool {
 fn may_wait(row: &FailedCharges) -> bool {
     let has = |bit: &str| row.gfp.iter().any(|set| set == bit);
     has(MAY_BLOCK) && !EXEMPT.into_iter().any(has) && row.pages <= PAGES_MAX && !row.dying
+}
+
+/// Whether the patch may let charges over the limit that are asked for like this.
+pub(super) fn may_go_over(asked: &Asked) -> bool {
+    let says = |bit: &str| asked.gfp.iter().any(|word| word.strip_prefix("__GFP_") == Some(bit));
+    let blocks = asked.gfp.iter().any(|word| BLOCKING.contains(&word.as_str()));
+    blocks && !EXEMPT.into_iter().any(says) && asked.pages <= PAGES_MAX
+}
+
+/// What the patch's trace events say; `None` of a kernel that has none.
+pub(super) fn traced(events: &[Event]) -> Option<&Overcharges> {
+    events.iter().find_map(|event| match &event.fact {
+        Fact::Overcharges(overcharges) if overcharges.traced => Some(overcharges),
+        _ => None,
+    })
 }
 
 /// What the probe saw, if it saw anything.

@@ -13,6 +13,7 @@ use protocol::CgroupVersion;
 use serde::{Deserialize, Serialize};
 
 use super::chance::{Shown, by_chance};
+use super::judge::{STARVED, is_time};
 use super::{Differential, Judgement, Verdict, i11_off_is_mainline, no_worse};
 use crate::config::Scenario;
 use crate::plan::Cell;
@@ -187,12 +188,13 @@ fn outcome(
     patched: &[Judged<'_>],
     (wanted, unlike): (Wanted, &[String]),
 ) -> Differential {
-    // What the baseline breaks, or is known to break now and then, is nothing new.
+    // What the baseline breaks is nothing new, and what it is known to break now and then is not either, unless it
+    // loses more calls here than by chance: a kernel that never kills and always fails is no better for it.
+    let more_lost = i11_off_is_mainline::more_lost(base, patched);
     let known = |rule: &String| {
-        let breaks = |b: &Judged<'_>| {
-            b.judgement.breaks.contains(rule) || b.cell.expect.may_break.contains(rule)
-        };
-        base.iter().any(breaks)
+        let now_and_then = |b: &Judged<'_>| b.cell.expect.may_break.contains(rule);
+        base.iter().any(|b| b.judgement.breaks.contains(rule))
+            || (base.iter().any(now_and_then) && !(rule == "I1" && more_lost))
     };
     // The patched kernel crashes, hangs or breaks a rule that the baseline keeps.
     let worse = patched.iter().any(|patched| {
@@ -255,8 +257,12 @@ fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Option<Shown> {
     (shown.of > 0).then_some(shown)
 }
 
-/// Whether the problem shows; `None` when a fact it asks for is missing.
+/// Whether the problem shows; `None` when a fact it asks for is missing, or is a time of a cell that the host did not let run.
 fn shows(scenario: &Scenario, judgement: &Judgement) -> Option<bool> {
+    let starved = judgement.facts.get("host.starved").is_some_and(|share| *share >= STARVED);
+    if starved && scenario.problem.iter().any(|condition| is_time(&condition.fact)) {
+        return None;
+    }
     scenario.problem.iter().try_fold(true, |all, condition| {
         Some(all && condition.holds(super::facts::get(&judgement.facts, &condition.fact)?))
     })

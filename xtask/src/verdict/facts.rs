@@ -65,21 +65,36 @@ pub(crate) fn derive(evidence: &Evidence, ooms: &Ooms) -> (Facts, Vec<String>) {
         once.note(fact, &mut doubts);
         one(fact, &mut facts, &mut doubts);
     }
+    if evidence.wall_ms > 0 {
+        facts.put("host.starved", evidence.starved_ms as f64 / evidence.wall_ms as f64);
+    }
     processes(evidence, &mut facts);
     for role in [MemcgRole::Limited, MemcgRole::Second, MemcgRole::Bystander, MemcgRole::Parent] {
         memcg(evidence, role, &mut facts, &mut doubts);
     }
     // A part of the console is missing: what it shows no more, nobody can count.
     if evidence.console_dropped_bytes == 0 {
-        facts.put("kills", ooms.kills as f64);
-        facts.put("kills.in_charge", ooms.kills_from(Origin::Charge) as f64);
-        facts.put("kills.in_fault", ooms.kills_from(Origin::Fault) as f64);
-        facts.put("kills.on_return", ooms.kills_from(Origin::Return) as f64);
-        facts.put("kills.untraced", ooms.untraced() as f64);
+        kills(ooms, &mut facts);
         facts.put("kills.global", ooms.global_kills as f64);
         facts.put("oom.no_victim", ooms.no_victim as f64);
     }
     (facts, doubts)
+}
+
+/// Kills, and from where. The kernel prints 10 reports in 5 s; of a kill without one nobody knows where it was, unless the
+/// patch's counters say that its reconciler made so many. Where one stays unknown, "none in charge" is not known either.
+fn kills(ooms: &Ooms, facts: &mut Facts) {
+    let (untraced, on_return) = (ooms.untraced(), ooms.kills_from(Origin::Return));
+    let reconcilers =
+        ["", "second.", "parent."].map(|of| facts.get(&format!("{of}counters.kills")));
+    let reconcilers: f64 = reconcilers.into_iter().flatten().sum();
+    facts.put("kills", ooms.kills as f64);
+    facts.put("kills.on_return", on_return as f64);
+    facts.put("kills.untraced", untraced as f64);
+    if untraced == 0 || (on_return + untraced) as f64 <= reconcilers {
+        facts.put("kills.in_charge", ooms.kills_from(Origin::Charge) as f64);
+        facts.put("kills.in_fault", ooms.kills_from(Origin::Fault) as f64);
+    }
 }
 
 /// Facts that one event holds by itself.

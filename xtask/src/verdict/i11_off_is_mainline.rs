@@ -12,11 +12,11 @@
 //! only what is less likely than 1 in 1,000 is a difference: 10 occurrences in one cell beside one. Where
 //! the scenario says that the baseline loses a call now and then (`may_break` of I1), errnos say nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Fact, MemcgRole, Stage};
 
-use super::{Case, Check, Judged, Missing};
+use super::{Case, Check, Judged, Missing, i1_no_escape};
 use crate::taxonomy::names;
 
 const RULE: &str = "I11";
@@ -35,10 +35,10 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let (mut asked, mut moved) = (0, Vec::new());
     for (prefix, name) in counters(case) {
         let fact = format!("{prefix}counters.{name}");
-        let delta = case.need(&fact)?;
+        let (delta, late) = (case.need(&fact)?, late(case, prefix, name));
         asked += 1;
-        if delta != 0.0 {
-            moved.push(format!("{fact} {delta}"));
+        if delta != 0.0 || late != 0.0 {
+            moved.push(format!("{fact} {delta}, {late} later"));
         }
     }
     if asked == 0 {
@@ -56,19 +56,52 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
 
 /// The counters of every memcg that tells them when settled.
 fn counters<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, &'a String)> {
-    let of = |event: &'a protocol::Event| match &event.fact {
-        Fact::Memcg { stage: Stage::Settled, role, counters: Some(counters), .. } => {
+    told(case, Stage::Settled)
+        .flat_map(|(prefix, counters)| counters.keys().map(move |name| (prefix, name)))
+}
+
+/// By how much a counter moved after that, while everybody was let go.
+fn late(case: &Case<'_>, prefix: &str, name: &str) -> f64 {
+    let at = |stage| told(case, stage).find(|(of, _)| *of == prefix)?.1.get(name).copied();
+    match (at(Stage::Settled), at(Stage::After)) {
+        (Some(settled), Some(after)) => after as f64 - settled as f64,
+        _ => 0.0,
+    }
+}
+
+fn told<'a>(
+    case: &Case<'a>,
+    wanted: Stage,
+) -> impl Iterator<Item = (&'static str, &'a BTreeMap<String, u64>)> {
+    case.evidence.events.iter().filter_map(move |event| match &event.fact {
+        Fact::Memcg { stage, role, counters: Some(counters), .. } if *stage == wanted => {
             let prefix = match role {
                 MemcgRole::Limited => "",
                 MemcgRole::Second => "second.",
                 MemcgRole::Parent => "parent.",
                 MemcgRole::Bystander => "bystander.",
             };
-            Some(counters.keys().map(move |name| (prefix, name)))
+            Some((prefix, counters))
         }
         _ => None,
+    })
+}
+
+/// Whether calls are lost here that are not on the baseline, more than by chance.
+pub(super) fn more_lost(base: &[Judged<'_>], here: &[Judged<'_>]) -> bool {
+    let lost = |cells: &[Judged<'_>]| -> f64 {
+        let facts = cells.iter().flat_map(|cell| &cell.judgement.facts);
+        facts.filter(|(name, _)| is_lost_call(name)).map(|(_, count)| count).sum()
     };
-    case.evidence.events.iter().filter_map(of).flatten()
+    let share = here.len() as f64 / (base.len() + here.len()) as f64;
+    lost(base) == 0.0 && share.powf(lost(here)) < CHANCE
+}
+
+/// Whether a fact counts calls of the actors that fail for want of memory.
+fn is_lost_call(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(op, errno)| {
+        !errno.contains('.') && names::is_errno(errno) && i1_no_escape::disguise(op, errno)
+    })
 }
 
 /// In what cells differ from those of the unpatched kernel by kinds of errnos, kills and events, for people.

@@ -10,7 +10,9 @@
 //! not eligible (`F_SETPIPE_SZ`: more than 8 pages) and calls of killed tasks, which are
 //! `unfinished` and no failures; of charges [`charges`] tells which are eligible.
 
-use protocol::{Charges, Fact, ProcessRole};
+use std::collections::BTreeMap;
+
+use protocol::{Charges, Fact, ProcessEnd, ProcessRole};
 
 use super::{Case, Check, Missing, charges};
 
@@ -24,6 +26,10 @@ const DISGUISES: [&str; 6] = ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "E2BIG", "
 /// `EAGAIN` is a disguise where something is created (`timer_create`, `clone`); of a transfer it
 /// says only that a pipe is full or empty.
 const TRANSFERS: [&str; 2] = ["read", "write"];
+
+/// Of x86, as of all but the oldest machines.
+const SIGBUS: i32 = 7;
+const SIGSEGV: i32 = 11;
 
 /// Calls that mainline fails without a kill, and the series leaves alone.
 const EXEMPT: [&str; 1] = ["setpipe_sz"];
@@ -44,6 +50,10 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
             failures += count;
             said.push(format!("{op} {errno} {count}"));
         }
+    }
+    for (signal, count) in fault_signals(case) {
+        failures += count;
+        said.push(format!("ended by signal {signal} {count}"));
     }
     if calls == 0 {
         return Err(Missing("calls of the actors".to_owned()));
@@ -86,6 +96,24 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     }
 }
 
+/// Actors and hogs whose page fault could not be served, by signal: for a stack that cannot grow, or a
+/// write of the kernel's on the way to user mode, there is no call that could fail.
+fn fault_signals(case: &Case<'_>) -> BTreeMap<i32, u64> {
+    let mut signals = BTreeMap::new();
+    for event in &case.evidence.events {
+        if let Fact::ProcessEnded {
+            role: ProcessRole::Actor | ProcessRole::Hog,
+            end: ProcessEnd::Signaled(signal @ (SIGBUS | SIGSEGV)),
+            by_guest: false,
+            ..
+        } = event.fact
+        {
+            *signals.entry(signal).or_insert(0) += 1;
+        }
+    }
+    signals
+}
+
 /// The most frequent of the eligible charges that failed.
 fn example(seen: &Charges) -> String {
     let eligible = seen.failed.iter().filter(|row| charges::is_eligible(row));
@@ -94,6 +122,7 @@ fn example(seen: &Charges) -> String {
     })
 }
 
-fn disguise(op: &str, errno: &str) -> bool {
+/// Whether a call that failed like this may have failed for want of memory.
+pub(super) fn disguise(op: &str, errno: &str) -> bool {
     DISGUISES.contains(&errno) || (errno == "EAGAIN" && !TRANSFERS.contains(&op))
 }

@@ -7,8 +7,14 @@
 //! is counted, and 64 pages a CPU: the batch (`MEMCG_CHARGE_BATCH`) that another CPU has added to the
 //! counter for a moment when an overcharge records the peak. Such a moment is only recorded beside
 //! a charge over the limit, so with the feature off and nothing forced the overrun is exactly 0.
+//!
+//! What goes over counts as well as how far: by the patch's trace events no charge that is exempt
+//! ([`charges::may_go_over`]). No tolerance, and where an event was lost nobody knows. A kernel without
+//! these events is asked by the peak alone.
 
-use super::{Case, Check, Missing};
+use protocol::{Asked, Overcharges};
+
+use super::{Case, Check, Missing, charges};
 
 const RULE: &str = "I2";
 
@@ -23,9 +29,28 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let mut check = of(case, RULE, "")?;
     // A workload may remove the second one: its peak went with it.
     if case.facts.get("second.peak_bytes").is_some() {
-        check.add("second", of(case, RULE, "second.")?);
+        check.add("second", of(case, RULE, "second."));
+    }
+    if let Some(overcharges) = charges::traced(&case.evidence.events) {
+        check.add("gfp", only_eligible(overcharges));
     }
     Ok(check)
+}
+
+/// No charge went over a limit that the patch should have left alone.
+fn only_eligible(overcharges: &Overcharges) -> Result<Check, Missing> {
+    let asked = || overcharges.memcgs.iter().flat_map(|memcg| &memcg.asked);
+    let exempt = || asked().filter(|asked| !charges::may_go_over(asked));
+    let count = |asked: &mut dyn Iterator<Item = &Asked>| asked.map(|asked| asked.count).sum();
+    let (all, wrong): (u64, u64) = (count(&mut asked()), count(&mut exempt()));
+    let example = exempt().max_by_key(|asked| asked.count).map_or(String::new(), |asked| {
+        format!(" ({} x {} pages with {})", asked.count, asked.pages, asked.gfp.join("|"))
+    });
+    let said = format!("{wrong} of {all} charges over the limit were exempt{example}");
+    if wrong == 0 && overcharges.lost > 0 {
+        return Err(Missing(format!("how {} charges were asked for", overcharges.lost)));
+    }
+    Ok(Check::of(RULE, wrong == 0, said))
 }
 
 /// The same of the memcg whose facts begin with `prefix`.

@@ -35,7 +35,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let mut check = of(case, RULE, "", request.killable || request.hog_bytes > 0)?;
     if let Some(second) = &request.second {
         let killable = second.hog_bytes > 0 || (request.killable && second.tasks > 0);
-        check.add("second", of(case, RULE, "second.", killable)?);
+        check.add("second", of(case, RULE, "second.", killable));
     }
     Ok(check)
 }
@@ -59,7 +59,8 @@ pub(crate) fn of(
     let need = |name: &str| case.need(&format!("{prefix}{name}"));
     let (over_ms, gap_ms) = (need("over_ms_max")?, need("sampler.gap_ms")?);
     let (settled, settle_ms) = (case.need("settled")?, case.need("settle_ms")?);
-    let kills = need("events.oom_kill")?;
+    let name = || Missing(format!("{prefix}events.oom_kill"));
+    let kills = case.kill_events(prefix).ok_or_else(name)?;
     let attend_ms = unhelped_ms(case);
     let tolerance_ms =
         attend_ms + if kills > 0.0 { REAPER_DELAY_MS + REAPER_RETRIES_MS } else { 0.0 };

@@ -2,7 +2,7 @@
 //! I7: who is outside the memcg under test notices nothing: no kill, no event, no long wait.
 //!
 //! A task in a memcg of its own beside the limited one, which the OOM killer would like best, asks for
-//! the state of a file each 10 ms. Nobody may end it or the outsider, and no counter in its own
+//! the state of a file each 10 ms. No call of it may fail, nobody may end it or the outsider, and no counter in its own
 //! `memory.events` may move from before the load until everybody has gone: tolerance none.
 //!
 //! Its longest call is held beside the same calls before the load, when nothing else runs (`control`).
@@ -22,32 +22,36 @@ const TIMES_AS_LATE: f64 = 3.0;
 
 /// Looks at the bystander, its memcg, and the outsider.
 pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
-    let (control, load) = (latency(case, "control")?, latency(case, "stat")?);
+    let ((control, _), (load, failed)) = (calls(case, "control")?, calls(case, "stat")?);
     let late_us = case.need("heartbeat.gap_ms")? * 1000.0;
     let bound_us = control.max as f64 + TIMES_AS_LATE * late_us;
     let ended = ended(case);
     let moved = moved(case)?;
     let said = format!(
         "longest call of the bystander {} us, bound {bound_us} ({} before the load, a sleeper {late_us} \
-         late); {} events in its memcg{}; {ended} bystanders ended",
+         late); {failed} of its calls failed; {} events in its memcg{}; {ended} bystanders ended",
         load.max,
         control.max,
         moved.len(),
         moved.iter().map(|name| format!(" {name}")).collect::<String>(),
     );
-    let kept = load.max as f64 <= bound_us && moved.is_empty() && ended == 0;
+    let kept = load.max as f64 <= bound_us && failed == 0 && moved.is_empty() && ended == 0;
     Ok(Check::of(RULE, kept, said))
 }
 
-/// The bystander's calls of one kind; it made some.
-fn latency(case: &Case<'_>, wanted: &str) -> Result<LatencyUs, Missing> {
-    let found =
-        case.evidence.events.iter().find_map(|event| match &event.fact {
-            Fact::Operations {
-                role: ProcessRole::Bystander, op, succeeded: 1.., latency, ..
-            } if op == wanted => Some(*latency),
-            _ => None,
-        });
+/// The bystander's calls of one kind, how long they took and how many failed; it made some.
+fn calls(case: &Case<'_>, wanted: &str) -> Result<(LatencyUs, u64), Missing> {
+    let found = case.evidence.events.iter().find_map(|event| match &event.fact {
+        Fact::Operations {
+            role: ProcessRole::Bystander,
+            op,
+            succeeded: 1..,
+            errnos,
+            latency,
+            ..
+        } if op == wanted => Some((*latency, errnos.values().sum())),
+        _ => None,
+    });
     found.ok_or_else(|| Missing(format!("{wanted} of the bystander")))
 }
 

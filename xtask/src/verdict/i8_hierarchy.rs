@@ -19,6 +19,6 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let second_hog = request.second.as_ref().is_some_and(|second| second.hog_bytes > 0);
     let killable = request.killable || request.hog_bytes > 0 || second_hog || parent.hog_bytes > 0;
     let mut check = i2_bound::of(case, RULE, "parent.")?;
-    check.add("in time", i3_timely::of(case, RULE, "parent.", killable)?);
+    check.add("in time", i3_timely::of(case, RULE, "parent.", killable));
     Ok(check)
 }

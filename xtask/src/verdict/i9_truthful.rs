@@ -30,14 +30,14 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
         CgroupVersion::V2 => sum(case)?,
     };
     if case.cell.request.counters_file.is_some() {
-        check.add("counters", counters(case, "", 0)?);
+        check.add("counters", counters(case, "", 0));
         // A workload may remove the second one: its counters went with it.
         if case.facts.get("second.counters.charges").is_some() {
-            check.add("second", counters(case, "second.", 0)?);
+            check.add("second", counters(case, "second.", 0));
         }
         if case.cell.request.parent.is_some() {
             let others = case.cpus.min(case.cell.request.tasks).saturating_sub(1);
-            check.add("parent", counters(case, "parent.", others)?);
+            check.add("parent", counters(case, "parent.", others));
         }
     }
     Ok(check)
@@ -89,7 +89,7 @@ fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Check, Missing
     let hidden = counted == 0.0 && over_bytes > (forced_bytes + others_bytes) as f64;
     let pages = told("counters.pages");
     let less = pages.is_some_and(|pages| pages < charges);
-    let kills = told("counters.kills").zip(kill_events(case, prefix));
+    let kills = told("counters.kills").zip(case.kill_events(prefix));
     let uncounted = kills.is_some_and(|(kills, events)| kills > events);
     // The events are of the load only; the counters begin before.
     let traced = told("reconcile.owed");
@@ -103,17 +103,6 @@ fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Check, Missing
         shown(kills.map(|(_, events)| events)),
     );
     Ok(Check::of(RULE, !hidden && !less && !uncounted && !invented, said))
-}
-
-/// Kills in or below a memcg, by the events.
-fn kill_events(case: &Case<'_>, prefix: &str) -> Option<f64> {
-    let of = |prefix: &str| case.facts.get(&format!("{prefix}events.oom_kill"));
-    match (case.cell.cgroup, prefix) {
-        (CgroupVersion::V1, "parent.") => {
-            ["", "second.", prefix].map(of).into_iter().flatten().reduce(|one, other| one + other)
-        }
-        _ => of(prefix),
-    }
 }
 
 fn shown(number: Option<f64>) -> String {

@@ -3,7 +3,8 @@
 //!
 //! Causes are asked in the order of [`Verdict`]: the harness's own failures, crash, hang, evidence
 //! that is not whole, a missing requirement, a broken rule, a path that never ran. PASS is what is
-//! left when every rule was asked and kept.
+//! left when every rule was asked and kept. A rule that cannot be told does not take back what
+//! another one has shown: that is FAIL all the same, unless it was expected, which takes all of them.
 
 use protocol::Fact;
 
@@ -12,7 +13,7 @@ use super::{
     i1_no_escape, i2_bound, i3_timely, i4_right_victim, i5_no_leak, i6_no_hang, i7_bystanders,
     i8_hierarchy, i9_truthful, i10_progress, i11_off_is_mainline, oom, proof,
 };
-use crate::config::{Condition, Expectation, Scenario};
+use crate::config::{Condition, Scenario};
 use crate::evidence::{Ending, Evidence};
 use crate::plan::Cell;
 
@@ -45,21 +46,25 @@ pub(crate) fn judge(
     let rules_pace = Pace { slowdown: pace.slowdown.saturating_mul(cell.slowdown) };
     let checks = checks(cell, scenario, evidence, &facts, &findings, rules_pace);
     let breaks = broken(&checks);
+    let expected_to_fail = as_expected(cell, Verdict::Fail, &breaks, &checks);
     let (verdict, why) = host(cell, evidence)
         .or_else(|| on_console(&findings, pace))
         .or_else(|| ending(evidence))
         .or_else(|| said_by_guest(evidence))
-        .or_else(|| not_proven(&doubts, &checks))
+        .or_else(|| not_proven(&doubts, &[]))
+        .or_else(|| surely_failed(&checks).filter(|_| !expected_to_fail))
+        .or_else(|| not_proven(&[], &checks))
         .or_else(|| broken_rules(&checks))
         .or_else(|| not_exercised(&checks))
         .or_else(|| not_as_stated(&checks))
         .or_else(|| not_proven(&proof::console_doubts(evidence), &[]))
         .unwrap_or_else(|| pass(&checks));
-    let expected = as_expected(&cell.expect, verdict, &breaks);
-    let busy = busy_host(evidence, &checks).filter(|_| verdict == Verdict::Fail && !expected);
+    // A mutant has to break a rule, and a host that does not let it run would do that for it.
+    let welcome = expected_to_fail && !cell.expect.or_more;
+    let busy = busy_host(evidence, &checks).filter(|_| verdict == Verdict::Fail && !welcome);
     let (verdict, why) = busy.unwrap_or((verdict, why));
     Judgement {
-        as_expected: as_expected(&cell.expect, verdict, &breaks),
+        as_expected: as_expected(cell, verdict, &breaks, &checks),
         verdict,
         breaks,
         why,
@@ -69,7 +74,8 @@ pub(crate) fn judge(
 }
 
 /// Whether a verdict and its broken rules are those expected.
-fn as_expected(expect: &Expectation, verdict: Verdict, breaks: &[String]) -> bool {
+fn as_expected(cell: &Cell, verdict: Verdict, breaks: &[String], checks: &[Check]) -> bool {
+    let expect = &cell.expect;
     if verdict != Verdict::Fail {
         // A verdict that outranks FAIL makes no promise about which rules could be asked.
         return verdict == expect.verdict;
@@ -78,7 +84,10 @@ fn as_expected(expect: &Expectation, verdict: Verdict, breaks: &[String]) -> boo
         expect.or_more || expect.breaks.contains(rule) || expect.may_break.contains(rule)
     };
     let may_fail = expect.verdict == Verdict::Fail || expect.verdict == Verdict::Pass;
+    // A rule that is broken now and then is no stand-in for what the scenario is about.
+    let exercised = !expect.breaks.is_empty() || not_exercised(checks).is_none();
     may_fail
+        && exercised
         && !breaks.is_empty()
         && expect.breaks.iter().all(|rule| breaks.contains(rule))
         && breaks.iter().all(may)
@@ -169,17 +178,25 @@ fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
 /// Rules of nothing but time.
 const OF_TIME: [&str; 3] = ["I3", "I6", "I7"];
 
+/// Of a cell's time, waited for a CPU of the host: then its times say nothing about the kernel.
+pub(super) const STARVED: f64 = 0.5;
+
+/// Whether a fact is a time.
+pub(super) fn is_time(fact: &str) -> bool {
+    matches!(fact.rsplit(['.', '_']).next(), Some("ms" | "us"))
+}
+
 /// A cell that was only too slow, on a host that did not let it run for half of its time, says nothing
 /// about the kernel.
 fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)> {
     let Evidence { starved_ms, wall_ms, .. } = evidence;
     let of_time = |check: &Check| {
         let fact = check.said.split_whitespace().next().unwrap_or_default();
-        let name = fact.rsplit(['.', '_']).next().unwrap_or_default();
-        OF_TIME.contains(&check.rule.as_str()) || (check.rule == "E" && matches!(name, "ms" | "us"))
+        OF_TIME.contains(&check.rule.as_str()) || (check.rule == "E" && is_time(fact))
     };
     let mut broken = checks.iter().filter(|check| check.outcome == Outcome::Broken);
-    let slow = *starved_ms > 0 && starved_ms * 2 >= *wall_ms && broken.all(of_time);
+    let starved = *starved_ms > 0 && *starved_ms as f64 >= *wall_ms as f64 * STARVED;
+    let slow = starved && broken.all(of_time);
     slow.then(|| {
         let why = first(checks, of_time).unwrap_or_default();
         let busy =
@@ -241,6 +258,12 @@ fn not_proven(doubts: &[String], checks: &[Check]) -> Option<(Verdict, String)> 
         ([first, rest @ ..], _) => format!("{first}; and {} more doubts", rest.len()),
     };
     Some((Verdict::Error, format!("not proven: {why}")))
+}
+
+/// What is broken whatever else cannot be told: a rule, or what the scenario states of a path that did run.
+fn surely_failed(checks: &[Check]) -> Option<(Verdict, String)> {
+    let ran = checks.iter().filter(|check| check.rule == "X").all(|x| x.outcome == Outcome::Kept);
+    broken_rules(checks).or_else(|| not_as_stated(checks).filter(|_| ran))
 }
 
 fn broken_rules(checks: &[Check]) -> Option<(Verdict, String)> {

@@ -33,6 +33,7 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
+use protocol::CgroupVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{MAINLINE, Scenario};
@@ -47,6 +48,7 @@ pub(crate) use differential::{Judged, Parts, SideBySide, compare};
 pub(crate) use inject::{Site, sites};
 pub(crate) use judge::{by_emulator, judge};
 pub(crate) use oom::{Origin, Report, ooms};
+pub(crate) use proof::wrong_clock;
 pub(crate) use score::{Ran, Score, score};
 
 /// What one rule says of one cell.
@@ -143,6 +145,19 @@ impl Case<'_> {
         self.facts.get(name).ok_or_else(|| Missing(name.to_owned()))
     }
 
+    /// Kills in or below the memcg whose facts begin with `prefix`, by the events. v1 counts a kill in the
+    /// victim's own memcg alone (`memcg_memory_event()`).
+    fn kill_events(&self, prefix: &str) -> Option<f64> {
+        let of = |prefix: &str| self.facts.get(&format!("{prefix}events.oom_kill"));
+        match (self.cell.cgroup, prefix) {
+            (CgroupVersion::V1, "parent.") => {
+                let all = ["", "second.", prefix].map(of);
+                all.into_iter().flatten().reduce(|one, other| one + other)
+            }
+            _ => of(prefix),
+        }
+    }
+
     /// Whether the policy of this cell lets charges go over the limit.
     fn overcharges(&self) -> bool {
         self.cell.expects_as != MAINLINE
@@ -159,8 +174,10 @@ impl Check {
         Self { rule: rule.to_owned(), outcome: Outcome::NotApplicable, said: said.to_owned() }
     }
 
-    /// Takes in what the same rule says of another memcg: the worse outcome stands.
-    fn add(&mut self, memcg: &str, other: Self) {
+    /// Takes in what the same rule says of another memcg: the worse outcome stands. What cannot be told of the other one
+    /// does not take away what is broken here.
+    fn add(&mut self, memcg: &str, other: Result<Self, Missing>) {
+        let other = other.unwrap_or_else(|missing| Self::unknown(&self.rule, &missing));
         let worse = [Outcome::Broken, Outcome::Unknown, Outcome::Kept, Outcome::NotApplicable]
             .into_iter()
             .find(|outcome| *outcome == self.outcome || *outcome == other.outcome);

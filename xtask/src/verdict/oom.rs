@@ -48,6 +48,8 @@ pub(crate) struct Report {
     pub(crate) origin: Origin,
     /// Pid of the first task killed; `None` when nobody could be.
     pub(crate) killed: Option<i32>,
+    /// Tasks killed with it because of `memory.oom.group`, each with a line and no report of its own.
+    pub(crate) killed_with_it: u64,
     /// The memcg whose limit was met and the victim's, as paths; `None` without a victim.
     pub(crate) memcgs: Option<(String, String)>,
     /// Functions on the stack, innermost first.
@@ -72,14 +74,17 @@ pub(crate) struct Ooms {
 impl Ooms {
     /// Kills with a report from there.
     pub(crate) fn kills_from(&self, origin: Origin) -> u64 {
-        let killed = |report: &&Report| report.killed.is_some() && report.origin == origin;
-        self.reports.iter().filter(killed).count() as u64
+        self.traced(|report| report.origin == origin)
     }
 
     /// Kills without a report.
     pub(crate) fn untraced(&self) -> u64 {
-        let traced = self.reports.iter().filter(|report| report.killed.is_some()).count() as u64;
-        self.kills.saturating_sub(traced)
+        self.kills.saturating_sub(self.traced(|_| true))
+    }
+
+    fn traced(&self, fits: impl Fn(&Report) -> bool) -> u64 {
+        let killed = self.reports.iter().filter(|report| report.killed.is_some() && fits(report));
+        killed.map(|report| 1 + report.killed_with_it).sum()
     }
 }
 
@@ -90,13 +95,17 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     // The line that names memcgs and victim is printed in pieces; a line of another CPU may stand
     // between any two of them.
     let mut context = String::new();
+    // Those who are killed now belong to the last report.
+    let mut group = false;
     for (at, line) in console.lines().enumerate() {
         if line.contains(" invoked oom-killer:") {
             ooms.reports.extend(open.take().map(closed));
             context.clear();
+            group = false;
             open = Some(Report {
                 origin: Origin::Elsewhere,
                 killed: None,
+                killed_with_it: 0,
                 memcgs: None,
                 stack: Vec::new(),
                 line: at,
@@ -109,11 +118,16 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                     report.killed = pid;
                     report.memcgs = memcgs(&context);
                     ooms.reports.push(closed(report));
+                } else if group && let Some(report) = ooms.reports.last_mut() {
+                    report.killed_with_it += 1;
                 }
             } else {
                 ooms.global_kills += 1;
                 open = None;
             }
+        } else if line.contains("due to memory.oom.group set") {
+            // Who was chosen has had its line; from here on each member of the group has one.
+            group = true;
         } else if line.contains("Out of memory and no killable processes") {
             ooms.no_victim += 1;
             ooms.reports.extend(open.take().map(closed));
@@ -276,6 +290,17 @@ mod tests {
     fn kills_beyond_the_rate_limit_have_no_report() {
         let ooms = ooms(&(report(&OPEN, KILL) + KILL + KILL));
         assert_eq!((ooms.kills, ooms.kills_from(Origin::Charge), ooms.untraced()), (3, 1, 2));
+    }
+
+    #[test]
+    fn a_group_dies_by_the_report_of_its_first() {
+        let group = "[    2.2] Tasks in /p/l are going to be killed due to memory.oom.group set\n";
+        let one = report(&OPEN, KILL) + group + KILL + KILL;
+        let found = ooms(&one);
+        assert_eq!((found.kills, found.kills_from(Origin::Charge), found.untraced()), (3, 3, 0));
+        // Whoever is killed after the next report is not of that group.
+        let found = ooms(&(one + &report(&OPEN, KILL) + KILL));
+        assert_eq!((found.kills, found.kills_from(Origin::Charge), found.untraced()), (5, 4, 1));
     }
 
     #[test]

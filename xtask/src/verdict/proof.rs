@@ -56,6 +56,12 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
             );
         }
     }
+    if cell.request.second.is_some() {
+        // At later stages a workload may have removed it.
+        has("the files of the Second memcg at Before", &|fact| {
+            matches!(fact, Fact::Memcg { stage: Stage::Before, role: MemcgRole::Second, .. })
+        });
+    }
     for fact in &facts {
         doubts.extend(as_asked(cell, fact));
     }
@@ -99,7 +105,6 @@ pub(super) fn stream(evidence: &Evidence) -> Vec<String> {
 
 /// What the guest read back from the kernel is what it was asked to set.
 fn as_asked(cell: &Cell, fact: &Fact) -> Option<String> {
-    let request = &cell.request;
     match fact {
         Fact::Hello { cpus, .. } if *cpus != cell.vm.cpus => {
             Some(format!("{cpus} CPUs are online where {} were asked for", cell.vm.cpus))
@@ -113,11 +118,14 @@ fn as_asked(cell: &Cell, fact: &Fact) -> Option<String> {
                 limit_asked(cell, *memcg)
             ))
         }
-        Fact::Memcg { role: MemcgRole::Limited, stage, max_bytes, .. }
-            if *max_bytes != Some(request.limit_bytes) =>
-        {
-            Some(format!("the limit is {max_bytes:?} at {stage:?}: it was not in force throughout"))
-        }
+        Fact::Memcg {
+            role: role @ (MemcgRole::Limited | MemcgRole::Second | MemcgRole::Parent),
+            stage,
+            max_bytes,
+            ..
+        } if *max_bytes != limit_asked(cell, *role) => Some(format!(
+            "the limit of {role:?} is {max_bytes:?} at {stage:?}: it was not in force throughout"
+        )),
         Fact::Setup { memcg, cap_bytes: Some(cap_bytes), .. }
             if cap_asked(cell, *memcg).is_some_and(|asked| asked != *cap_bytes) =>
         {
@@ -238,6 +246,14 @@ fn clock_ran_away(cell: &Cell, evidence: &Evidence) -> Option<String> {
     let faster = !cell.vm.counted && load_us > wall_ms * 1000;
     faster.then(|| {
         format!("the load took {load_us} us of a cell that took {wall_ms} ms: a wrong clock")
+    })
+}
+
+/// The same of a boot, from QEMU's start to the guest's Hello: why no cell must begin from there.
+pub(crate) fn wrong_clock(boot: &Evidence) -> Option<String> {
+    let up_us = boot.events.first().filter(|event| matches!(event.fact, Fact::Hello { .. }))?.at_us;
+    (up_us > boot.wall_ms * 1000).then(|| {
+        format!("the guest was up for {up_us} us after {} ms: a wrong clock", boot.wall_ms)
     })
 }
 

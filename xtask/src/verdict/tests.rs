@@ -6,13 +6,14 @@ mod endings;
 mod files;
 mod mutations;
 mod no_worse;
+mod not_hidden;
 mod outside;
 mod rules;
 mod score;
 mod timely;
 
 use protocol::{
-    Charges, Debt, DebtEnd, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges,
+    Asked, Charges, Debt, DebtEnd, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges,
     ProcessEnd, ProcessRole, SpreadBytes, Stage,
 };
 use serde_json::Value;
@@ -246,6 +247,7 @@ fn overcharged(charges: u64) -> Overcharged {
         unattended_us_max: 700,
         deferred: BTreeMap::new(),
         reconciles: BTreeMap::from([("paid by task".to_owned(), charges)]),
+        asked: vec![Asked { gfp: vec!["GFP_KERNEL_ACCOUNT".to_owned()], pages: 1, count: charges }],
         debts: vec![Debt {
             since_us: 9_000,
             until_us: 9_300,

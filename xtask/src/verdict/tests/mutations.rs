@@ -81,6 +81,7 @@ fn on_a_console_with_a_hole_nobody_can_count_kills() {
         number: 0.0,
     };
     dropped.cell.expect.facts = vec![none];
+    dropped = dropped.set(OPEN, "/succeeded", 1000).set(OPEN, "/errnos", serde_json::json!({}));
     assert_eq!(dropped.judge().verdict, Verdict::Error, "{}", dropped.judge().why);
 }
 
@@ -100,6 +101,16 @@ fn a_guest_whose_clock_is_faster_than_the_hosts_does_not_pass() {
     assert_eq!(bench.judge().verdict, Verdict::Error);
     bench.cell.vm.counted = true;
     assert_eq!(bench.judge().verdict, Verdict::Pass);
+}
+
+#[test]
+fn no_cell_begins_from_a_boot_whose_clock_is_faster_than_the_hosts() {
+    let mut boot = Bench::overcharge().evidence;
+    boot.events.truncate(1);
+    boot.events[0].at_us = 2_400_000;
+    assert_eq!((boot.wall_ms, super::super::wrong_clock(&boot)), (2400, None));
+    boot.events[0].at_us += 1;
+    assert!(super::super::wrong_clock(&boot).is_some());
 }
 
 /// What a PASS of this cell does not rest on: context for people, and readings between the first

@@ -119,7 +119,7 @@ fn i10_bounds_the_bytes_of_reports() {
 fn off() -> Bench {
     let mut bench = Bench::overcharge();
     bench.cell.expects_as = MAINLINE.to_owned();
-    bench.set(SETTLED_FILES, "/counters/charges", 0)
+    bench.set(SETTLED_FILES, "/counters/charges", 0).set(AFTER, "/counters/charges", 0)
 }
 
 #[test]
@@ -127,6 +127,7 @@ fn i11_wants_no_trace_of_the_patch_where_it_is_off() {
     assert_eq!(off().outcome("I11"), Kept);
     assert_eq!(off().set(SETTLED_FILES, "/counters/charges", 1).outcome("I11"), Broken);
     assert_eq!(off().set(SETTLED_FILES, "/counters/denied", 1).outcome("I11"), Broken);
+    assert_eq!(off().set(AFTER, "/counters/charges", 99).outcome("I11"), Broken, "when settled");
     let mut reconciled = off();
     reconciled.evidence.console.insert_str(
         0,

@@ -143,6 +143,25 @@ fn i2_bounds_the_peak_by_the_cap_and_what_races_past_it() {
 }
 
 #[test]
+fn i2_lets_only_eligible_charges_over_the_limit() {
+    let asked = |gfp: &[&str], pages: u32| {
+        let way = serde_json::json!([{ "gfp": gfp, "pages": pages, "count": 1 }]);
+        Bench::overcharge().set(OVERCHARGES, "/memcgs/0/asked", way)
+    };
+    assert_eq!(asked(&["GFP_KERNEL_ACCOUNT"], 8).outcome("I2"), Kept);
+    assert_eq!(asked(&["GFP_KERNEL_ACCOUNT"], 9).outcome("I2"), Broken);
+    assert_eq!(asked(&["GFP_NOWAIT"], 1).outcome("I2"), Broken);
+    assert_eq!(asked(&["__GFP_DIRECT_RECLAIM", "__GFP_ACCOUNT"], 1).outcome("I2"), Kept);
+    for exempt in ["__GFP_NORETRY", "__GFP_RETRY_MAYFAIL", "__GFP_NOFAIL"] {
+        assert_eq!(asked(&["GFP_KERNEL_ACCOUNT", exempt], 1).outcome("I2"), Broken);
+    }
+    let lost = asked(&["GFP_KERNEL"], 1).set(OVERCHARGES, "/lost", 1);
+    assert_eq!(lost.outcome("I2"), Unknown);
+    let lost = asked(&["GFP_ATOMIC"], 1).set(OVERCHARGES, "/lost", 1);
+    assert_eq!(lost.outcome("I2"), Broken, "what was seen was seen");
+}
+
+#[test]
 fn i2_needs_the_cap_in_force_where_the_policy_overcharges() {
     let setup: Which<'_> = &[("fact", "setup")];
     let no_cap = Bench::overcharge().set(setup, "/cap_bytes", serde_json::Value::Null);
