@@ -2,7 +2,7 @@
 //! Two sides beside each other, for people: the worst first, then what is only different, then the rule.
 
 use super::spread::number;
-use super::terminal::Style;
+use super::style::Style;
 use crate::runs::{BY_CHANCE, Change, Comparison, DOUBLED, GROWTH, Moved, Number};
 
 /// Names that are listed of cells that one side does not have.

@@ -4,7 +4,7 @@
 mod page;
 
 use super::spread::number;
-use super::terminal::Style;
+use super::style::Style;
 use crate::runs::{Line, Night, Trends};
 
 pub(crate) use page::history_page;

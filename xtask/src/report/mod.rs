@@ -23,6 +23,7 @@ mod series;
 mod show;
 mod soak;
 mod spread;
+mod style;
 mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -41,4 +42,5 @@ pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};
 pub(crate) use show::show;
 pub(crate) use soak::{ConsoleFault, soak, soaked};
 pub(crate) use spread::median;
-pub(crate) use terminal::{Style, cell_line, run, word};
+pub(crate) use style::Style;
+pub(crate) use terminal::{cell_line, run, word};

@@ -10,7 +10,8 @@ use super::again::again;
 use super::chart;
 use super::json::{CellResult, Manifest, ScenarioNote};
 use super::numbers::{plain, size};
-use super::terminal::{Style, verdict};
+use super::style::Style;
+use super::terminal::verdict;
 use crate::evidence::Evidence;
 use crate::verdict::{self, Check, Outcome, Report};
 

@@ -7,7 +7,7 @@
 
 use super::json::{CellResult, RunResult};
 use super::numbers::{plain, size, time_ms};
-use super::terminal::Style;
+use super::style::Style;
 
 pub(super) const HEAD: [&str; 9] =
     ["scenario", "", "kernel", "policy", "fact", "cells", "min", "median", "max"];

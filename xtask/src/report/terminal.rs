@@ -4,52 +4,13 @@
 //! Numbers come from the judgements; whether a verdict is good or bad depends only on whether it is
 //! the expected one: the baseline is expected to fail.
 
-use anstyle::{AnsiColor, Style as Paint};
-
 use super::json::{CellResult, RunResult};
 use super::numbers::{kills, lost, size, time_ms};
 use super::spread;
+use super::style::Style;
 use crate::plan::Cell;
 use crate::taxonomy::Verdict;
 use crate::verdict::{Differential, Judgement};
-
-/// How a text may look. The caller decides: colours only on a terminal and without `NO_COLOR`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Style {
-    /// Whether colours are wanted.
-    pub(crate) colour: bool,
-}
-
-impl Style {
-    pub(super) fn paint(self, paint: Paint, text: &str) -> String {
-        if self.colour { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
-    }
-
-    pub(super) fn good(self, text: &str) -> String {
-        self.paint(AnsiColor::Green.on_default(), text)
-    }
-
-    pub(super) fn bad(self, text: &str) -> String {
-        self.paint(AnsiColor::Red.on_default().bold(), text)
-    }
-
-    pub(super) fn odd(self, text: &str) -> String {
-        self.paint(AnsiColor::Yellow.on_default(), text)
-    }
-
-    pub(super) fn strong(self, text: &str) -> String {
-        self.paint(Paint::new().bold(), text)
-    }
-
-    /// A text in the colour of how a cell went.
-    pub(super) fn of(self, cell: &CellResult, text: &str) -> String {
-        match (cell.judgement().as_expected, cell.flaky()) {
-            (true, _) => self.good(text),
-            (_, true) => self.odd(text),
-            _ => self.bad(text),
-        }
-    }
-}
 
 const HEAD: [&str; 10] = [
     "scenario",

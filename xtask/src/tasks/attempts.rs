@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::bootable::Bootable;
 use super::boots::Boots;
 use super::past::Past;
+use super::rig::pace;
 use super::style;
 use crate::config::Config;
 use crate::evidence::Evidence;
@@ -20,7 +21,7 @@ use crate::report::{self, Style};
 use crate::results::RunFolder;
 use crate::verdict::{self, Pace};
 use crate::vm::cell::{Begin, Rig};
-use crate::vm::{self, Accel, Stop};
+use crate::vm::{self, Stop};
 
 /// What a run of cells works with.
 pub(super) struct Runner<'a> {
@@ -186,9 +187,4 @@ impl<'a> Runner<'a> {
         let folder = folder.strip_prefix(self.folder.dir()).unwrap_or(&folder);
         Attempt::of(folder.display().to_string(), evidence, judgement)
     }
-}
-
-/// How slow guests are under this accelerator, for tolerances that are no timers of the kernel.
-pub(crate) fn pace(accel: Accel) -> Pace {
-    Pace { slowdown: u32::try_from(accel.patience()).unwrap_or(u32::MAX) }
 }

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Folders;
-use super::attempts::pace;
 use super::build_kernel::{self, Wanted};
-use super::rig::Ready;
+use super::rig::{Ready, pace};
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
 use crate::kernel::{Cache, Image, sha256_of};

@@ -7,11 +7,17 @@ use std::path::Path;
 use super::Folders;
 use crate::cli::AccelChoice;
 use crate::progress::note;
+use crate::verdict::Pace;
 use crate::vm::accel::{self, Wish};
 use crate::vm::cell::Rig;
 use crate::vm::guest_binary::Binaries;
-use crate::vm::{QEMU_BINARY, Qemu, Stop, disk, guest_binary};
+use crate::vm::{Accel, QEMU_BINARY, Qemu, Stop, disk, guest_binary};
 use crate::{host, vm};
+
+/// How slow guests are under this accelerator, for tolerances that are no timers of the kernel.
+pub(super) fn pace(accel: Accel) -> Pace {
+    Pace { slowdown: u32::try_from(accel.patience()).unwrap_or(u32::MAX) }
+}
 
 /// Everything that VMs of a run have in common.
 pub(crate) struct Ready {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use protocol::Fact;
 
-use super::super::rig::Ready;
-use super::super::{Folders, attempts};
+use super::super::Folders;
+use super::super::rig::{Ready, pace};
 use crate::config::Config;
 use crate::evidence::Ending;
 use crate::exit::{Exit, Fault};
@@ -190,7 +190,7 @@ impl Cells<'_> {
         let evidence = vm::cell::run(&self.ready.rig, cell, begin, dir.path(), self.stop);
         let took = begun.elapsed();
         let scenario = &self.config.scenarios[&cell.scenario];
-        let pace = attempts::pace(self.ready.rig.accel);
+        let pace = pace(self.ready.rig.accel);
         Ok((took, verdict::judge(cell, scenario, &evidence, pace)))
     }
 }
