@@ -90,3 +90,24 @@ fn i3_asks_only_where_something_can_be_killed() {
     assert_eq!(coarse.outcome("I3"), Unknown, "a sampler that looked away proves nothing");
     assert_eq!(coarse.judge().verdict, Verdict::Error);
 }
+
+#[test]
+fn what_the_host_may_have_taken_breaks_nothing() {
+    let over = |ms: u64, starved_ms: u64| {
+        let mut bench = Bench::overcharge().with_hog().set(USAGE, "/over_us_max", ms * 1000);
+        bench.evidence.starved_ms = starved_ms;
+        bench.outcome("I3")
+    };
+    // 200 ms are tolerated.
+    assert_eq!([over(201, 0), over(500, 299)], [Outcome::Broken; 2]);
+    assert_eq!([over(201, 1), over(500, 300)], [Outcome::Unknown; 2]);
+    let took = |starved_ms: u64| {
+        let mut bench = Bench::overcharge();
+        bench.evidence.starved_ms = starved_ms;
+        let number = bench.judge().facts["load.ms"] - 300.0;
+        let (fact, comparison) = ("load.ms".to_owned(), crate::config::Comparison::AtMost);
+        bench.cell.expect.facts = vec![crate::config::Condition { fact, comparison, number }];
+        bench.outcome("E")
+    };
+    assert_eq!([took(299), took(300)], [Outcome::Broken, Outcome::Unknown]);
+}
