@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compare::{Side, group_id, values, verdicts};
+use super::compare::{group_id, verdicts};
+use super::numbers::{Side, values};
 use crate::report::json::{CellResult, RunResult};
 use crate::report::median;
 use crate::verdict::Differential;
