@@ -175,10 +175,13 @@ pub(super) fn verdicts(cells: &[&CellResult]) -> String {
 }
 
 /// How bad a verdict on the patch is. One that is not known is no better than the problem itself.
+///
+/// `INERT` is all that a policy which is off can do; `SAME` is said of a kernel that may do better, and
+/// proves as little for it as `NO DIFFERENCE`: beside `FIXED` a fix that was lost would go unseen.
 fn badness(outcome: Differential) -> u32 {
     match outcome {
-        Differential::Fixed | Differential::Inert | Differential::Same => 0,
-        Differential::NoDifference | Differential::Changed => 1,
+        Differential::Fixed | Differential::Inert => 0,
+        Differential::NoDifference | Differential::Same | Differential::Changed => 1,
         Differential::NotFixed | Differential::Unknown => 2,
         Differential::Regressed => 3,
     }

@@ -5,6 +5,7 @@ use super::super::compare::{Change, Comparison, compare};
 use super::super::trends;
 use super::*;
 use crate::report::json::Attempt;
+use crate::verdict::Differential;
 
 fn found(old: &[CellResult], new: &[CellResult]) -> Comparison {
     compare(&[run(old.to_vec())], &[run(new.to_vec())]).unwrap()
@@ -83,6 +84,34 @@ fn a_verdict_on_the_patch_that_is_lost_is_worse() {
     assert!(worse.regressed());
     assert_eq!(found(&lost, &good()).beside[0].change, Change::Better);
     assert!(!found(&lost, &good()).regressed());
+}
+
+/// What becomes of a pair, and whether that is no success.
+fn becomes(old: Differential, new: Differential) -> (Option<Change>, bool) {
+    let side = |outcome: Differential| {
+        let mut side = run(good().to_vec());
+        side.differentials.iter_mut().for_each(|pair| pair.outcome = outcome);
+        side
+    };
+    let found = compare(&[side(old)], &[side(new)]).unwrap();
+    (found.beside.first().map(|moved| moved.change), found.regressed())
+}
+
+#[test]
+fn a_series_of_which_nothing_is_stated_loses_its_fix_when_it_only_does_as_the_baseline_does() {
+    use Differential::{Changed, Fixed, Inert, NoDifference, NotFixed, Regressed, Same, Unknown};
+    for lost in [Same, Changed, NoDifference, NotFixed, Unknown, Regressed] {
+        assert_eq!(becomes(Fixed, lost), (Some(Change::Worse), true), "FIXED -> {lost:?}");
+        assert_eq!(becomes(lost, Fixed), (Some(Change::Better), false), "{lost:?} -> FIXED");
+    }
+    for (one, other) in [(Same, Changed), (Changed, Same), (Same, NoDifference), (Inert, Fixed)] {
+        assert_eq!(becomes(one, other), (Some(Change::Other), false), "{one:?} -> {other:?}");
+    }
+    assert_eq!(becomes(Same, Regressed), (Some(Change::Worse), true));
+    // A policy that is off has nothing better to do.
+    assert_eq!(becomes(Inert, Inert), (None, false));
+    assert_eq!(becomes(Regressed, Inert), (Some(Change::Better), false));
+    assert_eq!(becomes(Inert, Regressed), (Some(Change::Worse), true));
 }
 
 #[test]
