@@ -4,7 +4,8 @@
 //! Contract: a number is worse only when its median is more than [`GROWTH`] higher and chance is ruled
 //! out: over all numbers of a comparison together, such a find comes by chance in fewer than
 //! [`BY_CHANCE`] of the comparisons. One value a side proves nothing; where it has doubled it is named,
-//! and does not count.
+//! and does not count. A load that was cut took at least so long: it proves nothing that it could not
+//! prove whenever it had ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,8 @@ pub(crate) struct Side {
     pub(crate) median: f64,
     /// The highest.
     pub(crate) max: f64,
+    /// How many of them are of loads that were cut, and so are the least that it can have been.
+    pub(crate) cut: usize,
 }
 
 /// A number that has moved.
@@ -88,16 +91,42 @@ fn floors(fact: &str) -> (f64, f64) {
     }
 }
 
-/// The values of a fact in cells that have a usable verdict.
-pub(super) fn values(cells: &[&CellResult], fact: &str) -> Vec<f64> {
-    let value = |cell: &&CellResult| {
-        let judgement = cell.judgement();
-        let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
-        // Of a load that was cut nobody knows how long it takes.
-        let cut = fact == "load.ms" && judgement.facts.get("load.complete") != Some(&1.0);
-        judgement.facts.get(fact).copied().filter(|_| usable && !cut)
-    };
-    cells.iter().filter_map(value).collect()
+/// The values of a fact on one side.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    /// Of loads that came to their end, and all that is no length of a load.
+    pub(super) whole: Vec<f64>,
+    /// Of loads that were cut.
+    cut: Vec<f64>,
+}
+
+impl Values {
+    /// In cells that have a usable verdict.
+    pub(super) fn of(cells: &[&CellResult], fact: &str) -> Self {
+        let mut values = Self::default();
+        for judgement in cells.iter().map(|cell| cell.judgement()) {
+            let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
+            let cut = fact == "load.ms" && judgement.facts.get("load.complete") != Some(&1.0);
+            let into = if cut { &mut values.cut } else { &mut values.whole };
+            into.extend(judgement.facts.get(fact).filter(|_| usable));
+        }
+        values
+    }
+
+    /// The least that they can have been: each load that was cut would have ended just then.
+    fn least(&self) -> Vec<f64> {
+        [self.whole.as_slice(), &self.cut].concat()
+    }
+
+    /// The most that they can have been: no load that was cut would ever have ended.
+    fn most(&self) -> Vec<f64> {
+        [self.whole.as_slice(), &vec![f64::INFINITY; self.cut.len()]].concat()
+    }
+
+    /// Their spread, with the least that they can have been.
+    fn side(&self) -> Option<Side> {
+        Some(Side { cut: self.cut.len(), ..Side::of(&self.least())? })
+    }
 }
 
 impl Side {
@@ -106,7 +135,7 @@ impl Side {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
-        Some(Self { count: sorted.len(), min, median: median(&sorted)?, max })
+        Some(Self { count: sorted.len(), min, median: median(&sorted)?, max, cut: 0 })
     }
 }
 
@@ -127,8 +156,12 @@ pub(super) fn hold(
     for id in both {
         let scenario = &after[*id][0].cell.scenario;
         for fact in measured.get(scenario).into_iter().flatten() {
-            let (old, new) = (values(&before[*id], fact), values(&after[*id], fact));
-            if let (Some(was), Some(is)) = (Side::of(&old), Side::of(&new)) {
+            let (old, new) = (Values::of(&before[*id], fact), Values::of(&after[*id], fact));
+            if old.whole.is_empty() && new.whole.is_empty() {
+                // Which of two loads that were cut would have ended first nobody knows.
+                continue;
+            }
+            if let (Some(was), Some(is)) = (old.side(), new.side()) {
                 held.push(((*id).clone(), fact.clone(), old, new, was, is));
             }
         }
@@ -144,19 +177,22 @@ pub(super) fn hold(
         comparison.provable += usize::from(enough && comparable);
         let (floor, far) = floors(&fact);
         let grew = |from: f64, to: f64, times: f64, by: f64| to > from * times && to - from >= by;
-        let change = |from: &[f64], to: &[f64], a: f64, b: f64, proven: Change| {
+        // Of when a load that was cut would have ended counts what speaks most against the change.
+        let change = |lower: &Values, higher: &Values, proven: Change| {
+            let (from, to) = (lower.most(), higher.least());
+            let (a, b) = (Side::of(&from)?.median, Side::of(&to)?.median);
             if !grew(a, b, GROWTH, floor) {
                 return None;
             }
-            let chance = chance::of_rise(from, to);
+            let chance = chance::of_rise(&from, &to);
             if enough && comparable {
                 (chance <= bound).then_some((proven, chance))
             } else {
                 grew(a, b, DOUBLED, far).then_some((Change::Other, chance))
             }
         };
-        let found = change(&old, &new, was.median, is.median, Change::Worse)
-            .or_else(|| change(&new, &old, is.median, was.median, Change::Better));
+        let found =
+            change(&old, &new, Change::Worse).or_else(|| change(&new, &old, Change::Better));
         if let Some((change, chance)) = found {
             comparison.numbers.push(Number { id, fact, old: was, new: is, change, chance });
         }

@@ -174,14 +174,59 @@ fn times_of_unlike_machines_prove_nothing_and_sizes_do() {
     assert_eq!(changes(&compare(&[old], &[new]).unwrap(), fact), [Change::Worse]);
 }
 
+/// Loads of these many milliseconds, the `cut` longest of which did not end there.
+fn loads(count: u32, from: f64, step: f64, cut: usize) -> Vec<CellResult> {
+    let mut cells = spread("load.ms", count, from, step);
+    for cell in cells.iter_mut().rev().take(cut) {
+        *cell = with(cell, "load.complete", 0.0);
+    }
+    cells
+}
+
 #[test]
-fn a_load_that_was_cut_has_no_length_and_a_useless_verdict_no_numbers() {
-    let cut = |cells: Vec<CellResult>| -> Vec<CellResult> {
-        cells.iter().map(|cell| with(cell, "load.complete", 0.0)).collect()
-    };
-    let (old, new) = (spread("load.ms", 7, 400.0, 1.0), cut(spread("load.ms", 7, 6000.0, 1.0)));
-    assert_eq!(changes(&found(&old, &new), "load.ms"), []);
-    let mut new = spread("load.ms", 7, 6000.0, 1.0);
+fn a_load_that_is_cut_now_is_slower_and_never_faster() {
+    let whole = loads(10, 900.0, 1.0, 0);
+    let cut = loads(10, 6000.0, 1.0, 10);
+    let slower = found(&whole, &cut);
+    assert_eq!(changes(&slower, "load.ms"), [Change::Worse]);
+    assert!(slower.regressed());
+    let number = slower.numbers.iter().find(|number| number.fact == "load.ms").unwrap();
+    assert_eq!((number.old.cut, number.new.cut, number.new.median), (0, 10, 6004.5));
+    // Cut as early as that, it may have taken any time.
+    assert_eq!(changes(&found(&cut, &loads(10, 100.0, 1.0, 10)), "load.ms"), []);
+    assert_eq!(changes(&found(&whole, &loads(10, 100.0, 1.0, 10)), "load.ms"), []);
+    // Of a few the others can tell, of most not.
+    assert_eq!(changes(&found(&whole, &loads(10, 100.0, 1.0, 6)), "load.ms"), []);
+    assert_eq!(changes(&found(&whole, &loads(10, 100.0, 1.0, 1)), "load.ms"), [Change::Better]);
+    // A single one is named, as any number that has doubled.
+    let one = found(&loads(1, 900.0, 0.0, 0), &loads(1, 6000.0, 0.0, 1));
+    assert_eq!((changes(&one, "load.ms"), one.regressed()), (vec![Change::Other], false));
+}
+
+#[test]
+fn a_load_that_was_cut_before_is_no_reason_to_call_another_slower() {
+    let cut = loads(10, 900.0, 1.0, 10);
+    let worse = found(&cut, &loads(10, 6000.0, 1.0, 0));
+    assert_eq!(changes(&worse, "load.ms"), []);
+    assert!(!worse.regressed());
+    assert_eq!(changes(&found(&cut, &loads(10, 6000.0, 1.0, 10)), "load.ms"), []);
+    let better = found(&loads(10, 6000.0, 1.0, 10), &loads(10, 900.0, 1.0, 0));
+    assert_eq!(changes(&better, "load.ms"), [Change::Better]);
+    assert!(!better.regressed());
+    // Most of them have ended, so that their median is known.
+    let mostly = found(&loads(10, 900.0, 1.0, 1), &loads(10, 6000.0, 1.0, 0));
+    assert_eq!(changes(&mostly, "load.ms"), [Change::Worse]);
+}
+
+#[test]
+fn loads_that_were_cut_on_both_sides_are_not_held_beside_each_other() {
+    let (whole, cut) = (loads(7, 6000.0, 1.0, 0), loads(7, 6000.0, 1.0, 7));
+    assert_eq!(found(&cut, &cut).held + 1, found(&whole, &cut).held);
+}
+
+#[test]
+fn a_useless_verdict_has_no_numbers() {
+    let (old, mut new) = (spread("load.ms", 7, 400.0, 1.0), spread("load.ms", 7, 6000.0, 1.0));
     new.iter_mut().for_each(|ran| ran.first.judgement.verdict = crate::taxonomy::Verdict::Error);
     assert_eq!(changes(&found(&old, &new), "load.ms"), []);
 }
