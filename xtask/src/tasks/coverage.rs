@@ -20,7 +20,7 @@ use crate::coverage::{self, Coverage, File, LineTable};
 use crate::exit::{Exit, Fault};
 use crate::kernel::steps::Steps;
 use crate::kernel::{Cache, Image};
-use crate::plan::{self, Cell};
+use crate::plan::{self, Cell, Selection};
 use crate::progress::print;
 use crate::report;
 use crate::report::json::{CellResult, Manifest};
@@ -145,13 +145,16 @@ fn kept(folders: &Folders, run: &str, image: &Image) -> anyhow::Result<Ran> {
     Ok(Ran { folder, manifest, unexpected: Vec::new(), is_new: false })
 }
 
-/// The cells of the matrices whose kernel has the code of `kernel`, each once.
+/// The cells of the matrices whose kernel has the code of `kernel`, each once. A filter may be for one of the
+/// matrices only.
 fn cells(
     config: &Config,
     kernel: &Kernel,
     matrices: &[String],
     select: &cli::Select,
 ) -> anyhow::Result<Vec<Cell>> {
+    let wanted = run_matrix::selection(select);
+    let everything = Selection { filters: Vec::new(), ..wanted.clone() };
     let mut cells: Vec<Cell> = Vec::new();
     let mut nothing = None;
     for name in matrices {
@@ -161,7 +164,7 @@ fn cells(
             false => matrix.kernels.retain(|name| config.kernels[name].same_code(kernel)),
         }
         matrix.baseline = None;
-        match plan::plan(config, &matrix, &run_matrix::selection(select)) {
+        match plan::plan(config, &matrix, &everything) {
             Ok(planned) => cells.extend(planned),
             Err(fault) => nothing = Some(fault),
         }
@@ -170,7 +173,7 @@ fn cells(
     cells.retain(|cell| seen.insert(cell.id.clone()));
     match (cells.is_empty(), nothing) {
         (true, Some(fault)) => Err(fault.into()),
-        _ => Ok(cells),
+        _ => Ok(plan::filtered(cells, &wanted.filters, &matrices.join("+"))?),
     }
 }
 
@@ -253,4 +256,30 @@ fn conclude(kernel: &str, all: &[Ran], coverage: &Coverage) -> anyhow::Result<Ex
     } else {
         Exit::Unexpected
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Matrix;
+    use crate::config::tests::good;
+
+    #[test]
+    fn a_filter_may_be_for_one_of_the_matrices_and_must_be_for_one() {
+        let mut config = good();
+        let twice = Matrix { repetitions: 2, ..config.matrix("default").unwrap().clone() };
+        config.matrices.insert("twice".to_owned(), twice);
+        let matrices = ["default", "twice"].map(str::to_owned);
+        let ids = |filters: &[&str]| -> anyhow::Result<Vec<String>> {
+            let filter = filters.iter().map(|&filter| filter.to_owned()).collect();
+            let select = cli::Select { filter, repetitions: None, confidence: None, seed: 1 };
+            let cells = cells(&config, config.kernel("patched")?, &matrices, &select)?;
+            Ok(cells.into_iter().map(|cell| cell.id).collect())
+        };
+        assert_eq!(ids(&[]).unwrap().len(), 6);
+        let both = ids(&["*.off", "*.overcharge.r2"]).unwrap();
+        assert_eq!(both, ["open.v2.patched.off", "open.v2.patched.overcharge.r2"]);
+        let fault = ids(&["*.off", "*.r3"]).unwrap_err().to_string();
+        assert!(fault.contains("matrix `default+twice`: no cell matches --filter *.r3"), "{fault}");
+    }
 }
