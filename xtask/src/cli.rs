@@ -170,7 +170,7 @@ pub(crate) struct Vms {
 /// Which cells of a matrix.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Select {
-    /// Only cells whose id matches this glob (a word without * matches anywhere); may be repeated
+    /// Only cells whose id matches this glob (a word without * matches anywhere); may be repeated, and each must match one
     #[arg(long, short, value_name = "GLOB")]
     pub(crate) filter: Vec<String>,
     /// Repetitions of each cell, in place of the matrix's
@@ -236,7 +236,7 @@ pub(crate) struct Kselftest {
 /// Arguments of `mutants`.
 #[derive(Debug, Args)]
 pub(crate) struct Mutants {
-    /// Only mutants whose name matches this glob (a word without * matches anywhere)
+    /// Only mutants whose name matches this glob (a word without * matches anywhere); each must match one
     #[arg(value_name = "NAME-GLOB")]
     pub(crate) names: Vec<String>,
     /// Kernel whose mutants these are: a file in configs/mutants

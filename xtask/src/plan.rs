@@ -108,7 +108,7 @@ pub(crate) struct Selection {
 
 /// The cells of a matrix that the selection picks, in the order they should run.
 ///
-/// A fault of [`Exit::Usage`] when a name is unknown, a pattern is wrong, or nothing is selected.
+/// A fault of [`Exit::Usage`] when a name is unknown, a pattern is wrong, or one selects nothing.
 pub(crate) fn plan(
     config: &Config,
     matrix: &Matrix,
@@ -121,18 +121,38 @@ pub(crate) fn plan(
     by("kernel", &selection.kernels, |cell| &cell.kernel)?;
     by("scenario", &selection.scenarios, |cell| &cell.scenario)?;
     by("policy", &selection.policies, |cell| &cell.policy)?;
-    let patterns: Vec<Pattern> =
-        selection.filters.iter().map(|text| Pattern::new(text)).collect::<Result<_, _>>()?;
     let picks = |names: &[String], name: &String| names.is_empty() || names.contains(name);
-    let ids: Vec<String> = all.iter().map(|cell| cell.id.clone()).collect();
-    let cells: Vec<Cell> = all
+    let named: Vec<Cell> = all
         .into_iter()
         .filter(|cell| picks(&selection.kernels, &cell.kernel))
         .filter(|cell| picks(&selection.scenarios, &cell.scenario))
         .filter(|cell| picks(&selection.policies, &cell.policy))
-        .filter(|cell| patterns.is_empty() || patterns.iter().any(|p| p.matches(&cell.id)))
         .collect();
-    if cells.is_empty() { Err(nothing_selected(selection, matrix, &ids)) } else { Ok(cells) }
+    if named.is_empty() {
+        let what = "no cell has that kernel, scenario and policy together";
+        return Err(Fault::new(Exit::Usage, format!("matrix `{}`: {what}", matrix.name))
+            .hint("`cargo xtask list` shows all"));
+    }
+    filtered(named, &selection.filters, &matrix.name)
+}
+
+/// Of the cells those that one of the filters selects; `matrix` says whose cells they are.
+///
+/// A fault of [`Exit::Usage`] for a filter that selects none: what was meant by it would be missing
+/// from a run that looks whole.
+pub(crate) fn filtered(
+    cells: Vec<Cell>,
+    filters: &[String],
+    matrix: &str,
+) -> Result<Vec<Cell>, Fault> {
+    let patterns = Pattern::all(filters)?;
+    for (filter, pattern) in filters.iter().zip(&patterns) {
+        if !cells.iter().any(|cell| pattern.matches(&cell.id)) {
+            return Err(nothing_selected(filter, matrix, &cells));
+        }
+    }
+    let picked = |cell: &Cell| patterns.is_empty() || patterns.iter().any(|p| p.matches(&cell.id));
+    Ok(cells.into_iter().filter(picked).collect())
 }
 
 /// Every cell of the matrix.
@@ -286,6 +306,10 @@ enum Pattern {
 }
 
 impl Pattern {
+    fn all(texts: &[String]) -> Result<Vec<Self>, Fault> {
+        texts.iter().map(|text| Self::new(text)).collect()
+    }
+
     fn new(text: &str) -> Result<Self, Fault> {
         if !text.contains(['*', '?', '[', '{']) {
             return Ok(Self::Part(text.to_owned()));
@@ -321,16 +345,13 @@ fn in_matrix<'a>(
         .hint(did_you_mean(name, known)))
 }
 
-fn nothing_selected(selection: &Selection, matrix: &Matrix, ids: &[String]) -> Fault {
+fn nothing_selected(filter: &str, matrix: &str, cells: &[Cell]) -> Fault {
     /// More names than this hide the one that was meant.
     const SHOWN: usize = 5;
-    let wanted = selection.filters.first().map_or("", String::as_str);
-    let near = nearest_ids(wanted, ids, SHOWN);
-    let what = match selection.filters.as_slice() {
-        [] => "no cell has that kernel, scenario and policy together".to_owned(),
-        filters => format!("no cell matches --filter {}", filters.join(" or ")),
-    };
-    Fault::new(Exit::Usage, format!("matrix `{}`: {what}", matrix.name)).hint(format!(
+    let ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
+    let near = nearest_ids(filter, &ids, SHOWN);
+    let what = format!("matrix `{matrix}`: no cell matches --filter {filter}");
+    Fault::new(Exit::Usage, what).hint(format!(
         "the nearest of {} cells: {}; `cargo xtask list` shows all",
         ids.len(),
         near.join(", ")
@@ -338,13 +359,13 @@ fn nothing_selected(selection: &Selection, matrix: &Matrix, ids: &[String]) -> F
 }
 
 /// A filter is mostly a piece of an id: compare it with the pieces before the whole.
-fn nearest_ids<'a>(wanted: &str, ids: &'a [String], shown: usize) -> Vec<&'a str> {
+fn nearest_ids<'a>(wanted: &str, ids: &[&'a str], shown: usize) -> Vec<&'a str> {
     let wanted: String = wanted.chars().filter(|c| !"*?[]{}".contains(*c)).collect();
     let distance = |id: &str| {
         let pieces = id.split('.').map(|piece| strsim::damerau_levenshtein(&wanted, piece));
         pieces.chain([strsim::damerau_levenshtein(&wanted, id)]).min()
     };
-    let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut sorted = ids.to_vec();
     // Stable: of equally near ones the plan's own order stands.
     sorted.sort_by_cached_key(|id| distance(id));
     sorted.truncate(shown);

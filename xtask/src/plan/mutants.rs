@@ -39,15 +39,18 @@ impl Trial {
 /// the controls, each once, then the mutants in the order of their file.
 ///
 /// # Errors
-/// [`Exit::Usage`] when a pattern is wrong or nothing is selected.
+/// [`Exit::Usage`] when a pattern is wrong, one fits no mutant, or none that they fit can be caught.
 pub(crate) fn mutants(
     config: &Config,
     mutants: &Mutants,
     patterns: &[String],
     run_seed: u64,
 ) -> Result<(Vec<Cell>, Vec<Trial>), Fault> {
-    let globs: Vec<Pattern> =
-        patterns.iter().map(|text| Pattern::new(text)).collect::<Result<_, _>>()?;
+    let globs = Pattern::all(patterns)?;
+    let fits_none = |pattern: &Pattern| !mutants.all.iter().any(|m| pattern.matches(&m.name));
+    if let Some((text, _)) = patterns.iter().zip(&globs).find(|(_, glob)| fits_none(glob)) {
+        return Err(none_to_catch("no mutant fits", text, mutants));
+    }
     let picked = |mutant: &&Mutant| {
         globs.is_empty() || globs.iter().any(|pattern| pattern.matches(&mutant.name))
     };
@@ -80,11 +83,14 @@ pub(crate) fn mutants(
     }
     if cells.is_empty() {
         let wanted = patterns.join(" or ");
-        let names = mutants.all.iter().map(|mutant| mutant.name.as_str());
-        return Err(Fault::new(Exit::Usage, format!("no mutant that can be caught fits {wanted}"))
-            .hint(did_you_mean(&wanted, names)));
+        return Err(none_to_catch("no mutant that can be caught fits", &wanted, mutants));
     }
     Ok((controls.into_values().chain(cells).collect(), trials))
+}
+
+fn none_to_catch(what: &str, wanted: &str, mutants: &Mutants) -> Fault {
+    let names = mutants.all.iter().map(|mutant| mutant.name.as_str());
+    Fault::new(Exit::Usage, format!("{what} {wanted}")).hint(did_you_mean(wanted, names))
 }
 
 /// What is expected of a mutant: it runs the path, and at least that rule breaks. Of the scenario's

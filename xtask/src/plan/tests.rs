@@ -74,6 +74,48 @@ fn selecting_nothing_is_a_fault_with_the_nearest_ids() {
 }
 
 #[test]
+fn each_of_several_filters_must_select_something() {
+    for filters in [&["patched", "baselnie"][..], &["baselnie", "patched"]] {
+        let fault = ids(&filter(filters)).unwrap_err();
+        assert_eq!(fault.exit, Exit::Usage);
+        assert_eq!(fault.what, "matrix `default`: no cell matches --filter baselnie");
+        assert!(fault.hint.contains("open.v2.baseline.mainline"), "{}", fault.hint);
+    }
+    // Of the cells that the names leave.
+    let kernels = vec!["patched".to_owned()];
+    let left = Selection { kernels, ..filter(&["off", "*.mainline"]) };
+    assert!(ids(&left).unwrap_err().what.ends_with("--filter *.mainline"));
+}
+
+#[test]
+fn a_part_of_a_plan_need_not_have_a_cell_for_every_filter() {
+    let selection = filter(&["*.off", "*.mainline"]);
+    let config = good();
+    let cells = plan(&config, config.matrix("default").unwrap(), &selection).unwrap();
+    let origin = Origin {
+        harness: String::new(),
+        commit: None,
+        sources_sha256: String::new(),
+        configs_sha256: String::new(),
+    };
+    let whole = Plan {
+        schema_version: PLAN_VERSION,
+        origin,
+        matrix: "default".to_owned(),
+        filters: selection.filters,
+        repetitions: None,
+        seed: 1,
+        series: None,
+        kernels: std::collections::BTreeMap::new(),
+        parts: divide(&cells, |_| 1, 2).unwrap(),
+    };
+    for part in [1, 2] {
+        let again = plan(&config, config.matrix("default").unwrap(), &whole.selection()).unwrap();
+        assert_eq!(whole.share(again, Share { part, of: 2 }).unwrap().len(), 1);
+    }
+}
+
+#[test]
 fn both_sides_of_a_difference_get_the_same_load() {
     let config = good();
     let of = |seed| {
@@ -133,11 +175,17 @@ fn a_mutant_must_fail_on_the_path_under_test_beside_its_control() {
 fn mutants_are_selected_by_name_and_there_must_be_one_to_catch() {
     assert_eq!(mutants_of(&["no-*"]).unwrap().1.len(), 2);
     assert_eq!(mutants_of(&["cap"]).unwrap().1.len(), 1);
-    for names in ["nocap", "no-change"] {
-        let fault = mutants_of(&[names]).unwrap_err();
-        assert_eq!(fault.exit, Exit::Usage);
+    for (names, what) in [
+        (&["no-cap", "nocap"][..], "no mutant fits nocap"),
+        (&["nocap", "no-*"], "no mutant fits nocap"),
+        (&["nocap"], "no mutant fits nocap"),
+        (&["no-change"], "no mutant that can be caught fits no-change"),
+    ] {
+        let fault = mutants_of(names).unwrap_err();
+        assert_eq!((fault.exit, fault.what.as_str()), (Exit::Usage, what));
         assert!(fault.hint.contains("no-cap"), "{}", fault.hint);
     }
+    assert_eq!(mutants_of(&["no-cap", "no-change"]).unwrap().1.len(), 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::spread::number;
 use super::style::Style;
-use crate::runs::{BY_CHANCE, Change, Comparison, DOUBLED, GROWTH, Moved, Number};
+use crate::runs::{BY_CHANCE, Change, Comparison, DOUBLED, GROWTH, Moved, Number, Side};
 
 /// Names that are listed of cells that one side does not have.
 const NAMES_MAX: usize = 8;
@@ -58,20 +58,18 @@ fn table<'a>(title: &str, numbers: impl Iterator<Item = &'a Number>) -> String {
     numbers.sort_by(|a, b| factor(b).abs().total_cmp(&factor(a).abs()));
     let more = numbers.len().saturating_sub(ROWS_MAX);
     for Number { id, fact, old, new, chance, .. } in numbers.into_iter().take(ROWS_MAX) {
-        let side = |side: &crate::runs::Side| match side.count {
-            1 => format!("{}  (1)", number(fact, side.median)),
-            count => format!(
-                "{}  ({} .. {}; {count})",
-                number(fact, side.median),
-                number(fact, side.min),
-                number(fact, side.max)
-            ),
-        };
         let times = match old.median {
             0.0 => "from 0".to_owned(),
             median => format!("{:.2}", new.median / median),
         };
-        rows.push([id.clone(), fact.clone(), side(old), side(new), times, odds(*chance)]);
+        rows.push([
+            id.clone(),
+            fact.clone(),
+            side(fact, old),
+            side(fact, new),
+            times,
+            odds(*chance),
+        ]);
     }
     if rows.len() == 1 {
         return String::new();
@@ -88,6 +86,21 @@ fn table<'a>(title: &str, numbers: impl Iterator<Item = &'a Number>) -> String {
         text.push_str(&format!("  and {more} more\n"));
     }
     text
+}
+
+/// `410 ms  (390 ms .. 450 ms; 7)`, and how many of the values are of loads that were cut.
+fn side(fact: &str, side: &Side) -> String {
+    let (shown, count) = (|value| number(fact, value), side.count);
+    let cut = if side.cut > 0 { format!(", {} cut", side.cut) } else { String::new() };
+    match count {
+        1 => format!("{}  (1{cut})", shown(side.median)),
+        _ => format!(
+            "{}  ({} .. {}; {count}{cut})",
+            shown(side.median),
+            shown(side.min),
+            shown(side.max)
+        ),
+    }
 }
 
 /// `1 in 252`.
@@ -109,7 +122,7 @@ fn names(title: &str, names: &[String]) -> String {
 }
 
 fn rule(found: &Comparison) -> String {
-    let Comparison { held, provable, times_unlike, .. } = found;
+    let Comparison { held, provable, times_unlike, numbers, .. } = found;
     let mut text = format!(
         "\n{held} numbers are on both sides, {provable} of them with values enough to rule out chance. Slower or further over is a \
          median\nthat grew by more than {:.0} % and beyond chance: fewer than 1 in {:.0} comparisons finds such a thing where nothing has \
@@ -118,6 +131,11 @@ fn rule(found: &Comparison) -> String {
         (GROWTH - 1.0) * 100.0,
         1.0 / BY_CHANCE,
     );
+    if numbers.iter().any(|number| number.old.cut + number.new.cut > 0) {
+        text.push_str(
+            "A load that was cut took at least so long: it makes no side that is called faster.\n",
+        );
+    }
     if let Some(unlike) = times_unlike {
         text.push_str(&format!("Times prove nothing here: {unlike}.\n"));
     }
@@ -141,7 +159,6 @@ fn ending(found: &Comparison, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::Side;
 
     #[test]
     fn what_is_worse_comes_with_its_reason_and_its_spread() {
@@ -152,12 +169,12 @@ mod tests {
             new: "FAIL I3 (not expected)".to_owned(),
             why: "I3: late".to_owned(),
         };
-        let side = |count, min, median, max| Side { count, min, median, max };
+        let side = |count, min, median, max, cut| Side { count, min, median, max, cut };
         let number = Number {
             id: "open.v2.patched.overcharge".to_owned(),
             fact: "load.ms".to_owned(),
-            old: side(7, 390.0, 410.0, 450.0),
-            new: side(1, 820.0, 820.0, 820.0),
+            old: side(7, 390.0, 410.0, 450.0, 0),
+            new: side(1, 820.0, 820.0, 820.0, 0),
             change: Change::Other,
             chance: 1.0 / 8.0,
         };
@@ -178,6 +195,30 @@ mod tests {
             "\n3 cells on both sides: 1 worse, 0 flaky, 0 better; 0 numbers worse, 0 better\n",
         ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_only_a_bound_is_said_to_be_one() {
+        let side = |count, cut| Side { count, min: 6000.0, median: 6050.0, max: 6100.0, cut };
+        let moved = |new| Number {
+            id: "create.v2.patched.off".to_owned(),
+            fact: "load.ms".to_owned(),
+            old: side(10, 0),
+            new,
+            change: Change::Worse,
+            chance: 1e-5,
+        };
+        let text = |new| {
+            let found = Comparison { numbers: vec![moved(new)], ..Comparison::default() };
+            comparison(&found, "a", "b", Style::default())
+        };
+        assert!(!text(side(10, 0)).contains("cut"));
+        for (new, part) in
+            [(side(10, 9), "6.0 s  (6.0 s .. 6.1 s; 10, 9 cut)"), (side(1, 1), "6.0 s  (1, 1 cut)")]
+        {
+            let text = text(new);
+            assert!(text.contains(part) && text.contains("at least so long"), "{text}");
         }
     }
 

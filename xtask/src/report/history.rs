@@ -132,7 +132,8 @@ mod tests {
             rebuilt: vec!["patched".to_owned(); unexpected as usize],
             changes: vec!["open.v2.<patched>: PASS -> FAIL I1".to_owned(); unexpected as usize],
         };
-        let side = |median| Some(Side { count: 3, min: median / 2.0, median, max: median * 2.0 });
+        let side =
+            |median| Some(Side { count: 3, min: median / 2.0, median, max: median * 2.0, cut: 0 });
         let line = |id: &str, scenario: &str| Line {
             id: id.to_owned(),
             scenario: scenario.to_owned(),

@@ -6,14 +6,14 @@ mod chance;
 mod compare;
 mod likeness;
 mod merge;
+mod numbers;
 mod retention;
 #[cfg(test)]
 mod tests;
 mod trends;
 
-pub(crate) use compare::{
-    BY_CHANCE, Change, Comparison, DOUBLED, GROWTH, Moved, Number, Side, compare,
-};
+pub(crate) use compare::{Change, Comparison, Moved, compare};
 pub(crate) use merge::{PartRun, join, unlike};
+pub(crate) use numbers::{BY_CHANCE, DOUBLED, GROWTH, Number, Side};
 pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};
 pub(crate) use trends::{FACTS, Line, Night, Trends, trends};

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compare::{Side, group_id, values, verdicts};
+use super::compare::{group_id, verdicts};
+use super::numbers::{Side, Values};
 use crate::report::json::{CellResult, RunResult};
 use crate::report::median;
 use crate::verdict::Differential;
@@ -159,7 +160,7 @@ fn lines(runs: &[&RunResult]) -> Vec<Line> {
             let point = |night: &BTreeMap<String, Vec<&CellResult>>| {
                 let cells = night.get(id)?;
                 let walls = || cells.iter().map(|ran| ran.first.wall_ms as f64).collect();
-                Side::of(&if fact == WALL { walls() } else { values(cells, fact) })
+                Side::of(&if fact == WALL { walls() } else { Values::of(cells, fact).whole })
             };
             let points: Vec<Option<Side>> = nights.iter().map(point).collect();
             // A line that is zero throughout says that this kernel has no such thing.
@@ -191,7 +192,7 @@ fn overall(lines: &[Line], runs: &[&RunResult]) -> Vec<Line> {
             lines.iter().filter_map(|line| Some(line.points[night]?.median)).collect();
         medians.sort_by(f64::total_cmp);
         let (min, max) = (*medians.first()?, *medians.last()?);
-        let side = Side { count: medians.len(), min, median: median(&medians)?, max };
+        let side = Side { count: medians.len(), min, median: median(&medians)?, max, cut: 0 };
         whole[night].then_some(side)
     };
     let line = |((id, fact), lines): ((String, &str), Vec<&Line>)| Line {

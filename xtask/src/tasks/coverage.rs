@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::attempts::Runner;
 use super::bootable::Bootable;
@@ -20,14 +20,17 @@ use crate::coverage::{self, Coverage, File, LineTable};
 use crate::exit::{Exit, Fault};
 use crate::kernel::steps::Steps;
 use crate::kernel::{Cache, Image};
-use crate::plan::{self, Cell};
+use crate::plan::{self, Cell, Selection};
 use crate::progress::print;
 use crate::report;
 use crate::report::json::{CellResult, Manifest};
-use crate::results::RunFolder;
+use crate::results::{self, RunFolder};
 use crate::vm::{Stop, evidence_dir};
 
-/// `coverage.json` of the run folder.
+/// File in the run folder.
+const RESULT: &str = "coverage.json";
+
+/// What is in [`RESULT`].
 #[derive(Serialize)]
 struct Covered<'a> {
     manifest: &'a Manifest,
@@ -36,6 +39,12 @@ struct Covered<'a> {
     unexpected: &'a [String],
     #[serde(flatten)]
     coverage: &'a Coverage,
+}
+
+/// Of it, what says how the cells went.
+#[derive(Deserialize)]
+struct Kept {
+    unexpected: Vec<String>,
 }
 
 /// Cells that have run.
@@ -51,8 +60,8 @@ struct Ran {
 /// Runs the command.
 ///
 /// # Errors
-/// As `run-matrix`; a kernel without a series or without line tables. Lines that never ran are no error but a finding
-/// ([`Exit::Unexpected`]).
+/// As `run-matrix`; a kernel without a series or without line tables. Lines that never ran and cells that were not as
+/// expected are no error but a finding ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let matrices = matrices(args);
@@ -127,10 +136,15 @@ fn run_cells(
     manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     manifest.interrupted = stop.asked();
     folder.write_manifest(&manifest)?;
+    let unexpected = unexpected(&ran);
+    Ok(Ran { folder, manifest, unexpected, is_new: true })
+}
+
+/// Those that were not as expected at the attempt that counts, with their verdicts.
+fn unexpected(ran: &[CellResult]) -> Vec<String> {
     let unexpected = ran.iter().filter(|ran| !ran.judgement().as_expected);
     let told = |ran: &CellResult| format!("{} is {}", ran.cell.id, ran.judgement().verdict);
-    let unexpected = unexpected.map(told).collect();
-    Ok(Ran { folder, manifest, unexpected, is_new: true })
+    unexpected.map(told).collect()
 }
 
 /// Cells that ran before, if they ran this image.
@@ -142,16 +156,32 @@ fn kept(folders: &Folders, run: &str, image: &Image) -> anyhow::Result<Ran> {
         let hint = "its addresses say nothing of this one: run `cargo xtask coverage` again";
         return Err(Fault::new(Exit::Usage, what).hint(hint).into());
     }
-    Ok(Ran { folder, manifest, unexpected: Vec::new(), is_new: false })
+    let unexpected = kept_unexpected(&folder)?;
+    Ok(Ran { folder, manifest, unexpected, is_new: false })
 }
 
-/// The cells of the matrices whose kernel has the code of `kernel`, each once.
+/// What a run that is kept says of how its cells went.
+fn kept_unexpected(folder: &RunFolder) -> anyhow::Result<Vec<String>> {
+    let file = folder.dir().join(RESULT);
+    if !file.is_file() {
+        let what = format!("run {} has no {RESULT}, which says how its cells went", folder.id);
+        let hint = "take a run of `cargo xtask coverage` that came to its end";
+        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+    }
+    let Kept { unexpected } = results::read_json(&file)?;
+    Ok(unexpected)
+}
+
+/// The cells of the matrices whose kernel has the code of `kernel`, each once. A filter may be for one of the
+/// matrices only.
 fn cells(
     config: &Config,
     kernel: &Kernel,
     matrices: &[String],
     select: &cli::Select,
 ) -> anyhow::Result<Vec<Cell>> {
+    let wanted = run_matrix::selection(select);
+    let everything = Selection { filters: Vec::new(), ..wanted.clone() };
     let mut cells: Vec<Cell> = Vec::new();
     let mut nothing = None;
     for name in matrices {
@@ -161,7 +191,7 @@ fn cells(
             false => matrix.kernels.retain(|name| config.kernels[name].same_code(kernel)),
         }
         matrix.baseline = None;
-        match plan::plan(config, &matrix, &run_matrix::selection(select)) {
+        match plan::plan(config, &matrix, &everything) {
             Ok(planned) => cells.extend(planned),
             Err(fault) => nothing = Some(fault),
         }
@@ -170,7 +200,7 @@ fn cells(
     cells.retain(|cell| seen.insert(cell.id.clone()));
     match (cells.is_empty(), nothing) {
         (true, Some(fault)) => Err(fault.into()),
-        _ => Ok(cells),
+        _ => Ok(plan::filtered(cells, &wanted.filters, &matrices.join("+"))?),
     }
 }
 
@@ -242,15 +272,100 @@ fn conclude(kernel: &str, all: &[Ran], coverage: &Coverage) -> anyhow::Result<Ex
     let text = |style| report::coverage(coverage, &cells.join("\n"), &places.join(" "), style);
     for Ran { folder, manifest, unexpected, .. } in all.iter().filter(|ran| ran.is_new) {
         let covered = Covered { manifest, kernel, unexpected, coverage };
-        folder.write_text("coverage.json", &serde_json::to_string_pretty(&covered)?)?;
+        folder.write_text(RESULT, &serde_json::to_string_pretty(&covered)?)?;
         folder.write_text("report.txt", &text(report::Style::default()))?;
     }
     print(text(style(std::io::stdout())))?;
-    Ok(if all.iter().any(|ran| ran.manifest.interrupted) {
+    Ok(exit(all, coverage))
+}
+
+/// Lines count as run whatever became of their cell, so a cell that is not as expected has to be told by itself.
+fn exit(all: &[Ran], coverage: &Coverage) -> Exit {
+    if all.iter().any(|ran| ran.manifest.interrupted) {
         Exit::Interrupted
-    } else if coverage.good() {
+    } else if coverage.good() && all.iter().all(|ran| ran.unexpected.is_empty()) {
         Exit::Ok
     } else {
         Exit::Unexpected
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Matrix;
+    use crate::config::tests::good;
+    use crate::coverage::{FileCoverage, Line, State};
+    use crate::report::json::Attempt;
+    use crate::report::tests::{benches, cell, result};
+    use crate::taxonomy::Verdict;
+
+    /// A cell that ended so, and then as expected.
+    fn repeated(first: Verdict) -> CellResult {
+        let mut ran = cell(&benches()[1]);
+        let good: Attempt = ran.first.clone();
+        ran.first.judgement.verdict = first;
+        ran.first.judgement.as_expected = false;
+        ran.again = Some(good);
+        ran
+    }
+
+    #[test]
+    fn every_cell_must_be_as_expected_at_the_attempt_that_counts() {
+        let [baseline, patched] = benches().map(|bench| cell(&bench));
+        let as_expected = [baseline, patched, repeated(Verdict::Error)];
+        assert_eq!(unexpected(&as_expected), [""; 0]);
+        let told = "open.v2.patched.overcharge is FAIL";
+        assert_eq!(unexpected(&[repeated(Verdict::Fail)]), [told], "flaky is no success");
+
+        let results = tempfile::tempdir().unwrap();
+        let ran = |unexpected: &[&str]| Ran {
+            folder: RunFolder::begin(results.path(), jiff::Timestamp::now()).unwrap(),
+            manifest: result(Vec::new()).manifest,
+            unexpected: unexpected.iter().map(|&told| told.to_owned()).collect(),
+            is_new: true,
+        };
+        let line = Line { number: 1, text: "a();".to_owned(), state: State::Run };
+        let file = FileCoverage { path: "mm/a.c".to_owned(), absent: None, lines: vec![line] };
+        let whole = Coverage { files: vec![file], stale: Vec::new() };
+        let stale = Coverage { stale: vec!["c:1: gone".to_owned()], ..whole.clone() };
+        assert_eq!(exit(&[ran(&[])], &whole), Exit::Ok);
+        assert_eq!(exit(&[ran(&[])], &stale), Exit::Unexpected);
+        assert_eq!(exit(&[ran(&[]), ran(&[told])], &whole), Exit::Unexpected);
+        let mut stopped = ran(&[told]);
+        stopped.manifest.interrupted = true;
+        assert_eq!(exit(&[stopped], &whole), Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_run_that_is_judged_again_says_how_its_cells_went_or_is_refused() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = RunFolder::begin(results.path(), jiff::Timestamp::now()).unwrap();
+        let fault = kept_unexpected(&folder).unwrap_err();
+        assert_eq!(fault.downcast_ref::<Fault>().unwrap().exit, Exit::Usage);
+        let (manifest, unexpected) = (&result(Vec::new()).manifest, &["a is FAIL".to_owned()][..]);
+        let coverage = &Coverage { files: Vec::new(), stale: Vec::new() };
+        let covered = Covered { manifest, kernel: "patched", unexpected, coverage };
+        folder.write_text(RESULT, &serde_json::to_string_pretty(&covered).unwrap()).unwrap();
+        assert_eq!(kept_unexpected(&folder).unwrap(), unexpected);
+    }
+
+    #[test]
+    fn a_filter_may_be_for_one_of_the_matrices_and_must_be_for_one() {
+        let mut config = good();
+        let twice = Matrix { repetitions: 2, ..config.matrix("default").unwrap().clone() };
+        config.matrices.insert("twice".to_owned(), twice);
+        let matrices = ["default", "twice"].map(str::to_owned);
+        let ids = |filters: &[&str]| -> anyhow::Result<Vec<String>> {
+            let filter = filters.iter().map(|&filter| filter.to_owned()).collect();
+            let select = cli::Select { filter, repetitions: None, confidence: None, seed: 1 };
+            let cells = cells(&config, config.kernel("patched")?, &matrices, &select)?;
+            Ok(cells.into_iter().map(|cell| cell.id).collect())
+        };
+        assert_eq!(ids(&[]).unwrap().len(), 6);
+        let both = ids(&["*.off", "*.overcharge.r2"]).unwrap();
+        assert_eq!(both, ["open.v2.patched.off", "open.v2.patched.overcharge.r2"]);
+        let fault = ids(&["*.off", "*.r3"]).unwrap_err().to_string();
+        assert!(fault.contains("matrix `default+twice`: no cell matches --filter *.r3"), "{fault}");
+    }
 }

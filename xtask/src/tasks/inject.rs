@@ -32,8 +32,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
     let cli::Inject { matrix, kernels: only, accel, build } = args;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
-    let mut cells = plan::inject_cells(&config, config.matrix(matrix)?)?;
-    cells.retain(|cell| only.is_empty() || only.contains(&cell.kernel));
+    let cells = plan::inject_cells(&config, config.matrix(matrix)?, only)?;
     let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.kernel).collect();
     let stop = stop_on_signals()?;
     rig::provide(build.install)?;
@@ -41,7 +40,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
     let bzimages: BTreeMap<&String, &PathBuf> =
         kernels.iter().map(|(name, kernel)| (name, &kernel.bzimage)).collect();
     let first = bzimages.values().next().ok_or_else(|| {
-        Fault::new(Exit::Usage, format!("matrix `{matrix}` has none of these kernels"))
+        Fault::new(Exit::Usage, format!("matrix `{matrix}` has no kernels to try it on"))
     })?;
     let ready = rig::prepare(&folders, first, *accel, &stop)?;
 

@@ -38,6 +38,10 @@ fn a_matrix_that_names_an_unknown_scenario_is_refused() {
 fn a_filter_that_selects_nothing_is_no_success() {
     let bench = Bench::new();
     bench.run(&["run-matrix", "--filter", "opne-*"]).expect_exit(2).expect_error("opne-*");
+    bench
+        .run(&["run-matrix", "--filter", "open-*", "--filter", "opne-*"])
+        .expect_exit(2)
+        .expect_error("no cell matches --filter opne-*");
     assert!(!bench.results().join("latest").exists(), "a run folder was made");
 }
 

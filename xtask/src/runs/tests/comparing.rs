@@ -5,6 +5,7 @@ use super::super::compare::{Change, Comparison, compare};
 use super::super::trends;
 use super::*;
 use crate::report::json::Attempt;
+use crate::verdict::Differential;
 
 fn found(old: &[CellResult], new: &[CellResult]) -> Comparison {
     compare(&[run(old.to_vec())], &[run(new.to_vec())]).unwrap()
@@ -85,6 +86,34 @@ fn a_verdict_on_the_patch_that_is_lost_is_worse() {
     assert!(!found(&lost, &good()).regressed());
 }
 
+/// What becomes of a pair, and whether that is no success.
+fn becomes(old: Differential, new: Differential) -> (Option<Change>, bool) {
+    let side = |outcome: Differential| {
+        let mut side = run(good().to_vec());
+        side.differentials.iter_mut().for_each(|pair| pair.outcome = outcome);
+        side
+    };
+    let found = compare(&[side(old)], &[side(new)]).unwrap();
+    (found.beside.first().map(|moved| moved.change), found.regressed())
+}
+
+#[test]
+fn a_series_of_which_nothing_is_stated_loses_its_fix_when_it_only_does_as_the_baseline_does() {
+    use Differential::{Changed, Fixed, Inert, NoDifference, NotFixed, Regressed, Same, Unknown};
+    for lost in [Same, Changed, NoDifference, NotFixed, Unknown, Regressed] {
+        assert_eq!(becomes(Fixed, lost), (Some(Change::Worse), true), "FIXED -> {lost:?}");
+        assert_eq!(becomes(lost, Fixed), (Some(Change::Better), false), "{lost:?} -> FIXED");
+    }
+    for (one, other) in [(Same, Changed), (Changed, Same), (Same, NoDifference), (Inert, Fixed)] {
+        assert_eq!(becomes(one, other), (Some(Change::Other), false), "{one:?} -> {other:?}");
+    }
+    assert_eq!(becomes(Same, Regressed), (Some(Change::Worse), true));
+    // A policy that is off has nothing better to do.
+    assert_eq!(becomes(Inert, Inert), (None, false));
+    assert_eq!(becomes(Regressed, Inert), (Some(Change::Better), false));
+    assert_eq!(becomes(Inert, Regressed), (Some(Change::Worse), true));
+}
+
 #[test]
 fn slower_is_what_chance_does_not_explain() {
     // Wholly apart, seven of each: 1 in 3432, and the bound is 1 in 100 for each of the few numbers.
@@ -145,14 +174,59 @@ fn times_of_unlike_machines_prove_nothing_and_sizes_do() {
     assert_eq!(changes(&compare(&[old], &[new]).unwrap(), fact), [Change::Worse]);
 }
 
+/// Loads of these many milliseconds, the `cut` longest of which did not end there.
+fn loads(count: u32, from: f64, step: f64, cut: usize) -> Vec<CellResult> {
+    let mut cells = spread("load.ms", count, from, step);
+    for cell in cells.iter_mut().rev().take(cut) {
+        *cell = with(cell, "load.complete", 0.0);
+    }
+    cells
+}
+
 #[test]
-fn a_load_that_was_cut_has_no_length_and_a_useless_verdict_no_numbers() {
-    let cut = |cells: Vec<CellResult>| -> Vec<CellResult> {
-        cells.iter().map(|cell| with(cell, "load.complete", 0.0)).collect()
-    };
-    let (old, new) = (spread("load.ms", 7, 400.0, 1.0), cut(spread("load.ms", 7, 6000.0, 1.0)));
-    assert_eq!(changes(&found(&old, &new), "load.ms"), []);
-    let mut new = spread("load.ms", 7, 6000.0, 1.0);
+fn a_load_that_is_cut_now_is_slower_and_never_faster() {
+    let whole = loads(10, 900.0, 1.0, 0);
+    let cut = loads(10, 6000.0, 1.0, 10);
+    let slower = found(&whole, &cut);
+    assert_eq!(changes(&slower, "load.ms"), [Change::Worse]);
+    assert!(slower.regressed());
+    let number = slower.numbers.iter().find(|number| number.fact == "load.ms").unwrap();
+    assert_eq!((number.old.cut, number.new.cut, number.new.median), (0, 10, 6004.5));
+    // Cut as early as that, it may have taken any time.
+    assert_eq!(changes(&found(&cut, &loads(10, 100.0, 1.0, 10)), "load.ms"), []);
+    assert_eq!(changes(&found(&whole, &loads(10, 100.0, 1.0, 10)), "load.ms"), []);
+    // Of a few the others can tell, of most not.
+    assert_eq!(changes(&found(&whole, &loads(10, 100.0, 1.0, 6)), "load.ms"), []);
+    assert_eq!(changes(&found(&whole, &loads(10, 100.0, 1.0, 1)), "load.ms"), [Change::Better]);
+    // A single one is named, as any number that has doubled.
+    let one = found(&loads(1, 900.0, 0.0, 0), &loads(1, 6000.0, 0.0, 1));
+    assert_eq!((changes(&one, "load.ms"), one.regressed()), (vec![Change::Other], false));
+}
+
+#[test]
+fn a_load_that_was_cut_before_is_no_reason_to_call_another_slower() {
+    let cut = loads(10, 900.0, 1.0, 10);
+    let worse = found(&cut, &loads(10, 6000.0, 1.0, 0));
+    assert_eq!(changes(&worse, "load.ms"), []);
+    assert!(!worse.regressed());
+    assert_eq!(changes(&found(&cut, &loads(10, 6000.0, 1.0, 10)), "load.ms"), []);
+    let better = found(&loads(10, 6000.0, 1.0, 10), &loads(10, 900.0, 1.0, 0));
+    assert_eq!(changes(&better, "load.ms"), [Change::Better]);
+    assert!(!better.regressed());
+    // Most of them have ended, so that their median is known.
+    let mostly = found(&loads(10, 900.0, 1.0, 1), &loads(10, 6000.0, 1.0, 0));
+    assert_eq!(changes(&mostly, "load.ms"), [Change::Worse]);
+}
+
+#[test]
+fn loads_that_were_cut_on_both_sides_are_not_held_beside_each_other() {
+    let (whole, cut) = (loads(7, 6000.0, 1.0, 0), loads(7, 6000.0, 1.0, 7));
+    assert_eq!(found(&cut, &cut).held + 1, found(&whole, &cut).held);
+}
+
+#[test]
+fn a_useless_verdict_has_no_numbers() {
+    let (old, mut new) = (spread("load.ms", 7, 400.0, 1.0), spread("load.ms", 7, 6000.0, 1.0));
     new.iter_mut().for_each(|ran| ran.first.judgement.verdict = crate::taxonomy::Verdict::Error);
     assert_eq!(changes(&found(&old, &new), "load.ms"), []);
 }

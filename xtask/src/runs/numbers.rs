@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The numbers of two sides, and which of them have moved beyond chance.
+//!
+//! Contract: a number is worse only when its median is more than [`GROWTH`] higher and chance is ruled
+//! out: over all numbers of a comparison together, such a find comes by chance in fewer than
+//! [`BY_CHANCE`] of the comparisons. One value a side proves nothing; where it has doubled it is named,
+//! and does not count. A load that was cut took at least so long: it proves nothing that it could not
+//! prove whenever it had ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::chance;
+use super::compare::{Change, Comparison, Groups};
+use crate::report::json::{CellResult, RunResult};
+use crate::report::median;
+use crate::taxonomy::Verdict;
+
+/// A median may move so far, as a factor.
+pub(crate) const GROWTH: f64 = 1.10;
+/// Of so many comparisons in which nothing has changed, one may find something all the same.
+pub(crate) const BY_CHANCE: f64 = 0.01;
+/// What is named without proof has grown so far.
+pub(crate) const DOUBLED: f64 = 2.0;
+
+/// Facts that are held side by side in every cell; those that its scenario measures come on top.
+const FACTS: [&str; 5] =
+    ["load.ms", "over_ms_max", "peak_over_bytes", "overrun.p99_bytes", "reconcile.p99_us"];
+
+/// The values of one side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Side {
+    /// How many there are.
+    pub(crate) count: usize,
+    /// The least.
+    pub(crate) min: f64,
+    /// The middle.
+    pub(crate) median: f64,
+    /// The highest.
+    pub(crate) max: f64,
+    /// How many of them are of loads that were cut, and so are the least that it can have been.
+    pub(crate) cut: usize,
+}
+
+/// A number that has moved.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Number {
+    /// `<scenario>.<cgroup>.<kernel>.<policy>`.
+    pub(crate) id: String,
+    /// Its name.
+    pub(crate) fact: String,
+    /// Before.
+    pub(crate) old: Side,
+    /// Now.
+    pub(crate) new: Side,
+    /// Worse, better, or [`Change::Other`] where that is not proven.
+    pub(crate) change: Change,
+    /// How likely such a difference is when nothing has changed.
+    pub(crate) chance: f64,
+}
+
+/// Facts that scenarios have measured and that have a unit, so that less is better.
+pub(super) fn measured(old: &[RunResult], new: &[RunResult]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut facts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, note) in old.iter().chain(new).flat_map(|run| &run.scenarios) {
+        let of = facts.entry(name.clone()).or_default();
+        of.extend(FACTS.map(str::to_owned));
+        of.extend(note.measures.iter().filter(|fact| is_time(fact) || is_size(fact)).cloned());
+    }
+    facts
+}
+
+fn is_time(fact: &str) -> bool {
+    fact.ends_with("_us") || fact.ends_with("ms") || fact.contains("_ms_")
+}
+
+fn is_size(fact: &str) -> bool {
+    fact.ends_with("_bytes")
+}
+
+/// Differences below this are clock ticks and batches of pages, whatever their factor:
+/// what is proven, and what is only named.
+fn floors(fact: &str) -> (f64, f64) {
+    if is_size(fact) {
+        // A page; the 64 pages that the stock of one CPU may hold.
+        (4096.0, 262_144.0)
+    } else if fact.ends_with("_us") {
+        (100.0, 10_000.0)
+    } else {
+        // A tick of 250 Hz takes 4 ms.
+        (4.0, 250.0)
+    }
+}
+
+/// The values of a fact on one side.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    /// Of loads that came to their end, and all that is no length of a load.
+    pub(super) whole: Vec<f64>,
+    /// Of loads that were cut.
+    cut: Vec<f64>,
+}
+
+impl Values {
+    /// In cells that have a usable verdict.
+    pub(super) fn of(cells: &[&CellResult], fact: &str) -> Self {
+        let mut values = Self::default();
+        for judgement in cells.iter().map(|cell| cell.judgement()) {
+            let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
+            let cut = fact == "load.ms" && judgement.facts.get("load.complete") != Some(&1.0);
+            let into = if cut { &mut values.cut } else { &mut values.whole };
+            into.extend(judgement.facts.get(fact).filter(|_| usable));
+        }
+        values
+    }
+
+    /// The least that they can have been: each load that was cut would have ended just then.
+    fn least(&self) -> Vec<f64> {
+        [self.whole.as_slice(), &self.cut].concat()
+    }
+
+    /// The most that they can have been: no load that was cut would ever have ended.
+    fn most(&self) -> Vec<f64> {
+        [self.whole.as_slice(), &vec![f64::INFINITY; self.cut.len()]].concat()
+    }
+
+    /// Their spread, with the least that they can have been.
+    fn side(&self) -> Option<Side> {
+        Some(Side { cut: self.cut.len(), ..Side::of(&self.least())? })
+    }
+}
+
+impl Side {
+    /// Nothing without values.
+    pub(super) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        Some(Self { count: sorted.len(), min, median: median(&sorted)?, max, cut: 0 })
+    }
+}
+
+/// The least chance that so many values can have: all new ones above all old ones.
+fn least_chance(old: usize, new: usize) -> f64 {
+    (1..=new).map(|n| n as f64 / (old + n) as f64).product()
+}
+
+/// Puts what has moved into the comparison.
+pub(super) fn hold(
+    comparison: &mut Comparison,
+    both: &[&String],
+    before: &Groups<'_>,
+    after: &Groups<'_>,
+    measured: &BTreeMap<String, BTreeSet<String>>,
+) {
+    let mut held = Vec::new();
+    for id in both {
+        let scenario = &after[*id][0].cell.scenario;
+        for fact in measured.get(scenario).into_iter().flatten() {
+            let (old, new) = (Values::of(&before[*id], fact), Values::of(&after[*id], fact));
+            if old.whole.is_empty() && new.whole.is_empty() {
+                // Which of two loads that were cut would have ended first nobody knows.
+                continue;
+            }
+            if let (Some(was), Some(is)) = (old.side(), new.side()) {
+                held.push(((*id).clone(), fact.clone(), old, new, was, is));
+            }
+        }
+    }
+    let can = |old: usize, new: usize| least_chance(old, new) <= BY_CHANCE;
+    let tests = held.iter().filter(|(.., was, is)| can(was.count, is.count)).count();
+    // Bonferroni: looking at many numbers must not make one of them likelier to stand out.
+    let bound = BY_CHANCE / tests.max(1) as f64;
+    comparison.held = held.len();
+    for (id, fact, old, new, was, is) in held {
+        let enough = least_chance(was.count, is.count) <= bound;
+        let comparable = !(is_time(&fact) && comparison.times_unlike.is_some());
+        comparison.provable += usize::from(enough && comparable);
+        let (floor, far) = floors(&fact);
+        let grew = |from: f64, to: f64, times: f64, by: f64| to > from * times && to - from >= by;
+        // Of when a load that was cut would have ended counts what speaks most against the change.
+        let change = |lower: &Values, higher: &Values, proven: Change| {
+            let (from, to) = (lower.most(), higher.least());
+            let (a, b) = (Side::of(&from)?.median, Side::of(&to)?.median);
+            if !grew(a, b, GROWTH, floor) {
+                return None;
+            }
+            let chance = chance::of_rise(&from, &to);
+            if enough && comparable {
+                (chance <= bound).then_some((proven, chance))
+            } else {
+                grew(a, b, DOUBLED, far).then_some((Change::Other, chance))
+            }
+        };
+        let found =
+            change(&old, &new, Change::Worse).or_else(|| change(&new, &old, Change::Better));
+        if let Some((change, chance)) = found {
+            comparison.numbers.push(Number { id, fact, old: was, new: is, change, chance });
+        }
+    }
+}
