@@ -13,7 +13,7 @@ use protocol::CgroupVersion;
 use serde::{Deserialize, Serialize};
 
 use super::chance::{Shown, by_chance};
-use super::judge::{STARVED, is_time};
+use super::judge::is_time;
 use super::{Differential, Judgement, Verdict, i11_off_is_mainline, no_worse};
 use crate::config::Scenario;
 use crate::plan::Cell;
@@ -98,6 +98,10 @@ impl SideBySide {
 
 /// What is less likely is no chance.
 const CHANCE: f64 = 0.01;
+
+/// Of a cell's time, waited for a CPU of the host: then it may be four times as slow as it would be, and a long time shows no
+/// problem. With several cells at once half of it is usual, and the bounds of problems are far from both kernels.
+const STARVED: f64 = 0.75;
 
 /// What is asked of a patched kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -188,7 +188,7 @@ fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
 const OF_TIME: [&str; 3] = ["I3", "I6", "I7"];
 
 /// Of a cell's time, waited for a CPU of the host: then its times say nothing about the kernel.
-pub(super) const STARVED: f64 = 0.5;
+const STARVED: f64 = 0.5;
 
 /// Whether a fact is a time.
 pub(super) fn is_time(fact: &str) -> bool {

@@ -241,7 +241,8 @@ fn a_starved_host_catches_no_mutant_and_shows_no_problem() {
         compare(&scenario, "baseline", &judged)[0].outcome
     };
     assert_eq!(pair(0), Differential::NotFixed);
-    assert_eq!(pair(1_200), Differential::Unknown, "half of the 2,400 ms");
+    assert_eq!(pair(1_799), Differential::NotFixed);
+    assert_eq!(pair(1_800), Differential::Unknown, "three quarters of the 2,400 ms");
 }
 
 /// A hog that may be killed, on the unpatched kernel and on one of which nothing is stated, which loses so many calls
