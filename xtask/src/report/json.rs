@@ -43,6 +43,19 @@ pub(crate) struct RunResult {
     pub(crate) totals: Totals,
 }
 
+impl RunResult {
+    /// Whether the cells of a patched kernel that a differential verdict is on are all as the scenario expects of
+    /// that policy: some policies leave some problems alone.
+    pub(crate) fn is_as_stated(&self, side: &SideBySide) -> bool {
+        let is_its = |cell: &&CellResult| {
+            let cell = &cell.cell;
+            (&cell.scenario, cell.cgroup, &cell.kernel, &cell.policy)
+                == (&side.scenario, side.cgroup, &side.kernel, &side.policy)
+        };
+        self.cells.iter().filter(is_its).all(|cell| cell.judgement().as_expected)
+    }
+}
+
 /// What a run was made with and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -163,6 +163,7 @@ fn differentials(result: &RunResult, style: Style) -> String {
         let word = format!("{:<13}", word(side.outcome));
         let word = match side.outcome {
             Differential::Fixed | Differential::Inert | Differential::Same => style.good(&word),
+            Differential::NotFixed if result.is_as_stated(side) => style.odd(&word),
             Differential::NotFixed | Differential::Regressed => style.bad(&word),
             Differential::NoDifference | Differential::Changed | Differential::Unknown => {
                 style.odd(&word)

@@ -121,18 +121,12 @@ pub(super) fn pair_id(side: &SideBySide) -> String {
 }
 
 fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
-    let patched = |cell: &&CellResult| {
-        let cell = &cell.cell;
-        (&cell.scenario, cell.cgroup, &cell.kernel, &cell.policy)
-            == (&side.scenario, side.cgroup, &side.kernel, &side.policy)
-    };
-    let as_expected = result.cells.iter().filter(patched).all(|cell| cell.judgement().as_expected);
+    let as_stated = result.is_as_stated(side);
     let mut why = side.said.clone();
     let standing = match side.outcome {
         Differential::Fixed | Differential::Inert | Differential::Same => Standing::Good,
         Differential::Regressed => Standing::Bad,
-        // Some policies leave some problems alone, and their scenarios say so.
-        Differential::NotFixed if as_expected => {
+        Differential::NotFixed if as_stated => {
             why = format!("as the scenario expects of this policy, {why}");
             Standing::Skipped
         }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a run says as a whole: totals, differential verdicts, spreads, and what it was made of.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 
 use super::super::json::{CellResult, RunResult};
@@ -12,30 +10,61 @@ use super::super::terminal::word;
 use super::anchor;
 use crate::verdict::{Differential, Parts, SideBySide};
 
-/// Differential verdicts in the order of what a reader must know first, with class, sign and meaning.
-const OUTCOMES: [(Differential, &str, &str, &str); 6] = [
-    (
-        Differential::Regressed,
-        "bad",
-        "✗",
-        "this kernel does worse than the baseline, or other than it should",
-    ),
-    (Differential::NotFixed, "bad", "✗", "both show the problem"),
-    (
-        Differential::Unknown,
-        "odd",
-        "?",
-        "a side has no usable verdict, or its repetitions disagree",
-    ),
-    (
-        Differential::NoDifference,
-        "odd",
-        "~",
-        "neither shows the problem: this says nothing about the patch",
-    ),
-    (Differential::Fixed, "good", "✓", "the baseline shows the problem, this kernel does not"),
-    (Differential::Inert, "known", "=", "switched off it does as the baseline does, as it should"),
+/// Differential verdicts in the order of what a reader must know first.
+pub(super) const ORDER: [Differential; 8] = [
+    Differential::Regressed,
+    Differential::NotFixed,
+    Differential::Changed,
+    Differential::Unknown,
+    Differential::NoDifference,
+    Differential::Fixed,
+    Differential::Same,
+    Differential::Inert,
 ];
+
+/// Class, sign and meaning of a differential verdict; `stated`: its cells are as the scenario says of that policy.
+fn look(outcome: Differential, stated: bool) -> (&'static str, &'static str, &'static str) {
+    match outcome {
+        Differential::Regressed => {
+            ("bad", "✗", "this kernel does worse than the baseline, or other than it should")
+        }
+        Differential::NotFixed if stated => {
+            ("known", "=", "both show the problem, as the scenario states of this policy")
+        }
+        Differential::NotFixed => ("bad", "✗", "both show the problem"),
+        Differential::Changed => {
+            ("odd", "~", "does other than the baseline and breaks no more rules: is that wanted?")
+        }
+        Differential::Unknown => {
+            ("odd", "?", "a side has no usable verdict, or its repetitions disagree")
+        }
+        Differential::NoDifference => {
+            ("odd", "~", "neither shows the problem: this says nothing about the patch")
+        }
+        Differential::Fixed => {
+            ("good", "✓", "the baseline shows the problem, this kernel does not")
+        }
+        Differential::Same => ("known", "=", "does as the baseline does"),
+        Differential::Inert => {
+            ("known", "=", "switched off it does as the baseline does, as it should")
+        }
+    }
+}
+
+/// The differential verdicts of a run that look alike, in the order of [`ORDER`].
+fn alike(run: &RunResult) -> Vec<(Differential, bool, Vec<&SideBySide>)> {
+    let groups = ORDER.into_iter().flat_map(|outcome| [(outcome, false), (outcome, true)]);
+    groups
+        .filter_map(|(outcome, stated)| {
+            let ours = |side: &&SideBySide| {
+                let is_stated = outcome == Differential::NotFixed && run.is_as_stated(side);
+                side.outcome == outcome && is_stated == stated
+            };
+            let sides: Vec<&SideBySide> = run.differentials.iter().filter(ours).collect();
+            (!sides.is_empty()).then_some((outcome, stated, sides))
+        })
+        .collect()
+}
 
 /// Title, totals and where to go.
 pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
@@ -89,10 +118,7 @@ fn surprises(run: &RunResult) -> Markup {
 
 /// Baseline beside patched.
 pub(super) fn verdicts(run: &RunResult) -> Markup {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for side in &run.differentials {
-        *counts.entry(word(side.outcome)).or_insert(0) += 1;
-    }
+    let groups = alike(run);
     html! {
         section id="verdicts" aria-labelledby="verdicts-title" {
             h2 id="verdicts-title" { "What the series changes" }
@@ -100,28 +126,25 @@ pub(super) fn verdicts(run: &RunResult) -> Markup {
                 p { "Nothing can be said: this run has no baseline beside a patched kernel." }
             }
             ul.tiles {
-                @for (outcome, class, sign, meaning) in &OUTCOMES {
-                    @if let Some(count) = counts.get(word(*outcome)) {
-                        li class={ "tile " (class) } {
-                            span.count { (count) }
-                            span.word { span aria-hidden="true" { (sign) } " " (word(*outcome)) }
-                            span.meaning { (meaning) }
-                        }
+                @for (outcome, stated, sides) in &groups {
+                    @let (class, sign, meaning) = look(*outcome, *stated);
+                    li class={ "tile " (class) } {
+                        span.count { (sides.len()) }
+                        span.word { span aria-hidden="true" { (sign) } " " (word(*outcome)) }
+                        span.meaning { (meaning) }
                     }
                 }
             }
-            @for (outcome, class, sign, _) in &OUTCOMES {
-                @let sides: Vec<&SideBySide> = run.differentials.iter().filter(|side| side.outcome == *outcome).collect();
-                @if !sides.is_empty() {
-                    @if *outcome == Differential::Inert {
-                        // As many as there are scenarios, and each says that nothing happens.
-                        details.more {
-                            summary { (sides.len()) " times " (word(*outcome)) ": the policy that is off" }
-                            (sides_table(run, &sides, class, sign))
-                        }
-                    } @else {
-                        (sides_table(run, &sides, class, sign))
+            @for (outcome, stated, sides) in &groups {
+                @let (class, sign, meaning) = look(*outcome, *stated);
+                @if class == "known" {
+                    // As many as there are scenarios, and each says that nothing happens.
+                    details.more open[groups.len() == 1] {
+                        summary { (sides.len()) " times " (word(*outcome)) ": " (meaning) }
+                        (sides_table(run, sides, class, sign))
                     }
+                } @else {
+                    (sides_table(run, sides, class, sign))
                 }
             }
         }

@@ -68,6 +68,32 @@ fn a_page_has_verdicts_the_matrix_and_the_evidence_in_this_order() {
 }
 
 #[test]
+fn every_differential_verdict_is_on_the_page() {
+    let [baseline, patched] = benches();
+    let mut run = result(vec![ran(&baseline), ran(&patched)]);
+    let side = run.differentials[0].clone();
+    for outcome in overview::ORDER {
+        run.differentials = vec![crate::verdict::SideBySide { outcome, ..side.clone() }];
+        let html = drawn(&run, &[Ok(&baseline.evidence), Ok(&patched.evidence)]);
+        let word = crate::report::word(outcome);
+        assert_eq!(html.matches(&format!("</span> {word}<")).count(), 2, "tile and row of {word}");
+    }
+    let all: std::collections::BTreeSet<_> = overview::ORDER.map(crate::report::word).into();
+    assert_eq!(all.len(), overview::ORDER.len(), "each once");
+}
+
+#[test]
+fn a_problem_that_a_policy_is_stated_to_leave_is_no_alarm() {
+    let [baseline, patched] = benches();
+    let mut run = result(vec![ran(&baseline), ran(&patched)]);
+    run.differentials[0].outcome = crate::verdict::Differential::NotFixed;
+    let page = |run: &RunResult| drawn(run, &[Ok(&baseline.evidence), Ok(&patched.evidence)]);
+    has(&page(&run), &["1 times NOT FIXED: both show the problem, as the scenario states"]);
+    run.cells[1].first.judgement.as_expected = false;
+    assert!(!page(&run).contains("as the scenario states"));
+}
+
+#[test]
 fn nothing_that_was_said_becomes_markup() {
     let [baseline, mut patched] = benches();
     patched.evidence.console =
