@@ -7,8 +7,8 @@
 //! where there are more tasks than CPUs, grow with the machine's slowness; the rest are timers. Until somebody tries to pay, or is killed, there is nothing to wait
 //! for but the task's return or the backstop: that time, by the trace events, has the tolerance without
 //! a kill, so that a kill which comes late, for another reason, excuses nothing. The sampler sees a run to within one gap on either side, so a run
-//! that only the gaps could carry over the tolerance is unknown, not kept. Nor is it broken by less than a virtual CPU waited for one of
-//! the host: all of that may have been just then.
+//! that only the gaps could carry over the tolerance is unknown, not kept. So is one that the host has stretched over it, as it has
+//! stretched the cell ([`Evidence::stretch`](crate::evidence::Evidence::stretch)).
 
 use super::{Case, Check, Missing, Outcome};
 
@@ -66,10 +66,10 @@ pub(crate) fn of(
     let tolerance_ms =
         attend_ms + if kills > 0.0 { REAPER_DELAY_MS + REAPER_RETRIES_MS } else { 0.0 };
     let unattended_ms = unattended_ms(case, prefix);
+    let unattended = |most_ms: f64| unattended_ms.is_some_and(|ms| ms > most_ms);
+    let stretch = case.evidence.stretch();
     // Nobody tries while nobody runs: the sampler, which is urgent, did not for as long as its gap.
-    let unattended = |more_ms: f64| unattended_ms.is_some_and(|ms| ms > attend_ms + more_ms);
-    let starved_ms = case.evidence.starved_ms as f64;
-    let late = over_ms > tolerance_ms + starved_ms || unattended(gap_ms + starved_ms);
+    let late = over_ms > tolerance_ms * stretch || unattended(attend_ms * stretch + gap_ms);
     // tmpfs files outlive their creators: with everybody dead there is no one left to kill.
     let stranded = settled != 1.0 && case.need("killable.left")? == 0.0;
     if stranded && over_ms <= need("over_ms_last")? {
@@ -78,7 +78,7 @@ pub(crate) fn of(
     }
     let outcome = if (settled != 1.0 && !stranded) || late {
         Outcome::Broken
-    } else if over_ms + 2.0 * gap_ms > tolerance_ms || unattended(0.0) {
+    } else if over_ms + 2.0 * gap_ms > tolerance_ms || unattended(attend_ms) {
         Outcome::Unknown
     } else {
         Outcome::Kept
@@ -94,8 +94,8 @@ pub(crate) fn of(
         unattended_ms.map_or_else(String::new, |unattended_ms| format!(
             ", before anybody tried to pay {unattended_ms:.1}, tolerance {attend_ms}"
         )),
-        if starved_ms > 0.0 {
-            format!("; starved for up to {starved_ms} ms")
+        if stretch > 1.0 {
+            format!("; stretched {stretch:.1} times by the host")
         } else {
             String::new()
         },

@@ -92,22 +92,23 @@ fn i3_asks_only_where_something_can_be_killed() {
 }
 
 #[test]
-fn what_the_host_may_have_taken_breaks_nothing() {
+fn what_the_host_has_stretched_breaks_nothing() {
+    // Of the 2,400 ms of the cell; 200 ms are tolerated.
     let over = |ms: u64, starved_ms: u64| {
         let mut bench = Bench::overcharge().with_hog().set(USAGE, "/over_us_max", ms * 1000);
         bench.evidence.starved_ms = starved_ms;
         bench.outcome("I3")
     };
-    // 200 ms are tolerated.
-    assert_eq!([over(201, 0), over(500, 299)], [Outcome::Broken; 2]);
-    assert_eq!([over(201, 1), over(500, 300)], [Outcome::Unknown; 2]);
-    let took = |starved_ms: u64| {
+    assert_eq!([over(201, 0), over(267, 600), over(401, 1_200)], [Outcome::Broken; 3]);
+    assert_eq!([over(201, 600), over(266, 600), over(400, 1_200)], [Outcome::Unknown; 3]);
+    assert_eq!(over(2_001, 2_400), Outcome::Broken, "ten times at most");
+    let took = |times: f64| {
         let mut bench = Bench::overcharge();
-        bench.evidence.starved_ms = starved_ms;
-        let number = bench.judge().facts["load.ms"] - 300.0;
+        bench.evidence.starved_ms = 1_200;
+        let number = bench.judge().facts["load.ms"] / times;
         let (fact, comparison) = ("load.ms".to_owned(), crate::config::Comparison::AtMost);
         bench.cell.expect.facts = vec![crate::config::Condition { fact, comparison, number }];
         bench.outcome("E")
     };
-    assert_eq!([took(299), took(300)], [Outcome::Broken, Outcome::Unknown]);
+    assert_eq!([took(2.1), took(2.0)], [Outcome::Broken, Outcome::Unknown]);
 }
