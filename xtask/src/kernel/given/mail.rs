@@ -6,7 +6,7 @@
 
 use mailparse::{DispositionType, MailHeaderMap as _, ParsedMail};
 
-use super::super::series;
+use super::super::diff::{self, Diff};
 use super::mbox;
 
 /// A mail, or an attached file that is a patch.
@@ -46,7 +46,7 @@ pub(super) fn read(bytes: &[u8], place: &str) -> Result<Vec<Mail>, String> {
     let raw = mbox::mails(bytes);
     if raw.is_empty() {
         let text = with_unix_lines(bytes.to_vec());
-        return match has_diff(&text) {
+        return match diff::is_in(&text) {
             true => Ok(vec![Mail::bare(place, text)]),
             false => Err("there is neither a mail nor a patch in it".to_owned()),
         };
@@ -94,12 +94,12 @@ impl Mail {
         for part in parsed.parts().filter(|part| part.subparts.is_empty()) {
             let (text, is_attached) = text_of(part);
             match () {
-                () if is_attached && has_diff(&text) => attached.push(text),
-                () if !is_attached && (message.is_empty() || has_diff(&text)) => message = text,
+                () if is_attached && diff::is_in(&text) => attached.push(text),
+                () if !is_attached && (message.is_empty() || diff::is_in(&text)) => message = text,
                 () => {}
             }
         }
-        if has_diff(&message) {
+        if diff::is_in(&message) {
             mail.patch = Some([head.as_bytes(), &message].concat());
             return Ok(vec![mail]);
         }
@@ -137,7 +137,7 @@ fn text_of(part: &ParsedMail<'_>) -> (Vec<u8>, bool) {
     };
     let flowed = says("format", "flowed").then(|| unflowed(&text, says("delsp", "yes")));
     // Some say flowed and send the text as it is.
-    let whole = |text: &[u8]| series::touched(&String::from_utf8_lossy(text)).is_ok();
+    let whole = |text: &[u8]| Diff::read(text).is_ok();
     match flowed {
         Some(flowed) if whole(&flowed) || !whole(&text) => (flowed, is_attached),
         _ => (text, is_attached),
@@ -175,21 +175,6 @@ fn with_unix_lines(text: Vec<u8>) -> Vec<u8> {
         .flatten()
         .copied()
         .collect()
-}
-
-/// Whether a hunk, a rename or a change of mode stands in it; what is quoted with `>` does not count.
-fn has_diff(text: &[u8]) -> bool {
-    let mut lines = text.split(|byte| *byte == b'\n').peekable();
-    while let Some(line) = lines.next() {
-        let next = lines.peek().copied().unwrap_or_default();
-        if line.starts_with(b"diff --git a/") && !next.is_empty() {
-            return true;
-        }
-        if line.starts_with(b"--- ") && next.starts_with(b"+++ ") {
-            return true;
-        }
-    }
-    false
 }
 
 /// Whether the subject is that of an answer, and the subject without what says so.

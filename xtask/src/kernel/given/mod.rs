@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cache::{self, Cache};
+use super::diff::Diff;
 use super::digest::hex;
 use super::series;
 use crate::exit::{Exit, Fault};
@@ -79,7 +80,7 @@ pub(crate) fn read(cache: &Cache, given: &str, source: Option<&str>) -> anyhow::
     let mut named = Vec::new();
     for (at, (subject, text)) in (1..).zip(&chosen.patches) {
         let name = format!("{at:04}-{}.patch", slug(subject));
-        series::touched(&String::from_utf8_lossy(text)).map_err(|why| {
+        Diff::read(text).map_err(|why| {
             // The file that the line is counted in is not there yet.
             let why = why.split_once(": ").map_or(why.as_str(), |(_, why)| why);
             unusable(format!("{name}: {why}"))

@@ -54,7 +54,7 @@ fn text_of(headers: &str, body: &[u8]) -> String {
 #[track_caller]
 fn is_whole(headers: &str, body: &[u8]) {
     let text = text_of(headers, body);
-    assert_eq!(series::touched(&text).map(|files| files.len()), Ok(1), "{text}");
+    assert_eq!(Diff::read(text.as_bytes()).unwrap().touches.len(), 1, "{text}");
     assert!(text.contains(&diff("2 \u{fc}")), "{text}");
     assert!(text.starts_with("From: A Hacker <a@b>\nSubject: [PATCH] mm: one\n\n"), "{text}");
 }
