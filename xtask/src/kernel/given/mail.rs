@@ -35,8 +35,8 @@ pub(super) struct Mail {
 /// `[RFC PATCH v3 02/14]`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tag {
-    /// `None` if it says none, which is the first.
-    version: Option<u32>,
+    /// `None` if it says none, which is the first; see [`Tag::version`].
+    pub(super) version: Option<u32>,
     /// It says `v6.12`: the branch that it is for, or what came between version 6 and 7.
     pub(super) dotted: Option<(u32, u32)>,
     /// Number and how many; number 0 is the cover letter.
@@ -45,7 +45,7 @@ pub(super) struct Tag {
 
 impl Tag {
     pub(super) fn version(self) -> u32 {
-        self.version.or(self.dotted.map(|(whole, _)| whole)).unwrap_or(1)
+        self.version.unwrap_or(1)
     }
 }
 

@@ -125,16 +125,18 @@ fn is_usable(mails: &[Mail], newest: u32) -> Result<(), String> {
         if let Some(fault) = &mail.fault {
             return Err(format!("{} {fault}", said(mail)));
         }
-        // If all say `v6.12`, it is the name of a branch.
+    }
+    let may_be_newer = |mail: &&Mail| mail.tag.dotted.is_some_and(|(whole, _)| whole >= newest);
+    for mail in mails.iter().filter(|mail| is_patch(mail)).filter(may_be_newer) {
+        // `v6.12` is the name of a branch, unless others say a version.
         let is_other = |other: &&Mail| {
+            let of_newest = |version| version == newest;
+            let is_dotted = |_| other.tag.dotted != mail.tag.dotted;
             is_patch(other)
-                && other.tag.version() <= mail.tag.version()
-                && other.tag.dotted != mail.tag.dotted
+                && (other.tag.version.is_some_and(of_newest)
+                    || other.tag.dotted.is_some_and(is_dotted))
         };
-        if let Some(other) = mails.iter().find(is_other)
-            && mail.tag.dotted.is_some()
-            && is_patch(mail)
-        {
+        if let Some(other) = mails.iter().find(is_other) {
             return Err(format!(
                 "{} has a version that is no whole number: does it take the place of {}?",
                 said(mail),

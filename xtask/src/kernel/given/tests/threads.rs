@@ -147,7 +147,7 @@ fn a_version_that_is_no_number_is_refused() {
     let error = chosen(&thread.map(patch_mail).concat()).unwrap_err();
     assert!(error.starts_with("`[PATCH v2.1 2/2] mm: b` (x.mbx, mail 3) has a version"), "{error}");
     // It was of an older version, or is the name of something, or of a branch.
-    let stable = ["[PATCH v6.12 1/2] mm: a", "[PATCH v6.12 2/2] mm: b"].map(patch_mail).concat();
+    let stable = ["[PATCH v6.12 1/2] mm: a", "[PATCH 6.12.y 2/2] mm: b"].map(patch_mail).concat();
     assert_eq!(subjects(&stable).len(), 2);
     let thread = ["[PATCH v2.1] mm: b", "[PATCH v3 1/1] mm: b"].map(patch_mail).concat();
     assert_eq!(subjects(&thread), ["[PATCH v3 1/1] mm: b"]);
