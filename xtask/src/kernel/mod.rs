@@ -13,6 +13,7 @@ mod bindgen;
 mod build;
 pub(crate) mod cache;
 mod configured;
+mod diff;
 mod digest;
 mod errors;
 mod fragments;

@@ -68,7 +68,24 @@ pub(crate) fn apply(series: &Series, pristine: &Path) -> anyhow::Result<Overlay>
             *content = Some(Content { bytes: fs::read(&file)?, executable });
         }
     }
+    nothing_else(scratch.path(), scratch.path(), &overlay)?;
     Ok(overlay)
+}
+
+/// `patch` wrote to no other file than those which its patches were read to name.
+fn nothing_else(scratch: &Path, folder: &Path, overlay: &Overlay) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(scratch).unwrap_or(&path);
+        if path.is_dir() && !path.is_symlink() {
+            nothing_else(scratch, &path, overlay)?;
+        } else if !overlay.files.contains_key(name) {
+            let text =
+                format!("`patch` made {}, which no patch of the series names", name.display());
+            return Err(Fault::new(Exit::Series, text).into());
+        }
+    }
+    Ok(())
 }
 
 fn copy_in(pristine: &Path, scratch: &Path, path: &Path) -> anyhow::Result<()> {
@@ -89,6 +106,9 @@ fn copy_in(pristine: &Path, scratch: &Path, path: &Path) -> anyhow::Result<()> {
 }
 
 fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
+    // Not the file: `patch` finds more in a mail than is meant to be applied.
+    let diff = tempfile::NamedTempFile::new().context("making a file for a diff")?;
+    fs::write(diff.path(), &patch.diff).context("writing a diff")?;
     let mut command = Command::new("patch");
     // --unified: never an ed script. --forward: an applied patch is refused, not reversed.
     command.args([
@@ -99,7 +119,7 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
         "--no-backup-if-mismatch",
         "--reject-format=unified",
     ]);
-    command.arg("-d").arg(scratch).arg("-i").arg(&patch.file).env("LC_ALL", "C");
+    command.arg("-d").arg(scratch).arg("-i").arg(diff.path()).env("LC_ALL", "C");
     let output = process::capture(command, PATCH_DEADLINE)?;
     let said = read_said(&output.text);
     if output.status.success() && said.failed.is_empty() {
@@ -236,6 +256,32 @@ mod tests {
             assert!(fault.what.contains(part), "{part} is missing in: {}", fault.what);
         }
         assert!(!fault.hint.is_empty());
+    }
+
+    #[test]
+    fn an_example_in_a_message_is_not_applied() {
+        let pristine = tree(&[("mm/n", NUMBERS), ("mm/o", NUMBERS)]);
+        let example = CHANGE.replace("five", "V").replace("mm/n", "mm/o");
+        let example: String = example.lines().map(|line| format!("  {line}\n")).collect();
+        let before = format!("Subject: x\n\n{example}\n---\n{CHANGE}");
+        let below =
+            format!("Subject: x\n\n---\n{CHANGE}\nInterdiff against v1:\n{example}-- \n2.47\n");
+        for text in [&before, &below, &below.replace("mm/o", "mm/n")] {
+            let (_dir, series) = series(&[text]);
+            let overlay = apply(&series, pristine.path()).unwrap();
+            let files: Vec<_> = overlay.files.keys().collect();
+            assert_eq!(files, [Path::new("mm/n")]);
+            let content = overlay.files[Path::new("mm/n")].as_ref().unwrap();
+            assert_eq!(String::from_utf8_lossy(&content.bytes), NUMBERS.replace('5', "five"));
+        }
+    }
+
+    #[test]
+    fn patch_names_lines_as_they_stand_in_the_file() {
+        let pristine = tree(&[("mm/other", NUMBERS)]);
+        let (_dir, series) = series(&[&format!("Subject: x\n\nWhy.\n---\n{CHANGE}")]);
+        let error = apply(&series, pristine.path()).unwrap_err().to_string();
+        assert!(error.contains("can't find file to patch at input line 7"), "{error}");
     }
 
     #[test]

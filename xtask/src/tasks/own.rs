@@ -13,7 +13,7 @@ use crate::exit::{Exit, Fault};
 use crate::kernel::{Cache, given};
 use crate::plan::{Carried, CarriedFile, Plan};
 use crate::progress::note;
-use crate::results::RunFolder;
+use crate::results::{RunFolder, write_whole};
 
 /// Kernels that the project's own series is looked at with, where the command line names no other.
 const DEFAULT: [&str; 2] = ["baseline", "overcharge"];
@@ -121,10 +121,30 @@ fn counted(number: usize, word: &str, plural: &str) -> String {
 /// I/O errors, with the path.
 pub(super) fn keep(config: &Config, folder: &RunFolder) -> anyhow::Result<()> {
     let Some(kernel) = config.kernels.get(OWN) else { return Ok(()) };
+    let place = folder.dir().join("series");
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     for path in &kernel.extra_patches {
-        let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let name = Path::new(path.file_name().unwrap_or_default()).display().to_string();
-        folder.write_text(&format!("series/{name}"), &String::from_utf8_lossy(&text))?;
+        // Bytes: a kernel has files in other charsets, and the copy has to apply to them.
+        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        write_whole(&place.join(path.file_name().unwrap_or_default()), &bytes)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_of_a_series_has_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let patch = dir.path().join("0001-a.patch");
+        fs::write(&patch, b"+\xfc\n").unwrap();
+        let configs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs"));
+        let mut config = inputs::read(configs).unwrap();
+        config.add_own(Own { patches: vec![patch], ..Own::default() }, "default").unwrap();
+        let run = RunFolder::begin(dir.path(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+        keep(&config, &run).unwrap();
+        assert_eq!(fs::read(run.dir().join("series/0001-a.patch")).unwrap(), b"+\xfc\n");
+    }
 }

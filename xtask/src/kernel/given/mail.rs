@@ -4,9 +4,11 @@
 //! Contract: bytes of a patch are those of the file that it changes, whatever charset the mail claims;
 //! only the transfer encoding, format=flowed and line ends of mail are taken back.
 
+use std::path::Path;
+
 use mailparse::{DispositionType, MailHeaderMap as _, ParsedMail};
 
-use super::super::series;
+use super::super::diff::{self, Diff};
 use super::mbox;
 
 /// A mail, or an attached file that is a patch.
@@ -14,6 +16,8 @@ use super::mbox;
 pub(super) struct Mail {
     /// Where it was found, for messages.
     pub(super) place: String,
+    /// `place` of the mail that it is, or is attached to.
+    pub(super) of: String,
     /// Decoded, in one line; empty for a bare diff.
     pub(super) subject: String,
     /// What the brackets of the subject say.
@@ -22,17 +26,27 @@ pub(super) struct Mail {
     pub(super) reply: bool,
     /// Whether it was sent, rather than written by `git format-patch`.
     pub(super) sent: bool,
+    /// Why it is of no use, should it be one of the series.
+    pub(super) fault: Option<String>,
     /// Author, subject, message and diff; `None` where there is no diff.
     pub(super) patch: Option<Vec<u8>>,
 }
 
 /// `[RFC PATCH v3 02/14]`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tag {
-    /// 1 if it says none.
-    pub(super) version: u32,
+    /// `None` if it says none, which is the first; see [`Tag::version`].
+    pub(super) version: Option<u32>,
+    /// It says `v6.12`: the branch that it is for, or what came between version 6 and 7.
+    pub(super) dotted: Option<(u32, u32)>,
     /// Number and how many; number 0 is the cover letter.
     pub(super) part: Option<(u32, u32)>,
+}
+
+impl Tag {
+    pub(super) fn version(self) -> u32 {
+        self.version.unwrap_or(1)
+    }
 }
 
 /// All of a file: its mails, or the bare diff that it is.
@@ -46,8 +60,8 @@ pub(super) fn read(bytes: &[u8], place: &str) -> Result<Vec<Mail>, String> {
     let raw = mbox::mails(bytes);
     if raw.is_empty() {
         let text = with_unix_lines(bytes.to_vec());
-        return match has_diff(&text) {
-            true => Ok(vec![Mail::bare(place, text)]),
+        return match diff::is_in(&text) {
+            true => Ok(vec![Mail { patch: Some(text), ..Mail::at(place, "") }]),
             false => Err("there is neither a mail nor a patch in it".to_owned()),
         };
     }
@@ -60,15 +74,44 @@ pub(super) fn read(bytes: &[u8], place: &str) -> Result<Vec<Mail>, String> {
 }
 
 impl Mail {
-    fn bare(place: &str, text: Vec<u8>) -> Self {
+    fn at(place: &str, subject: &str) -> Self {
         Self {
             place: place.to_owned(),
-            subject: String::new(),
-            tag: tag(""),
+            of: place.to_owned(),
+            subject: subject.to_owned(),
+            tag: tag(subject),
             reply: false,
             sent: false,
-            patch: Some(text),
+            fault: None,
+            patch: None,
         }
+    }
+
+    /// A commit as `git format-patch` writes it: one mail, even if its message has a line that looks like the
+    /// beginning of another, and in its place whatever its subject says.
+    pub(super) fn of_commit(bytes: &[u8], place: &str) -> Result<Self, String> {
+        match Self::parse(mbox::without_first_line(bytes), place)?.as_mut_slice() {
+            [mail] => {
+                mail.apply_as_it_stands();
+                Ok(mail.clone())
+            }
+            mails => Err(format!("{place} is no commit but {} mails", mails.len())),
+        }
+    }
+
+    /// What stands in its subject does not count: its place among others is known.
+    pub(super) fn apply_as_it_stands(&mut self) {
+        self.tag = Tag::default();
+        self.reply = false;
+    }
+
+    /// Its subject, or the name of the file that it is.
+    pub(super) fn title(&self) -> &str {
+        if !self.subject.is_empty() {
+            return &self.subject;
+        }
+        let stem = Path::new(&self.of).file_stem().and_then(|stem| stem.to_str());
+        stem.unwrap_or_default().trim_start_matches(|c: char| c.is_ascii_digit() || c == '-')
     }
 
     fn parse(raw: &[u8], place: &str) -> Result<Vec<Self>, String> {
@@ -80,26 +123,25 @@ impl Mail {
         };
         let (author, said) = (header("From"), header("Subject"));
         let (reply, subject) = answers(&said);
-        let subject = subject.to_owned();
         let head = format!("From: {author}\nSubject: {subject}\n\n");
-        let mut mail = Self {
-            place: place.to_owned(),
-            tag: tag(&subject),
-            reply,
-            sent: !header("Message-ID").is_empty(),
-            patch: None,
-            subject,
-        };
-        let (mut message, mut attached) = (Vec::new(), Vec::new());
+        let sent = !header("Message-ID").is_empty();
+        let mut mail = Self { reply, sent, ..Self::at(place, subject) };
+        let (mut inline, mut attached) = (Vec::new(), Vec::new());
         for part in parsed.parts().filter(|part| part.subparts.is_empty()) {
-            let (text, is_attached) = text_of(part);
-            match () {
-                () if is_attached && has_diff(&text) => attached.push(text),
-                () if !is_attached && (message.is_empty() || has_diff(&text)) => message = text,
-                () => {}
+            match text_of(part) {
+                Ok((text, false)) => inline.push(text),
+                Ok((text, true)) if diff::is_in(&text) => attached.push(text),
+                Ok(_) => {}
+                Err(why) => mail.fault = Some(why),
             }
         }
-        if has_diff(&message) {
+        let message = joined(&inline);
+        if diff::is_in(&message) {
+            // Some attach what they fear that mail programs will change.
+            if !attached.iter().all(|file| is_same(file, &message)) {
+                let why = "has a diff in its text and another one attached: give the one to apply as a file";
+                mail.fault = Some(why.to_owned());
+            }
             mail.patch = Some([head.as_bytes(), &message].concat());
             return Ok(vec![mail]);
         }
@@ -107,22 +149,63 @@ impl Mail {
             [] => Ok(vec![mail]),
             // A bare diff needs what the mail says around it.
             [diff] if mbox::mails(diff).is_empty() => {
-                mail.patch = Some([head.as_bytes(), &message, b"\n---\n", diff].concat());
+                mail.patch = Some([head.as_bytes(), &joined(&[message, diff.clone()])].concat());
                 Ok(vec![mail])
             }
-            files => {
-                let mut mails = vec![mail];
-                for (at, file) in (1..).zip(files) {
-                    mails.extend(read(file, &format!("{place}, attachment {at}"))?);
-                }
-                Ok(mails)
+            files => mail.attachments(files),
+        }
+    }
+
+    /// Files that are patches by themselves; the mail is only what they came in.
+    fn attachments(self, files: &[Vec<u8>]) -> Result<Vec<Self>, String> {
+        let mut mails = Vec::new();
+        for (at, file) in (1..).zip(files) {
+            for mail in read(file, &format!("{}, attachment {at}", self.place))? {
+                let reply = mail.reply || self.reply;
+                let fault = mail.fault.clone().or(self.fault.clone());
+                mails.push(Self { of: self.of.clone(), reply, sent: self.sent, fault, ..mail });
             }
         }
+        Ok(mails)
     }
 }
 
+/// Whether two texts have the same diff in them.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (Diff::read(one), Diff::read(other)) {
+        (Ok(one), Ok(other)) => one.is_as(&other),
+        _ => one == other,
+    }
+}
+
+/// The parts of a mail as one text: what is said, and every diff.
+fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut whole: Vec<u8> = Vec::new();
+    for (number, part) in (1..).zip(parts).filter(|(_, part)| !part.trim_ascii().is_empty()) {
+        let begin = part.trim_ascii_start();
+        let between = match (diff::is_in(&whole), diff::is_in(part)) {
+            // What a list puts below a patch.
+            (true, false) => continue,
+            // No line of a hunk begins so: one that was cut stays cut.
+            (true, true) => format!("Part {number} of the mail:\n"),
+            _ if whole.is_empty() => String::new(),
+            (false, true) if begin.starts_with(b"diff ") || begin.starts_with(b"--- ") => {
+                "\n---\n".to_owned()
+            }
+            (false, _) => "\n".to_owned(),
+        };
+        whole.extend_from_slice(between.as_bytes());
+        whole.extend_from_slice(part);
+        // The last line end before a boundary is of the boundary.
+        if !whole.ends_with(b"\n") && parts.len() > 1 {
+            whole.push(b'\n');
+        }
+    }
+    whole
+}
+
 /// The decoded text of a part, and whether it is a file rather than what the mail says.
-fn text_of(part: &ParsedMail<'_>) -> (Vec<u8>, bool) {
+fn text_of(part: &ParsedMail<'_>) -> Result<(Vec<u8>, bool), String> {
     let kind = &part.ctype;
     let disposition = part.get_content_disposition();
     let named = kind.params.contains_key("name") || disposition.params.contains_key("filename");
@@ -130,17 +213,20 @@ fn text_of(part: &ParsedMail<'_>) -> (Vec<u8>, bool) {
         || named
         || matches!(kind.mimetype.as_str(), "text/x-patch" | "text/x-diff");
     let readable = is_attached || kind.mimetype == "text/plain";
-    let text = part.get_body_raw().ok().filter(|_| readable).unwrap_or_default();
+    if !readable {
+        return Ok((Vec::new(), false));
+    }
+    let text = part.get_body_raw().map_err(|error| format!("cannot be decoded: {error}"))?;
     let text = with_unix_lines(text);
     let says = |name: &str, value: &str| {
         kind.params.get(name).is_some_and(|said| said.eq_ignore_ascii_case(value))
     };
     let flowed = says("format", "flowed").then(|| unflowed(&text, says("delsp", "yes")));
     // Some say flowed and send the text as it is.
-    let whole = |text: &[u8]| series::touched(&String::from_utf8_lossy(text)).is_ok();
+    let whole = |text: &[u8]| Diff::read(text).is_ok();
     match flowed {
-        Some(flowed) if whole(&flowed) || !whole(&text) => (flowed, is_attached),
-        _ => (text, is_attached),
+        Some(flowed) if whole(&flowed) || !whole(&text) => Ok((flowed, is_attached)),
+        _ => Ok((text, is_attached)),
     }
 }
 
@@ -177,21 +263,6 @@ fn with_unix_lines(text: Vec<u8>) -> Vec<u8> {
         .collect()
 }
 
-/// Whether a hunk, a rename or a change of mode stands in it; what is quoted with `>` does not count.
-fn has_diff(text: &[u8]) -> bool {
-    let mut lines = text.split(|byte| *byte == b'\n').peekable();
-    while let Some(line) = lines.next() {
-        let next = lines.peek().copied().unwrap_or_default();
-        if line.starts_with(b"diff --git a/") && !next.is_empty() {
-            return true;
-        }
-        if line.starts_with(b"--- ") && next.starts_with(b"+++ ") {
-            return true;
-        }
-    }
-    false
-}
-
 /// Whether the subject is that of an answer, and the subject without what says so.
 fn answers(subject: &str) -> (bool, &str) {
     let mut bare = subject;
@@ -208,9 +279,19 @@ fn answers(subject: &str) -> (bool, &str) {
     (bare.len() < subject.len(), bare)
 }
 
-/// What stands in the brackets at the beginning of a subject.
+/// A subject without the brackets at its beginning.
+pub(super) fn without_tags(subject: &str) -> &str {
+    let mut rest = subject.trim_start();
+    while let Some((_, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        rest = after.trim_start();
+    }
+    rest
+}
+
+/// What stands in the brackets at the beginning of a subject. Those after the first that says something are of
+/// the commit.
 fn tag(subject: &str) -> Tag {
-    let mut tag = Tag { version: 1, part: None };
+    let mut tag = Tag::default();
     let mut rest = subject.trim_start();
     while let Some((inside, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         for word in inside.split(|c: char| c.is_whitespace() || c == ',') {
@@ -222,9 +303,16 @@ fn tag(subject: &str) -> Tag {
             // `PATCHv2` and `PATCH-v2` occur too.
             let version = word.to_ascii_lowercase();
             let version = version.trim_start_matches("patch").trim_start_matches('-');
-            if let Some(Ok(number)) = version.strip_prefix('v').map(str::parse) {
-                tag.version = number;
+            let Some(version) = version.strip_prefix('v') else { continue };
+            let numbers: Vec<_> = version.split('.').map(str::parse).collect();
+            match numbers[..] {
+                [Ok(number)] => tag.version = Some(number),
+                [Ok(whole), Ok(part), ..] => tag.dotted = Some((whole, part)),
+                _ => {}
             }
+        }
+        if tag != Tag::default() {
+            break;
         }
         rest = after.trim_start();
     }

@@ -18,21 +18,72 @@ static HEADER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[!-9;-~]+:([ \t]|\r?\n?$)").expect("it is a regular expression")
 });
 
+/// A subject line such as `mm: memcg: a change` looks like a header; these every mail has one of.
+static OF_EACH_MAIL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)^(from|subject|date|message-id):").expect("it is a regular expression")
+});
+
 /// The mails in `bytes`, without the lines between them; none if it begins like no mail.
 pub(super) fn mails(bytes: &[u8]) -> Vec<Vec<u8>> {
     let bytes = begin(bytes);
     let mut mails: Vec<Vec<u8>> = Vec::new();
     if !BEGIN.is_match(first_line(bytes)) {
-        return if HEADER.is_match(first_line(bytes)) { vec![bytes.to_vec()] } else { mails };
+        return if begins_like_a_mail(bytes) { vec![bytes.to_vec()] } else { mails };
     }
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+    // Where the lines between mails stand.
+    let mut begins: Vec<usize> = Vec::new();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    for (at, line) in lines.iter().enumerate() {
         if BEGIN.is_match(line.trim_ascii_end()) {
-            mails.push(Vec::new());
-        } else if let Some(mail) = mails.last_mut() {
-            mail.extend_from_slice(unquoted(line));
+            begins.push(at);
         }
     }
+    let mut next = 0;
+    while let Some(begin) = begins.get(next) {
+        next += 1;
+        let end = |next: usize| begins.get(next).copied().unwrap_or(lines.len());
+        // A patch that is attached begins with such a line too, and not every mail program quotes it: the mail goes
+        // on to its last boundary, if there is one.
+        if let Some(last) = last_boundary(&lines[begin + 1..end(next)])
+            && let Some(at) = lines[*begin..].iter().position(|line| line.trim_ascii_end() == last)
+        {
+            next += begins[next..].iter().take_while(|other| **other < begin + at).count();
+        }
+        let mail = lines[begin + 1..end(next)].iter();
+        mails.push(mail.copied().flat_map(unquoted).copied().collect());
+    }
     mails
+}
+
+/// The line that ends a mail of several parts.
+fn last_boundary(mail: &[&[u8]]) -> Option<Vec<u8>> {
+    static BOUNDARY: LazyLock<Regex> = LazyLock::new(|| {
+        let field = r#"(?im)^content-type:[ \t]*multipart/(?:[^\n]*\n[ \t])*?[^\n]*boundary="?([^"\r\n;]+)"#;
+        Regex::new(field).expect("it is a regular expression")
+    });
+    let head = mail.iter().take_while(|line| !line.trim_ascii().is_empty());
+    let head: Vec<u8> = head.copied().flatten().copied().collect();
+    Some([b"--", BOUNDARY.captures(&head)?[1].trim_ascii_end(), b"--"].concat())
+}
+
+/// Without the line that begins a mail, if it begins with one.
+pub(super) fn without_first_line(bytes: &[u8]) -> &[u8] {
+    let first = first_line(bytes);
+    if !BEGIN.is_match(first) {
+        return bytes;
+    }
+    let rest = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+    &bytes[rest..]
+}
+
+/// All of it up to the first blank line is headers. A patch of quilt may begin with `Index: `, or with a
+/// description that has a colon in it.
+fn begins_like_a_mail(bytes: &[u8]) -> bool {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let head: Vec<&[u8]> = lines.take_while(|line| !line.trim_ascii().is_empty()).collect();
+    let is_folded = |line: &[u8]| line.starts_with(b" ") || line.starts_with(b"\t");
+    head.iter().enumerate().all(|(at, line)| HEADER.is_match(line) || at > 0 && is_folded(line))
+        && head.iter().any(|line| OF_EACH_MAIL.is_match(line))
 }
 
 /// Without a byte order mark and blank lines.

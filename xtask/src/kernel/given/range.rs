@@ -3,17 +3,25 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use super::super::local;
+use super::files;
+use super::folder::{self, Found};
+use super::mail::Mail;
+use super::thread::PARTS_MAX;
 use crate::exit::{Exit, Fault};
 
 /// Whatever the user's own settings say. (`-c format.noprefix=false` would set it: git 2.47 does not look at the value.)
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 19] = [
     "--quiet",
     "--numbered",
     "--no-cover-letter",
     "--no-thread",
     "--no-attach",
     "--no-renames",
+    "--no-relative",
+    "--unified=3",
     "--no-ext-diff",
     "--no-textconv",
     "--no-color",
@@ -22,6 +30,7 @@ const OPTIONS: [&str; 16] = [
     "--no-notes",
     "--zero-commit",
     "--subject-prefix=PATCH",
+    "--suffix=.patch",
     "--src-prefix=a/",
     "--dst-prefix=b/",
 ];
@@ -47,7 +56,12 @@ pub(super) fn parse(given: &str, source: Option<&str>) -> Result<Option<Range>, 
     let (repository, range) = match (split(given), source.map(|source| (source, split(source)))) {
         (Some((repository, range)), _) => (repository, range),
         (None, _) if !given.contains("..") || given.starts_with(['.', '/', '~']) => {
-            return Ok(None);
+            let Some((folder, _)) = given.split_once('@').filter(|(_, range)| range.contains(".."))
+            else {
+                return Ok(None);
+            };
+            let hint = "the repository with the commits: REPOSITORY@BASE..TIP";
+            return Err(fault(&format!("there is no folder {folder}"), hint.to_owned()));
         }
         (None, Some((_, Some((repository, _))))) => (repository, given),
         (None, Some((source, None))) if Path::new(source).is_dir() => (source, given),
@@ -75,15 +89,40 @@ fn split(given: &str) -> Option<(&str, &str)> {
 }
 
 impl Range {
-    /// Writes the commits as patches into `folder`.
+    /// A mail for each commit, in their order.
     ///
     /// # Errors
     /// [`Exit::Usage`] with what git says; for merges, which no patch can hold; for no commits.
-    pub(super) fn export(&self, folder: &Path) -> anyhow::Result<()> {
+    pub(super) fn mails(&self) -> anyhow::Result<Found> {
+        let scratch = tempfile::tempdir().context("making a folder for patches")?;
+        self.export(scratch.path())?;
+        let mut found = Found { in_order: true, ..Found::default() };
+        for file in folder::files_in(scratch.path())? {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = files::of_path(&file)?;
+            let mail =
+                Mail::of_commit(&bytes, &name).map_err(|why| Fault::new(Exit::Series, why))?;
+            match mail.patch {
+                Some(_) => found.mails.push(mail),
+                None => {
+                    found.notes.push(format!("a commit that changes nothing: {}", mail.subject))
+                }
+            }
+        }
+        match found.mails.is_empty() {
+            true => Err(self.fault("its commits change nothing".to_owned()).into()),
+            false => Ok(found),
+        }
+    }
+
+    fn fault(&self, why: String) -> Fault {
         let Self { repository, range } = self;
-        let fault = |why: String| {
-            Fault::new(Exit::Usage, format!("--series {}@{range}: {why}", repository.display()))
-        };
+        Fault::new(Exit::Usage, format!("--series {}@{range}: {why}", repository.display()))
+    }
+
+    fn export(&self, folder: &Path) -> anyhow::Result<()> {
+        let Self { repository, range } = self;
+        let fault = |why: String| self.fault(why);
         crate::host::require_program("git", "git")?;
         let count = |only: &[&str]| -> anyhow::Result<u32> {
             let mut command = local::git(repository);
@@ -101,13 +140,20 @@ impl Range {
             let hint = "rebase the branch: git would leave the merges out, and what they changed with them";
             return Err(fault("there are merges in it".to_owned()).hint(hint).into());
         }
-        if count(&[])? == 0 {
-            return Err(fault("there are no commits in it".to_owned()).into());
+        match count(&[])? {
+            0 => return Err(fault("there are no commits in it".to_owned()).into()),
+            // Their files would no longer be in the order of their names.
+            number if number > PARTS_MAX => {
+                return Err(fault(format!("{number} commits are too many")).into());
+            }
+            _ => {}
         }
         let mut command = local::git(repository);
         command.arg("format-patch").args(OPTIONS).arg("-o").arg(folder);
         command.args(["--end-of-options", range]);
-        local::run(command)?;
+        local::run(command).map_err(|error| {
+            fault("git cannot write these commits as patches".to_owned()).hint(format!("{error:#}"))
+        })?;
         Ok(())
     }
 }

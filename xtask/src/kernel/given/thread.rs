@@ -4,174 +4,281 @@
 //! Contract: nothing is guessed. Of several versions the newest is taken, aloud; a part that is missing,
 //! two different patches with one number, or patches of more than one series are faults that name mails.
 
-use super::mail::Mail;
+use std::collections::BTreeSet;
+
+use super::mail::{self, Mail};
+
+/// Parts of a series; a subject may say any number.
+pub(super) const PARTS_MAX: u32 = 9_999;
+/// Names and numbers in a message; nobody reads more.
+const LISTED_MAX: usize = 10;
 
 /// A series as it was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
-    /// Subject and text of each patch, in the order they are applied.
+    /// Subject, or name of the file, and text of each patch, in the order they are applied.
     pub(super) patches: Vec<(String, Vec<u8>)>,
     /// What was left out, for people.
     pub(super) notes: Vec<String>,
 }
 
-/// Picks the series out of `mails`. `in_order`: patches without numbers may follow each other as they stand.
+/// Picks the series out of `mails`. `in_order`: patches without numbers follow each other as they stand.
 ///
 /// # Errors
 /// Why there is no such series, naming the mails.
-pub(super) fn series(mails: Vec<Mail>, in_order: bool) -> Result<Chosen, String> {
-    let mut notes = Vec::new();
-    let total = mails.len();
-    let newest = newest_version(&mails)?;
-    let older = mails.iter().filter(|mail| is_patch(mail) && mail.tag.version < newest).count();
-    let proposed = mails.iter().filter(|mail| mail.reply && mail.patch.is_some()).count();
-    let (ours, others): (Vec<Mail>, Vec<Mail>) =
-        mails.into_iter().partition(|mail| mail.tag.version == newest && !mail.reply);
-    if older > 0 {
-        notes.push(format!("version {newest} is taken; patches of older ones left out: {older}"));
-    }
+pub(super) fn series(mut mails: Vec<Mail>, in_order: bool) -> Result<Chosen, String> {
     // One answer with a patch in it, and nothing else: somebody saved that mail because of the patch.
-    let ours = if total == 1 && ours.is_empty() { others } else { ours };
-    let numbered = ours.iter().any(|mail| is_patch(mail) && mail.tag.part.is_some());
-    let patches = match numbered {
-        true => by_number(&ours, newest, &mut notes)?,
-        false => without_number(ours, in_order)?,
-    };
-    let left_out = total.saturating_sub(patches.len() + older);
-    if left_out > 0 {
-        let said = match proposed {
-            0 => String::new(),
-            number => format!(", {number} of them answers with a diff"),
-        };
-        notes.push(format!("other mails left out: {left_out}{said}"));
+    if mails.iter().map(|mail| &mail.of).collect::<BTreeSet<_>>().len() == 1 {
+        mails.iter_mut().for_each(|mail| mail.reply = false);
     }
-    let patches = patches.into_iter().filter_map(|mail| Some((mail.subject, mail.patch?)));
+    let newest = newest_version(&mails);
+    is_usable(&mails, newest.as_ref().copied().unwrap_or_default())?;
+    let newest = newest?;
+    is_one_series(&mails, newest)?;
+    let mut notes = Vec::new();
+    let is_older = |mail: &&Mail| is_patch(mail) && mail.tag.version() < newest;
+    let older: Vec<&Mail> = mails.iter().filter(is_older).collect();
+    if !older.is_empty() {
+        notes.push(format!(
+            "version {newest} is taken; patches of older ones left out: {}: {}",
+            older.len(),
+            list(older.iter().map(|mail| format!("`{}`", mail.subject)))
+        ));
+    }
+    let patches = match numbered(&mails, newest) {
+        true => by_number(&mails, newest, &mut notes).map_err(|why| {
+            let versions: BTreeSet<u32> = older.iter().map(|mail| mail.tag.version()).collect();
+            let is_whole = |version: &&u32| is_whole(&mails, **version);
+            match versions.iter().rev().find(is_whole) {
+                Some(whole) => format!("{why}; version {whole} is whole: give it by itself"),
+                None => why,
+            }
+        })?,
+        false => without_number(of_version(&mails, newest), in_order, &mut notes)?,
+    };
+    let taken: BTreeSet<&str> = patches.iter().map(|mail| mail.place.as_str()).collect();
+    let is_other = |mail: &&Mail| !taken.contains(mail.place.as_str()) && !is_older(mail);
+    let others: Vec<&Mail> = mails.iter().filter(is_other).collect();
+    if !others.is_empty() {
+        let with_diff = others.iter().filter(|mail| mail.patch.is_some()).map(|mail| said(mail));
+        let is_known = |said: &String| notes.iter().any(|note| note.starts_with(said));
+        let with_diff: Vec<String> = with_diff.filter(|said| !is_known(said)).collect();
+        let said = match with_diff.is_empty() {
+            true => String::new(),
+            false => format!("; with a diff: {}", list(with_diff.into_iter())),
+        };
+        notes.push(format!("other mails left out: {}{said}", others.len()));
+    }
+    let patches =
+        patches.into_iter().filter_map(|mail| Some((mail.title().to_owned(), mail.patch?)));
     Ok(Chosen { patches: patches.collect(), notes })
+}
+
+fn said(mail: &Mail) -> String {
+    match mail.subject.is_empty() {
+        true => mail.place.clone(),
+        false => format!("`{}` ({})", mail.subject, mail.place),
+    }
+}
+
+fn list(names: impl Iterator<Item = String>) -> String {
+    let mut names: Vec<String> = names.collect();
+    let more = names.len().saturating_sub(LISTED_MAX);
+    names.truncate(LISTED_MAX);
+    match more {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
 }
 
 fn is_patch(mail: &Mail) -> bool {
     !mail.reply && mail.patch.is_some() && mail.tag.part.is_none_or(|(number, _)| number > 0)
 }
 
+fn of_version(mails: &[Mail], version: u32) -> impl Iterator<Item = &Mail> {
+    mails.iter().filter(move |mail| mail.tag.version() == version && !mail.reply)
+}
+
+fn numbered(mails: &[Mail], version: u32) -> bool {
+    of_version(mails, version).any(|mail| is_patch(mail) && mail.tag.part.is_some())
+}
+
 /// The highest version that any patch has.
 fn newest_version(mails: &[Mail]) -> Result<u32, String> {
-    let newest = mails.iter().filter(|mail| is_patch(mail)).map(|mail| mail.tag.version).max();
+    let newest = mails.iter().filter(|mail| is_patch(mail)).map(|mail| mail.tag.version()).max();
     match (newest, mails) {
         (Some(newest), _) => Ok(newest),
-        (None, [only]) if only.patch.is_some() => Ok(only.tag.version),
-        (None, _) => {
-            let subjects = mails.iter().filter(|mail| !mail.subject.is_empty()).take(3);
-            let subjects: Vec<String> =
-                subjects.map(|mail| format!("`{}`", mail.subject)).collect();
-            Err(match mails.iter().any(|mail| mail.patch.is_some()) {
-                true => "only answers have a diff in them, and there is more than one mail: give the one with the \
-                         patch by itself"
-                    .to_owned(),
-                false => format!("no mail has a patch in it: {}", subjects.join(", ")),
-            })
+        (None, [only]) if only.patch.is_some() => Ok(only.tag.version()),
+        (None, []) => Err("there is no mail in it".to_owned()),
+        (None, _) => Err(match mails.iter().any(|mail| mail.patch.is_some()) {
+            true => "only answers have a diff in them, and there is more than one mail: give the one with the patch \
+                     by itself"
+                .to_owned(),
+            false => format!("no mail has a patch in it: {}", list(mails.iter().map(said))),
+        }),
+    }
+}
+
+/// No mail that may be of the series is one that cannot be read. Answers and old versions may be what they want.
+fn is_usable(mails: &[Mail], newest: u32) -> Result<(), String> {
+    for mail in mails.iter().filter(|mail| !mail.reply && mail.tag.version() >= newest) {
+        if let Some(fault) = &mail.fault {
+            return Err(format!("{} {fault}", said(mail)));
         }
+    }
+    let may_be_newer = |mail: &&Mail| mail.tag.dotted.is_some_and(|(whole, _)| whole >= newest);
+    for mail in mails.iter().filter(|mail| is_patch(mail)).filter(may_be_newer) {
+        // `v6.12` is the name of a branch, unless others say a version.
+        let is_other = |other: &&Mail| {
+            let of_newest = |version| version == newest;
+            let is_dotted = |_| other.tag.dotted != mail.tag.dotted;
+            is_patch(other)
+                && (other.tag.version.is_some_and(of_newest)
+                    || other.tag.dotted.is_some_and(is_dotted))
+        };
+        if let Some(other) = mails.iter().find(is_other) {
+            return Err(format!(
+                "{} has a version that is no whole number: does it take the place of {}?",
+                said(mail),
+                said(other)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A newer version that has neither a subject nor the number of parts of an older one is another series.
+fn is_one_series(mails: &[Mail], newest: u32) -> Result<(), String> {
+    let count = |mail: &Mail| match mail.tag.part {
+        Some((_, count)) => count as usize,
+        None => of_version(mails, mail.tag.version()).filter(|mail| is_patch(mail)).count(),
+    };
+    let subject = |mail: &Mail| mail::without_tags(&mail.subject).to_lowercase();
+    let subjects: BTreeSet<String> = of_version(mails, newest).map(subject).collect();
+    let Some(new) = of_version(mails, newest).find(|mail| is_patch(mail)) else { return Ok(()) };
+    let older = || mails.iter().filter(|mail| !mail.reply && mail.tag.version() < newest);
+    let Some(old) = older().find(|mail| is_patch(mail)) else { return Ok(()) };
+    let same_count = older().any(|mail| is_patch(mail) && count(mail) == count(new));
+    match same_count || older().any(|mail| subjects.contains(&subject(mail))) {
+        true => Ok(()),
+        false => Err(more_than_one(old, new)),
+    }
+}
+
+fn more_than_one(one: &Mail, other: &Mail) -> String {
+    format!("there is more than one series in it: {} and {}", said(one), said(other))
+}
+
+fn is_whole(mails: &[Mail], version: u32) -> bool {
+    match numbered(mails, version) {
+        true => by_number(mails, version, &mut vec![]).is_ok(),
+        false => without_number(of_version(mails, version), false, &mut vec![]).is_ok(),
     }
 }
 
 /// Parts 1 to N, each once.
 fn by_number(mails: &[Mail], version: u32, notes: &mut Vec<String>) -> Result<Vec<Mail>, String> {
-    let said = |mail: &Mail| format!("`{}` ({})", mail.subject, mail.place);
-    let mut parts: Vec<Option<Mail>> = Vec::new();
+    let mut parts: Vec<Option<&Mail>> = Vec::new();
     let mut first: Option<&Mail> = None;
-    for mail in mails.iter().filter(|mail| mail.tag.part.is_some() || is_patch(mail)) {
+    let is_part = |mail: &&Mail| mail.tag.part.is_some() || is_patch(mail);
+    for mail in of_version(mails, version).filter(is_part) {
         let Some((number, count)) = mail.tag.part else {
-            let numbered = mails.iter().find(|mail| is_patch(mail) && mail.tag.part.is_some());
-            let numbered = numbered.map(said).unwrap_or_default();
-            return Err(format!(
-                "there is more than one series in it: {numbered} and {}",
-                said(mail)
-            ));
+            let numbered = |mail: &&Mail| is_patch(mail) && mail.tag.part.is_some();
+            let numbered = of_version(mails, version).find(numbered).unwrap_or(mail);
+            return Err(more_than_one(numbered, mail));
         };
         let known = *first.get_or_insert(mail);
         if known.tag.part.is_some_and(|(_, other)| other != count) {
-            return Err(format!(
-                "there is more than one series in it: {} and {}",
-                said(known),
-                said(mail)
-            ));
+            return Err(more_than_one(known, mail));
         }
         if number > count {
             return Err(format!("{} is beyond the last part", said(mail)));
+        }
+        if count > PARTS_MAX {
+            return Err(format!("{}: no series has so many parts", said(mail)));
         }
         parts.resize(count as usize, None);
         let Some(place) = number.checked_sub(1).and_then(|at| parts.get_mut(at as usize)) else {
             continue;
         };
-        if mail.patch.is_none() {
-            continue;
-        }
-        match place {
-            Some(there) if diff_of(there) == diff_of(mail) => {
+        let Some(patch) = &mail.patch else { continue };
+        match place.and_then(|there| Some((there, there.patch.as_ref()?))) {
+            Some((_, text)) if mail::is_same(text, patch) => {
                 notes.push(format!("{} came twice", said(mail)));
             }
-            Some(there) => {
+            Some((there, _)) => {
                 return Err(format!(
                     "part {number} is there twice and not the same: {} and {}",
                     said(there),
                     said(mail)
                 ));
             }
-            None => *place = Some(mail.clone()),
+            None => *place = Some(mail),
         }
     }
-    whole(parts, mails, version)
+    whole(&parts, mails, version)
 }
 
-fn whole(parts: Vec<Option<Mail>>, mails: &[Mail], version: u32) -> Result<Vec<Mail>, String> {
+fn whole(parts: &[Option<&Mail>], mails: &[Mail], version: u32) -> Result<Vec<Mail>, String> {
     let count = parts.len();
-    let list = |there: bool| {
-        let parts = (1..).zip(&parts).filter(|(_, part)| part.is_some() == there);
-        parts.map(|(number, _)| number.to_string()).collect::<Vec<_>>().join(", ")
+    let numbers = |there: bool| {
+        let parts = (1..).zip(parts).filter(|(_, part)| part.is_some() == there);
+        list(parts.map(|(number, _)| u32::to_string(&number)))
     };
-    let missing = list(false);
+    let missing = numbers(false);
     if missing.is_empty() {
-        return Ok(parts.into_iter().flatten().collect());
+        return Ok(parts.iter().copied().flatten().cloned().collect());
     }
-    let empty = mails.iter().find(|mail| {
+    let empty = of_version(mails, version).find(|mail| {
         mail.patch.is_none()
             && mail.tag.part.is_some_and(|(number, _)| {
                 number > 0 && parts.get(number as usize - 1).is_some_and(Option::is_none)
             })
     });
-    let empty =
-        empty.map(|mail| format!("; `{}` ({}) has no patch in it", mail.subject, mail.place));
+    let empty = empty.map(|mail| format!("; {} has no patch in it", said(mail)));
     Err(format!(
         "of {count} parts of version {version} these are missing: {missing} (there are: {}){}",
-        list(true),
+        numbers(true),
         empty.unwrap_or_default()
     ))
 }
 
 /// One patch, or several where they stand in an order that means something.
-fn without_number(mails: Vec<Mail>, in_order: bool) -> Result<Vec<Mail>, String> {
-    let mut patches: Vec<Mail> = Vec::new();
-    for mail in mails.into_iter().filter(|mail| mail.patch.is_some()) {
-        if !patches
-            .iter()
-            .any(|known| known.subject == mail.subject && diff_of(known) == diff_of(&mail))
-        {
-            patches.push(mail);
+fn without_number<'a>(
+    mails: impl Iterator<Item = &'a Mail>,
+    in_order: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Mail>, String> {
+    let mut patches: Vec<&Mail> = Vec::new();
+    for mail in mails {
+        let Some(patch) = &mail.patch else { continue };
+        // It came over two lists. Commits that are the same are two: one may have been reverted in between.
+        let came = |known: &&Mail| {
+            known.sent
+                && mail.sent
+                && known.of != mail.of
+                && known.subject == mail.subject
+                && known.patch.as_ref().is_some_and(|text| mail::is_same(text, patch))
+        };
+        match !in_order && patches.iter().any(came) {
+            true => notes.push(format!("{} came twice", said(mail))),
+            false => patches.push(mail),
         }
     }
     match patches.as_slice() {
-        [first, second, ..] if !in_order && patches.iter().any(|mail| mail.sent) => Err(format!(
-            "two patches have no number that says which comes first: `{}` ({}) and `{}` ({}); give one, or a \
-             folder with a `series` file",
-            first.subject, first.place, second.subject, second.place
-        )),
-        _ => Ok(patches),
+        // What is attached to one mail stands in order.
+        [first, second, ..]
+            if !in_order
+                && patches.iter().any(|mail| mail.sent)
+                && patches.iter().any(|mail| mail.of != first.of) =>
+        {
+            Err(format!(
+                "two patches have no number that says which comes first: {} and {}; give one, or a folder with a `series` \
+             file",
+                said(first),
+                said(second)
+            ))
+        }
+        _ => Ok(patches.into_iter().cloned().collect()),
     }
-}
-
-/// From the first line of the diff on, without the signature of a mail program.
-fn diff_of(mail: &Mail) -> Vec<u8> {
-    let text = mail.patch.as_deref().unwrap_or_default();
-    let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let begins = |line: &&[u8]| !(line.starts_with(b"diff --git ") || line.starts_with(b"--- a/"));
-    lines.skip_while(begins).take_while(|line| *line != b"-- \n").flatten().copied().collect()
 }

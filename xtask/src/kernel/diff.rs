@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A text with a diff in it -> the lines that are of the diff, and the files they name.
+//!
+//! Contract: what this module does not take for a line of a diff never reaches `patch`. `patch` alone would also
+//! apply a diff that is indented, as the example in a commit message or the interdiff below it is, and take a hunk
+//! that it cannot reach for text and leave it out. So here either every line of a diff is one, or the text is refused.
+
+mod names;
+mod section;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use section::Section;
+
+/// The diff in a text.
+#[derive(Debug)]
+pub(super) struct Diff<'a> {
+    /// One for each line of the text; `None` where it is not of the diff.
+    lines: Vec<Option<&'a [u8]>>,
+    /// The files that it names, relative to the tree.
+    pub(super) touches: BTreeSet<PathBuf>,
+}
+
+impl<'a> Diff<'a> {
+    /// Reads all of a text: a message, a diff, and what a mail program put below it.
+    ///
+    /// # Errors
+    /// `line: why`, with file and hunk.
+    pub(super) fn read(text: &'a [u8]) -> Result<Self, String> {
+        let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        let mut walk = Walk::default();
+        let mut kept = Vec::with_capacity(lines.len());
+        for (at, line) in lines.iter().copied().enumerate() {
+            let next = lines.get(at + 1).copied().unwrap_or_default();
+            let is_ours = walk.line(line, next).map_err(|why| format!("{}: {why}", at + 1))?;
+            kept.push(is_ours.then_some(line));
+        }
+        walk.end().map_err(|why| format!("{}: {why}", lines.len()))?;
+        // `patch` would take the first half of a line for the line.
+        if kept.last().copied().flatten().is_some_and(|line| !line.ends_with(b"\n")) {
+            let why = "the last line has no end: is the patch cut off?";
+            return Err(format!("{}: {}: {why}", lines.len(), walk.file));
+        }
+        match walk.touches.is_empty() {
+            true => Err("1: there is no patch in it".to_owned()),
+            false => Ok(Self { lines: kept, touches: walk.touches }),
+        }
+    }
+
+    /// For `patch`: each line where it stands in the text, so that a line number which `patch` prints is one of
+    /// the file that people have, and nothing in place of the others.
+    pub(super) fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for line in &self.lines {
+            text.extend_from_slice(line.unwrap_or(b"\n"));
+        }
+        text
+    }
+
+    /// Whether two diffs are the same, whatever stands around them.
+    pub(super) fn is_as(&self, other: &Diff<'_>) -> bool {
+        self.lines.iter().flatten().eq(other.lines.iter().flatten())
+    }
+}
+
+/// Whether a diff begins somewhere in the text; what is quoted or indented does not count.
+pub(super) fn is_in(text: &[u8]) -> bool {
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let next = lines.peek().copied().unwrap_or_default();
+        if begins_section(line, next) && !next.is_empty() || begins_names(line, next) {
+            return true;
+        }
+    }
+    false
+}
+
+fn begins_section(line: &[u8], next: &[u8]) -> bool {
+    let Some(names) = line.strip_prefix(b"diff --git ") else { return false };
+    // "diff --git is a command" may begin a line of a message.
+    names.contains(&b'/') || Section::is_header(next) || next.is_empty()
+}
+
+fn begins_names(line: &[u8], next: &[u8]) -> bool {
+    line.starts_with(b"--- ") && next.starts_with(b"+++ ")
+}
+
+/// What the line before was.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Place {
+    /// Text.
+    Message,
+    /// Nothing yet, or what `diff -r` puts before the names.
+    #[default]
+    Between,
+    /// `diff --git` or a line below it.
+    Section,
+    /// `--- `
+    Old,
+    /// `+++ `
+    Named,
+    /// In a hunk, with so many lines of the old and the new file to come.
+    Hunk(u64, u64),
+    /// The last line of a hunk.
+    After,
+    /// Blank lines below a hunk.
+    Below,
+}
+
+#[derive(Default)]
+struct Walk {
+    place: Place,
+    section: Section,
+    /// The file at hand, for messages.
+    file: String,
+    /// Hunks of it so far.
+    hunks: u32,
+    touches: BTreeSet<PathBuf>,
+}
+
+impl Walk {
+    /// Whether the line is of the diff.
+    fn line(&mut self, line: &[u8], next: &[u8]) -> Result<bool, String> {
+        match self.place {
+            Place::Hunk(old, new) => self.in_hunk(line, old, new).map(|()| true),
+            Place::Old => {
+                self.names(line)?;
+                self.place = Place::Named;
+                Ok(true)
+            }
+            Place::Named => self.hunk_header(line).map(|()| true),
+            Place::Section => self.in_section(line, next),
+            Place::After => self.after_hunk(line, next),
+            Place::Below => self.below_hunk(line, next),
+            Place::Message | Place::Between => self.elsewhere(line, next),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        match self.place {
+            Place::Hunk(..) => {
+                Err(format!("{}: hunk {} is the last and cut off", self.file, self.hunks))
+            }
+            Place::Old | Place::Named => Err(self.without_hunk()),
+            Place::Section => self.section.end(&self.file),
+            _ => Ok(()),
+        }
+    }
+
+    fn in_hunk(&mut self, line: &[u8], old: u64, new: u64) -> Result<(), String> {
+        let (olds, news) = match line.first() {
+            Some(b'-') => (1, 0),
+            Some(b'+') => (0, 1),
+            Some(b'\\') => (0, 0),
+            // Editors and mail programs remove the blank of an empty line.
+            Some(b' ' | b'\n' | b'\r') => (1, 1),
+            _ => {
+                return Err(format!(
+                    "{}: hunk {} ends before its last line: is the patch cut off?",
+                    self.file, self.hunks
+                ));
+            }
+        };
+        let (Some(old), Some(new)) = (old.checked_sub(olds), new.checked_sub(news)) else {
+            return Err(self.miscounted());
+        };
+        self.place = if old + new == 0 { Place::After } else { Place::Hunk(old, new) };
+        Ok(())
+    }
+
+    /// An edited hunk: `patch` would take what is too much for text and leave it out.
+    fn miscounted(&self) -> String {
+        format!("{}: hunk {} has not as many lines as its header says", self.file, self.hunks)
+    }
+
+    fn without_hunk(&self) -> String {
+        format!("{}: no hunk follows its name: is the patch cut off?", self.file)
+    }
+
+    fn hunk_header(&mut self, line: &[u8]) -> Result<(), String> {
+        let text = String::from_utf8_lossy(line);
+        if self.place == Place::Named && !line.starts_with(b"@@") {
+            return Err(self.without_hunk());
+        }
+        self.hunks += 1;
+        let (old, new) = text.strip_prefix("@@ ").and_then(hunk_counts).ok_or_else(|| {
+            let (file, hunks) = (&self.file, self.hunks);
+            format!("{file}: hunk {hunks}: not a hunk header: {}", text.trim_end())
+        })?;
+        self.place = if old + new == 0 { Place::After } else { Place::Hunk(old, new) };
+        Ok(())
+    }
+
+    fn in_section(&mut self, line: &[u8], next: &[u8]) -> Result<bool, String> {
+        if Section::is_header(line) {
+            self.section.header(line, &self.file)?;
+            self.touches.extend(names::of(line)?);
+            return Ok(true);
+        }
+        if begins_names(line, next) {
+            return self.old_name(line).map(|()| true);
+        }
+        if line.starts_with(b"--- ") {
+            return Err(self.without_hunk());
+        }
+        if line.starts_with(b"GIT binary patch") || line.starts_with(b"Binary files ") {
+            return Err(format!("{}: a binary patch cannot be applied", self.file));
+        }
+        self.section.end(&self.file)?;
+        self.place = Place::Between;
+        self.elsewhere(line, next)
+    }
+
+    fn after_hunk(&mut self, line: &[u8], next: &[u8]) -> Result<bool, String> {
+        if begins_names(line, next) {
+            return self.old_name(line).map(|()| true);
+        }
+        let begins = |what: &[u8]| what.starts_with(line);
+        if next.is_empty() && (begins(b"diff --git ") || begins(b"@@")) {
+            let file = &self.file;
+            return Err(format!("{file}: more was to follow its last hunk: is the patch cut off?"));
+        }
+        match line.first() {
+            Some(b'\\') => Ok(true),
+            _ if line.starts_with(b"@@") => self.hunk_header(line).map(|()| true),
+            _ if line.trim_ascii().is_empty() => {
+                self.place = Place::Below;
+                Ok(false)
+            }
+            // What stands above a signature, and what b4 puts above the base commit.
+            Some(b'-') if matches!(line.trim_ascii_end(), b"--" | b"---") => {
+                self.place = Place::Message;
+                Ok(false)
+            }
+            Some(b'+' | b'-' | b' ' | b'\t') => Err(self.miscounted()),
+            _ => self.elsewhere(line, next),
+        }
+    }
+
+    fn below_hunk(&mut self, line: &[u8], next: &[u8]) -> Result<bool, String> {
+        if line.trim_ascii().is_empty() {
+            return Ok(false);
+        }
+        // Somebody's name may stand below a patch as `-Name`, so only what is surely of a hunk is.
+        if line.starts_with(b"@@") || line.starts_with(b"+") {
+            return Err(format!(
+                "{}: a blank line ends hunk {}, and more of a diff comes below it",
+                self.file, self.hunks
+            ));
+        }
+        self.elsewhere(line, next)
+    }
+
+    /// A line outside of a file's part of the diff.
+    fn elsewhere(&mut self, line: &[u8], next: &[u8]) -> Result<bool, String> {
+        let text = String::from_utf8_lossy(line);
+        if begins_section(line, next) {
+            self.section = Section::default();
+            (self.file, self.hunks) = (String::new(), 0);
+            self.names(line)?;
+            self.place = Place::Section;
+            return Ok(true);
+        }
+        if begins_names(line, next) {
+            return self.old_name(line).map(|()| true);
+        }
+        if text.starts_with("@@ -") {
+            return Err(format!("a hunk without the name of a file: {}", text.trim_end()));
+        }
+        let of_merge = line.starts_with(b"diff --cc ") || line.starts_with(b"diff --combined ");
+        if of_merge && next.starts_with(b"index ") {
+            return Err(format!("a diff of a merge cannot be applied: {}", text.trim_end()));
+        }
+        let ends_a_file = matches!(self.place, Place::After | Place::Between);
+        if ends_a_file && (text.starts_with("Binary files ") || text.starts_with("Only in ")) {
+            return Err(format!("a file that is not in the patch: {}", text.trim_end()));
+        }
+        let goes_on = line.trim_ascii().is_empty() && self.place == Place::Between;
+        self.place = match goes_on || ends_a_file && line.starts_with(b"diff -") {
+            true => Place::Between,
+            false => Place::Message,
+        };
+        Ok(false)
+    }
+
+    fn old_name(&mut self, line: &[u8]) -> Result<(), String> {
+        (self.file, self.hunks) = (String::new(), 0);
+        self.names(line)?;
+        self.place = Place::Old;
+        Ok(())
+    }
+
+    fn names(&mut self, line: &[u8]) -> Result<(), String> {
+        for path in names::of(line)? {
+            self.file = path.display().to_string();
+            self.touches.insert(path);
+        }
+        Ok(())
+    }
+}
+
+/// `-12,3 +12,4 @@ …` -> (3, 4)
+fn hunk_counts(text: &str) -> Option<(u64, u64)> {
+    let mut words = text.split_whitespace();
+    let mut count = |sign: char| {
+        let range = words.next()?.strip_prefix(sign)?;
+        let (line, count) = range.split_once(',').unwrap_or((range, "1"));
+        line.parse::<u64>().ok()?;
+        count.parse::<u64>().ok()
+    };
+    let (old, new) = (count('-')?, count('+')?);
+    words.next()?.starts_with("@@").then_some((old, new))
+}

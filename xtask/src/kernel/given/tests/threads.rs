@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Threads of several mails: versions, parts, answers.
+
+use super::*;
+
+#[test]
+fn a_thread_has_a_cover_letter_answers_and_parts_in_any_order() {
+    let quoted =
+        "> diff --git a/mm/a.c b/mm/a.c\n> --- a/mm/a.c\n> +++ b/mm/a.c\n\nAcked-by: B <b@b>\n";
+    let thread = [
+        mail("[PATCH v3 0/3] mm: all", "", "It is about this.\n"),
+        patch_mail("[PATCH v3 2/3] mm: two"),
+        mail("Re: [PATCH v3 2/3] mm: two", "", quoted),
+        mail("Re: [PATCH v3 1/3] mm: one", "", &format!("How about\n\n{}", diff("other"))),
+        patch_mail("[PATCH v3 3/3] mm: three"),
+        patch_mail("[PATCH v3 1/3] mm: one"),
+        mail("Unrelated", "", "Hello.\n"),
+    ];
+    let (subjects, notes) = chosen(&thread.concat()).unwrap();
+    let said = ["[PATCH v3 1/3] mm: one", "[PATCH v3 2/3] mm: two", "[PATCH v3 3/3] mm: three"];
+    assert_eq!(subjects, said);
+    assert_eq!(
+        notes,
+        ["other mails left out: 4; with a diff: `[PATCH v3 1/3] mm: one` (x.mbx, mail 4)"]
+    );
+}
+
+#[test]
+fn ten_comes_after_nine() {
+    let thread: String = [10, 9, 1, 2, 3, 4, 5, 6, 7, 8]
+        .map(|number| patch_mail(&format!("[RFC PATCH mm-unstable v2 {number:02}/10] mm: x")))
+        .concat();
+    let subjects = subjects(&thread);
+    assert!(subjects[0].contains("01/10") && subjects[9].contains("10/10"), "{subjects:?}");
+}
+
+#[test]
+fn a_part_that_is_missing_or_has_no_patch_is_named() {
+    let thread = patch_mail("[PATCH 1/3] mm: one") + &patch_mail("[PATCH 3/3] mm: three");
+    let error = chosen(&thread).unwrap_err();
+    assert_eq!(error, "of 3 parts of version 1 these are missing: 2 (there are: 1, 3)");
+    let empty = thread + &mail("[PATCH 2/3] mm: two", "", "see the attachment\n");
+    let error = chosen(&empty).unwrap_err();
+    assert!(
+        error.ends_with("; `[PATCH 2/3] mm: two` (x.mbx, mail 3) has no patch in it"),
+        "{error}"
+    );
+    let error = chosen(&patch_mail("[PATCH 4/3] mm: x")).unwrap_err();
+    assert!(error.contains("beyond the last part"), "{error}");
+}
+
+#[test]
+fn the_newest_version_is_taken_aloud() {
+    let thread = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b", "[PATCH v2] mm: a", "[PATCHv10] mm: a"];
+    let (subjects, notes) = chosen(&thread.map(patch_mail).concat()).unwrap();
+    assert_eq!(subjects, ["[PATCHv10] mm: a"]);
+    let left_out = "3: `[PATCH 1/2] mm: a`, `[PATCH 2/2] mm: b`, `[PATCH v2] mm: a`";
+    assert_eq!(notes, [format!("version 10 is taken; patches of older ones left out: {left_out}")]);
+    // A newer cover letter alone is no newer version.
+    let cover = mail("[PATCH v3 0/2] mm: all", "", "soon\n");
+    let thread = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b"].map(patch_mail).concat();
+    assert_eq!(chosen(&(thread + &cover)).unwrap().0.len(), 2);
+    // One part sent anew is not a series.
+    let thread = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b", "[PATCH v2 2/2] mm: b"];
+    let error = chosen(&thread.map(patch_mail).concat()).unwrap_err();
+    assert_eq!(
+        error,
+        "of 2 parts of version 2 these are missing: 1 (there are: 2); version 1 is whole: give it by itself"
+    );
+}
+
+#[test]
+fn nothing_is_guessed() {
+    for thread in [
+        ["[PATCH 1/2] mm: a", "[PATCH 1/3] mm: b"],
+        ["[PATCH 1/1] mm: a", "[PATCH] mm: b"],
+        ["[PATCH] mm: b", "[PATCH 1/1] mm: a"],
+    ] {
+        let error = chosen(&thread.map(patch_mail).concat()).unwrap_err();
+        assert!(error.starts_with("there is more than one series in it: `[PATCH"), "{error}");
+    }
+    let error = chosen(&["[PATCH] mm: a", "[PATCH] mm: b"].map(patch_mail).concat()).unwrap_err();
+    assert!(error.starts_with("two patches have no number"), "{error}");
+    let twice = patch_mail("[PATCH 1/1] mm: a") + &mail("[PATCH RESEND 1/1] mm: a", "", &body("x"));
+    let error = chosen(&twice).unwrap_err();
+    assert!(error.starts_with("part 1 is there twice and not the same"), "{error}");
+    // It came over two lists.
+    let twice = patch_mail("[PATCH 1/1] mm: a") + &patch_mail("[PATCH 1/1] mm: a");
+    assert_eq!(chosen(&twice).unwrap().0.len(), 1);
+    let twice = patch_mail("[PATCH] mm: a") + &patch_mail("[PATCH] mm: a");
+    assert_eq!(chosen(&twice).unwrap().0.len(), 1);
+}
+
+#[test]
+fn an_answer_is_a_patch_only_by_itself() {
+    let answer = mail("Re: [PATCH] mm: a", "", &format!("How about\n\n{}", diff("x")));
+    assert_eq!(subjects(&answer), ["[PATCH] mm: a"]);
+    let other = mail("Re: [PATCH] mm: a", "", "yes\n");
+    assert!(chosen(&(answer + &other)).unwrap_err().contains("by itself"));
+    assert!(chosen(&other).unwrap_err().starts_with("no mail has a patch in it: `[PATCH] mm: a`"));
+}
+
+#[test]
+fn two_series_in_one_mailbox_are_refused_whatever_their_versions() {
+    for (subjects, known, other) in [
+        (["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b", "[PATCH v3] net: c"], "mm: a", "net: c"),
+        (
+            ["[PATCH v2 1/2] mm: a", "[PATCH v2 2/2] mm: b", "[PATCH v5 1/1] net: c"],
+            "mm: a",
+            "net: c",
+        ),
+    ] {
+        let error = chosen(&subjects.map(patch_mail).concat()).unwrap_err();
+        assert!(error.starts_with("there is more than one series in it: "), "{error}");
+        assert!(error.contains(known) && error.contains(other), "{error}");
+    }
+    let unnumbered = ["[PATCH] mm: a", "[PATCH] [v2] mm: b", "[PATCH] mm: c"].map(patch_mail);
+    assert!(chosen(&unnumbered.concat()).unwrap_err().starts_with("there is more than one series"));
+    // A new name for all of it, and as many parts; or one part more.
+    let renamed = ["[PATCH] mm: a", "[PATCH v2] mm: memcg: better"].map(patch_mail).concat();
+    assert_eq!(subjects(&renamed), ["[PATCH v2] mm: memcg: better"]);
+    let longer = ["[PATCH] mm: a", "[PATCH v2 1/2] mm: A", "[PATCH v2 2/2] mm: b"];
+    assert_eq!(subjects(&longer.map(patch_mail).concat()).len(), 2);
+}
+
+#[test]
+fn a_patch_attached_to_an_answer_is_an_answer() {
+    let attached = format!(
+        "--b\nContent-Type: text/plain\n\nHow about the attached?\n--b\nContent-Type: text/x-patch; name=f\n\n\
+         From 1 Mon Sep 17 00:00:00 2001\nFrom: B <b@b>\nSubject: [PATCH v2] mm: a, my way\n\n{}--b--\n",
+        body("other")
+    );
+    let header = "Content-Type: multipart/mixed; boundary=b\n";
+    let answer = mail("Re: [PATCH 1/2] mm: a", header, &attached);
+    let thread = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b"].map(patch_mail).concat();
+    let (subjects, notes) = chosen(&(thread + &answer)).unwrap();
+    assert_eq!(subjects, ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b"]);
+    let said = "other mails left out: 1; with a diff: `[PATCH v2] mm: a, my way` (x.mbx, mail 3, attachment 1)";
+    assert_eq!(notes, [said]);
+    // By itself it was saved for its patch.
+    assert_eq!(chosen(&answer).unwrap().0, ["[PATCH v2] mm: a, my way"]);
+}
+
+#[test]
+fn a_version_that_is_no_number_is_refused() {
+    let thread = ["[PATCH v2 1/2] mm: a", "[PATCH v2 2/2] mm: b", "[PATCH v2.1 2/2] mm: b"];
+    let error = chosen(&thread.map(patch_mail).concat()).unwrap_err();
+    assert!(error.starts_with("`[PATCH v2.1 2/2] mm: b` (x.mbx, mail 3) has a version"), "{error}");
+    // It was of an older version, or is the name of something, or of a branch.
+    let stable = ["[PATCH v6.12 1/2] mm: a", "[PATCH 6.12.y 2/2] mm: b"].map(patch_mail).concat();
+    assert_eq!(subjects(&stable).len(), 2);
+    let thread = ["[PATCH v2.1] mm: b", "[PATCH v3 1/1] mm: b"].map(patch_mail).concat();
+    assert_eq!(subjects(&thread), ["[PATCH v3 1/1] mm: b"]);
+    assert_eq!(subjects(&patch_mail("[PATCH v4l2] media: b")).len(), 1);
+}
+
+#[test]
+fn a_number_of_parts_that_nobody_sends_is_refused() {
+    let error = chosen(&patch_mail("[PATCH 1/4294967295] mm: a")).unwrap_err();
+    assert!(error.ends_with("no series has so many parts"), "{error}");
+    let error = chosen(&patch_mail("[PATCH 1/900] mm: a")).unwrap_err();
+    assert!(error.contains(": 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 889 more (there"), "{error}");
+}
