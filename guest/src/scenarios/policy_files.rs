@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::{Part, Plan, Run, Terms, Workload};
+use crate::clock;
 use crate::lane::Lane;
 use crate::memcg::Memcg;
 use crate::tally::Failure;
@@ -20,6 +21,9 @@ const SET: usize = 0;
 const REFUSE: usize = 1;
 const RESET: usize = 2;
 const INHERIT: usize = 3;
+
+/// The least that the load takes, microseconds.
+const REST_US: u64 = 50_000;
 
 const POLICY: &str = "memory.overcharge";
 const CAP: &str = "memory.overcharge.max";
@@ -66,6 +70,8 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
                     });
                 }
                 if !has_them {
+                    // The bystander, which looks each 10 ms, shall have looked.
+                    clock::sleep_us(REST_US);
                     return;
                 }
                 for (file, value) in TAKEN {
