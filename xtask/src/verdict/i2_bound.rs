@@ -9,8 +9,8 @@
 //! a charge over the limit, so with the feature off and nothing forced the overrun is exactly 0.
 //!
 //! What goes over counts as well as how far: by the patch's trace events no charge that is exempt
-//! ([`charges::may_go_over`]). No tolerance, and where an event was lost nobody knows. A kernel without
-//! these events is asked by the peak alone.
+//! ([`charges::may_go_over`]). No tolerance, and where an event was lost, or the kernel has no such events and its policy
+//! lets charges over the limit, nobody knows.
 
 use protocol::{Asked, Overcharges};
 
@@ -31,8 +31,12 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     if case.facts.get("second.peak_bytes").is_some() {
         check.add("second", of(case, RULE, "second."));
     }
-    if let Some(overcharges) = charges::traced(&case.evidence.events) {
-        check.add("gfp", only_eligible(overcharges));
+    match charges::traced(&case.evidence.events) {
+        Some(overcharges) => check.add("gfp", only_eligible(overcharges)),
+        None if case.overcharges() => {
+            check.add("gfp", Err(Missing("the patch's trace events".to_owned())));
+        }
+        None => {}
     }
     Ok(check)
 }

@@ -115,8 +115,19 @@ impl Bench {
             .into_iter()
             .flat_map(|event| [twin(&event), Some(event)].into_iter().rev().flatten())
             .collect();
+        self.trace(MemcgRole::Second, 3);
         self.renumber();
         self
+    }
+
+    /// The patch's trace events show so many charges over the limit of that memcg, if the kernel has such events.
+    pub(crate) fn trace(&mut self, memcg: MemcgRole, charges: u64) {
+        for event in &mut self.evidence.events {
+            if let Fact::Overcharges(Overcharges { traced: true, memcgs, .. }) = &mut event.fact {
+                memcgs.retain(|told| told.memcg != memcg);
+                memcgs.push(Overcharged { memcg, ..overcharged(charges) });
+            }
+        }
     }
 
     /// Changes one value, by JSON pointer, in the first event that fits.

@@ -98,7 +98,11 @@ fn i9_wants_what_went_over_the_limit_to_be_counted() {
     assert_eq!(uncounted.outcome("I9"), Broken);
     let traced = |count: u64| bench.clone().set(OVERCHARGES, "/memcgs/0/charges", count);
     assert_eq!(traced(3).outcome("I9"), Kept);
-    assert_eq!(traced(2).outcome("I9"), Kept, "the counters began before the trace");
+    assert_eq!(traced(2).outcome("I9"), Broken, "one was counted that no event shows");
+    assert_eq!(traced(2).set(OVERCHARGES, "/lost", 1).outcome("I9"), Kept, "it was lost");
+    assert_eq!(bench.clone().set(OVERCHARGES, "/memcgs", json!([])).outcome("I9"), Broken);
+    let silent = bench.clone().set(OVERCHARGES, "/traced", false);
+    assert_eq!([silent.outcome("I9"), silent.outcome("I2")], [Kept, Unknown]);
     assert_eq!(traced(4).outcome("I9"), Broken);
     let mut forced = uncounted;
     forced.scenario.forced_bytes = MIB;
@@ -118,6 +122,7 @@ fn i9_wants_it_counted_where_the_limit_was() {
                     Some([("charges", now), ("pages", now)].map(|(k, v)| (k.into(), v)).into());
             }
         }
+        bench.trace(MemcgRole::Parent, charges);
         bench.outcome("I9")
     };
     assert_eq!(counted(1, PAGE, 1), Kept);
