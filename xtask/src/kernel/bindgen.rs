@@ -8,7 +8,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::cache::{self, Cache};
-use super::toolchain::Toolchain;
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 use crate::progress::Step;
@@ -19,44 +18,40 @@ pub(crate) const BINDGEN_VERSION: &str = "0.71.1";
 const BINDGEN_CRATES: u64 = 46;
 const CARGO_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
-impl Toolchain {
-    /// Builds bindgen into the cache, unless it is there.
-    ///
-    /// # Errors
-    /// [`Exit::MissingTool`] with what cargo said.
-    pub(crate) fn provide_bindgen(&self, cache: &Cache) -> anyhow::Result<()> {
-        if self.bindgen.exists() {
-            return Ok(());
-        }
-        let _lock = cache.lock("bindgen", "bindgen")?;
-        if self.bindgen.exists() {
-            return Ok(());
-        }
-        let home = bindgen_home(cache);
-        let made = cache::scratch(&home)?;
-        let step = Step::begin(
-            format!("building bindgen {BINDGEN_VERSION}, crates"),
-            Some(BINDGEN_CRATES),
-        );
-        let (mut crates, mut said) = (0, String::new());
-        let status = process::follow(cargo_install(made.path()), CARGO_DEADLINE, |line| {
-            let line = line.unwrap_or_default();
-            if line.trim_start().starts_with("Compiling") {
-                crates += 1;
-            } else if line.contains("error") && said.len() < 4096 {
-                said.push_str(&format!("\n  {line}"));
-            }
-            step.at(crates, line.trim());
-        })?;
-        if !status.success() {
-            return Err(Fault::new(Exit::MissingTool, format!("cargo cannot install bindgen-cli {BINDGEN_VERSION}:{said}"))
-                .hint("is there a network? bindgen comes from the crates registry that cargo is configured with")
-                .into());
-        }
-        cache::publish(made, &home)?;
-        step.end("done");
-        Ok(())
+/// Builds bindgen into the cache, where it is to be `bindgen`, unless it is there.
+///
+/// # Errors
+/// [`Exit::MissingTool`] with what cargo said.
+pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
+    if bindgen.exists() {
+        return Ok(());
     }
+    let _lock = cache.lock("bindgen", "bindgen")?;
+    if bindgen.exists() {
+        return Ok(());
+    }
+    let home = bindgen_home(cache);
+    let made = cache::scratch(&home)?;
+    let step =
+        Step::begin(format!("building bindgen {BINDGEN_VERSION}, crates"), Some(BINDGEN_CRATES));
+    let (mut crates, mut said) = (0, String::new());
+    let status = process::follow(cargo_install(made.path()), CARGO_DEADLINE, |line| {
+        let line = line.unwrap_or_default();
+        if line.trim_start().starts_with("Compiling") {
+            crates += 1;
+        } else if line.contains("error") && said.len() < 4096 {
+            said.push_str(&format!("\n  {line}"));
+        }
+        step.at(crates, line.trim());
+    })?;
+    if !status.success() {
+        return Err(Fault::new(Exit::MissingTool, format!("cargo cannot install bindgen-cli {BINDGEN_VERSION}:{said}"))
+            .hint("is there a network? bindgen comes from the crates registry that cargo is configured with")
+            .into());
+    }
+    cache::publish(made, &home)?;
+    step.end("done");
+    Ok(())
 }
 
 /// Where it is in the cache.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
+use super::bindgen;
 use super::cache::{self, Cache};
 use super::configured::Asked;
 use super::digest::hex;
@@ -161,7 +162,7 @@ impl Site<'_> {
         let source = located.unpack(self.cache)?;
         toolchain.check(&source.tree, *rust)?;
         if *rust {
-            toolchain.provide_bindgen(self.cache)?;
+            bindgen::provide(&toolchain.bindgen, self.cache)?;
         }
         // Before the tree is touched: a series that does not apply costs the tree nothing.
         let overlay = overlay::apply(series, &source.tree)?;

@@ -13,6 +13,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+pub(super) use names::stays_inside;
 use section::Section;
 
 /// The diff in a text.

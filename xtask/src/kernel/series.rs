@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::diff::Diff;
+use super::diff::{Diff, stays_inside};
 use super::digest::hex;
 use crate::exit::{Exit, Fault};
 
@@ -138,12 +138,6 @@ pub(super) fn parse_list(text: &str) -> Result<Vec<PathBuf>, String> {
         names.push(path);
     }
     Ok(names)
-}
-
-/// Whether it names something below the folder that it is relative to.
-pub(super) fn stays_inside(path: &Path) -> bool {
-    let mut parts = path.components().peekable();
-    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 #[cfg(test)]

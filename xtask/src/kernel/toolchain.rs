@@ -43,7 +43,7 @@ pub(crate) struct Toolchain {
     pub(crate) rustc_without_source: Vec<PathBuf>,
     /// Folder with `libclang`.
     pub(crate) libclang: Option<PathBuf>,
-    /// In the cache; made by [`Toolchain::provide_bindgen`].
+    /// In the cache; made by [`super::bindgen::provide`].
     pub(crate) bindgen: PathBuf,
     /// The other C compiler.
     pub(crate) clang: Option<Tool>,

@@ -7,25 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::likeness::{times_unlike, unlike};
-use super::numbers::{self, Number};
+use super::numbers::{self, Change, Groups, Number};
 use crate::exit::{Exit, Fault};
 use crate::report::json::{CellResult, RunResult};
 use crate::report::word;
 use crate::taxonomy::Verdict;
 use crate::verdict::{Differential, Judgement};
-
-/// What became of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Change {
-    /// Worse.
-    Worse,
-    /// As expected before, and now only sometimes.
-    Flaky,
-    /// Better.
-    Better,
-    /// Another verdict that is as good or bad as the one before; a number that has moved far, unproven.
-    Other,
-}
 
 /// A verdict that is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +66,6 @@ impl Comparison {
     }
 }
 
-pub(super) type Groups<'a> = BTreeMap<String, Vec<&'a CellResult>>;
-
 /// Holds `new` beside `old`; the runs of a side count together.
 ///
 /// A fault of [`Exit::Usage`] when they have no cell in common.
@@ -96,19 +81,22 @@ pub(crate) fn compare(old: &[RunResult], new: &[RunResult]) -> Result<Comparison
     let only = |one: &Groups<'_>, other: &Groups<'_>| {
         one.keys().filter(|id| !other.contains_key(*id)).cloned().collect()
     };
-    let mut comparison = Comparison {
+    let times_unlike = times_unlike(old, new);
+    let measured = numbers::measured(old, new);
+    let held = numbers::hold(&both, &before, &after, &measured, times_unlike.is_none());
+    Ok(Comparison {
         unlike: unlike(old, new),
         cells: both.len(),
         moved: both.iter().filter_map(|id| moved(id, &before[*id], &after[*id])).collect(),
         beside: beside(old, new),
-        times_unlike: times_unlike(old, new),
+        numbers: held.moved,
+        held: held.count,
+        provable: held.provable,
+        times_unlike,
         gone: only(&before, &after),
         added: only(&after, &before),
         incomplete: new.iter().filter_map(incomplete).collect(),
-        ..Comparison::default()
-    };
-    numbers::hold(&mut comparison, &both, &before, &after, &numbers::measured(old, new));
-    Ok(comparison)
+    })
 }
 
 /// The repetitions of each cell, over all runs of a side.

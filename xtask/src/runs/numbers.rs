@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance;
-use super::compare::{Change, Comparison, Groups};
 use crate::report::json::{CellResult, RunResult};
 use crate::report::median;
 use crate::taxonomy::Verdict;
@@ -25,6 +24,32 @@ pub(crate) const DOUBLED: f64 = 2.0;
 /// Facts that are held side by side in every cell; those that its scenario measures come on top.
 const FACTS: [&str; 5] =
     ["load.ms", "over_ms_max", "peak_over_bytes", "overrun.p99_bytes", "reconcile.p99_us"];
+
+/// What became of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Change {
+    /// Worse.
+    Worse,
+    /// As expected before, and now only sometimes.
+    Flaky,
+    /// Better.
+    Better,
+    /// Another verdict that is as good or bad as the one before; a number that has moved far, unproven.
+    Other,
+}
+
+/// The repetitions of each cell, over all runs of a side.
+pub(super) type Groups<'a> = BTreeMap<String, Vec<&'a CellResult>>;
+
+/// What came of holding the numbers of both sides side by side.
+pub(super) struct Held {
+    /// Those that have moved.
+    pub(super) moved: Vec<Number>,
+    /// Numbers that both sides have.
+    pub(super) count: usize,
+    /// Of these, numbers with values enough to rule out chance.
+    pub(super) provable: usize,
+}
 
 /// The values of one side.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,14 +169,14 @@ fn least_chance(old: usize, new: usize) -> f64 {
     (1..=new).map(|n| n as f64 / (old + n) as f64).product()
 }
 
-/// Puts what has moved into the comparison.
+/// Says which numbers have moved; times only where the sides were made alike.
 pub(super) fn hold(
-    comparison: &mut Comparison,
     both: &[&String],
     before: &Groups<'_>,
     after: &Groups<'_>,
     measured: &BTreeMap<String, BTreeSet<String>>,
-) {
+    with_times: bool,
+) -> Held {
     let mut held = Vec::new();
     for id in both {
         let scenario = &after[*id][0].cell.scenario;
@@ -170,11 +195,12 @@ pub(super) fn hold(
     let tests = held.iter().filter(|(.., was, is)| can(was.count, is.count)).count();
     // Bonferroni: looking at many numbers must not make one of them likelier to stand out.
     let bound = BY_CHANCE / tests.max(1) as f64;
-    comparison.held = held.len();
+    let (mut moved, mut provable) = (Vec::new(), 0);
+    let count = held.len();
     for (id, fact, old, new, was, is) in held {
         let enough = least_chance(was.count, is.count) <= bound;
-        let comparable = !(is_time(&fact) && comparison.times_unlike.is_some());
-        comparison.provable += usize::from(enough && comparable);
+        let comparable = with_times || !is_time(&fact);
+        provable += usize::from(enough && comparable);
         let (floor, far) = floors(&fact);
         let grew = |from: f64, to: f64, times: f64, by: f64| to > from * times && to - from >= by;
         // Of when a load that was cut would have ended counts what speaks most against the change.
@@ -194,7 +220,8 @@ pub(super) fn hold(
         let found =
             change(&old, &new, Change::Worse).or_else(|| change(&new, &old, Change::Better));
         if let Some((change, chance)) = found {
-            comparison.numbers.push(Number { id, fact, old: was, new: is, change, chance });
+            moved.push(Number { id, fact, old: was, new: is, change, chance });
         }
     }
+    Held { moved, count, provable }
 }

@@ -3,9 +3,7 @@
 //!
 //! Contract: every name that `patch` could take from the line is inside of the kernel tree.
 
-use std::path::PathBuf;
-
-use super::super::series::stays_inside;
+use std::path::{Component, Path, PathBuf};
 
 /// The files a line names, relative to the tree: without their first part, but where renames have none.
 pub(super) fn of(line: &[u8]) -> Result<Vec<PathBuf>, String> {
@@ -60,4 +58,10 @@ fn inside_tree((name, strip): (&str, bool)) -> Result<PathBuf, String> {
         return Err(format!("`{name}` is inside .git"));
     }
     Ok(path)
+}
+
+/// Whether it names something below the folder that it is relative to.
+pub(in super::super) fn stays_inside(path: &Path) -> bool {
+    let mut parts = path.components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }

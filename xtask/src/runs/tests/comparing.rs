@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sides held beside each other, and nights in a row.
 
-use super::super::compare::{Change, Comparison, compare};
+use super::super::compare::{Comparison, compare};
+use super::super::numbers::Change;
 use super::super::trends;
 use super::*;
 use crate::report::json::Attempt;
