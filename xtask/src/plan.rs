@@ -145,7 +145,10 @@ pub(crate) fn filtered(
     filters: &[String],
     matrix: &str,
 ) -> Result<Vec<Cell>, Fault> {
-    let patterns = Pattern::all(filters)?;
+    let mut patterns = Pattern::all(filters)?;
+    for pattern in &mut patterns {
+        pattern.made_exact(&cells);
+    }
     for (filter, pattern) in filters.iter().zip(&patterns) {
         if !cells.iter().any(|cell| pattern.matches(&cell.id)) {
             return Err(nothing_selected(filter, matrix, &cells));
@@ -302,6 +305,8 @@ fn seed(run_seed: u64, scenario: &str, cgroup: CgroupVersion, repetition: u32) -
 /// A filter as people write it.
 enum Pattern {
     Part(String),
+    /// The id of a cell, which may also be the beginning of another one's (`r1` and `r10`).
+    Whole(String),
     Glob(GlobMatcher),
 }
 
@@ -321,8 +326,18 @@ impl Pattern {
         }
     }
 
+    /// A word that is the id of one of these cells is no part of others.
+    fn made_exact(&mut self, cells: &[Cell]) {
+        if let Self::Part(word) = self
+            && cells.iter().any(|cell| cell.id == *word)
+        {
+            *self = Self::Whole(std::mem::take(word));
+        }
+    }
+
     fn matches(&self, id: &str) -> bool {
         match self {
+            Self::Whole(whole) => id == whole,
             Self::Part(part) => id.contains(part.as_str()),
             Self::Glob(glob) => glob.is_match(id),
         }

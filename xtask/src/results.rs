@@ -156,7 +156,7 @@ impl RunFolder {
 
     /// Reads what ran and where.
     pub(crate) fn read_manifest<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        read_json(&self.dir.join(MANIFEST))
+        self.read_what_runs_leave(MANIFEST)
     }
 
     /// Ids of the cells that were planned, in alphabetical order.
@@ -203,14 +203,22 @@ impl RunFolder {
         write_whole(&path, text.as_bytes())
     }
 
-    /// Whether the run ended and left results.
-    pub(crate) fn has_result(&self) -> bool {
-        self.dir.join(RESULT).exists()
+    /// Reads the results.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where the run left none; a file that cannot be read.
+    pub(crate) fn read_result<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        self.read_what_runs_leave(RESULT)
     }
 
-    /// Reads the results.
-    pub(crate) fn read_result<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        read_json(&self.dir.join(RESULT))
+    fn read_what_runs_leave<T: DeserializeOwned>(&self, file: &str) -> anyhow::Result<T> {
+        let path = self.dir.join(file);
+        if !path.exists() {
+            return Err(Fault::new(Exit::Usage, format!("run {} has no {file}", self.id))
+                .hint("a run that was killed, check-series, coverage and kselftest leave none; `cargo xtask list runs`")
+                .into());
+        }
+        read_json(&path)
     }
 
     fn cell(&self, id: &str) -> PathBuf {

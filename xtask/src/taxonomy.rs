@@ -74,6 +74,9 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+/// Name of the kernel with the series of the command line: always the same, so that runs can be compared.
+pub(crate) const OWN: &str = "series";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ pub(crate) use bases::{Base, Gone, Origin};
 pub(crate) use condition::{Comparison, Condition};
 pub(crate) use coverage::Reason;
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
-pub(crate) use own::{OWN, Own};
+pub(crate) use own::Own;
 pub(crate) use place::{Text, did_you_mean};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.

@@ -10,9 +10,7 @@ use std::path::PathBuf;
 
 use super::{Config, Kernel, did_you_mean, kernels};
 use crate::exit::{Exit, Fault};
-
-/// Name of the kernel with the series of the command line: always the same, so that runs can be compared.
-pub(crate) const OWN: &str = "series";
+use crate::taxonomy::OWN;
 
 /// What the command line says of somebody's own series.
 #[derive(Clone, Debug, Default)]

@@ -38,6 +38,9 @@ fn filters_are_parts_or_globs_and_any_of_them_selects() {
     assert_eq!(ids(&filter(&["open*.off"])).unwrap(), ["open.v2.patched.off"]);
     assert_eq!(ids(&filter(&["*.off", "baseline"])).unwrap().len(), 2);
     assert_eq!(ids(&filter(&["*.v?.*.{off,mainline}"])).unwrap().len(), 2);
+    let ten = |word| ids(&Selection { repetitions: Some(10), ..filter(&[word]) }).unwrap().len();
+    assert_eq!(ten("open.v2.patched.off.r1"), 1, "an id is no part of another one");
+    assert_eq!(ten("patched.off.r1"), 2);
 }
 
 #[test]

@@ -2,16 +2,65 @@
 //! The command that runs one cell of a run again: the run's own words, with that cell as the only one.
 
 use super::json::{CellResult, Manifest};
+use crate::taxonomy::OWN;
 
-/// Options that choose cells or say how many at once, each with a value: the cell's own filter stands in their place.
-const REPLACED: [&str; 5] = ["--filter", "-f", "--partition", "--jobs", "-j"];
+/// Options that choose cells or say how many at once, each with a value: the cell's own filter stands in their place. A plan
+/// is a file of long ago, whose matrix and seed are known.
+const REPLACED: [&str; 6] = ["--filter", "-f", "--partition", "--jobs", "-j", "--plan"];
 
-/// A line for a shell. A run of another command than `run-matrix` is told by its matrix and seed.
-pub(super) fn again(run: &Manifest, cell: &CellResult) -> String {
-    let mut words: Vec<String> = vec!["cargo".into(), "xtask".into(), "run-matrix".into()];
-    let own = run.command.iter().skip_while(|word| *word != "run-matrix").skip(1);
-    let mut kept: Vec<&String> = Vec::new();
-    let mut own = own.peekable();
+/// Who runs cells: `run-matrix`, and those whose kernels or cells it does not know by these names.
+const COMMANDS: [&str; 5] = ["run-matrix", "coverage", "mutants", "soak", "merge"];
+
+/// What is said where there is none.
+pub(super) const NONE: &str =
+    "no command runs it: the patches came with a plan; they are in series/ of the run folder";
+
+/// A line for a shell; `None` where no command runs this cell: patches that came with a plan are in the run folder
+/// only.
+pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
+    let command = run.command.iter().find(|word| COMMANDS.contains(&word.as_str()));
+    let command = command.map_or("run-matrix", String::as_str);
+    let (kernel, seed) = (&cell.cell.kernel, run.seed);
+    if command == "mutants" {
+        return Some(match kernel.strip_prefix("mutant-") {
+            Some(mutant) => format!("cargo xtask mutants {} --seed {seed}", quoted(mutant)),
+            // The series itself, which most of the mutants' cells are of too.
+            None => format!(
+                "cargo xtask run-matrix --matrix full --filter '{}' --seed {seed}",
+                cell.cell.id
+            ),
+        });
+    }
+    let kept = kept(&run.command, command);
+    let says = |option: &str| {
+        kept.iter().any(|word| *word == option || word.starts_with(&format!("{option}=")))
+    };
+    if kernel == OWN && !says("--series") {
+        return None;
+    }
+    let (as_run, own) = match command {
+        "coverage" => ("coverage", kept.as_slice()),
+        // Its words are of other things than cells.
+        "soak" | "merge" => ("run-matrix", &[][..]),
+        _ => ("run-matrix", kept.as_slice()),
+    };
+    let mut words: Vec<String> = ["cargo", "xtask", as_run].map(str::to_owned).into();
+    if as_run == "run-matrix" && !(own.len() == kept.len() && says("--matrix")) {
+        words.extend(["--matrix".to_owned(), quoted(&run.matrix)]);
+    }
+    words.extend(own.iter().map(|word| quoted(word)));
+    let id = cell.cell.id.split(".round-").next().unwrap_or_default();
+    words.extend(["--filter".to_owned(), in_quotes(id)]);
+    if !(own.len() == kept.len() && says("--seed")) {
+        words.extend(["--seed".to_owned(), seed.to_string()]);
+    }
+    Some(words.join(" "))
+}
+
+/// The words of a run but for those that choose cells.
+fn kept<'a>(said: &'a [String], command: &str) -> Vec<&'a String> {
+    let mut own = said.iter().skip_while(|word| *word != command).skip(1).peekable();
+    let mut kept = Vec::new();
     while let Some(word) = own.next() {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
         let short = word.starts_with("-j") || word.starts_with("-f");
@@ -21,18 +70,7 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> String {
             false => kept.push(word),
         }
     }
-    let says = |option: &str| {
-        kept.iter().any(|word| *word == option || word.starts_with(&format!("{option}=")))
-    };
-    if !says("--matrix") {
-        words.extend(["--matrix".to_owned(), quoted(&run.matrix)]);
-    }
-    words.extend(kept.iter().map(|word| quoted(word)));
-    words.extend(["--filter".to_owned(), in_quotes(&cell.cell.id)]);
-    if !says("--seed") {
-        words.extend(["--seed".to_owned(), run.seed.to_string()]);
-    }
-    words.join(" ")
+    kept
 }
 
 /// A word as a shell reads it.
@@ -59,7 +97,7 @@ mod tests {
         let mut run = result(vec![cell(&baseline)]);
         let mut said = |words: &[&str]| {
             run.manifest.command = words.iter().map(|word| (*word).to_owned()).collect();
-            again(&run.manifest, &run.cells[0])
+            again(&run.manifest, &run.cells[0]).unwrap()
         };
         let only = "--filter 'open.v2.baseline.mainline'";
         assert_eq!(
@@ -80,9 +118,35 @@ mod tests {
             format!(r"cargo xtask run-matrix --matrix full --source 'a b;'\''c' --seed=7 {only}")
         );
         assert_eq!(
-            said(&["xtask", "soak", "--minutes", "9"]),
-            format!("cargo xtask run-matrix --matrix default {only} --seed 1"),
-            "another command is told by its matrix"
+            said(&["xtask", "run-matrix", "--plan", "p.json", "--partition=1/2", "--accel", "kvm"]),
+            format!("cargo xtask run-matrix --matrix default --accel kvm {only} --seed 1")
         );
+        assert_eq!(
+            said(&["xtask", "soak", "a", "--minutes", "9", "--seed", "5"]),
+            format!("cargo xtask run-matrix --matrix default {only} --seed 1"),
+            "its words are of other things"
+        );
+        assert_eq!(
+            said(&["xtask", "coverage", "--series", "a.mbx", "--filter", "x"]),
+            format!("cargo xtask coverage --series a.mbx {only} --seed 1")
+        );
+    }
+
+    #[test]
+    fn cells_that_no_matrix_has_by_that_name() {
+        let [baseline, _] = benches();
+        let mut run = result(vec![cell(&baseline)]);
+        run.manifest.command = ["xtask", "mutants"].map(str::to_owned).into();
+        run.cells[0].cell.kernel = "mutant-no-cap".to_owned();
+        let said = again(&run.manifest, &run.cells[0]);
+        assert_eq!(said.as_deref(), Some("cargo xtask mutants no-cap --seed 1"));
+        run.manifest.command = ["xtask", "soak"].map(str::to_owned).into();
+        run.cells[0].cell.id.push_str(".round-001");
+        let said = again(&run.manifest, &run.cells[0]).unwrap();
+        assert!(said.contains("--filter 'open.v2.baseline.mainline' "), "{said}");
+        // Patches that came with a plan.
+        run.manifest.command = ["xtask", "merge", "parts"].map(str::to_owned).into();
+        run.cells[0].cell.kernel = OWN.to_owned();
+        assert_eq!(again(&run.manifest, &run.cells[0]), None);
     }
 }

@@ -41,17 +41,12 @@ fn nights(nights: &[Night], style: Style) -> String {
         match at.checked_sub(1).map(|at| &nights[at]) {
             None => text.push_str(&format!("  {}\n", style.strong(line))),
             Some(night) => {
-                let shown = if is_good(night) { style.good(line) } else { style.bad(line) };
+                let shown = if night.good { style.good(line) } else { style.bad(line) };
                 text.push_str(&format!("  {shown}\n{}", changes(night)));
             }
         }
     }
     text
-}
-
-/// Whether it ran all that was planned, as expected.
-pub(super) fn is_good(night: &Night) -> bool {
-    night.ran == night.planned && night.as_expected == night.ran && night.ran > 0
 }
 
 pub(super) fn row(night: &Night) -> [String; 9] {
@@ -129,6 +124,7 @@ mod tests {
             unexpected,
             fixed: 1,
             regressed: 0,
+            good: unexpected == 0,
             rebuilt: vec!["patched".to_owned(); unexpected as usize],
             changes: vec!["open.v2.<patched>: PASS -> FAIL I1".to_owned(); unexpected as usize],
         };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, Overcharges, ProcessEnd, ProcessRole};
 
-use super::again::again;
+use super::again::{NONE, again};
 use super::chart;
 use super::json::{CellResult, Manifest, ScenarioNote};
 use super::numbers::{plain, size};
@@ -50,7 +50,7 @@ pub(crate) fn show(
     section("usage of the limited memcg", usage(cell, &evidence.events));
     section("console", console(&evidence.console, style));
     section("evidence", format!("  {folder}\n"));
-    section("again", format!("  {}\n", again(run, cell)));
+    section("again", format!("  {}\n", again(run, cell).as_deref().unwrap_or(NONE)));
     text
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Night {
     pub(crate) fixed: usize,
     /// See above.
     pub(crate) regressed: usize,
+    /// Whether it ended with 0: all that was planned ran, as expected, and nothing is worse than the baseline.
+    pub(crate) good: bool,
     /// Kernels that are other builds than the night before.
     pub(crate) rebuilt: Vec<String>,
     /// Verdicts that are others than the last time the cell ran: `id: PASS -> FAIL I1`.
@@ -143,6 +145,7 @@ fn nights(runs: &[&RunResult]) -> Vec<Night> {
             unexpected: run.totals.unexpected,
             fixed: count(Differential::Fixed),
             regressed: count(Differential::Regressed),
+            good: run.totals.good() && !run.manifest.interrupted,
             changes,
         }
     };

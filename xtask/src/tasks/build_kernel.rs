@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Folders, inputs, own, stop_on_signals};
 use crate::cli::{self, Places};
-use crate::config::{Config, Kernel, OWN, Origin, did_you_mean};
+use crate::config::{Config, Kernel, Origin, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::host;
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::progress::{note, print};
+use crate::taxonomy::OWN;
 
 /// The matrix that says which unpatched kernel a series is held beside.
 const MATRIX: &str = "default";

@@ -15,7 +15,7 @@ use super::bootable::Bootable;
 use super::build_kernel::{self, Wanted};
 use super::{Folders, bootable, inputs, own, rig, run_matrix, stop_on_signals, style};
 use crate::cli::{self, AccelChoice, Places};
-use crate::config::{Config, Kernel, OWN};
+use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
 use crate::exit::{Exit, Fault};
 use crate::kernel::steps::Steps;
@@ -25,6 +25,7 @@ use crate::progress::print;
 use crate::report;
 use crate::report::json::{CellResult, Manifest};
 use crate::results::{self, RunFolder};
+use crate::taxonomy::OWN;
 use crate::vm::{Stop, evidence_dir};
 
 /// File in the run folder.

@@ -34,12 +34,6 @@ pub(crate) fn run(places: &Places, args: &cli::Export) -> anyhow::Result<Exit> {
 }
 
 fn written(folder: &RunFolder, format: Format, origin: &str) -> anyhow::Result<String> {
-    if !folder.has_result() {
-        let what = format!("run {} has no result.json: there is nothing to export", folder.id);
-        return Err(Fault::new(Exit::Usage, what)
-            .hint("a run that was killed, check-series, coverage and kselftest have none; `cargo xtask list runs`")
-            .into());
-    }
     let result: RunResult = folder.read_result()?;
     let excerpts = excerpts(folder, &result)?;
     Ok(match format {

@@ -57,9 +57,18 @@ fn runs(folders: &Folders) -> anyhow::Result<()> {
         match RunFolder::open(&folders.results, &name)?.read_result::<RunResult>() {
             Ok(result) => {
                 let totals = &result.totals;
+                let cells = match totals.ran == totals.planned {
+                    true => totals.ran.to_string(),
+                    false => format!("{} of {}", totals.ran, totals.planned),
+                };
+                let interrupted = if result.manifest.interrupted { ", interrupted" } else { "" };
+                let regressed = match totals.regressed {
+                    0 => String::new(),
+                    regressed => format!(", {regressed} REGRESSED"),
+                };
                 print(format_args!(
-                    "{name:24} {:12} {} cells, {} as expected\n",
-                    result.manifest.matrix, totals.ran, totals.as_expected
+                    "{name:24} {:12} {cells} cells, {} as expected{regressed}{interrupted}\n",
+                    result.manifest.matrix, totals.as_expected
                 ))?;
             }
             Err(error) => print(format_args!("{name:24} {error:#}\n"))?,

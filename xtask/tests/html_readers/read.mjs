@@ -14,7 +14,7 @@ const { chromium } = require("playwright-core");
 const axe = require("axe-core");
 
 const [executablePath, report, folder] = process.argv.slice(2);
-const WIDTHS = [390, 1280];
+const WIDTHS = [360, 390, 900, 1280];
 const objections = [];
 const object = (who, what) => objections.push(`${who}: ${what}`);
 

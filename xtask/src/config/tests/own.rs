@@ -2,7 +2,8 @@
 //! A series that is named on the command line, as a kernel.
 
 use super::*;
-use crate::config::{OWN, Own};
+use crate::config::Own;
+use crate::taxonomy::OWN;
 
 fn own(like: Option<&str>) -> Own {
     let patches = vec![PathBuf::from("/cache/series/1/0001-a.patch")];

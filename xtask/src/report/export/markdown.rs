@@ -75,7 +75,8 @@ fn head(result: &RunResult, groups: &[Group<'_>]) -> String {
     let good = totals.good() && !groups.iter().any(bad);
     let mark = if good { "✅" } else { "❌" };
     let mut parts = vec![format!("{} as expected", totals.as_expected)];
-    let more = [(totals.unexpected, "not"), (totals.flaky, "flaky")];
+    let more =
+        [(totals.unexpected, "not"), (totals.flaky, "flaky"), (totals.regressed, "REGRESSED")];
     parts.extend(more.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
     let mut text = format!("## {mark} memcg: {} cells: {}\n\n", totals.ran, parts.join(", "));
     let complete = groups.first().and_then(|group| group.cases.first());

@@ -116,10 +116,12 @@ fn a_run_that_is_not_whole_has_a_bad_test() {
 }
 
 #[test]
-fn differential_verdicts_are_tests_and_only_two_are_good() {
+fn differential_verdicts_are_tests_and_only_three_are_good() {
     for (outcome, ktap_begin, kcidb_status) in [
         (Differential::Fixed, "ok 1 ID # FIXED", "PASS"),
         (Differential::Inert, "ok 1 ID # INERT", "PASS"),
+        (Differential::Same, "ok 1 ID # SAME", "PASS"),
+        (Differential::Changed, "ok 1 ID # SKIP CHANGED", "DONE"),
         (Differential::NotFixed, "ok 1 ID # SKIP NOT FIXED: as the scenario expects", "FAIL"),
         (Differential::NoDifference, "ok 1 ID # SKIP NO DIFFERENCE", "DONE"),
         (Differential::Regressed, "not ok 1 ID # REGRESSED", "FAIL"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{is_good, row};
+use super::row;
 use crate::report::spread::number;
 use crate::runs::{FACTS, Line, Trends};
 
@@ -54,7 +54,7 @@ fn matrix(trends: &Trends) -> Markup {
                         tr {
                             @for (at, text) in row(night).iter().enumerate() {
                                 @if at == 0 {
-                                    th scope="row" class=[(!is_good(night)).then_some("bad")] { (text) }
+                                    th scope="row" class=[(!night.good).then_some("bad")] { (text) }
                                 } @else {
                                     td { (text) }
                                 }

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use protocol::{Event, Fact, ProcessRole};
 
-use super::super::again::again;
+use super::super::again::{NONE, again};
 use super::super::json::{CellResult, Manifest};
 use super::super::numbers::{kills, lost, plain, size, time_ms};
 use super::super::show::{end_of, said};
-use super::super::terminal::verdict;
+use super::super::terminal::{verdict, wanted};
 use super::{Part, anchor, badge, chart, console, load};
 use crate::evidence::Evidence;
 use crate::symbols::Symbols;
-use crate::taxonomy::{Verdict, rule_words};
+use crate::taxonomy::rule_words;
 use crate::verdict::{Check, Outcome};
 
 /// What is stored of the attempt that counts, beside its result.
@@ -28,17 +28,12 @@ pub(crate) struct Seen<'a, 'k> {
 /// Draws one cell.
 pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Seen<'_, '_>) -> Part {
     let judgement = cell.judgement();
-    let expect = &cell.cell.expect;
-    let wanted = match expect.verdict {
-        Verdict::Fail => format!("FAIL {}", expect.breaks.join(",")),
-        other => other.to_string(),
-    };
     Part(html! {
         details.cell {
             summary { (badge(cell)) " " code { (cell.cell.id) } }
             div.body id=(anchor(&cell.cell.id)) {
                 p.why { (judgement.why) }
-                @if !judgement.as_expected { p.why { "Expected was " strong { (wanted) } "." } }
+                @if !judgement.as_expected { p.why { "Expected was " strong { (wanted(&cell.cell)) } "." } }
                 @if let Some(again) = &cell.again {
                     p.why {
                         "The first try was " strong { (verdict(&cell.first.judgement)) } " (" (cell.first.judgement.why) "); run again alone it was "
@@ -57,7 +52,10 @@ pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Seen<'_, '_>) -> Pa
                 }
                 (facts(cell))
                 h4 { "Again" }
-                pre.again tabindex="0" { code { (again(run, cell)) } }
+                @match again(run, cell) {
+                    Some(command) => pre.again tabindex="0" { code { (command) } },
+                    None => p.none { (NONE) "." },
+                }
                 p.of { "Evidence: " code { (cell.counted().folder) } " in the run folder; " code { "qemu.cmdline" } " there starts the same VM by hand." }
             }
         }

@@ -69,7 +69,7 @@ fn alike(run: &RunResult) -> Vec<(Differential, bool, Vec<&SideBySide>)> {
 /// Title, totals and where to go.
 pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
     let (totals, manifest) = (&run.totals, &run.manifest);
-    let good = totals.good();
+    let good = totals.good() && !manifest.interrupted;
     let sign = if good { "✓" } else { "✗" };
     html! {
         header.top {
@@ -79,6 +79,7 @@ pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
                     span aria-hidden="true" { (sign) } " " (totals.as_expected) " of " (totals.planned) " cells as expected"
                 }
                 @if totals.unexpected > 0 { " " span class="badge bad" { (totals.unexpected) " not as expected" } }
+                @if totals.regressed > 0 { " " span class="badge bad" { (totals.regressed) " REGRESSED" } }
                 @if totals.flaky > 0 { " " span class="badge odd" { (totals.flaky) " flaky" } }
                 @if totals.ran < totals.planned { " " span class="badge odd" { (totals.planned - totals.ran) " did not run" } }
                 @if manifest.interrupted { " " span class="badge odd" { "interrupted" } }
