@@ -69,6 +69,13 @@ fn row(fact: &str, group: &[&CellResult]) -> [String; 9] {
     let mut values: Vec<f64> =
         group.iter().filter_map(|cell| cell.judgement().facts.get(fact).copied()).collect();
     values.sort_by(f64::total_cmp);
+    // Of a load that was cut nobody knows the length: it is more.
+    let is_cut = |cell: &&&CellResult| cell.judgement().facts.get("load.complete") == Some(&0.0);
+    let cut = match group.iter().filter(is_cut).count() {
+        0 => String::new(),
+        _ if fact != "load.ms" => String::new(),
+        cut => format!(", {cut} cut"),
+    };
     let shown = |value: Option<f64>| value.map_or("?".to_owned(), |value| number(fact, value));
     let cell = &group[0].cell;
     [
@@ -77,7 +84,7 @@ fn row(fact: &str, group: &[&CellResult]) -> [String; 9] {
         cell.kernel.clone(),
         cell.policy.clone(),
         fact.to_owned(),
-        format!("{} of {}", values.len(), group.len()),
+        format!("{} of {}{cut}", values.len(), group.len()),
         shown(values.first().copied()),
         shown(median(&values)),
         shown(values.last().copied()),

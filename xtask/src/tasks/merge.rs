@@ -8,6 +8,7 @@ use super::{Folders, own, parts};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::plan;
+use crate::progress::note;
 use crate::report::RunResult;
 use crate::results::{self, RunFolder};
 use crate::runs::{self, PartRun};
@@ -25,7 +26,7 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     for given in &args.parts {
         found.extend(part_folders(given)?);
     }
-    let runs: Vec<PartRun> = found.iter().map(|dir| read(dir)).collect::<anyhow::Result<_>>()?;
+    let (runs, found) = whole(found)?;
     let first = &runs[0].plan;
     let config = own::of_plan(&folders, first)?;
     let matrix = config.matrix(&first.matrix)?;
@@ -41,6 +42,28 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     }
     let result = result(&config, matrix, &folder.id, manifest, ran, cells.len());
     conclude(&folder, &folders.cache, &result)
+}
+
+/// The parts that are whole, with their folders. A part that was torn stands in the way of the merge only as long as it
+/// has not run again.
+fn whole(found: Vec<PathBuf>) -> anyhow::Result<(Vec<PartRun>, Vec<PathBuf>)> {
+    let (mut runs, mut folders, mut torn) = (Vec::new(), Vec::new(), Vec::new());
+    for dir in found {
+        match read(&dir)? {
+            Ok(run) => {
+                runs.push(run);
+                folders.push(dir);
+            }
+            Err((part, fault)) => torn.push((part, fault)),
+        }
+    }
+    for (part, fault) in torn {
+        if !runs.iter().any(|run| run.part == part) {
+            return Err(fault.into());
+        }
+        note(&format!("note: {}: left out, part {part} has run again", fault.what));
+    }
+    Ok((runs, folders))
 }
 
 /// The folder itself, or those below it, that a part has left. Links are not followed: `latest` is one.
@@ -60,23 +83,24 @@ fn part_folders(given: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn read(dir: &Path) -> anyhow::Result<PartRun> {
-    let torn = |what: String| {
-        Fault::new(Exit::Usage, format!("{}: {what}", dir.display()))
-            .hint("run that part again, or copy its folder whole")
-    };
+/// A part, or its number and why it is not whole.
+fn read(dir: &Path) -> anyhow::Result<Result<PartRun, (u32, Fault)>> {
     let parts::Record { part, plan } = results::read_json(&dir.join(parts::RECORD))?;
+    let torn = |what: String| {
+        let fault = Fault::new(Exit::Usage, format!("{}: {what}", dir.display()));
+        Ok(Err((part, fault.hint("run that part again, or copy its folder whole"))))
+    };
     let folder = RunFolder::at(dir)?;
     if !folder.has_ended() {
-        return Err(torn("the part has not ended".to_owned()).into());
+        return torn("the part has not ended".to_owned());
     }
     let result: RunResult = folder.read_result()?;
     let attempts =
         result.cells.iter().flat_map(|ran| std::iter::once(&ran.first).chain(&ran.again));
     for attempt in attempts {
         if !dir.join(&attempt.folder).is_dir() {
-            return Err(torn(format!("{} is not there", attempt.folder)).into());
+            return torn(format!("{} is not there", attempt.folder));
         }
     }
-    Ok(PartRun { folder: dir.display().to_string(), part, plan, result })
+    Ok(Ok(PartRun { folder: dir.display().to_string(), part, plan, result }))
 }

@@ -67,9 +67,18 @@ fn parts_of_a_plan_merged_are_the_run_that_one_machine_makes() {
     part("3/3");
     part("1/3");
     bench.run(&["merge", parts]).expect_exit(2).expect_error("of 3 parts there is no part 2");
+    // A part whose machine was taken away.
+    let torn = bench.results().join("parts/2026-01-01T00-00-00Z");
+    std::fs::create_dir(&torn).unwrap();
     part("2/3");
+    let record = bench.results().join("parts/latest/part.json");
+    std::fs::copy(record, torn.join("part.json")).unwrap();
     // Of pairs whose halves ran in different parts only the whole can tell.
-    bench.run(&["merge", parts]).expect_exit(0).expect_output("FIXED");
+    bench
+        .run(&["merge", parts])
+        .expect_exit(0)
+        .expect_output("FIXED")
+        .expect_error("the part has not ended: left out, part 2 has run again");
     let merged = bench.result();
     assert_valid(&merged);
     assert_eq!(told(&merged), told(&whole));
