@@ -215,7 +215,7 @@ impl RunFolder {
         let path = self.dir.join(file);
         if !path.exists() {
             return Err(Fault::new(Exit::Usage, format!("run {} has no {file}", self.id))
-                .hint("a run that was killed, check-series, coverage and kselftest leave none; `cargo xtask list runs`")
+                .hint("a run that was killed, check-series, coverage or kselftest may leave none; `cargo xtask list runs`")
                 .into());
         }
         read_json(&path)

@@ -22,14 +22,9 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
     let command = command.map_or("run-matrix", String::as_str);
     let (kernel, seed) = (&cell.cell.kernel, run.seed);
     if command == "mutants" {
-        return Some(match kernel.strip_prefix("mutant-") {
-            Some(mutant) => format!("cargo xtask mutants {} --seed {seed}", quoted(mutant)),
-            // The series itself, which most of the mutants' cells are of too.
-            None => format!(
-                "cargo xtask run-matrix --matrix full --filter '{}' --seed {seed}",
-                cell.cell.id
-            ),
-        });
+        // The series itself runs beside each mutant of that cell: which these are the manifest does not say.
+        let name = kernel.strip_prefix("mutant-").map_or(String::new(), |name| quoted(name) + " ");
+        return Some(format!("cargo xtask mutants {name}--seed {seed}"));
     }
     let kept = kept(&run.command, command);
     let says = |option: &str| {
@@ -140,6 +135,9 @@ mod tests {
         run.cells[0].cell.kernel = "mutant-no-cap".to_owned();
         let said = again(&run.manifest, &run.cells[0]);
         assert_eq!(said.as_deref(), Some("cargo xtask mutants no-cap --seed 1"));
+        run.cells[0].cell.kernel = "patched".to_owned();
+        let said = again(&run.manifest, &run.cells[0]);
+        assert_eq!(said.as_deref(), Some("cargo xtask mutants --seed 1"));
         run.manifest.command = ["xtask", "soak"].map(str::to_owned).into();
         run.cells[0].cell.id.push_str(".round-001");
         let said = again(&run.manifest, &run.cells[0]).unwrap();

@@ -124,6 +124,17 @@ mod tests {
     }
 
     #[test]
+    fn loads_that_were_cut_are_counted() {
+        let [baseline, _] = crate::report::tests::benches();
+        let mut cells = [(); 3].map(|()| crate::report::tests::cell(&baseline));
+        let last = &mut cells[2].first.judgement.facts;
+        last.insert("load.complete".to_owned(), 0.0);
+        let group: Vec<&CellResult> = cells.iter().collect();
+        assert_eq!(row("load.ms", &group)[5], "3 of 3, 1 cut");
+        assert_eq!(row("kills", &group)[5], "3 of 3");
+    }
+
+    #[test]
     fn numbers_have_the_unit_of_their_fact() {
         assert_eq!(number("load.ms", 1234.0), "1.2 s");
         assert_eq!(number("over_ms_max", 12.0), "12 ms");

@@ -44,6 +44,19 @@ pub(crate) fn by_chance(more: Shown, less: Shown) -> f64 {
     sum.min(1.0)
 }
 
+/// Probability that of `all` occurrences at least `most` fall on a side that each falls on with probability `share`.
+pub(super) fn falls_on(most: u32, all: u32, share: f64) -> f64 {
+    let (falls, not) = (share.ln(), (1.0 - share).ln());
+    let mut ln_ways = ln_choose(all, most) + f64::from(most) * falls + f64::from(all - most) * not;
+    let mut sum = ln_ways.exp();
+    // Each from the one before: there may be as many as calls.
+    for n in most..all {
+        ln_ways += f64::from(all - n).ln() - f64::from(n + 1).ln() + falls - not;
+        sum += ln_ways.exp();
+    }
+    sum.min(1.0)
+}
+
 /// Repetitions of each side with which "always beside never" is chance less often than the confidence, a
 /// number below 1, leaves: 5 for 99 %.
 pub(crate) fn repetitions(confidence: f64) -> u32 {
@@ -70,6 +83,15 @@ mod tests {
     fn chance(more: (u32, u32), less: (u32, u32)) -> f64 {
         let shown = |(shows, of)| Shown { shows, of };
         by_chance(shown(more), shown(less))
+    }
+
+    #[test]
+    fn what_falls_on_a_side_is_binomial() {
+        assert!((falls_on(10, 10, 0.5) - 1.0 / 1024.0).abs() < 1e-9);
+        assert!((falls_on(2, 3, 0.5) - 0.5).abs() < 1e-9);
+        assert!((falls_on(0, 7, 0.3) - 1.0).abs() < 1e-9);
+        assert!((falls_on(20_000, 60_000, 0.5) - 1.0).abs() < 1e-6, "far below the middle");
+        assert!(falls_on(40_000, 60_000, 0.5) < 1e-9);
     }
 
     #[test]

@@ -196,9 +196,12 @@ fn outcome(
     // loses more calls here than by chance: a kernel that never kills and always fails is no better for it.
     let more_lost = i11_off_is_mainline::more_lost(base, patched);
     let known = |rule: &String| {
+        let breaks = |b: &Judged<'_>| b.judgement.breaks.contains(rule);
         let now_and_then = |b: &Judged<'_>| b.cell.expect.may_break.contains(rule);
-        base.iter().any(|b| b.judgement.breaks.contains(rule))
-            || (base.iter().any(now_and_then) && !(rule == "I1" && more_lost))
+        match base.iter().any(now_and_then) {
+            true => rule != "I1" || !more_lost,
+            false => base.iter().any(breaks),
+        }
     };
     // The patched kernel crashes, hangs or breaks a rule that the baseline keeps.
     let worse = patched.iter().any(|patched| {

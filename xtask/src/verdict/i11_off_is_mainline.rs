@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Fact, MemcgRole, Stage};
 
+use super::chance::falls_on;
 use super::{Case, Check, Judged, Missing, i1_no_escape};
 use crate::taxonomy::names;
 
@@ -35,7 +36,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let (mut asked, mut moved) = (0, Vec::new());
     for (prefix, name) in counters(case) {
         let fact = format!("{prefix}counters.{name}");
-        let (delta, late) = (case.need(&fact)?, late(case, prefix, name));
+        let (delta, late) = (case.need(&fact)?, late(case, prefix, name)?);
         asked += 1;
         if delta != 0.0 || late != 0.0 {
             moved.push(format!("{fact} {delta}, {late} later"));
@@ -61,12 +62,11 @@ fn counters<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, &'a Stri
 }
 
 /// By how much a counter moved after that, while everybody was let go.
-fn late(case: &Case<'_>, prefix: &str, name: &str) -> f64 {
+fn late(case: &Case<'_>, prefix: &str, name: &str) -> Result<f64, Missing> {
     let at = |stage| told(case, stage).find(|(of, _)| *of == prefix)?.1.get(name).copied();
-    match (at(Stage::Settled), at(Stage::After)) {
-        (Some(settled), Some(after)) => after as f64 - settled as f64,
-        _ => 0.0,
-    }
+    let moved = at(Stage::Settled).zip(at(Stage::After));
+    let moved = moved.map(|(settled, after)| after as f64 - settled as f64);
+    moved.ok_or_else(|| Missing(format!("{prefix}counters.{name} at the end")))
 }
 
 fn told<'a>(
@@ -87,14 +87,15 @@ fn told<'a>(
     })
 }
 
-/// Whether calls are lost here that are not on the baseline, more than by chance.
+/// Whether more calls are lost here than on the baseline, and not by chance: with its tolerance.
 pub(super) fn more_lost(base: &[Judged<'_>], here: &[Judged<'_>]) -> bool {
-    let lost = |cells: &[Judged<'_>]| -> f64 {
+    let lost = |cells: &[Judged<'_>]| -> u32 {
         let facts = cells.iter().flat_map(|cell| &cell.judgement.facts);
-        facts.filter(|(name, _)| is_lost_call(name)).map(|(_, count)| count).sum()
+        let lost: f64 = facts.filter(|(name, _)| is_lost_call(name)).map(|(_, count)| count).sum();
+        lost as u32
     };
     let share = here.len() as f64 / (base.len() + here.len()) as f64;
-    lost(base) == 0.0 && share.powf(lost(here)) < CHANCE
+    falls_on(lost(here), lost(base) + lost(here), share) < CHANCE
 }
 
 /// Whether a fact counts calls of the actors that fail for want of memory.

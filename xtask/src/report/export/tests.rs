@@ -182,6 +182,23 @@ fn junit_of_every_verdict() {
 }
 
 #[test]
+fn a_load_that_was_cut_is_no_length_to_kcidb() {
+    let cut = |complete: f64| {
+        let mut result = good();
+        result.scenarios.get_mut("open").unwrap().measures = vec!["load.ms".to_owned()];
+        for ran in &mut result.cells {
+            ran.first.judgement.facts.insert("load.complete".to_owned(), complete);
+        }
+        let message = kcidb(&result, &none(), "lab");
+        let tests = message["tests"].as_array().unwrap().clone();
+        let lengths = tests.into_iter().filter(|test| test["number"].is_object());
+        lengths.map(|test| test["misc"]["cut"].is_string()).collect::<Vec<bool>>()
+    };
+    // Of the kernel that the manifest of this run has.
+    assert_eq!([cut(1.0), cut(0.0)], [[false], [true]]);
+}
+
+#[test]
 fn markdown_tells_the_verdict_on_the_patch_first() {
     let text = markdown(&verdict(Verdict::Crash, false), &none());
     let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part:?} in\n{text}"));
@@ -193,6 +210,10 @@ fn markdown_tells_the_verdict_on_the_patch_first() {
     let row = at("| `open.v2.patched.overcharge` | CRASH | **NO** | 0 | 0 | 160 KiB | 500 ms |\n");
     assert!(beside < surprise && surprise < row, "{text}");
     assert!(markdown(&good(), &none()).starts_with("## ✅ memcg: 2 cells: 2 as expected\n"));
+    let mut worse = good();
+    worse.totals.regressed = 1;
+    let begin = "## ❌ memcg: 2 cells: 2 as expected, 1 REGRESSED\n";
+    assert!(markdown(&worse, &none()).starts_with(begin));
 }
 
 #[test]

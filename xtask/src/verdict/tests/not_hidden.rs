@@ -247,7 +247,7 @@ fn a_starved_host_catches_no_mutant_and_shows_no_problem() {
 
 /// A hog that may be killed, on the unpatched kernel and on one of which nothing is stated, which loses so many calls
 /// and kills or does not.
-fn beside_the_baseline(lost: u64, kills: bool) -> (Judgement, Differential) {
+fn beside_the_baseline(before: u64, lost: u64, kills: bool) -> (Judgement, Differential) {
     let with_kill = |bench: Bench| {
         let mut bench = bench;
         for role in ["limited", "parent"] {
@@ -262,18 +262,21 @@ fn beside_the_baseline(lost: u64, kills: bool) -> (Judgement, Differential) {
             + OFF;
         bench
     };
-    let mut base = with_kill(Bench::mainline().with_hog());
+    let losing = |bench: Bench, lost: u64| {
+        bench.set(OPEN, "/succeeded", 1000 - lost).set(
+            OPEN,
+            "/errnos",
+            serde_json::json!({ "ENOMEM": lost }),
+        )
+    };
+    let mut base = with_kill(losing(Bench::mainline().with_hog(), before));
     base.cell.expect.may_break = vec!["I1".to_owned()];
     base.cell.expect.exercised = vec![condition("events.oom_kill", Comparison::AtLeast, 1.0)];
     let mut here = Bench::mainline().with_hog();
     here.cell.kernel = "series".to_owned();
     here.cell.expect = base.cell.expect.clone();
     here.cell.expect.or_better = true;
-    here = here.set(OPEN, "/succeeded", 1000 - lost).set(
-        OPEN,
-        "/errnos",
-        serde_json::json!({ "ENOMEM": lost }),
-    );
+    here = losing(here, lost);
     if kills {
         here = with_kill(here);
     }
@@ -291,12 +294,14 @@ fn beside_the_baseline(lost: u64, kills: bool) -> (Judgement, Differential) {
 
 #[test]
 fn who_fails_instead_of_killing_has_fixed_nothing() {
-    let (judgement, outcome) = beside_the_baseline(1000, false);
+    let (judgement, outcome) = beside_the_baseline(0, 1000, false);
     assert!(!judgement.as_expected, "the path that the scenario is about never ran");
     assert_eq!(outcome, Differential::Regressed);
     // The unpatched kernel loses a call now and then, too; ten where it lost none is no chance.
-    let (judgement, outcome) = beside_the_baseline(9, true);
+    let (judgement, outcome) = beside_the_baseline(0, 9, true);
     assert!(judgement.as_expected, "{}", judgement.why);
     assert_eq!(outcome, Differential::Same);
-    assert_eq!(beside_the_baseline(10, true).1, Differential::Regressed);
+    assert_eq!(beside_the_baseline(0, 10, true).1, Differential::Regressed);
+    assert_eq!(beside_the_baseline(1, 10, true).1, Differential::Same);
+    assert_eq!(beside_the_baseline(1, 1000, true).1, Differential::Regressed, "one is no excuse");
 }

@@ -128,6 +128,8 @@ fn i11_wants_no_trace_of_the_patch_where_it_is_off() {
     assert_eq!(off().set(SETTLED_FILES, "/counters/charges", 1).outcome("I11"), Broken);
     assert_eq!(off().set(SETTLED_FILES, "/counters/denied", 1).outcome("I11"), Broken);
     assert_eq!(off().set(AFTER, "/counters/charges", 99).outcome("I11"), Broken, "when settled");
+    let silent = off().set(AFTER, "/counters", serde_json::json!({}));
+    assert_eq!(silent.outcome("I11"), Unknown, "nobody knows what moved later");
     let mut reconciled = off();
     reconciled.evidence.console.insert_str(
         0,
