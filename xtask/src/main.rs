@@ -5,6 +5,7 @@
 //! reports. Rooms that decide (`config`, `plan`, `verdict`, `report`, `vm::command`) read no file,
 //! clock, environment or process; rooms that touch the world decide nothing; `tasks` joins them.
 
+mod chance;
 mod cli;
 mod config;
 mod coverage;
@@ -12,6 +13,7 @@ mod evidence;
 mod exit;
 mod host;
 mod kernel;
+mod outcome;
 mod plan;
 mod progress;
 mod report;

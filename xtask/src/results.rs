@@ -7,8 +7,6 @@
 mod old;
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::exit::{Exit, Fault};
+use crate::host::file::write_whole;
 
 pub(crate) use old::{is_running, latest, named_like_runs, remove, remove_leftovers};
 
@@ -254,23 +253,6 @@ fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     write_whole(path, text.as_bytes())
-}
-
-/// Writes a file of which nobody ever sees a part.
-///
-/// # Errors
-/// What the file system says, with the path.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        // A temporary file is private by default; results are for everybody to read.
-        let readable = fs::Permissions::from_mode(0o644);
-        let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(dir)?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Copies a file, or a folder with all that is in it.

@@ -14,10 +14,11 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::aptlist;
-use super::cache::{self, Cache};
-use super::digest::sha256_of;
+use super::cache::Cache;
 use super::tarball;
 use crate::exit::{Exit, Fault};
+use crate::host::digest::sha256_of;
+use crate::host::file::write_whole;
 use crate::host::{self, process};
 use crate::progress::Step;
 
@@ -99,7 +100,7 @@ pub(crate) fn fetch(cache: &Cache, package: &Package) -> anyhow::Result<Deb> {
     apt.update(package)?;
     let offer = apt.offer(package)?;
     let deb = apt.download(cache, package, &offer)?;
-    cache::write_whole(&record(cache, &package.name), &serde_json::to_vec_pretty(&deb)?)?;
+    write_whole(&record(cache, &package.name), &serde_json::to_vec_pretty(&deb)?)?;
     Ok(deb)
 }
 
@@ -143,8 +144,8 @@ impl Apt {
                 ))
                 .into());
         }
-        cache::write_whole(&home.join("sources/debian.list"), lists.one_line.as_bytes())?;
-        cache::write_whole(&home.join("sources/debian.sources"), lists.deb822.as_bytes())?;
+        write_whole(&home.join("sources/debian.list"), lists.one_line.as_bytes())?;
+        write_whole(&home.join("sources/debian.sources"), lists.deb822.as_bytes())?;
         Ok(Self { home })
     }
 
@@ -292,14 +293,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
         assert_eq!(known(&cache, "linux-source-6.12").unwrap(), None);
-        let sha256 = super::super::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(b"deb"));
+        let sha256 = crate::host::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(b"deb"));
         let deb = Deb { version: "1".into(), sha256, name: "x.deb".into() };
         fs::write(cache.downloads().join("x.deb"), "deb").unwrap();
-        cache::write_whole(
-            &record(&cache, "linux-source-6.12"),
-            &serde_json::to_vec(&deb).unwrap(),
-        )
-        .unwrap();
+        write_whole(&record(&cache, "linux-source-6.12"), &serde_json::to_vec(&deb).unwrap())
+            .unwrap();
         assert_eq!(known(&cache, "linux-source-6.12").unwrap(), Some(deb.clone()));
         let package = Package { name: "linux-source-6.12".into(), suite: None };
         assert_eq!(deb_file(&cache, &package).unwrap(), deb);

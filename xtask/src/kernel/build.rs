@@ -12,9 +12,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::bindgen;
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::configured::Asked;
-use super::digest::hex;
 use super::fragments::{self, Wish};
 use super::image::{self, Image, Ingredients, Manifest};
 use super::make::Make;
@@ -27,6 +26,8 @@ use super::tree::Tree;
 use super::warnings;
 use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
+use crate::host::digest::hex;
+use crate::host::file::write_whole;
 use crate::host::{self, process::Killed};
 
 /// What every kernel of one command is built with.
@@ -245,7 +246,7 @@ fn configure(tree: &Tree, make: &Make, asked: &Asked<'_>) -> anyhow::Result<()> 
     }
     make.configure(asked.wishes, asked.gone)?;
     match digest() {
-        Some(digest) => cache::write_whole(&stamp, digest.as_bytes()),
+        Some(digest) => write_whole(&stamp, digest.as_bytes()),
         None => anyhow::bail!("no {} after configuring", config.display()),
     }
 }

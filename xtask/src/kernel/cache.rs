@@ -220,21 +220,6 @@ pub(crate) fn publish(made: TempDir, dest: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("moving {} to {}", made.display(), dest.display()))
 }
 
-/// Writes a file so that it is whole or not there.
-///
-/// # Errors
-/// I/O errors, with the path.
-pub(crate) fn write_whole(dest: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let (parent, prefix) = beside(dest)?;
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(parent)?;
-        file.write_all(bytes)?;
-        file.persist(dest).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().with_context(|| format!("writing {}", dest.display()))
-}
-
 fn beside(dest: &Path) -> anyhow::Result<(&Path, String)> {
     let parent = dest.parent().with_context(|| format!("{} has no parent", dest.display()))?;
     let name = dest.file_name().with_context(|| format!("{} has no name", dest.display()))?;

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::digest::hex;
 use super::fragments::{self, Wish};
 use super::overlay::Overlay;
 use crate::config::Gone;
+use crate::host::digest::hex;
 
 /// Files with these endings are compiled or read by people; Kconfig looks at none of them, unless
 /// they are in `scripts/`, where its probes of the tools are.

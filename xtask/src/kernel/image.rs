@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::cache::{self, Cache};
-use super::digest::hex;
 use super::series::Series;
 use crate::config::Kernel;
+use crate::host::digest::hex;
 
 /// Raised when the build itself changes: other targets, other variables.
 const RECIPE: u32 = 1;

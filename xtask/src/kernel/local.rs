@@ -15,9 +15,9 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
-use super::digest::{hex, sha256_of};
 use super::pristine;
 use crate::exit::{Exit, Fault};
+use crate::host::digest::{hex, sha256_of};
 use crate::host::{self, process};
 use crate::progress::Step;
 

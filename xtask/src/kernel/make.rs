@@ -15,9 +15,10 @@ use walkdir::WalkDir;
 
 use super::fragments::{self, Wish};
 use super::toolchain::Toolchain;
-use super::{cache, errors, kconfig};
+use super::{errors, kconfig};
 use crate::config::Gone;
 use crate::exit::{Exit, Fault};
+use crate::host::file::write_whole;
 use crate::host::process;
 use crate::progress::Step;
 
@@ -193,7 +194,7 @@ impl Make {
             return Err(broken(name, log).into());
         }
         if from_nothing {
-            cache::write_whole(&lines_file, done.to_string().as_bytes())?;
+            write_whole(&lines_file, done.to_string().as_bytes())?;
         }
         step.end(&format!("{done} steps"));
         Ok(())

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::diff::{Diff, stays_inside};
-use super::digest::hex;
 use crate::exit::{Exit, Fault};
+use crate::host::digest::hex;
 
 /// A patch is text that people review; more than this is a mistake.
 const PATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::apt::{self, Package};
-use super::cache::{self, Cache};
-use super::digest::{hex, sha256_of};
+use super::cache::Cache;
 use super::pristine::{self, Source};
 use super::{local, tarball};
 use crate::exit::{Exit, Fault};
+use crate::host::digest::{hex, sha256_of};
+use crate::host::file::write_whole;
 
 /// What a source is to be made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -307,7 +308,7 @@ fn memo(
     }
     let sha256 = hash()?;
     let memo = Memo { signature: signature.to_owned(), sha256 };
-    cache::write_whole(&file, &serde_json::to_vec(&memo)?)?;
+    write_whole(&file, &serde_json::to_vec(&memo)?)?;
     Ok(memo.sha256)
 }
 

@@ -14,8 +14,8 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cache::Cache;
-use super::digest::hex;
 use crate::exit::{Exit, Fault};
+use crate::host::digest::hex;
 use crate::host::{self, process};
 use crate::progress::Step;
 

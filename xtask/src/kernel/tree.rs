@@ -23,6 +23,7 @@ use super::cache::{self, Cache};
 use super::overlay::Overlay;
 use super::pristine::{self, Source};
 use crate::host;
+use crate::host::file::write_whole;
 use crate::progress::Step;
 
 /// Objects and vmlinux with debug info; measured 450 MB for the default config.
@@ -82,7 +83,7 @@ impl Tree {
         let mut touched = self.touched();
         touched.extend(overlay.files.keys().cloned());
         let list: String = touched.iter().map(|path| format!("{}\n", path.display())).collect();
-        cache::write_whole(&self.beside("touched"), list.as_bytes())?;
+        write_whole(&self.beside("touched"), list.as_bytes())?;
         let mut written = Vec::new();
         for path in &touched {
             let wanted = match overlay.files.get(path) {
@@ -93,7 +94,7 @@ impl Tree {
                 written.push(path.clone());
             }
         }
-        cache::write_whole(&state, digest.as_bytes())?;
+        write_whole(&state, digest.as_bytes())?;
         Ok(written)
     }
 
@@ -102,7 +103,7 @@ impl Tree {
     /// # Errors
     /// I/O errors.
     pub(crate) fn begin_build(&self) -> anyhow::Result<()> {
-        cache::write_whole(&self.beside("building"), b"")
+        write_whole(&self.beside("building"), b"")
     }
 
     /// Says that make ended by itself, well or not.
@@ -185,7 +186,7 @@ impl Tree {
                 self.put(path, self.pristine_content(path)?)?;
             }
         }
-        cache::write_whole(&self.beside("source"), self.source.id.as_bytes())?;
+        write_whole(&self.beside("source"), self.source.id.as_bytes())?;
         step.end(&format!("{written} differ"));
         Ok(())
     }
@@ -216,7 +217,7 @@ impl Tree {
             return Ok(false);
         }
         fs::create_dir_all(file.parent().unwrap_or(&self.home))?;
-        cache::write_whole(&file, &bytes)?;
+        write_whole(&file, &bytes)?;
         let mode = if executable { 0o555 } else { 0o444 };
         fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
         Ok(true)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command that runs one cell of a run again: the run's own words, with that cell as the only one.
 
-use super::json::{CellResult, Manifest};
+use crate::outcome::{CellResult, Manifest};
 use crate::taxonomy::OWN;
 
 /// Options that choose cells or say how many at once, each with a value: the cell's own filter stands in their place. A plan
@@ -83,8 +83,8 @@ fn in_quotes(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{benches, cell, result};
     use super::*;
+    use crate::verdict::tests::run::{benches, cell, result};
 
     #[test]
     fn the_own_words_of_a_run_are_kept_but_for_those_that_choose_cells() {

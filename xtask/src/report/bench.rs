@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::cost::{CostColumn, costs};
-use super::json::Manifest;
+use crate::outcome::Manifest;
 
 /// Everything that a bench found, and on what.
 #[derive(Clone, Debug, Serialize)]

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::json::Manifest;
+use crate::outcome::Manifest;
 use crate::verdict::Site;
 
 /// What one kernel and policy did.

@@ -2,9 +2,9 @@
 //! What `mutants` ends with: a line a mutant, why those that were not caught were not, the score.
 
 use super::Style;
-use super::json::{CellResult, RunResult};
 use super::numbers::time_ms;
 use super::terminal::verdict;
+use crate::outcome::{CellResult, RunResult};
 use crate::plan::Trial;
 use crate::verdict::Score;
 

@@ -8,12 +8,14 @@ use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, Overcharges, ProcessE
 
 use super::again::{NONE, again};
 use super::chart;
-use super::json::{CellResult, Manifest, ScenarioNote};
 use super::numbers::{plain, size};
 use super::style::Style;
 use super::terminal::verdict;
 use crate::evidence::Evidence;
-use crate::verdict::{self, Check, Outcome, Report};
+use crate::evidence::oom::Report;
+use crate::outcome::{CellResult, Manifest, ScenarioNote};
+use crate::outcome::{Check, Outcome};
+use crate::verdict;
 
 /// Faults of the console that are shown in full; the rest mostly follow from the first.
 const FINDINGS_SHOWN: usize = 2;
@@ -262,7 +264,7 @@ fn console(console: &str, style: Style) -> String {
     if findings.len() > FINDINGS_SHOWN {
         text.push_str(&format!("  {} more faults\n", findings.len() - FINDINGS_SHOWN));
     }
-    let ooms = verdict::ooms(console);
+    let ooms = crate::evidence::oom::ooms(console);
     // One of each kind tells more than ten of the same.
     let mut kinds: Vec<&Report> = Vec::new();
     for report in &ooms.reports {

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::json::{CellResult, RunResult};
 use super::numbers::time_ms;
 use super::{Style, cell_line};
+use crate::outcome::{CellResult, RunResult};
 use crate::taxonomy::Verdict;
 
 /// What no good run prints on a console, and the cell that it was printed in.

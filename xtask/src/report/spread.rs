@@ -5,9 +5,10 @@
 //! Contract: only cells whose fact is known are counted, and their number is shown, so that a
 //! missing one is seen; without repetitions there is no table, because a spread of one is none.
 
-use super::json::{CellResult, RunResult};
 use super::numbers::{plain, size, time_ms};
 use super::style::Style;
+use crate::chance::median;
+use crate::outcome::{CellResult, RunResult};
 
 pub(super) const HEAD: [&str; 9] =
     ["scenario", "", "kernel", "policy", "fact", "cells", "min", "median", "max"];
@@ -91,13 +92,6 @@ fn row(fact: &str, group: &[&CellResult]) -> [String; 9] {
     ]
 }
 
-/// The middle one; of two in the middle, their mean.
-pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
-    let upper = *sorted.get(sorted.len() / 2)?;
-    let lower = sorted[(sorted.len() - 1) / 2];
-    Some((lower + upper) / 2.0)
-}
-
 /// With the unit that the fact's name ends in.
 pub(super) fn number(fact: &str, value: f64) -> String {
     if fact.ends_with("_bytes") {
@@ -125,8 +119,8 @@ mod tests {
 
     #[test]
     fn loads_that_were_cut_are_counted() {
-        let [baseline, _] = crate::report::tests::benches();
-        let mut cells = [(); 3].map(|()| crate::report::tests::cell(&baseline));
+        let [baseline, _] = crate::verdict::tests::run::benches();
+        let mut cells = [(); 3].map(|()| crate::verdict::tests::run::cell(&baseline));
         let last = &mut cells[2].first.judgement.facts;
         last.insert("load.complete".to_owned(), 0.0);
         let group: Vec<&CellResult> = cells.iter().collect();

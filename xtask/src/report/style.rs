@@ -3,7 +3,7 @@
 
 use anstyle::{AnsiColor, Style as Paint};
 
-use super::json::CellResult;
+use crate::outcome::CellResult;
 
 /// How a text may look. The caller decides: colours only on a terminal and without `NO_COLOR`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

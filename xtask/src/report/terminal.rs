@@ -4,13 +4,13 @@
 //! Numbers come from the judgements; whether a verdict is good or bad depends only on whether it is
 //! the expected one: the baseline is expected to fail.
 
-use super::json::{CellResult, RunResult};
 use super::numbers::{kills, lost, size, time_ms};
 use super::spread;
 use super::style::Style;
+use crate::outcome::{CellResult, RunResult};
+use crate::outcome::{Differential, Judgement};
 use crate::plan::Cell;
 use crate::taxonomy::Verdict;
-use crate::verdict::{Differential, Judgement};
 
 const HEAD: [&str; 10] = [
     "scenario",
@@ -160,7 +160,7 @@ fn differentials(result: &RunResult, style: Style) -> String {
     }
     let mut text = format!("\n{}\n", style.strong("beside the baseline"));
     for side in &result.differentials {
-        let word = format!("{:<13}", word(side.outcome));
+        let word = format!("{:<13}", side.outcome);
         let word = match side.outcome {
             Differential::Fixed | Differential::Inert | Differential::Same => style.good(&word),
             Differential::NotFixed if result.is_as_stated(side) => style.odd(&word),
@@ -176,20 +176,6 @@ fn differentials(result: &RunResult, style: Style) -> String {
         ));
     }
     text
-}
-
-/// A differential verdict in capitals.
-pub(crate) fn word(outcome: Differential) -> &'static str {
-    match outcome {
-        Differential::Fixed => "FIXED",
-        Differential::NotFixed => "NOT FIXED",
-        Differential::NoDifference => "NO DIFFERENCE",
-        Differential::Regressed => "REGRESSED",
-        Differential::Inert => "INERT",
-        Differential::Same => "SAME",
-        Differential::Changed => "CHANGED",
-        Differential::Unknown => "UNKNOWN",
-    }
 }
 
 fn totals(result: &RunResult, folder: &str, style: Style) -> String {

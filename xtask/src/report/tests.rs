@@ -3,82 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::json::{Attempt, CellResult, Host, KernelNote, Manifest, ScenarioNote, Totals};
 use super::*;
+use crate::outcome::{CellResult, RunResult, Totals};
 use crate::taxonomy::Verdict;
 use crate::verdict::Score;
+use crate::verdict::tests::run::{benches, cell, result};
 use crate::verdict::tests::{Bench, OPEN};
-use crate::verdict::{Judged, compare};
 
 const SCHEMA: &str = include_str!("../../schema/result.schema.json");
-
-pub(crate) fn cell(bench: &Bench) -> CellResult {
-    let folder = format!("cells/{}/attempt-1", bench.cell.id);
-    let first = Attempt::of(folder, &bench.evidence, bench.judge());
-    CellResult { cell: bench.cell.clone(), first, again: None }
-}
-
-/// A baseline that loses 50 opens, as expected, and a patched kernel that loses none.
-pub(crate) fn benches() -> [Bench; 2] {
-    let mut baseline = Bench::mainline().set(OPEN, "/succeeded", 950).set(
-        OPEN,
-        "/errnos",
-        json!({ "ENOMEM": 50 }),
-    );
-    baseline.cell.expect.verdict = Verdict::Fail;
-    baseline.cell.expect.breaks = vec!["I1".to_owned()];
-    [baseline, Bench::overcharge()]
-}
-
-pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
-    let kernel = KernelNote {
-        source: "linux-source-6.12 6.12.117-1~deb12u1".to_owned(),
-        key: "k".to_owned(),
-        image_sha256: "0".repeat(64),
-        patches: Vec::new(),
-        toolchain: "gcc 12.2.0, rustc 1.96.0".to_owned(),
-        source_id: Some("deb-e849".to_owned()),
-        version: Some("6.12.117".to_owned()),
-        git_commit: None,
-        patchset_hash: Some(String::new()),
-        fragments: vec!["boot".to_owned(), "memcg".to_owned()],
-    };
-    let judged: Vec<Judged<'_>> =
-        cells.iter().map(|cell| Judged { cell: &cell.cell, judgement: cell.judgement() }).collect();
-    let differentials = compare(&Bench::overcharge().scenario, "baseline", &judged);
-    RunResult {
-        schema_version: json::SCHEMA_VERSION,
-        run: "2026-01-31T04-00-00Z".to_owned(),
-        manifest: Manifest {
-            harness: "0.1.0".to_owned(),
-            command: vec!["cargo".to_owned(), "xtask".to_owned(), "run-matrix".to_owned()],
-            started_at: "2026-01-31T04:00:00Z".to_owned(),
-            duration_ms: 41_000,
-            matrix: "default".to_owned(),
-            seed: 1,
-            jobs: 2,
-            interrupted: false,
-            accelerator: "tcg".to_owned(),
-            slowdown: 4,
-            qemu: "QEMU emulator version 7.2.17".to_owned(),
-            host: Host { system: "Linux 6.1.0".to_owned(), cpus: 2, memory_mib: 24_576 },
-            guest_sha256: "1".repeat(64),
-            kernels: [("baseline".to_owned(), kernel)].into(),
-        },
-        scenarios: [(
-            "open".to_owned(),
-            ScenarioNote {
-                title: "open() at the limit".to_owned(),
-                about: "About it.".to_owned(),
-                measures: vec!["load.ms".to_owned(), "open.max_us".to_owned()],
-            },
-        )]
-        .into(),
-        totals: Totals::of(cells.len(), &cells, &differentials),
-        cells,
-        differentials,
-    }
-}
 
 #[test]
 fn the_table_of_a_good_run() {
@@ -153,7 +85,7 @@ fn nothing_run_and_cells_left_out_are_no_success() {
 fn a_regression_is_no_success_though_every_cell_is_as_expected() {
     let mut good = result(benches().iter().map(cell).collect());
     let mut side = good.differentials[0].clone();
-    side.outcome = crate::verdict::Differential::Regressed;
+    side.outcome = crate::outcome::Differential::Regressed;
     let sides = [side];
     let totals = Totals::of(2, &good.cells, &sides);
     assert_eq!((totals.regressed, totals.good()), (1, false));

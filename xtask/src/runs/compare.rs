@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::likeness::{times_unlike, unlike};
 use super::numbers::{self, Change, Groups, Number};
 use crate::exit::{Exit, Fault};
-use crate::report::json::{CellResult, RunResult};
-use crate::report::word;
+use crate::outcome::{CellResult, RunResult};
+use crate::outcome::{Differential, Judgement};
 use crate::taxonomy::Verdict;
-use crate::verdict::{Differential, Judgement};
 
 /// A verdict that is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +195,7 @@ fn beside(old: &[RunResult], new: &[RunResult]) -> Vec<Moved> {
             std::cmp::Ordering::Greater => Change::Better,
             std::cmp::Ordering::Equal => Change::Other,
         };
-        Moved { id, change, old: word(was).to_owned(), new: word(is).to_owned(), why }
+        Moved { id, change, old: was.to_string(), new: is.to_string(), why }
     });
     moved.collect()
 }

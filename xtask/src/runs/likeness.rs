@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::report::json::{Manifest, RunResult};
+use crate::outcome::{Manifest, RunResult};
 
 /// What two manifests are asked for.
 fn traits(manifest: &Manifest) -> [(&'static str, String); 7] {

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use crate::exit::{Exit, Fault};
+use crate::outcome::{CellResult, Host, Manifest, RunResult};
 use crate::plan::{Cell, Origin, Plan};
-use crate::report::json::{CellResult, Host, Manifest, RunResult};
 
 /// One part that has run.
 #[derive(Clone, Debug)]

@@ -2,7 +2,6 @@
 //! What several runs say together: parts that make one, two that are held side by side, trends, and
 //! which are old enough to go. Results come in as values; nothing is read here.
 
-mod chance;
 mod compare;
 mod likeness;
 mod merge;

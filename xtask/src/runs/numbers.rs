@@ -9,9 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chance;
-use crate::report::json::{CellResult, RunResult};
-use crate::report::median;
+use crate::chance::{median, of_rise};
+use crate::outcome::{CellResult, RunResult};
 use crate::taxonomy::Verdict;
 
 /// A median may move so far, as a factor.
@@ -210,7 +209,7 @@ pub(super) fn hold(
             if !grew(a, b, GROWTH, floor) {
                 return None;
             }
-            let chance = chance::of_rise(&from, &to);
+            let chance = of_rise(&from, &to);
             if enough && comparable {
                 (chance <= bound).then_some((proven, chance))
             } else {

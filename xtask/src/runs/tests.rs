@@ -4,9 +4,9 @@
 mod comparing;
 mod merging;
 
+use crate::outcome::{CellResult, RunResult, Totals};
 use crate::plan::Cell;
-use crate::report::json::{CellResult, RunResult, Totals};
-use crate::report::tests::{benches, cell, result};
+use crate::verdict::tests::run::{benches, cell, result};
 use crate::verdict::{Judged, compare as beside};
 
 /// Baseline and patched, both as expected.

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{group_id, verdicts};
 use super::numbers::{Side, Values};
-use crate::report::json::{CellResult, RunResult};
-use crate::report::median;
-use crate::verdict::Differential;
+use crate::chance::median;
+use crate::outcome::Differential;
+use crate::outcome::{CellResult, RunResult};
 
 /// Facts whose trend is shown.
 pub(crate) const FACTS: [(&str, &str); 5] = [

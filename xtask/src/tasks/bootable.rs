@@ -9,8 +9,9 @@ use super::build_kernel::{self, Wanted};
 use super::rig::{Ready, pace};
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
-use crate::kernel::{Cache, Image, sha256_of};
-use crate::report::json::{Host, KernelNote, Manifest};
+use crate::host::digest::sha256_of;
+use crate::kernel::{Cache, Image};
+use crate::outcome::{Host, KernelNote, Manifest};
 use crate::{cli, host};
 
 /// A kernel that is ready to boot.

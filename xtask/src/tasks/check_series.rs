@@ -11,6 +11,7 @@ use super::rig::{self, Ready};
 use super::{Folders, bootable, build_kernel, inputs, own, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel};
+use crate::evidence::store;
 use crate::exit::{Exit, Fault, fault_of};
 use crate::host;
 use crate::kernel::lint::Linted;
@@ -20,7 +21,7 @@ use crate::plan::{self, Selection};
 use crate::progress::{Step, note, print};
 use crate::report::{self, Asked, Checked, Mark, PatchRow};
 use crate::results::RunFolder;
-use crate::vm::{Stop, evidence_dir};
+use crate::vm::Stop;
 
 /// The matrix whose cells are run after every patch.
 const MATRIX: &str = "smoke";
@@ -267,13 +268,13 @@ impl CheckSeries<'_> {
         let ran = runner.run(&cells, jobs)?;
         let seconds = begun.elapsed().as_secs_f64();
         let hello = ran.iter().find_map(|cell| {
-            let evidence = evidence_dir::load(&self.folder.dir().join(&cell.first.folder)).ok()?;
+            let evidence = store::load(&self.folder.dir().join(&cell.first.folder)).ok()?;
             evidence.events.iter().find_map(|event| match event.fact {
                 protocol::Fact::Hello { .. } => Some(event.at_us),
                 _ => None,
             })
         });
-        let why = |cell: &report::json::CellResult| {
+        let why = |cell: &crate::outcome::CellResult| {
             let judgement = cell.judgement();
             format!("{} is {}: {}", cell.cell.id, judgement.verdict, judgement.why)
         };

@@ -4,8 +4,9 @@
 use super::{Folders, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
+use crate::outcome::RunResult;
 use crate::progress::print;
-use crate::report::{self, RunResult};
+use crate::report;
 use crate::results::RunFolder;
 use crate::runs;
 

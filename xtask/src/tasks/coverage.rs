@@ -17,16 +17,17 @@ use super::{Folders, bootable, inputs, own, rig, run_matrix, stop_on_signals, st
 use crate::cli::{self, AccelChoice, Places};
 use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
+use crate::evidence::store;
 use crate::exit::{Exit, Fault};
 use crate::kernel::steps::Steps;
 use crate::kernel::{Cache, Image};
+use crate::outcome::{CellResult, Manifest};
 use crate::plan::{self, Cell, Selection};
 use crate::progress::print;
 use crate::report;
-use crate::report::json::{CellResult, Manifest};
 use crate::results::{self, RunFolder};
 use crate::taxonomy::OWN;
-use crate::vm::{Stop, evidence_dir};
+use crate::vm::Stop;
 
 /// File in the run folder.
 const RESULT: &str = "coverage.json";
@@ -257,7 +258,7 @@ fn executed_in(folder: &RunFolder) -> anyhow::Result<BTreeSet<u64>> {
     let mut executed = BTreeSet::new();
     let attempts = folder.cells()?.into_iter().flat_map(|cell| folder.attempts(&cell));
     for dir in attempts.chain(folder.boots()) {
-        executed.extend(evidence_dir::code(&dir)?);
+        executed.extend(store::code(&dir)?);
     }
     Ok(executed)
 }
@@ -297,9 +298,9 @@ mod tests {
     use crate::config::Matrix;
     use crate::config::tests::good;
     use crate::coverage::{FileCoverage, Line, State};
-    use crate::report::json::Attempt;
-    use crate::report::tests::{benches, cell, result};
+    use crate::outcome::Attempt;
     use crate::taxonomy::Verdict;
+    use crate::verdict::tests::run::{benches, cell, result};
 
     /// A cell that ended so, and then as expected.
     fn repeated(first: Verdict) -> CellResult {

@@ -9,12 +9,13 @@ use anyhow::Context as _;
 
 use super::Folders;
 use crate::cli::{self, Format, Places};
+use crate::evidence::store;
 use crate::exit::{Exit, Fault};
+use crate::host::file::write_whole;
+use crate::outcome::RunResult;
 use crate::progress::print;
-use crate::report::RunResult;
 use crate::report::export::{self, Excerpts};
-use crate::results::{self, RunFolder};
-use crate::vm::evidence_dir;
+use crate::results::RunFolder;
 
 /// Runs the command.
 ///
@@ -56,7 +57,7 @@ fn excerpts(folder: &RunFolder, result: &RunResult) -> anyhow::Result<Excerpts> 
     for cell in result.cells.iter().filter(|cell| export::wants_excerpt(cell)) {
         let counted = if cell.first_says_nothing() { cell.again.as_ref() } else { None };
         let dir = folder.dir().join(&counted.unwrap_or(&cell.first).folder);
-        if let Some(console) = evidence_dir::console(&dir)? {
+        if let Some(console) = store::console(&dir)? {
             let excerpt = export::excerpt(&console, cell.judgement().verdict);
             excerpts.insert(cell.cell.id.clone(), excerpt);
         }
@@ -68,12 +69,12 @@ fn excerpts(folder: &RunFolder, result: &RunResult) -> anyhow::Result<Excerpts> 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", path.display());
     match std::fs::canonicalize(path) {
-        Ok(there) if there.is_file() => results::write_whole(&there, text.as_bytes()),
+        Ok(there) if there.is_file() => write_whole(&there, text.as_bytes()),
         Ok(there) if there.is_dir() => {
             let what = format!("--output {}: is a folder", path.display());
             Err(Fault::new(Exit::Usage, what).hint("name a file in it").into())
         }
         Ok(there) => std::fs::write(there, text).with_context(failed),
-        Err(_) => results::write_whole(&std::path::absolute(path)?, text.as_bytes()),
+        Err(_) => write_whole(&std::path::absolute(path)?, text.as_bytes()),
     }
 }

@@ -5,9 +5,11 @@ use super::run_matrix::shown;
 use super::{Folders, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
+use crate::host::file::write_whole;
+use crate::outcome::RunResult;
 use crate::progress::{note, print};
-use crate::report::{self, RunResult};
-use crate::results::{self, RunFolder, write_whole};
+use crate::report;
+use crate::results::{self, RunFolder};
 use crate::runs;
 
 const PAGE: &str = "history.html";

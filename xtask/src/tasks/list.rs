@@ -5,8 +5,8 @@ use super::run_matrix::selection;
 use super::{Folders, inputs};
 use crate::cli::{self, Listed, Places};
 use crate::exit::Exit;
+use crate::outcome::RunResult;
 use crate::progress::print;
-use crate::report::RunResult;
 use crate::results::{self, RunFolder};
 use crate::{config::Config, plan};
 

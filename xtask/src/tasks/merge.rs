@@ -7,9 +7,9 @@ use super::run_matrix::{conclude, result};
 use super::{Folders, own, parts};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
+use crate::outcome::RunResult;
 use crate::plan;
 use crate::progress::note;
-use crate::report::RunResult;
 use crate::results::{self, RunFolder};
 use crate::runs::{self, PartRun};
 

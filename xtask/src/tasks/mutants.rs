@@ -9,10 +9,11 @@ use super::{Folders, bootable, inputs, rig, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
 use crate::config::Trap;
 use crate::exit::Exit;
+use crate::outcome::CellResult;
+use crate::outcome::RunResult;
 use crate::plan::{self, Trial};
 use crate::progress::print;
-use crate::report::json::CellResult;
-use crate::report::{self, MutantRow, RunResult, Style};
+use crate::report::{self, MutantRow, Style};
 use crate::results::RunFolder;
 use crate::verdict::{Ran, Score, score};
 

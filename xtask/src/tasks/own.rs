@@ -10,10 +10,11 @@ use super::{Folders, inputs};
 use crate::cli::{BuildOptions, OwnSeries};
 use crate::config::{Config, Own};
 use crate::exit::{Exit, Fault};
+use crate::host::file::write_whole;
 use crate::kernel::{Cache, given};
 use crate::plan::{Carried, CarriedFile, Plan};
 use crate::progress::note;
-use crate::results::{RunFolder, write_whole};
+use crate::results::RunFolder;
 use crate::taxonomy::OWN;
 
 /// Kernels that the project's own series is looked at with, where the command line names no other.

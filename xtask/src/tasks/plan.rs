@@ -12,9 +12,9 @@ use super::run_matrix::selection;
 use super::{Folders, own, parts, stop_on_signals};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
+use crate::host::file::write_whole;
 use crate::plan::{self, Plan};
 use crate::progress::print;
-use crate::results::write_whole;
 
 /// Runs the command.
 ///

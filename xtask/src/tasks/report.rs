@@ -12,14 +12,14 @@ use anyhow::Context as _;
 use super::Folders;
 use super::run_matrix::shown;
 use crate::cli::{self, Places};
+use crate::evidence::store;
 use crate::exit::Exit;
 use crate::kernel::{Cache, find_image};
+use crate::outcome::{Attempt, CellResult, RunResult};
 use crate::progress::print;
-use crate::report::json::{Attempt, CellResult, RunResult};
 use crate::report::{self, Part, Seen};
 use crate::results::RunFolder;
 use crate::symbols::{DebugInfo, Symbols};
-use crate::vm::evidence_dir;
 
 const REPORT: &str = "report.html";
 
@@ -67,7 +67,7 @@ fn draw(
     cell: &CellResult,
     symbols: Result<&Symbols<'_>, &str>,
 ) -> Part {
-    let evidence = readable(evidence_dir::load(&folder.dir().join(&cell.counted().folder)));
+    let evidence = readable(store::load(&folder.dir().join(&cell.counted().folder)));
     let evidence = evidence.as_ref().map_err(String::as_str);
     let mut cell = cell.clone();
     if let (Ok(evidence), true) = (evidence, cell.counted().marks.is_empty()) {

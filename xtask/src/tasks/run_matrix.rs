@@ -9,15 +9,16 @@ use super::attempts::Runner;
 use super::parts::{self, Record, Work};
 use super::past::Past;
 use super::{Folders, bootable, own, rig, stop_on_signals, style};
+use crate::chance;
 use crate::cli::{self, Places};
 use crate::config::{Config, Matrix, Scenario};
 use crate::exit::Exit;
+use crate::outcome::{CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals};
 use crate::plan::Selection;
 use crate::progress::{note, print};
 use crate::report;
-use crate::report::json::{CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals};
 use crate::results::RunFolder;
-use crate::verdict::{Judged, compare, repetitions_for};
+use crate::verdict::{Judged, compare};
 
 /// Runs the command.
 ///
@@ -95,7 +96,7 @@ pub(super) fn selection(select: &cli::Select) -> Selection {
     let cli::Select { filter, repetitions, confidence, seed } = select;
     Selection {
         filters: filter.clone(),
-        repetitions: repetitions.or(confidence.map(|percent| repetitions_for(percent / 100.0))),
+        repetitions: repetitions.or(confidence.map(|percent| chance::repetitions(percent / 100.0))),
         run_seed: *seed,
         ..Selection::default()
     }

@@ -6,13 +6,13 @@
 use super::run_matrix::scenario_note;
 use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
+use crate::evidence::store;
 use crate::exit::{Exit, Fault};
+use crate::outcome::{Attempt, CellResult, Manifest};
 use crate::plan::Cell;
 use crate::progress::print;
-use crate::report::json::{Attempt, CellResult, Manifest};
 use crate::results::RunFolder;
 use crate::verdict::{self, Pace};
-use crate::vm::evidence_dir;
 use crate::{config::Scenario, evidence::Evidence, report};
 
 /// Runs the command.
@@ -31,7 +31,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let pace = Pace { slowdown: manifest.slowdown };
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {
-        let evidence = evidence_dir::load(&dir)?;
+        let evidence = store::load(&dir)?;
         attempts
             .push((judged(&cell, scenario, &evidence, pace, dir.display().to_string()), evidence));
     }

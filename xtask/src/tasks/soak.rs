@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use super::attempts::Runner;
 use super::{Folders, bootable, inputs, rig, run_matrix, stop_on_signals, style};
 use crate::cli::{self, Places};
+use crate::evidence::store;
 use crate::exit::Exit;
+use crate::outcome::{CellResult, Manifest};
 use crate::plan::{self, Selection};
 use crate::progress::{note, print};
-use crate::report::json::{CellResult, Manifest};
 use crate::report::{self, ConsoleFault};
 use crate::results::RunFolder;
 use crate::verdict::{Pace, by_emulator, findings};
-use crate::vm::evidence_dir;
 
 /// Cells of a round that are begun together.
 const SLICE: usize = 8;
@@ -106,7 +106,7 @@ fn console_faults(folder: &RunFolder, ran: &[CellResult], pace: Pace) -> Vec<Con
     let mut faults = Vec::new();
     for cell in ran {
         for attempt in std::iter::once(&cell.first).chain(&cell.again) {
-            let evidence = evidence_dir::load(&folder.dir().join(&attempt.folder));
+            let evidence = store::load(&folder.dir().join(&attempt.folder));
             let console = evidence.as_ref().ok().map(|evidence| evidence.console.as_str());
             let titles = fault_titles(&attempt.folder, console, pace);
             faults.extend(

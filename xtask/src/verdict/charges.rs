@@ -8,7 +8,7 @@
 use protocol::{Asked, Charges, Event, Fact, FailedCharges, Overcharges};
 
 use super::Missing;
-use super::oom::{self, Origin};
+use crate::evidence::oom::{self, Origin};
 
 /// More pages are a costly order, which mainline fails without a kill.
 pub(super) const PAGES_MAX: u32 = 8;

@@ -14,6 +14,7 @@ use regex::Regex;
 
 use super::Verdict;
 use crate::evidence::DUMP_MARK;
+use crate::evidence::console::message;
 
 /// Lines of a report that are kept after its first; a lockdep splat has about 60.
 const EXCERPT_LINES: usize = 80;
@@ -198,22 +199,6 @@ fn end_of_report(lines: &[&str], begin: usize) -> usize {
         Some(at) if at - end < 40 => at + 1,
         _ => end,
     }
-}
-
-/// A console line without time stamp, caller mark and log level: `[    1.234567][  T12] text`.
-pub(crate) fn message(line: &str) -> &str {
-    let mut rest = line.trim_start();
-    if let Some((_, after)) = rest.strip_prefix('<').and_then(|level| level.split_once('>')) {
-        rest = after;
-    }
-    while let Some((mark, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        let stamp = mark.trim_start_matches([' ', 'T', 'C']);
-        if stamp.is_empty() || !stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            break;
-        }
-        rest = after.strip_prefix(' ').unwrap_or(after);
-    }
-    rest.trim_end()
 }
 
 /// A line that is safe to print on a terminal.

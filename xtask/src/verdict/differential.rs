@@ -9,13 +9,11 @@
 //! With repetitions a side may show the problem now and then. That is told apart from chance by
 //! Fisher's exact test: what both kernels would do less often than once in 100 runs is a difference.
 
-use protocol::CgroupVersion;
-use serde::{Deserialize, Serialize};
-
-use super::chance::{Shown, by_chance};
 use super::judge::is_time;
 use super::{Differential, Judgement, Verdict, i11_off_is_mainline, no_worse};
+use crate::chance::Shown;
 use crate::config::Scenario;
+use crate::outcome::{Both, SideBySide};
 use crate::plan::Cell;
 
 /// A cell and what was judged of it.
@@ -25,75 +23,6 @@ pub(crate) struct Judged<'a> {
     pub(crate) cell: &'a Cell,
     /// Its judgement.
     pub(crate) judgement: &'a Judgement,
-}
-
-/// One differential verdict: a scenario on one cgroup version, one policy of one patched kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SideBySide {
-    /// The scenario.
-    pub(crate) scenario: String,
-    /// Interface of the memory controller.
-    pub(crate) cgroup: CgroupVersion,
-    /// The patched kernel.
-    pub(crate) kernel: String,
-    /// Its policy.
-    pub(crate) policy: String,
-    /// The verdict on the patch.
-    pub(crate) outcome: Differential,
-    /// One sentence for people, with the numbers of both sides.
-    pub(crate) said: String,
-    /// How often each side shows the problem, where every repetition can tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) shown: Option<Both>,
-}
-
-/// How often each side shows the problem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Both {
-    /// The unpatched kernel.
-    pub(crate) baseline: Shown,
-    /// The patched one.
-    pub(crate) here: Shown,
-}
-
-impl Both {
-    /// How likely a difference as large as this one is if there is none.
-    fn by_chance(self) -> f64 {
-        let Self { baseline, here } = self;
-        by_chance(baseline, here).min(by_chance(here, baseline))
-    }
-}
-
-/// A sentence of a differential verdict in its parts, for tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Parts<'a> {
-    /// What the verdict means.
-    pub(crate) meaning: &'a str,
-    /// The problem that was asked for; empty where there is none.
-    pub(crate) asked: &'a str,
-    /// The numbers of the baseline, with its verdicts.
-    pub(crate) baseline: &'a str,
-    /// The numbers of the patched kernel, with its verdicts and other differences.
-    pub(crate) here: &'a str,
-}
-
-impl SideBySide {
-    /// The parts of what [`sentence`] said; all of it as the meaning, where it has no such parts.
-    pub(crate) fn parts(&self) -> Parts<'_> {
-        let parts = || {
-            let (begin, numbers) = self.said.split_once(": baseline ")?;
-            let (baseline, here) = numbers.split_once("; here ")?;
-            let (meaning, asked) = match begin.strip_suffix(']') {
-                Some(begin) => begin.split_once(" [")?,
-                None => (begin, ""),
-            };
-            Some(Parts { meaning, asked, baseline, here })
-        };
-        let whole = Parts { meaning: &self.said, asked: "", baseline: "", here: "" };
-        parts().unwrap_or(whole)
-    }
 }
 
 /// What is less likely is no chance.

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use protocol::{Event, Fact, LatencyUs, MemcgRole, Overcharged, ProcessEnd, ProcessRole, Stage};
 
-use super::oom::{Ooms, Origin};
 use super::{charges, names};
 use crate::evidence::Evidence;
+use crate::evidence::oom::{Ooms, Origin};
 
 /// Flat facts by name.
 #[derive(Clone, Debug, Default, PartialEq)]

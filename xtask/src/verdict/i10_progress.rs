@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 
 use protocol::{Fact, ProcessEnd, ProcessRole};
 
-use super::oom::ooms;
 use super::{Case, Check, Missing, i1_no_escape};
+use crate::evidence::oom::ooms;
 
 const RULE: &str = "I10";
 

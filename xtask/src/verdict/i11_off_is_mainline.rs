@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Fact, MemcgRole, Stage};
 
-use super::chance::falls_on;
 use super::{Case, Check, Judged, Missing, i1_no_escape};
+use crate::chance::falls_on;
 use crate::taxonomy::names;
 
 const RULE: &str = "I11";

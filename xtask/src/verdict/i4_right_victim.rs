@@ -10,8 +10,8 @@
 
 use protocol::{CgroupVersion, Fact, MemcgRole, ProcessRole, Stage};
 
-use super::oom::{Report, ooms};
 use super::{Case, Check, Missing};
+use crate::evidence::oom::{Report, ooms};
 
 const RULE: &str = "I4";
 

@@ -8,9 +8,9 @@
 use protocol::{Fact, FailedCharges, Injected, InjectedCharge};
 use serde::Serialize;
 
-use super::oom::{self, Origin};
 use super::{charges, cost};
 use crate::evidence::Evidence;
+use crate::evidence::oom::{self, Origin};
 
 /// Gfp bits with which a charge may go over the limit on every kernel.
 const FORCED: [&str; 3] = ["NOFAIL", "HIGH", "MEMALLOC"];

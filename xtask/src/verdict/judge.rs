@@ -11,9 +11,11 @@ use protocol::Fact;
 use super::{
     Case, Check, Finding, Judgement, Missing, Outcome, Pace, RULES, Verdict, console, facts,
     i1_no_escape, i2_bound, i3_timely, i4_right_victim, i5_no_leak, i6_no_hang, i7_bystanders,
-    i8_hierarchy, i9_truthful, i10_progress, i11_off_is_mainline, oom, proof,
+    i8_hierarchy, i9_truthful, i10_progress, i11_off_is_mainline, proof,
 };
 use crate::config::{Condition, Scenario};
+use crate::evidence::console::message;
+use crate::evidence::oom::ooms;
 use crate::evidence::{Ending, Evidence};
 use crate::plan::Cell;
 
@@ -41,7 +43,7 @@ pub(crate) fn judge(
     pace: Pace,
 ) -> Judgement {
     let findings = console::findings(&evidence.console);
-    let (facts, mut doubts) = facts::derive(evidence, &oom::ooms(&evidence.console));
+    let (facts, mut doubts) = facts::derive(evidence, &ooms(&evidence.console));
     doubts.extend(proof::doubts(cell, evidence));
     let rules_pace = Pace { slowdown: pace.slowdown.saturating_mul(cell.slowdown) };
     let checks = checks(cell, scenario, evidence, &facts, &findings, rules_pace);
@@ -233,7 +235,7 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
             // A kernel that prints nothing hangs too: the accelerator has booted a guest before. What
             // firmware prints has no time stamp.
             let kernel_ran = evidence.console.contains("Linux version")
-                || evidence.console.lines().any(|line| console::message(line) != line.trim());
+                || evidence.console.lines().any(|line| message(line) != line.trim());
             let stage = match (booted, kernel_ran) {
                 (true, _) => "the cell had not ended",
                 (false, true) => "the guest had not come up",

@@ -9,6 +9,7 @@ mod no_worse;
 mod not_hidden;
 mod outside;
 mod rules;
+pub(crate) mod run;
 mod score;
 mod timely;
 
@@ -17,6 +18,7 @@ use protocol::{
     ProcessEnd, ProcessRole, SpreadBytes, Stage,
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::tests::good;

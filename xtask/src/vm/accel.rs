@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{Rig, probe};
 use super::command::Accel;
-use super::publish::publish;
 use super::qemu::Qemu;
 use super::stop::Stop;
 use crate::exit::{Exit, Fault};
+use crate::host::file::publish;
 
 const DEV_KVM: &str = "/dev/kvm";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -13,13 +13,13 @@ use anyhow::Context as _;
 use protocol::{CellRequest, CgroupVersion};
 
 use super::command::{self, Accel, Memory, Spec, Wiring};
-use super::evidence_dir::Recorder;
 use super::kernel_cmdline::Watchdogs;
 use super::process::Vm;
 use super::qemu::Qemu;
 use super::session::{End, Goal, Limits, Session, millis};
 use super::snapshot::Snapshot;
 use super::stop::Stop;
+use crate::evidence::store::Recorder;
 use crate::evidence::{Ending, Evidence};
 use crate::plan::{Cell, Deadline, VmShape};
 

@@ -11,7 +11,6 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::kernel_cmdline::{Watchdogs, kernel_cmdline};
-use super::translated;
 
 /// What executes guest code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +152,7 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     words.extend(memory_words(memory, *memory_mib));
     words.extend(wire_words(wiring));
     words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
-    words.extend(translated::words(watched, &code_log(wiring)));
+    words.extend(code_log_words(watched, &code_log(wiring)));
     words
 }
 
@@ -279,6 +278,18 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// The options that have QEMU log what it translates of `watched` into the file of this name. With `exec` beside `in_asm`
+/// each run of a block would be logged, which says no more and takes twice as long.
+fn code_log_words(watched: &[Range<u64>], log: &str) -> Vec<String> {
+    if watched.is_empty() {
+        return Vec::new();
+    }
+    // The last address of a filter's range belongs to it.
+    let ranges = watched.iter().map(|code| format!("{:#x}..{:#x}", code.start, code.end - 1));
+    let ranges = ranges.collect::<Vec<_>>().join(",");
+    ["-d", "in_asm", "-D", log, "-dfilter", &ranges].map(str::to_owned).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,5 +386,14 @@ mod tests {
         assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(quoted(""), "''");
         assert_eq!(quoted("a,b=/c.d"), "a,b=/c.d");
+    }
+
+    #[test]
+    fn watched_code_is_logged_as_it_is_translated_and_no_other() {
+        let watched = [0x1000..0x1010, 0xffff_ffff_8100_0000..0xffff_ffff_8100_0001];
+        let ranges = "0x1000..0x100f,0xffffffff81000000..0xffffffff81000000";
+        let expected = ["-d", "in_asm", "-D", "/dev/fd/6", "-dfilter", ranges];
+        assert_eq!(code_log_words(&watched, "/dev/fd/6"), expected);
+        assert_eq!(code_log_words(&[], "/dev/fd/6"), [""; 0]);
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::publish::publish;
 use super::qemu::run_tool;
+use crate::host::file::publish;
 
 /// Size of the image, MiB. Sparse: an empty file system needs 0.4 MiB of the host's disk.
 const SIZE_MIB: u64 = 256;

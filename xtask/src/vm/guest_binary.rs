@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::initramfs::{self, Program};
-use super::publish::publish;
 use crate::exit::{Exit, Fault};
+use crate::host::file::publish;
 use crate::progress::Step;
 
 /// The gnu target links statically with `crt-static` and, unlike the musl one, comes with every

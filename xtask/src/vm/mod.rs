@@ -4,7 +4,7 @@
 //! `command` decides what the VM is and touches nothing; everything else here touches processes
 //! and files and decides nothing. In the order of a run: [`Qemu::find`], [`guest_binary::build`] and
 //! [`guest_binary::pack`], [`disk::scratch`], [`accel::choose`], [`snapshot::take`] for each boot that
-//! cells share, then [`pool::run`] with [`cell::run`] for each cell. [`evidence_dir::load`] reads a cell's evidence back without QEMU.
+//! cells share, then [`pool::run`] with [`cell::run`] for each cell. [`store::load`] reads a cell's evidence back without QEMU.
 //!
 //! Contract: no wait without a limit, no file without a bound, no VM that outlives the harness, and
 //! no cell that ends another.
@@ -12,17 +12,13 @@
 pub(crate) mod accel;
 pub(crate) mod cell;
 mod command;
-mod console;
 pub(crate) mod disk;
-pub(crate) mod evidence_dir;
 pub(crate) mod floor;
 pub(crate) mod guest_binary;
 mod initramfs;
 mod kernel_cmdline;
-mod lines;
 pub(crate) mod pool;
 mod process;
-mod publish;
 mod qemu;
 mod qmp;
 pub(crate) mod selftest;
@@ -31,7 +27,6 @@ pub(crate) mod snapshot;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod translated;
 
 pub(crate) use command::Accel;
 pub(crate) use initramfs::Program;

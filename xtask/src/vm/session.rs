@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::{CellRequest, Fact, Order};
 
-use super::evidence_dir::Recorder;
-use super::lines::{Line, Lines};
 use super::process::{Vm, Wire};
 use super::qmp::{self, Said, Shutdown};
 use super::stop::Stop;
+use crate::evidence::lines::{Line, Lines};
+use crate::evidence::store::Recorder;
 use crate::evidence::{DUMP_MARK, Ending};
 
 /// Longest wait between two looks at the stop flag and at the process.

@@ -22,10 +22,10 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::cell::{Job, Rig, limits, no_request, spec};
 use super::command::{self, Memory, Spec, Wiring};
-use super::evidence_dir::{self, Recorder};
 use super::process::Vm;
 use super::session::{End, Goal, Session, millis};
 use super::stop::Stop;
+use crate::evidence::store::{self, Recorder};
 use crate::evidence::{Ending, Evidence};
 
 /// A booted VM. Dropping it frees its memory.
@@ -86,7 +86,7 @@ pub(crate) fn take(
     if evidence.ending != Ending::Saved {
         return Ok(Boot { evidence, snapshot: None });
     }
-    let (console, said) = evidence_dir::raw(dir)?;
+    let (console, said) = store::raw(dir)?;
     spec.memory = Memory::From(name_of(&memory));
     let spare = Mutex::new(keep_one(spec.clone()));
     let snapshot = Snapshot { spec, spare, _memory: memory, state, console, said };

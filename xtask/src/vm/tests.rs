@@ -15,8 +15,9 @@ use super::cell::{Begin, Job, Rig, no_request, run_job};
 use super::process::Vm;
 use super::qemu::Qemu;
 use super::snapshot::{self, Boot};
-use super::{Accel, Stop, console, evidence_dir};
+use super::{Accel, Stop};
 use crate::evidence::{DUMP_MARK, Ending, Evidence};
+use crate::evidence::{console, store};
 use crate::plan::{Deadline, VmShape};
 
 /// Finds the descriptors of the wires in the arguments, as QEMU does.
@@ -86,7 +87,7 @@ impl Lab {
         let job = self.job(&request);
         let evidence = run_job(rig, job, begin, &self.path("cell"), &self.stop);
         if evidence.wall_ms > 0 && self.path("cell/ending.json").exists() {
-            let loaded = evidence_dir::load(&self.path("cell")).unwrap();
+            let loaded = store::load(&self.path("cell")).unwrap();
             assert_eq!(format!("{loaded:?}"), format!("{evidence:?}"), "read back");
         }
         evidence
@@ -294,7 +295,7 @@ fn a_folder_without_an_ending_is_read_as_far_as_it_goes() {
     let lab = Lab::new();
     lab.run("hello; printf 'x' >&$console; shutdown guest-shutdown");
     std::fs::remove_file(lab.path("cell/ending.json")).unwrap();
-    let evidence = evidence_dir::load(&lab.path("cell")).unwrap();
+    let evidence = store::load(&lab.path("cell")).unwrap();
     assert!(matches!(evidence.ending, Ending::HostFailed { .. }), "{evidence:?}");
     assert_eq!((evidence.events.len(), evidence.console.as_str()), (1, "x"));
 }

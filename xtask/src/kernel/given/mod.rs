@@ -20,10 +20,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::diff::Diff;
-use super::digest::hex;
 use crate::exit::{Exit, Fault};
+use crate::host::digest::hex;
+use crate::host::file::write_whole;
 
 const MAILS_MAX: usize = 10_000;
 
@@ -88,7 +89,7 @@ pub(crate) fn keep(cache: &Cache, named: &[(String, &[u8])]) -> anyhow::Result<V
     let mut patches = Vec::new();
     for (name, text) in named {
         let path = folder.join(name);
-        cache::write_whole(&path, text)?;
+        write_whole(&path, text)?;
         patches.push(path);
     }
     Ok(patches)

@@ -2,6 +2,7 @@
 //! Work trees on a fake source: sharing, moving, following, and what a kill leaves behind.
 
 use super::*;
+use crate::host::file::write_whole;
 use crate::kernel::overlay::Content;
 use crate::kernel::pristine::tests::fake_source;
 
@@ -67,7 +68,7 @@ fn a_move_that_was_cut_off_is_made_again() {
     tree.move_to(&overlay(&[("mm/a.c", Some("A\n")), ("mm/b.c", Some("B\n"))]), "1").unwrap();
     // As a kill between two files leaves it: no state, one file of an unknown series.
     fs::remove_file(tree.beside("state")).unwrap();
-    cache::write_whole(&tree.dir().join("mm/b.c"), b"half\n").unwrap();
+    write_whole(&tree.dir().join("mm/b.c"), b"half\n").unwrap();
     let tree = Tree::open(&cache, "t", &source).unwrap();
     tree.move_to(&overlay(&[("mm/a.c", Some("A\n"))]), "2").unwrap();
     assert_eq!(read(&tree, "mm/b.c").unwrap(), "b\n");

@@ -5,11 +5,11 @@
 //! of the patch. What has no verdict is never good. A run that was cut short, or whose cells were skipped, has a bad
 //! test of its own, because a reader that only counts failures would see none.
 
-use super::super::json::{CellResult, RunResult};
-use super::super::terminal::{verdict, wanted, word};
+use super::super::terminal::{verdict, wanted};
 use super::Excerpts;
+use crate::outcome::{CellResult, RunResult};
+use crate::outcome::{Differential, Outcome, SideBySide};
 use crate::taxonomy::Verdict;
-use crate::verdict::{Differential, Outcome, SideBySide};
 
 /// Name of the group that holds the differential verdicts.
 pub(super) const BESIDE: &str = "beside-baseline";
@@ -139,7 +139,7 @@ fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
     Case {
         name: pair_id(side),
         standing,
-        verdict: word(side.outcome).to_owned(),
+        verdict: side.outcome.to_string(),
         why,
         details: Vec::new(),
         cell: None,

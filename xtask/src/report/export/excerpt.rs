@@ -3,7 +3,7 @@
 //!
 //! Contract: at most [`CHARS_MAX`] characters, and none that a terminal or a parser would act on.
 
-use crate::report::json::CellResult;
+use crate::outcome::CellResult;
 use crate::taxonomy::Verdict;
 use crate::verdict::findings;
 

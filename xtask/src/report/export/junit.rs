@@ -8,10 +8,10 @@ use quick_junit::{
     NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
-use super::super::json::{CellResult, RunResult};
 use super::Excerpts;
 use super::cases::{Case, Standing, groups};
 use super::excerpt::printable;
+use crate::outcome::{CellResult, RunResult};
 
 /// The run as JUnit XML.
 ///

@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::super::json::{CellResult, KernelNote, Manifest, RunResult};
 use super::super::terminal::wanted;
 use super::Excerpts;
 use super::cases::{BESIDE, Case, attempts, groups, pair_id};
 use super::excerpt::printable;
+use crate::outcome::{CellResult, KernelNote, Manifest, RunResult};
+use crate::outcome::{Differential, SideBySide};
 use crate::taxonomy::Verdict;
-use crate::verdict::{Differential, SideBySide};
 
 /// Longest `log_excerpt`, characters.
 const EXCERPT_CHARS_MAX: usize = 16_384;

@@ -2,10 +2,10 @@
 //! KTAP version 1, nested: a test a scenario, a subtest a cell. `Documentation/dev-tools/ktap.rst` is the format,
 //! `tools/testing/kunit/kunit_parser.py` the reader it is tested with.
 
-use super::super::json::RunResult;
 use super::Excerpts;
 use super::cases::{Case, Group, Standing, groups};
 use super::excerpt::printable;
+use crate::outcome::RunResult;
 
 /// Texts at which `kunit_parser.py` takes a kernel for halted and reads no further, wherever in a line they are, and
 /// what is written instead: a reason may well quote such a line.

@@ -4,12 +4,12 @@
 //! Contract: at most [`BYTES_MAX`] bytes, because GitHub refuses a longer summary whole. What is left out is counted,
 //! and it is never the totals. A text from a console cannot make a heading, a link, a mention or a tag.
 
-use super::super::json::{CellResult, RunResult};
 use super::super::numbers::{kills, lost, size, time_ms};
 use super::super::terminal::{verdict, wanted};
 use super::Excerpts;
 use super::cases::{BESIDE, Case, Group, Standing, groups};
 use super::excerpt::printable;
+use crate::outcome::{CellResult, RunResult};
 
 /// GitHub takes 1 MiB a step; who appends it to other text needs some of that.
 const BYTES_MAX: usize = 960 * 1024;

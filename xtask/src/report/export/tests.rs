@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each format of a hand-made run; what real readers say of them is asked in `xtask/tests/readers`.
 
-use super::super::json::{CellResult, RunResult, Totals};
-use super::super::tests::{benches, cell, result};
 use super::*;
+use crate::outcome::Differential;
+use crate::outcome::{CellResult, RunResult, Totals};
 use crate::taxonomy::Verdict;
-use crate::verdict::Differential;
+use crate::verdict::tests::run::{benches, cell, result};
 
 /// A run of two cells: a baseline that fails as expected, and a patched kernel.
 fn good() -> RunResult {

@@ -7,15 +7,15 @@ use maud::{Markup, html};
 use protocol::{Event, Fact, ProcessRole};
 
 use super::super::again::{NONE, again};
-use super::super::json::{CellResult, Manifest};
 use super::super::numbers::{kills, lost, plain, size, time_ms};
 use super::super::show::{end_of, said};
 use super::super::terminal::{verdict, wanted};
 use super::{Part, anchor, badge, chart, console, load};
 use crate::evidence::Evidence;
+use crate::outcome::{CellResult, Manifest};
+use crate::outcome::{Check, Outcome};
 use crate::symbols::Symbols;
 use crate::taxonomy::rule_words;
-use crate::verdict::{Check, Outcome};
 
 /// What is stored of the attempt that counts, beside its result.
 pub(crate) struct Seen<'a, 'k> {

@@ -11,10 +11,10 @@ use maud::{Markup, html};
 use protocol::{DebtEnd, ProcessRole};
 
 use super::super::chart::bottom;
-use super::super::json::CellResult;
-use super::super::marks::Mark;
 use super::super::numbers::{size, time_ms};
 use super::anchor;
+use crate::outcome::CellResult;
+use crate::outcome::Mark;
 
 /// The plot's upper edge and height, and the rows of marks below it, pixels.
 const TOP: f64 = 16.0;

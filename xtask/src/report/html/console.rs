@@ -8,8 +8,9 @@ use maud::{Markup, html};
 use regex::Regex;
 
 use crate::evidence::Evidence;
+use crate::evidence::oom::Report;
 use crate::symbols::{Frame, Source, Symbols};
-use crate::verdict::{self, Finding, Report};
+use crate::verdict::{self, Finding};
 
 /// Faults that are shown; the rest mostly follow from the first.
 const FINDINGS_SHOWN: usize = 2;
@@ -37,7 +38,7 @@ struct Excerpt<'a> {
 pub(super) fn console(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) -> Markup {
     let console = &evidence.console;
     let lines: Vec<&str> = console.lines().collect();
-    let (findings, ooms) = (verdict::findings(console), verdict::ooms(console));
+    let (findings, ooms) = (verdict::findings(console), crate::evidence::oom::ooms(console));
     let faults = findings.iter().take(FINDINGS_SHOWN).map(|finding| fault(finding, &lines));
     let reports = of_each_kind(&ooms.reports).into_iter().map(|kind| report(kind, &lines));
     let excerpts: Vec<Excerpt<'_>> = faults.chain(reports).collect();

@@ -4,11 +4,11 @@
 use maud::{Markup, html};
 use protocol::CgroupVersion;
 
-use super::super::json::{CellResult, RunResult};
 use super::super::numbers::{kills, lost, size};
 use super::super::terminal::verdict;
 use super::{Went, anchor, load};
-use crate::verdict::Judgement;
+use crate::outcome::Judgement;
+use crate::outcome::{CellResult, RunResult};
 
 type Row<'a> = (&'a str, CgroupVersion);
 type Column<'a> = (&'a str, &'a str);

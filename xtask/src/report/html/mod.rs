@@ -15,11 +15,11 @@ mod tests;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::json::{CellResult, RunResult};
 use super::numbers::time_ms;
 use super::spread;
 use super::terminal::verdict;
-use crate::verdict::Judgement;
+use crate::outcome::Judgement;
+use crate::outcome::{CellResult, RunResult};
 
 pub(crate) use cell::{Seen, cell};
 

@@ -3,12 +3,11 @@
 
 use maud::{Markup, html};
 
-use super::super::json::{CellResult, RunResult};
 use super::super::numbers::time_ms;
 use super::super::spread;
-use super::super::terminal::word;
 use super::anchor;
-use crate::verdict::{Differential, Parts, SideBySide};
+use crate::outcome::{CellResult, RunResult};
+use crate::outcome::{Differential, Parts, SideBySide};
 
 /// Differential verdicts in the order of what a reader must know first.
 pub(super) const ORDER: [Differential; 8] = [
@@ -131,7 +130,7 @@ pub(super) fn verdicts(run: &RunResult) -> Markup {
                     @let (class, sign, meaning) = look(*outcome, *stated);
                     li class={ "tile " (class) } {
                         span.count { (sides.len()) }
-                        span.word { span aria-hidden="true" { (sign) } " " (word(*outcome)) }
+                        span.word { span aria-hidden="true" { (sign) } " " (outcome) }
                         span.meaning { (meaning) }
                     }
                 }
@@ -141,7 +140,7 @@ pub(super) fn verdicts(run: &RunResult) -> Markup {
                 @if class == "known" {
                     // As many as there are scenarios, and each says that nothing happens.
                     details.more open[groups.len() == 1] {
-                        summary { (sides.len()) " times " (word(*outcome)) ": " (meaning) }
+                        summary { (sides.len()) " times " (outcome) ": " (meaning) }
                         (sides_table(run, sides, class, sign))
                     }
                 } @else {
@@ -155,7 +154,7 @@ pub(super) fn verdicts(run: &RunResult) -> Markup {
 fn sides_table(run: &RunResult, sides: &[&SideBySide], class: &str, sign: &str) -> Markup {
     html! {
         table.sides.blocks {
-            caption.hidden { "Differential verdicts: " (word(sides[0].outcome)) }
+            caption.hidden { "Differential verdicts: " (sides[0].outcome) }
             thead {
                 tr {
                     th scope="col" { "Verdict" } th scope="col" { "Scenario" } th scope="col" { "Problem" }
@@ -166,7 +165,7 @@ fn sides_table(run: &RunResult, sides: &[&SideBySide], class: &str, sign: &str) 
                 @for side in sides {
                     @let Parts { meaning, asked, baseline, here } = side.parts();
                     tr {
-                        td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (word(side.outcome)) } }
+                        td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (side.outcome) } }
                         th scope="row" {
                             (link(run, side))
                             span.of { "cgroup " (side.cgroup) ", kernel " (side.kernel) ", policy " (side.policy) }

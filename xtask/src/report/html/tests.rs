@@ -3,13 +3,13 @@
 
 use protocol::{DebtEnd, Fact, ProcessEnd, ProcessRole, Sigkill};
 
-use super::super::marks::Mark;
-use super::super::tests::{benches, cell as ran, result};
 use super::*;
 use crate::evidence::Evidence;
+use crate::evidence::oom::Origin;
+use crate::outcome::Mark;
 use crate::taxonomy::Verdict;
-use crate::verdict::Origin;
 use crate::verdict::tests::Bench;
+use crate::verdict::tests::run::{benches, cell as ran, result};
 
 const SCRIPT: &str = "</li></code></style><script>alert(1)</script>\u{0}\u{1b}[31m\u{202e}\"'";
 
@@ -73,12 +73,13 @@ fn every_differential_verdict_is_on_the_page() {
     let mut run = result(vec![ran(&baseline), ran(&patched)]);
     let side = run.differentials[0].clone();
     for outcome in overview::ORDER {
-        run.differentials = vec![crate::verdict::SideBySide { outcome, ..side.clone() }];
+        run.differentials = vec![crate::outcome::SideBySide { outcome, ..side.clone() }];
         let html = drawn(&run, &[Ok(&baseline.evidence), Ok(&patched.evidence)]);
-        let word = crate::report::word(outcome);
+        let word = outcome.to_string();
         assert_eq!(html.matches(&format!("</span> {word}<")).count(), 2, "tile and row of {word}");
     }
-    let all: std::collections::BTreeSet<_> = overview::ORDER.map(crate::report::word).into();
+    let all: std::collections::BTreeSet<_> =
+        overview::ORDER.map(|outcome| outcome.to_string()).into();
     assert_eq!(all.len(), overview::ORDER.len(), "each once");
 }
 
@@ -86,7 +87,7 @@ fn every_differential_verdict_is_on_the_page() {
 fn a_problem_that_a_policy_is_stated_to_leave_is_no_alarm() {
     let [baseline, patched] = benches();
     let mut run = result(vec![ran(&baseline), ran(&patched)]);
-    run.differentials[0].outcome = crate::verdict::Differential::NotFixed;
+    run.differentials[0].outcome = crate::outcome::Differential::NotFixed;
     let page = |run: &RunResult| drawn(run, &[Ok(&baseline.evidence), Ok(&patched.evidence)]);
     has(&page(&run), &["1 times NOT FIXED: both show the problem, as the scenario states"]);
     run.cells[1].first.judgement.as_expected = false;
@@ -133,7 +134,7 @@ fn what_was_not_expected_comes_first_and_says_so_in_words() {
     run.cells[1].first.judgement.as_expected = false;
     run.cells[1].first.judgement.verdict = Verdict::Crash;
     run.cells[1].again = Some(run.cells[1].first.clone());
-    run.totals = super::super::json::Totals::of(3, &run.cells, &run.differentials);
+    run.totals = crate::outcome::Totals::of(3, &run.cells, &run.differentials);
     let html = drawn(&run, &[Ok(&baseline.evidence), Err("no events.jsonl")]);
     has(
         &html,

@@ -5,8 +5,8 @@ use super::super::compare::{Comparison, compare};
 use super::super::numbers::Change;
 use super::super::trends;
 use super::*;
-use crate::report::json::Attempt;
-use crate::verdict::Differential;
+use crate::outcome::Attempt;
+use crate::outcome::Differential;
 
 fn found(old: &[CellResult], new: &[CellResult]) -> Comparison {
     compare(&[run(old.to_vec())], &[run(new.to_vec())]).unwrap()

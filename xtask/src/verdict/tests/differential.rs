@@ -2,6 +2,7 @@
 //! Baseline beside patched.
 
 use super::*;
+use crate::outcome::{Parts, SideBySide};
 use Differential::{Fixed, Inert, NoDifference, NotFixed, Regressed, Unknown};
 
 /// A judgement with a verdict and a number of failed opens (the problem: at least one).

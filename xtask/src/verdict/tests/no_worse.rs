@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::config::{Comparison, Condition};
+use crate::outcome::SideBySide;
 use Differential::{Changed, Fixed, Regressed, Same, Unknown};
 
 /// A baseline that loses five opens, as expected of it, and the same of a kernel with somebody's patches.

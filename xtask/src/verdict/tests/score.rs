@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::config::Caught;
+use std::collections::BTreeMap;
 
 fn judged(verdict: Verdict, breaks: &[&str], as_expected: bool) -> Judgement {
     Judgement {

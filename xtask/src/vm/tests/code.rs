@@ -16,6 +16,6 @@ fn code_that_ran_is_in_the_evidence_even_if_qemu_is_killed_at_once() {
     };
     let evidence = lab.run_from(&rig, Begin::Boot(Path::new("/none")));
     assert!(matches!(evidence.ending, Ending::HostFailed { .. }), "{evidence:?}");
-    let code: Vec<u64> = evidence_dir::code(&lab.path("cell")).unwrap().into_iter().collect();
+    let code: Vec<u64> = store::code(&lab.path("cell")).unwrap().into_iter().collect();
     assert_eq!(code, [0x1004, 0x1005]);
 }

@@ -6,7 +6,7 @@
 
 /// Splits a stream of bytes into lines.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     bytes_max: usize,
     partial: Vec<u8>,
     skipping: bool,
@@ -14,7 +14,7 @@ pub(super) struct Lines {
 
 /// One line without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// As it came.
     Whole(Vec<u8>),
     /// Its beginning: it was longer than allowed, or the stream ended in it.
@@ -23,12 +23,12 @@ pub(super) enum Line {
 
 impl Lines {
     /// Lines of at most `bytes_max` bytes.
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, partial: Vec::new(), skipping: false }
     }
 
     /// The lines that end in these bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Line> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Line> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = match piece.strip_suffix(b"\n") {
@@ -51,7 +51,7 @@ impl Lines {
     }
 
     /// What came after the last line's end, if anything.
-    pub(super) fn rest(&mut self) -> Option<Line> {
+    pub(crate) fn rest(&mut self) -> Option<Line> {
         (!self.partial.is_empty()).then(|| Line::Cut(std::mem::take(&mut self.partial)))
     }
 }

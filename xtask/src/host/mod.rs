@@ -4,6 +4,8 @@
 //! Contract: nothing on the system is changed unless `--install` was given, and then the list of
 //! packages is printed first. A need is met when the thing itself is there, however it came.
 
+pub(crate) mod digest;
+pub(crate) mod file;
 pub(crate) mod process;
 
 use std::fs;

@@ -8,7 +8,7 @@ use protocol::{DebtEnd, Event, Fact, MemcgRole, ProcessEnd, ProcessRole};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
-use crate::verdict::{self, Origin};
+use crate::evidence::oom::{Origin, ooms};
 
 /// Kills that are marked, at most; times for which the memcg owed have their limit on the wire.
 const KILLS_MAX: usize = 100;
@@ -98,7 +98,7 @@ fn owed(events: &[Event]) -> Vec<Mark> {
 }
 
 fn kills(evidence: &Evidence) -> Vec<Mark> {
-    let ooms = verdict::ooms(&evidence.console);
+    let ooms = ooms(&evidence.console);
     let sent = evidence.events.iter().find_map(|event| match &event.fact {
         Fact::Charges(charges) => Some(charges.sigkills.as_slice()),
         _ => None,

@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 use std::io::Write;
 
 /// Bytes kept from the beginning. A whole boot with a 100-frame oops has about 30 KiB.
-pub(super) const HEAD_BYTES_MAX: usize = 4 << 20;
+pub(crate) const HEAD_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes kept from the end: room for the task dump of a sysrq.
-pub(super) const TAIL_BYTES_MAX: usize = 512 << 10;
+pub(crate) const TAIL_BYTES_MAX: usize = 512 << 10;
 
 /// Writes at most head, marker and tail to `out`.
 #[derive(Debug)]
-pub(super) struct Console<W> {
+pub(crate) struct Console<W> {
     out: W,
     head_bytes_max: usize,
     tail_bytes_max: usize,
@@ -27,13 +27,13 @@ pub(super) struct Console<W> {
 
 impl<W: Write> Console<W> {
     /// A console that keeps so many bytes of both ends.
-    pub(super) fn new(out: W, head_bytes_max: usize, tail_bytes_max: usize) -> Self {
+    pub(crate) fn new(out: W, head_bytes_max: usize, tail_bytes_max: usize) -> Self {
         let tail = VecDeque::new();
         Self { out, head_bytes_max, tail_bytes_max, head_bytes: 0, tail, dropped_bytes: 0 }
     }
 
     /// Takes what the guest printed.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let (head, tail) = bytes.split_at(bytes.len().min(self.head_bytes_max - self.head_bytes));
         self.head_bytes += head.len();
         self.out.write_all(head)?;
@@ -45,7 +45,7 @@ impl<W: Write> Console<W> {
     }
 
     /// Writes the tail; gives the number of bytes that were dropped.
-    pub(super) fn finish(mut self) -> std::io::Result<u64> {
+    pub(crate) fn finish(mut self) -> std::io::Result<u64> {
         if self.dropped_bytes > 0 {
             let dropped = self.dropped_bytes;
             write!(self.out, "\n[harness: {dropped} bytes of console output dropped here]\n")?;
@@ -56,6 +56,22 @@ impl<W: Write> Console<W> {
         self.out.flush()?;
         Ok(self.dropped_bytes)
     }
+}
+
+/// A console line without time stamp, caller mark and log level: `[    1.234567][  T12] text`.
+pub(crate) fn message(line: &str) -> &str {
+    let mut rest = line.trim_start();
+    if let Some((_, after)) = rest.strip_prefix('<').and_then(|level| level.split_once('>')) {
+        rest = after;
+    }
+    while let Some((mark, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let stamp = mark.trim_start_matches([' ', 'T', 'C']);
+        if stamp.is_empty() || !stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            break;
+        }
+        rest = after.strip_prefix(' ').unwrap_or(after);
+    }
+    rest.trim_end()
 }
 
 #[cfg(test)]

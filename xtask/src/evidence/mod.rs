@@ -3,6 +3,12 @@
 //!
 //! Plain data, no I/O. `vm` fills it, `results` stores it and reads it back, `verdict` judges it.
 
+pub(crate) mod console;
+pub(crate) mod lines;
+pub(crate) mod oom;
+pub(crate) mod store;
+mod translated;
+
 use protocol::{CellRequest, Event};
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ const VALUES_MAX: usize = 50;
 
 /// The chance that values like `old` and `new`, drawn from one and the same source, come out with
 /// `new` at least as far above `old` as here. 1 where a side has no value.
-pub(super) fn of_rise(old: &[f64], new: &[f64]) -> f64 {
+pub(crate) fn of_rise(old: &[f64], new: &[f64]) -> f64 {
     let (old, new) = (thinned(old), thinned(new));
     if old.is_empty() || new.is_empty() {
         return 1.0;

@@ -45,7 +45,7 @@ pub(crate) fn by_chance(more: Shown, less: Shown) -> f64 {
 }
 
 /// Probability that of `all` occurrences at least `most` fall on a side that each falls on with probability `share`.
-pub(super) fn falls_on(most: u32, all: u32, share: f64) -> f64 {
+pub(crate) fn falls_on(most: u32, all: u32, share: f64) -> f64 {
     let (falls, not) = (share.ln(), (1.0 - share).ln());
     let mut ln_ways = ln_choose(all, most) + f64::from(most) * falls + f64::from(all - most) * not;
     let mut sum = ln_ways.exp();

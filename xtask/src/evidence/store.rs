@@ -25,9 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use super::console::{self, Console};
 use super::lines::{Line, Lines};
-use super::publish::publish;
 use super::translated::{self, Translated};
 use crate::evidence::{Ending, Evidence};
+use crate::host::file::publish;
 
 const REQUEST: &str = "request.json";
 const CMDLINE: &str = "qemu.cmdline";
@@ -44,7 +44,7 @@ const TORN_LINE_BYTES_MAX: usize = 1024;
 
 /// Writes the folder of one cell.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     dir: PathBuf,
     console: Console<File>,
     events_file: File,
@@ -77,7 +77,7 @@ struct Ended {
 
 impl Recorder {
     /// Creates the folder with its files, empty. A folder left by an earlier run is emptied of them.
-    pub(super) fn create(dir: &Path, request: &CellRequest, cmdline: &str) -> anyhow::Result<Self> {
+    pub(crate) fn create(dir: &Path, request: &CellRequest, cmdline: &str) -> anyhow::Result<Self> {
         let create = |name: &str| {
             let path = dir.join(name);
             File::create(&path).with_context(|| format!("cannot create {}", path.display()))
@@ -103,12 +103,12 @@ impl Recorder {
     }
 
     /// Takes console bytes.
-    pub(super) fn console(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn console(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.console.push(bytes).with_context(|| self.cannot_write(CONSOLE))
     }
 
     /// Takes bytes of the port; gives the events that were completed by them.
-    pub(super) fn port(&mut self, bytes: &[u8]) -> anyhow::Result<&[Event]> {
+    pub(crate) fn port(&mut self, bytes: &[u8]) -> anyhow::Result<&[Event]> {
         let known = self.heard.events.len();
         let mut raw = Vec::new();
         for line in self.lines.push(bytes) {
@@ -124,17 +124,17 @@ impl Recorder {
     }
 
     /// Takes how long the VM had waited for the host when it shut down.
-    pub(super) fn starved(&mut self, starved_ms: u64) {
+    pub(crate) fn starved(&mut self, starved_ms: u64) {
         self.starved_ms = starved_ms;
     }
 
     /// Takes bytes of QEMU's log of translated code.
-    pub(super) fn code(&mut self, bytes: &[u8]) {
+    pub(crate) fn code(&mut self, bytes: &[u8]) {
         self.translated.push(bytes);
     }
 
     /// Writes how it ended; gives the evidence. If that cannot be written, the ending says so.
-    pub(super) fn finish(mut self, request: CellRequest, ending: Ending, wall_ms: u64) -> Evidence {
+    pub(crate) fn finish(mut self, request: CellRequest, ending: Ending, wall_ms: u64) -> Evidence {
         if let Some(line) = self.lines.rest() {
             self.heard.take(&line);
         }
@@ -242,7 +242,7 @@ pub(crate) fn code(dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
 }
 
 /// The bytes of console and events as they are in a folder.
-pub(super) fn raw(dir: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn raw(dir: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     let read = |name: &str| {
         let path = dir.join(name);
         fs::read(&path).with_context(|| format!("cannot read {}", path.display()))

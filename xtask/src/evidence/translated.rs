@@ -9,7 +9,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::ops::Range;
 
 use super::lines::{Line, Lines};
 
@@ -21,7 +20,7 @@ const ADDRESSES_MAX: usize = 1 << 20;
 
 /// What has been translated so far.
 #[derive(Debug)]
-pub(super) struct Translated {
+pub(crate) struct Translated {
     lines: Lines,
     addresses: BTreeSet<u64>,
 }
@@ -34,7 +33,7 @@ impl Default for Translated {
 
 impl Translated {
     /// Takes bytes of the log.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         for line in self.lines.push(bytes) {
             // A cut one has its address at the beginning, too.
             let (Line::Whole(text) | Line::Cut(text)) = line;
@@ -45,12 +44,12 @@ impl Translated {
     }
 
     /// Whether nothing was.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }
 
     /// The addresses, one a line, in order.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for address in &self.addresses {
             let _ = writeln!(text, "{address:x}");
@@ -59,23 +58,11 @@ impl Translated {
     }
 }
 
-/// The options that have QEMU log what it translates of `watched` into the file of this name. With `exec` beside `in_asm`
-/// each run of a block would be logged, which says no more and takes twice as long.
-pub(super) fn words(watched: &[Range<u64>], log: &str) -> Vec<String> {
-    if watched.is_empty() {
-        return Vec::new();
-    }
-    // The last address of a filter's range belongs to it.
-    let ranges = watched.iter().map(|code| format!("{:#x}..{:#x}", code.start, code.end - 1));
-    let ranges = ranges.collect::<Vec<_>>().join(",");
-    ["-d", "in_asm", "-D", log, "-dfilter", &ranges].map(str::to_owned).into()
-}
-
 /// What [`Translated::text`] wrote.
 ///
 /// # Errors
 /// A line that is no hexadecimal number.
-pub(super) fn read(text: &str) -> anyhow::Result<BTreeSet<u64>> {
+pub(crate) fn read(text: &str) -> anyhow::Result<BTreeSet<u64>> {
     text.lines().map(|line| Ok(u64::from_str_radix(line, 16)?)).collect()
 }
 
@@ -113,15 +100,6 @@ mod tests {
             assert_eq!(translated.text(), expected, "pieces of {size}");
             assert_eq!(read(expected).unwrap(), translated.addresses);
         }
-    }
-
-    #[test]
-    fn watched_code_is_logged_as_it_is_translated_and_no_other() {
-        let watched = [0x1000..0x1010, 0xffff_ffff_8100_0000..0xffff_ffff_8100_0001];
-        let ranges = "0x1000..0x100f,0xffffffff81000000..0xffffffff81000000";
-        let expected = ["-d", "in_asm", "-D", "/dev/fd/6", "-dfilter", ranges];
-        assert_eq!(words(&watched, "/dev/fd/6"), expected);
-        assert_eq!(words(&[], "/dev/fd/6"), [""; 0]);
     }
 
     #[test]

@@ -4,17 +4,23 @@
 //! The schema in `xtask/schema/result.schema.json` describes it for others; a test holds both
 //! together. A change of meaning raises [`SCHEMA_VERSION`]; a file of another version is refused.
 
+mod comparison;
+mod judgement;
+mod marks;
+
 use std::collections::BTreeMap;
 
 use protocol::{Fact, MemcgRole};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::marks::{self, Mark};
 use crate::evidence::Evidence;
 use crate::plan::Cell;
 use crate::taxonomy::Verdict;
-use crate::verdict::{Differential, Judgement, SideBySide};
+
+pub(crate) use comparison::{Both, Parts, SideBySide};
+pub(crate) use judgement::{Check, Differential, Judgement, Missing, Outcome};
+pub(crate) use marks::Mark;
 
 /// Version of the result file.
 pub(crate) const SCHEMA_VERSION: u32 = 2;

@@ -168,7 +168,7 @@ fn origin(stack: &[String]) -> Origin {
 }
 
 /// What a charge is for, by its callers, the innermost first; `None` for sockets and others.
-pub(super) fn charged(callers: &[String]) -> Option<Origin> {
+pub(crate) fn charged(callers: &[String]) -> Option<Origin> {
     callers.iter().find_map(|function| charge(function))
 }
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Exact tests of whether a difference is chance, and the median. Pure numbers.
+
+mod fisher;
+mod rank_sum;
+
+pub(crate) use fisher::{Shown, by_chance, falls_on, repetitions};
+pub(crate) use rank_sum::of_rise;
+
+/// The middle one; of two in the middle, their mean.
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
+    let upper = *sorted.get(sorted.len() / 2)?;
+    let lower = sorted[(sorted.len() - 1) / 2];
+    Some((lower + upper) / 2.0)
+}

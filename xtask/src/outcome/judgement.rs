@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The verdict on one cell, with every rule that was evaluated.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::taxonomy::Verdict;
+
+/// What one rule says of one cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Check {
+    /// `I1`…`I11` for an invariant, `E` for the scenario's own expectation, `X` for exercised.
+    pub(crate) rule: String,
+    /// Whether the rule was kept.
+    pub(crate) outcome: Outcome,
+    /// With the numbers, for people: `peak 4235264 - max 4194304 = 40960 <= bound 630784`.
+    pub(crate) said: String,
+}
+
+/// Whether a rule was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// Kept, on evidence.
+    Kept,
+    /// Broken, on evidence.
+    Broken,
+    /// Does not apply to this cell; `said` tells why.
+    NotApplicable,
+    /// Applies, but a fact it needs is missing.
+    Unknown,
+}
+
+/// The verdict on one cell with everything it rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Judgement {
+    /// The verdict.
+    pub(crate) verdict: Verdict,
+    /// Rules broken, in order (`["I1"]`).
+    pub(crate) breaks: Vec<String>,
+    /// One line for people: why this verdict.
+    pub(crate) why: String,
+    /// Whether verdict and broken rules are those the scenario expects of this policy.
+    pub(crate) as_expected: bool,
+    /// Every rule asked.
+    pub(crate) checks: Vec<Check>,
+    /// Flat facts derived from the evidence (`open.ENOMEM`, `counters.charges`, `peak_over_bytes`).
+    pub(crate) facts: BTreeMap<String, f64>,
+}
+
+/// What a scenario says of the patch: baseline beside patched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Differential {
+    /// The baseline shows the problem, the patched kernel does not.
+    Fixed,
+    /// Both show the problem.
+    NotFixed,
+    /// Neither shows the problem: the scenario says nothing about the patch.
+    NoDifference,
+    /// Only the patched kernel shows the problem or fails.
+    Regressed,
+    /// A policy that should change nothing changes nothing.
+    Inert,
+    /// A kernel of which nobody has stated anything does what the baseline does.
+    Same,
+    /// Such a kernel does something else, and breaks no rule that the baseline keeps.
+    Changed,
+    /// One side has no usable verdict.
+    Unknown,
+}
+
+impl std::fmt::Display for Differential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Fixed => "FIXED",
+            Self::NotFixed => "NOT FIXED",
+            Self::NoDifference => "NO DIFFERENCE",
+            Self::Regressed => "REGRESSED",
+            Self::Inert => "INERT",
+            Self::Same => "SAME",
+            Self::Changed => "CHANGED",
+            Self::Unknown => "UNKNOWN",
+        })
+    }
+}
+
+/// A fact that a rule needs and the evidence does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing(pub(crate) String);
+
+impl Check {
+    pub(crate) fn of(rule: &str, kept: bool, said: String) -> Self {
+        let outcome = if kept { Outcome::Kept } else { Outcome::Broken };
+        Self { rule: rule.to_owned(), outcome, said }
+    }
+
+    pub(crate) fn not_asked(rule: &str, said: &str) -> Self {
+        Self { rule: rule.to_owned(), outcome: Outcome::NotApplicable, said: said.to_owned() }
+    }
+
+    /// Takes in what the same rule says of another memcg: the worse outcome stands. What cannot be told of the other one
+    /// does not take away what is broken here.
+    pub(crate) fn add(&mut self, memcg: &str, other: Result<Self, Missing>) {
+        let other = other.unwrap_or_else(|missing| Self::unknown(&self.rule, &missing));
+        let worse = [Outcome::Broken, Outcome::Unknown, Outcome::Kept, Outcome::NotApplicable]
+            .into_iter()
+            .find(|outcome| *outcome == self.outcome || *outcome == other.outcome);
+        self.outcome = worse.unwrap_or(Outcome::Unknown);
+        self.said = format!("{}; {memcg}: {}", self.said, other.said);
+    }
+
+    pub(crate) fn unknown(rule: &str, Missing(fact): &Missing) -> Self {
+        let said = format!("cannot be told: {fact} is missing");
+        Self { rule: rule.to_owned(), outcome: Outcome::Unknown, said }
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Hand-made runs, for the tests of everything that reads results.
+
+use serde_json::json;
+
+use super::{Bench, OPEN};
+use crate::outcome::{
+    Attempt, CellResult, Host, KernelNote, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote,
+    Totals,
+};
+use crate::taxonomy::Verdict;
+use crate::verdict::{Judged, compare};
+
+pub(crate) fn cell(bench: &Bench) -> CellResult {
+    let folder = format!("cells/{}/attempt-1", bench.cell.id);
+    let first = Attempt::of(folder, &bench.evidence, bench.judge());
+    CellResult { cell: bench.cell.clone(), first, again: None }
+}
+
+/// A baseline that loses 50 opens, as expected, and a patched kernel that loses none.
+pub(crate) fn benches() -> [Bench; 2] {
+    let mut baseline = Bench::mainline().set(OPEN, "/succeeded", 950).set(
+        OPEN,
+        "/errnos",
+        json!({ "ENOMEM": 50 }),
+    );
+    baseline.cell.expect.verdict = Verdict::Fail;
+    baseline.cell.expect.breaks = vec!["I1".to_owned()];
+    [baseline, Bench::overcharge()]
+}
+
+pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
+    let kernel = KernelNote {
+        source: "linux-source-6.12 6.12.117-1~deb12u1".to_owned(),
+        key: "k".to_owned(),
+        image_sha256: "0".repeat(64),
+        patches: Vec::new(),
+        toolchain: "gcc 12.2.0, rustc 1.96.0".to_owned(),
+        source_id: Some("deb-e849".to_owned()),
+        version: Some("6.12.117".to_owned()),
+        git_commit: None,
+        patchset_hash: Some(String::new()),
+        fragments: vec!["boot".to_owned(), "memcg".to_owned()],
+    };
+    let judged: Vec<Judged<'_>> =
+        cells.iter().map(|cell| Judged { cell: &cell.cell, judgement: cell.judgement() }).collect();
+    let differentials = compare(&Bench::overcharge().scenario, "baseline", &judged);
+    RunResult {
+        schema_version: SCHEMA_VERSION,
+        run: "2026-01-31T04-00-00Z".to_owned(),
+        manifest: Manifest {
+            harness: "0.1.0".to_owned(),
+            command: vec!["cargo".to_owned(), "xtask".to_owned(), "run-matrix".to_owned()],
+            started_at: "2026-01-31T04:00:00Z".to_owned(),
+            duration_ms: 41_000,
+            matrix: "default".to_owned(),
+            seed: 1,
+            jobs: 2,
+            interrupted: false,
+            accelerator: "tcg".to_owned(),
+            slowdown: 4,
+            qemu: "QEMU emulator version 7.2.17".to_owned(),
+            host: Host { system: "Linux 6.1.0".to_owned(), cpus: 2, memory_mib: 24_576 },
+            guest_sha256: "1".repeat(64),
+            kernels: [("baseline".to_owned(), kernel)].into(),
+        },
+        scenarios: [(
+            "open".to_owned(),
+            ScenarioNote {
+                title: "open() at the limit".to_owned(),
+                about: "About it.".to_owned(),
+                measures: vec!["load.ms".to_owned(), "open.max_us".to_owned()],
+            },
+        )]
+        .into(),
+        totals: Totals::of(cells.len(), &cells, &differentials),
+        cells,
+        differentials,
+    }
+}
