@@ -16,7 +16,6 @@ mod configured;
 mod diff;
 mod errors;
 mod fragments;
-pub(crate) mod given;
 mod image;
 mod kconfig;
 pub(crate) mod lint;
@@ -33,6 +32,7 @@ mod tarball;
 mod tests;
 mod toolchain;
 mod tree;
+pub(crate) mod user_series;
 mod warnings;
 
 pub(crate) use apt::Package;

@@ -11,7 +11,7 @@ use crate::cli::{BuildOptions, OwnSeries};
 use crate::config::{Config, Own};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
-use crate::kernel::{Cache, given};
+use crate::kernel::{Cache, user_series};
 use crate::plan::{Carried, CarriedFile, Plan};
 use crate::progress::note;
 use crate::results::RunFolder;
@@ -53,7 +53,7 @@ pub(super) fn configured(
         }
         absolute.push(fs::canonicalize(path).with_context(|| path.display().to_string())?);
     }
-    let found = given::read(&Cache::open(&folders.cache)?, what, build.source.as_deref())?;
+    let found = user_series::read(&Cache::open(&folders.cache)?, what, build.source.as_deref())?;
     note(&format!("series: {} of {what}", counted(found.patches.len(), "patch", "es")));
     for path in &found.patches {
         note(&format!("  {}", path.file_name().unwrap_or_default().to_string_lossy()));
@@ -81,7 +81,7 @@ pub(super) fn of_plan(folders: &Folders, plan: &Plan) -> anyhow::Result<Config> 
             };
             let files: Vec<_> =
                 files.iter().map(|file| (named(file), file.text.as_bytes())).collect();
-            given::keep(&cache, &files)
+            user_series::keep(&cache, &files)
         };
         let (base, like) = (base.clone(), like.clone());
         let own = Own { base, like, patches: kept(patches)?, fragments: kept(fragments)? };

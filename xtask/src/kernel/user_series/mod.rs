@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A series as `--series` names it -> patch files in the cache, in order.
 //!
-//! Contract: whatever the form (mbox, folder, maildir, range of commits), it becomes mails, and these one
-//! way become the patches of [`Given`]. Everything is read and nothing written but the cache; the files
-//! stand under a name made of their content.
+//! Contract: every form (mbox, folder, maildir, range of commits) becomes mails, and the mails become
+//! [`UserPatches`]. Only the cache is written; the files are in a folder named after their content.
 
 mod files;
 mod folder;
@@ -28,9 +27,9 @@ use crate::host::file::write_whole;
 
 const MAILS_MAX: usize = 10_000;
 
-/// A series that was given.
+/// The patches of the user's series.
 #[derive(Debug)]
-pub(crate) struct Given {
+pub(crate) struct UserPatches {
     /// Patches in the order they are applied, absolute.
     pub(crate) patches: Vec<PathBuf>,
     /// What was found and what was left out, for people.
@@ -41,7 +40,11 @@ pub(crate) struct Given {
 ///
 /// # Errors
 /// [`Exit::Usage`] if there is nothing of that name, [`Exit::Series`] if it is no whole series.
-pub(crate) fn read(cache: &Cache, given: &str, source: Option<&str>) -> anyhow::Result<Given> {
+pub(crate) fn read(
+    cache: &Cache,
+    given: &str,
+    source: Option<&str>,
+) -> anyhow::Result<UserPatches> {
     let found = match range::parse(given, source)? {
         Some(range) => range.mails()?,
         None if given == "-" => folder::mailbox(folder::mails_of(&files::of_stdin()?, "stdin")?),
@@ -71,7 +74,7 @@ pub(crate) fn read(cache: &Cache, given: &str, source: Option<&str>) -> anyhow::
     }
     let notes = found.notes.into_iter().chain(chosen.notes.iter().cloned()).collect();
     let patches = keep(cache, &named)?;
-    Ok(Given { patches, notes })
+    Ok(UserPatches { patches, notes })
 }
 
 /// Writes files of a series into a folder named after what is in them.

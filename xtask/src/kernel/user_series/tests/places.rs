@@ -13,7 +13,7 @@ fn lab() -> (tempfile::TempDir, Cache) {
     (dir, cache)
 }
 
-fn names(given: &Given) -> Vec<String> {
+fn names(given: &UserPatches) -> Vec<String> {
     given
         .patches
         .iter()
