@@ -188,10 +188,19 @@ impl RunFolder {
         read_json(&self.cell(id).join("cell.json"))
     }
 
-    /// Writes the results and the report.
-    pub(crate) fn write_result(&self, result: &impl Serialize, report: &str) -> anyhow::Result<()> {
-        write_json(&self.dir.join(RESULT), result)?;
+    /// Writes the results.
+    pub(crate) fn write_result(&self, result: &impl Serialize) -> anyhow::Result<()> {
+        self.write_json(RESULT, result)
+    }
+
+    /// Writes the report: the last file of a run.
+    pub(crate) fn write_report(&self, report: &str) -> anyhow::Result<()> {
         write_whole(&self.dir.join(REPORT), report.as_bytes())
+    }
+
+    /// Writes another file of JSON into the folder.
+    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        write_json(&self.dir.join(name), value)
     }
 
     /// Writes a text of another kind into the folder, with the folders above it.
@@ -297,7 +306,7 @@ mod tests {
         assert_eq!(runs(&results.path().join("none")).unwrap(), [""; 0]);
         let ended = RunFolder::create(results.path(), "a").unwrap();
         RunFolder::create(results.path(), "b").unwrap();
-        ended.write_result(&serde_json::json!({"x": 1}), "table").unwrap();
+        ended.write_result(&serde_json::json!({"x": 1})).unwrap();
         assert_eq!(runs(results.path()).unwrap(), ["a"]);
         assert_eq!(ended.read_result::<serde_json::Value>().unwrap()["x"], 1);
     }

@@ -133,11 +133,6 @@ impl Image {
         }))
     }
 
-    /// With symbols and debug information.
-    pub(crate) fn vmlinux(&self) -> PathBuf {
-        self.dir.join("vmlinux")
-    }
-
     /// Direct-boot kernel.
     pub(crate) fn bz_image(&self) -> PathBuf {
         self.dir.join("bzImage")

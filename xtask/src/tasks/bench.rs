@@ -8,19 +8,15 @@ mod vng;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use self::cells::Cells;
-use self::cost::Costs;
 use self::whole::Wholes;
-use super::rig;
-use super::{Folders, bootable, inputs, stop_on_signals};
+use super::run::{Run, Spec, Start};
+use super::{Folders, bootable, inputs};
 use crate::cli::{self, BenchPart, Places};
 use crate::exit::{Exit, Fault};
 use crate::plan::{self, Selection};
 use crate::progress::{note, print};
 use crate::report::{self, BenchResult, Times};
-use crate::results::RunFolder;
 
 /// The matrix whose cells are timed; its first kernel is the one that bare QEMU boots.
 const MATRIX: &str = "bench";
@@ -43,30 +39,27 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     let mut counted = plan::cost_cells(&config, config.matrix(matrix)?)?;
     counted.retain(|_| wants(BenchPart::Cost));
     let whole = wants(BenchPart::Matrix).then_some(config.matrix(matrix)?);
-    let stop = stop_on_signals()?;
-    rig::provide(build.install)?;
+    let start = Start::new(build.install)?;
     let names: BTreeSet<&String> = timed
         .iter()
         .map(|cell| &cell.kernel)
         .chain(counted.iter().map(|cell| &cell.kernel))
         .chain(whole.iter().flat_map(|matrix| &matrix.kernels))
         .collect();
-    let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
-    let bzimages: BTreeMap<String, PathBuf> =
-        kernels.iter().map(|(name, kernel)| (name.clone(), kernel.bzimage.clone())).collect();
-    let bzimage = names.first().and_then(|kernel| bzimages.get(*kernel)).ok_or_else(|| {
-        Fault::new(Exit::Usage, format!("matrix `{matrix}` has no kernels to measure"))
-    })?;
-    let ready = rig::prepare(&folders, bzimage, *accel, &stop)?;
-
-    let started = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results.join(FOLDER), started)?;
-    let manifest = bootable::manifest(&ready, &kernels, matrix, 0, 1, started)?;
+    let Some(&probe) = names.first() else {
+        let what = format!("matrix `{matrix}` has no kernels to measure");
+        return Err(Fault::new(Exit::Usage, what).into());
+    };
+    let kernels = bootable::kernels(&folders, &config, &names, &BTreeMap::new(), images, build)?;
+    let results = &folders.results.join(FOLDER);
+    let (seed, accel, jobs, snapshots) = (0, *accel, 1, false);
+    let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+    let run = Run::begin(start, &folders, &config, kernels, spec)?;
+    let manifest = run.manifest.clone();
     let mut result = BenchResult { manifest, times: Vec::new(), costs: Vec::new(), whole: None };
     if !timed.is_empty() {
-        let cells = Cells { config: &config, ready: &ready, bzimages: &bzimages, stop: &stop };
-        result.times = cells.measure(&folders, &timed, *rounds)?;
-        match vng::run(ready.rig.accel) {
+        result.times = cells::measure(&run, &folders, &timed, *rounds)?;
+        match vng::run(run.ready.rig.accel) {
             Ok((version, took)) => {
                 let mut row = Times::new(&format!("virtme-ng running `true` ({version})"));
                 row.add(took);
@@ -77,25 +70,18 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
         print(report::times(&result))?;
     }
     if let Some(matrix) = whole {
-        let wholes = Wholes {
-            folders: &folders,
-            config: &config,
-            matrix,
-            ready: &ready,
-            kernels: &kernels,
-            build,
-            folder: &folder,
-            stop: &stop,
-        };
+        let wholes = Wholes { run: &run, folders: &folders, matrix, accel, build };
         let whole = result.whole.insert(wholes.measure()?);
         print(report::whole(whole))?;
     }
     if !counted.is_empty() {
-        let costs = Costs { rig: &ready.rig, bzimages: &bzimages, folder: &folder, stop: &stop };
-        result.costs = costs.measure(&counted)?;
+        result.costs = cost::measure(&run, &counted)?;
         print(report::costs(&result.costs))?;
     }
-    folder.write_result(&result, &report::bench(&result))?;
+    let (folder, manifest) = run.finish()?;
+    result.manifest = manifest;
+    folder.write_result(&result)?;
+    folder.write_report(&report::bench(&result))?;
     print(format_args!("\nkept in {}\n", folder.dir().display()))?;
     Ok(Exit::Ok)
 }

@@ -7,14 +7,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::attempts::Runner;
+use super::bootable::Bootable;
+use super::rig::pace;
 use crate::evidence::Ending;
 use crate::plan::Cell;
 use crate::progress::Step;
+use crate::results::RunFolder;
 use crate::verdict::{by_emulator, findings, wrong_clock};
 use crate::vm::cell::{Begin, Job, Rig};
-use crate::vm::pool;
 use crate::vm::snapshot::{self, Snapshot};
+use crate::vm::{Stop, pool};
 
 /// Boots of one kind that are tried. An emulator breaks about one in fifty, and on a busy host a kernel may measure its
 /// clock wrongly: then every cell that begins from there would be an ERROR.
@@ -32,6 +34,7 @@ struct Kind<'a> {
     key: String,
     name: String,
     first: &'a Cell,
+    bzimage: &'a Path,
     cells: usize,
 }
 
@@ -49,78 +52,84 @@ impl Boots {
             _ => Begin::Boot(bzimage),
         }
     }
-}
 
-impl Runner<'_> {
     /// Makes the boots that at least two of the cells share and that are not there yet.
-    pub(super) fn boot(&mut self, cells: &[Cell], jobs: usize) {
-        let kinds = self.kinds(cells);
+    pub(super) fn make(
+        &mut self,
+        rig: &Rig,
+        kernels: &BTreeMap<String, Bootable>,
+        folder: &RunFolder,
+        stop: &Stop,
+        cells: &[Cell],
+        jobs: usize,
+    ) {
+        let kinds = self.kinds(rig, kernels, cells);
         if kinds.is_empty() {
             return;
         }
         let step = Step::begin("boots", Some(kinds.len() as u64));
         let mut made = BTreeMap::new();
-        let job = |kind: &Kind<'_>| self.snapshot(kind);
-        pool::run(
-            jobs,
-            &kinds,
-            |kind| kind.cells as u64,
-            self.stop,
-            job,
-            |kind, outcome| {
-                let kept = outcome.and_then(|kept| kept).map_err(|why| {
-                    step.say(&format!("no shared boot of {}: {why}; its cells boot", kind.name));
-                });
-                made.insert(kind.key.clone(), kept.ok());
-                step.at(made.len() as u64, &kind.name);
-            },
-        );
+        let job = |kind: &Kind<'_>| kind.boot(rig, folder, stop);
+        let rank = |kind: &Kind<'_>| kind.cells;
+        pool::run(jobs, &kinds, rank, stop, job, |kind, outcome| {
+            let kept = outcome.and_then(|kept| kept).map_err(|why| {
+                step.say(&format!("no shared boot of {}: {why}; its cells boot", kind.name));
+            });
+            made.insert(kind.key.clone(), kept.ok());
+            step.at(made.len() as u64, &kind.name);
+        });
         step.end(&format!("{} shared", made.values().flatten().count()));
-        self.boots.made.extend(made);
+        self.made.extend(made);
     }
 
-    fn kinds<'a>(&self, cells: &'a [Cell]) -> Vec<Kind<'a>> {
+    fn kinds<'a>(
+        &self,
+        rig: &Rig,
+        kernels: &'a BTreeMap<String, Bootable>,
+        cells: &'a [Cell],
+    ) -> Vec<Kind<'a>> {
         let mut kinds: Vec<Kind<'a>> = Vec::new();
-        // What counts instructions must not depend on what ran before.
-        for cell in cells.iter().filter(|cell| self.boots.wanted && !cell.vm.counted) {
-            let Some(bzimage) = self.bzimages.get(&cell.kernel) else { continue };
-            let Ok(key) = snapshot::key(self.rig, Job::of(cell), bzimage) else { continue };
-            if self.boots.made.contains_key(&key) {
+        // A cell that counts instructions must not depend on what ran before.
+        for cell in cells.iter().filter(|cell| self.wanted && !cell.vm.counted) {
+            let Some(Bootable { bzimage, .. }) = kernels.get(&cell.kernel) else { continue };
+            let Ok(key) = snapshot::key(rig, Job::of(cell), bzimage) else { continue };
+            if self.made.contains_key(&key) {
                 continue;
             }
             match kinds.iter_mut().find(|kind| kind.key == key) {
                 Some(kind) => kind.cells += 1,
                 None => {
                     let before = kinds.iter().filter(|kind| kind.first.kernel == cell.kernel);
-                    let number = self.boots.made.len() + before.count() + 1;
+                    let number = self.made.len() + before.count() + 1;
                     let name = format!("{}-{number}", cell.kernel);
-                    kinds.push(Kind { key, name, first: cell, cells: 1 });
+                    kinds.push(Kind { key, name, first: cell, bzimage, cells: 1 });
                 }
             }
         }
         kinds.retain(|kind| kind.cells > 1);
         kinds
     }
+}
 
-    /// One boot, looked at; or why it cannot be used.
-    fn snapshot(&self, kind: &Kind<'_>) -> Result<Snapshot, String> {
-        let mut why = "no image".to_owned();
-        let Some(bzimage) = self.bzimages.get(&kind.first.kernel) else { return Err(why) };
+impl Kind<'_> {
+    /// One boot, checked; or why it cannot be used.
+    fn boot(&self, rig: &Rig, folder: &RunFolder, stop: &Stop) -> Result<Snapshot, String> {
+        let mut why = String::new();
         for number in 1..=TRIES {
-            let dir = self.folder.boot(&kind.name, number);
-            let job = Job { id: &kind.name, ..Job::of(kind.first) };
-            let boot = snapshot::take(self.rig, job, bzimage, &dir, self.stop)
+            let dir = folder.boot(&self.name, number);
+            let job = Job { id: &self.name, ..Job::of(self.first) };
+            let boot = snapshot::take(rig, job, self.bzimage, &dir, stop)
                 .map_err(|error| format!("{error:#}"))?;
             let findings = findings(&boot.evidence.console);
             let wrong_clock = wrong_clock(&boot.evidence);
-            let by_host = by_emulator(&findings, self.pace()) || wrong_clock.is_some();
+            let by_host = by_emulator(&findings, pace(rig.accel)) || wrong_clock.is_some();
             why = match (boot.snapshot, findings.first(), wrong_clock) {
                 (Some(snapshot), None, None) => return Ok(snapshot),
                 (_, Some(finding), _) => finding.title.clone(),
                 (_, None, Some(wrong)) => wrong,
                 (None, None, None) => ended(&boot.evidence.ending),
             };
-            // What the kernel itself did it would do again.
+            // The kernel would do the same again; only the host may do better.
             if !by_host {
                 break;
             }

@@ -6,9 +6,9 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::attempts::Runner;
 use super::rig::{self, Ready};
-use super::{Folders, bootable, build_kernel, inputs, own, run_matrix, stop_on_signals, style};
+use super::run::{Run, Spec, Start};
+use super::{Folders, bootable, build_kernel, conclude, inputs, own, style};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel};
 use crate::evidence::store;
@@ -18,10 +18,9 @@ use crate::kernel::lint::Linted;
 use crate::kernel::steps::{self, Applied, Steps};
 use crate::kernel::{Cache, Image, Located, Site, Toolchain};
 use crate::plan::{self, Selection};
-use crate::progress::{Step, note, print};
+use crate::progress::{Step, note};
 use crate::report::{self, Asked, Checked, Mark, PatchRow};
 use crate::results::RunFolder;
-use crate::vm::Stop;
 
 /// The matrix whose cells are run after every patch.
 const MATRIX: &str = "smoke";
@@ -36,9 +35,8 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         own::configured(&folders, &args.own, &args.build, MATRIX)?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     inputs::sources_present(&folders.workspace, &config, [kernel.name.as_str()])?;
-    let stop = stop_on_signals()?;
     let cli::BuildOptions { source, install } = &args.build;
-    rig::provide(*install)?;
+    let start = Start::new(*install)?;
     let cache = Cache::open(&folders.cache)?;
     let mut toolchain = Toolchain::find(&cache)?;
     if *install {
@@ -58,8 +56,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         jobs: host::cores(),
         steps: true,
     };
-    let begun = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results, begun)?;
+    let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
     own::keep(&config, &folder)?;
     let series = CheckSeries {
         config: &config,
@@ -67,7 +64,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         located: &located,
         steps,
         folder: &folder,
-        stop: &stop,
+        start,
         ready: OnceCell::new(),
         base: OnceCell::new(),
     };
@@ -94,7 +91,7 @@ struct CheckSeries<'a> {
     located: &'a Located,
     steps: Steps,
     folder: &'a RunFolder,
-    stop: &'a Stop,
+    start: Start,
     /// Made when the first kernel is to be booted.
     ready: OnceCell<Ready>,
     /// Built when there is a warning to hold against it.
@@ -112,13 +109,13 @@ impl CheckSeries<'_> {
         let step = Step::begin("patches", Some(wanted.len() as u64));
         let mut rows: Vec<PatchRow> = Vec::new();
         for &number in wanted {
-            if self.stop.asked() {
+            if self.start.stop.asked() {
                 break;
             }
             step.at(rows.len() as u64, &names[number - 1]);
             let mut row = PatchRow::new(number, &names[number - 1]);
             if let Err(error) = self.patch(folders, args, &mut row) {
-                if self.stop.asked() {
+                if self.start.stop.asked() {
                     break;
                 }
                 return Err(error);
@@ -126,20 +123,13 @@ impl CheckSeries<'_> {
             step.say(&report::patch_line(&row, style(std::io::stderr())));
             rows.push(row);
             // After each: what is known stays when the rest is cut off.
-            self.folder.write_text("check-series.json", &serde_json::to_string_pretty(&rows)?)?;
+            self.folder.write_json("check-series.json", &rows)?;
         }
         step.end(&format!("{} of {} looked at", rows.len(), wanted.len()));
-        let shown = run_matrix::shown(self.folder.dir());
-        let text = |style| report::series(&rows, wanted.len(), &shown, style);
-        self.folder.write_text("report.txt", &text(report::Style::default()))?;
-        print(text(style(std::io::stdout())))?;
-        Ok(if self.stop.asked() {
-            Exit::Interrupted
-        } else if rows.len() == wanted.len() && rows.iter().all(PatchRow::good) {
-            Exit::Ok
-        } else {
-            Exit::Unexpected
-        })
+        let report = |place: &str, style| report::series(&rows, wanted.len(), place, style);
+        conclude::report(self.folder, report)?;
+        let good = rows.len() == wanted.len() && rows.iter().all(PatchRow::good);
+        Ok(conclude::exit(self.start.stop.asked(), good))
     }
 
     /// All checks of one patch; each needs the ones before it only as far as it says.
@@ -178,9 +168,10 @@ impl CheckSeries<'_> {
         let (clippy, build) = self.warnings(number, &image)?;
         row.set(Asked::Build, Checked { mark: build, seconds });
         row.set(Asked::Clippy, Checked { mark: clippy, seconds: 0.0 });
-        let ready =
-            made(&self.ready, || rig::prepare(folders, &image.bz_image(), args.accel, self.stop))?;
-        let (boot, smoke) = self.boot(ready, &kernel, &image)?;
+        let ready = made(&self.ready, || {
+            rig::prepare(folders, &image.bz_image(), args.accel, &self.start.stop)
+        })?;
+        let (boot, smoke) = self.boot(ready, args.accel, &kernel, &image)?;
         row.set(Asked::Boot, boot);
         row.set(Asked::Smoke, smoke);
         Ok(())
@@ -249,6 +240,7 @@ impl CheckSeries<'_> {
     fn boot(
         &self,
         ready: &Ready,
+        accel: cli::AccelChoice,
         kernel: &Kernel,
         image: &Image,
     ) -> anyhow::Result<(Checked, Checked)> {
@@ -258,14 +250,15 @@ impl CheckSeries<'_> {
         (matrix.kernels, matrix.baseline) = (vec![kernel.name.clone()], None);
         let cells = plan::plan(&config, &matrix, &Selection::default())?;
         let kernels = BTreeMap::from([(kernel.name.clone(), bootable::built(image)?)]);
-        let jobs = rig::jobs(None, &cells);
-        let manifest =
-            bootable::manifest(ready, &kernels, MATRIX, 0, jobs, jiff::Timestamp::now())?;
-        self.folder.write_manifest(&manifest)?;
-        // Each of its few cells boots: that the kernel does is what is asked.
-        let mut runner = Runner::new(&config, &kernels, &ready.rig, self.folder, self.stop, false);
+        let (results, probe, jobs) = (self.folder.dir(), &kernel.name, rig::jobs(None, &cells));
+        // Each of its few cells boots: whether the kernel does is the question.
+        let (matrix, seed, snapshots) = (MATRIX, 0, false);
+        let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+        let (start, folder, ready) = (self.start.clone(), self.folder.clone(), ready.clone());
         let begun = Instant::now();
-        let ran = runner.run(&cells, jobs)?;
+        let mut run = Run::in_folder(start, folder, ready, &config, kernels, spec)?;
+        let ran = run.cells(&cells)?;
+        run.finish()?;
         let seconds = begun.elapsed().as_secs_f64();
         let hello = ran.iter().find_map(|cell| {
             let evidence = store::load(&self.folder.dir().join(&cell.first.folder)).ok()?;

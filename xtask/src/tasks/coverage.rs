@@ -3,31 +3,25 @@
 //! which of the lines that the series adds have run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::path::Path;
-use std::time::Instant;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::attempts::Runner;
-use super::bootable::Bootable;
-use super::build_kernel::{self, Wanted};
-use super::{Folders, bootable, inputs, own, rig, run_matrix, stop_on_signals, style};
+use super::bootable::{self, vmlinux};
+use super::run::{Run, Spec, Start};
+use super::{Folders, build_kernel, conclude, inputs, own, rig, selection, shown, style};
 use crate::cli::{self, AccelChoice, Places};
 use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
 use crate::evidence::store;
 use crate::exit::{Exit, Fault};
+use crate::kernel::Cache;
 use crate::kernel::steps::Steps;
-use crate::kernel::{Cache, Image};
 use crate::outcome::{CellResult, Manifest};
 use crate::plan::{self, Cell, Selection};
 use crate::progress::print;
 use crate::report;
 use crate::results::{self, RunFolder};
 use crate::taxonomy::OWN;
-use crate::vm::Stop;
 
 /// File in the run folder.
 const RESULT: &str = "coverage.json";
@@ -71,16 +65,30 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
         own::configured(&folders, &args.own, &args.build, &matrices[0])?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     let cells = cells(&config, kernel, &matrices, &args.select)?;
-    let stop = stop_on_signals()?;
-    rig::provide(args.build.install)?;
+    let start = Start::new(args.build.install)?;
+    let stop = start.stop.clone();
     let files = files(&folders, &config, kernel, &args.build)?;
-    let (kernels, image) = kernels(&folders, &config, kernel, &cells, &args.build)?;
-    let table = line_table(&image.vmlinux(), &files)?;
-    let watched = table.functions.clone();
+    let names = cells.iter().map(|cell| &cell.kernel).chain([&kernel.name]).collect();
+    let kernels = bootable::kernels(&folders, &config, &names, &BTreeMap::new(), &[], &args.build)?;
+    let key = kernels[&kernel.name].note.key.clone();
+    let table = line_table(&kernel.name, &vmlinux(&folders.cache, &key)?, &files)?;
     let ran = match args.runs.is_empty() {
-        true => vec![run_cells(&folders, &config, args, &cells, &kernels, watched, &stop)?],
+        true => {
+            let matrix = &matrices.join("+");
+            let (seed, jobs) = (args.select.seed, rig::jobs(args.jobs, &cells));
+            // Only emulated code is translated.
+            let (accel, results) = (AccelChoice::Tcg, &folders.results);
+            let (probe, snapshots) = (&cells[0].kernel, true);
+            let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+            let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
+            run.ready.rig.watched.clone_from(&table.functions);
+            let unexpected = unexpected(&run.cells(&cells)?);
+            let (folder, manifest) = run.finish()?;
+            vec![Ran { folder, manifest, unexpected, is_new: true }]
+        }
         false => {
-            args.runs.iter().map(|run| kept(&folders, run, &image)).collect::<Result<_, _>>()?
+            let kept = args.runs.iter().map(|run| kept(&folders, run, &kernel.name, &key));
+            kept.collect::<Result<_, _>>()?
         }
     };
     let mut executed = BTreeSet::new();
@@ -111,37 +119,6 @@ fn matrices(args: &cli::Coverage) -> Vec<String> {
     }
 }
 
-/// Runs the cells with a log of what is translated of the `watched` code.
-fn run_cells(
-    folders: &Folders,
-    config: &Config,
-    args: &cli::Coverage,
-    cells: &[Cell],
-    kernels: &BTreeMap<String, Bootable>,
-    watched: Vec<Range<u64>>,
-    stop: &Stop,
-) -> anyhow::Result<Ran> {
-    let begun = Instant::now();
-    // Only emulated code is translated.
-    let first = &kernels[&cells[0].kernel].bzimage;
-    let mut ready = rig::prepare(folders, first, AccelChoice::Tcg, stop)?;
-    ready.rig.watched = watched;
-    let jobs = rig::jobs(args.jobs, cells);
-    let started = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results, started)?;
-    own::keep(config, &folder)?;
-    let (matrix, seed) = (matrices(args).join("+"), args.select.seed);
-    let mut manifest = bootable::manifest(&ready, kernels, &matrix, seed, jobs, started)?;
-    folder.write_manifest(&manifest)?;
-    let mut runner = Runner::new(config, kernels, &ready.rig, &folder, stop, true);
-    let ran = runner.run(cells, jobs)?;
-    manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    manifest.interrupted = stop.asked();
-    folder.write_manifest(&manifest)?;
-    let unexpected = unexpected(&ran);
-    Ok(Ran { folder, manifest, unexpected, is_new: true })
-}
-
 /// Those that were not as expected at the attempt that counts, with their verdicts.
 fn unexpected(ran: &[CellResult]) -> Vec<String> {
     let unexpected = ran.iter().filter(|ran| !ran.judgement().as_expected);
@@ -150,12 +127,12 @@ fn unexpected(ran: &[CellResult]) -> Vec<String> {
 }
 
 /// Cells that ran before, if they ran this image.
-fn kept(folders: &Folders, run: &str, image: &Image) -> anyhow::Result<Ran> {
+fn kept(folders: &Folders, run: &str, kernel: &str, key: &str) -> anyhow::Result<Ran> {
     let folder = RunFolder::open(&folders.results, run)?;
     let manifest: Manifest = folder.read_manifest()?;
-    if !manifest.kernels.values().any(|kernel| kernel.key == image.key) {
-        let what = format!("run {} is of another kernel than {} is now", folder.id, image.kernel);
-        let hint = "its addresses say nothing of this one: run `cargo xtask coverage` again";
+    if !manifest.kernels.values().any(|kernel| kernel.key == key) {
+        let what = format!("run {} is of another build of kernel {kernel}", folder.id);
+        let hint = "its addresses do not fit this build: run `cargo xtask coverage` again";
         return Err(Fault::new(Exit::Usage, what).hint(hint).into());
     }
     let unexpected = kept_unexpected(&folder)?;
@@ -182,7 +159,7 @@ fn cells(
     matrices: &[String],
     select: &cli::Select,
 ) -> anyhow::Result<Vec<Cell>> {
-    let wanted = run_matrix::selection(select);
+    let wanted = selection(select);
     let everything = Selection { filters: Vec::new(), ..wanted.clone() };
     let mut cells: Vec<Cell> = Vec::new();
     let mut nothing = None;
@@ -221,32 +198,9 @@ fn files(
     Ok(sources.iter().map(|(path, before, after)| coverage::added(path, before, after)).collect())
 }
 
-/// The kernels of the cells, and the image of `kernel`, whose code they all have.
-fn kernels(
-    folders: &Folders,
-    config: &Config,
-    kernel: &Kernel,
-    cells: &[Cell],
-    build: &cli::BuildOptions,
-) -> anyhow::Result<(BTreeMap<String, Bootable>, Image)> {
-    let used = cells.iter().map(|cell| &cell.kernel).chain([&kernel.name]);
-    let names: Vec<String> = used.collect::<BTreeSet<_>>().into_iter().cloned().collect();
-    let wanted =
-        Wanted { kernels: &names, source: build.source.as_deref(), install: build.install };
-    let images = build_kernel::build(folders, config, wanted)?;
-    let image = images[&kernel.name].clone();
-    let mut kernels = BTreeMap::new();
-    for (name, image) in images {
-        kernels.insert(name, bootable::built(&image)?);
-    }
-    Ok((kernels, image))
-}
-
-fn line_table(vmlinux: &Path, files: &[File]) -> anyhow::Result<LineTable> {
-    let bytes =
-        std::fs::read(vmlinux).with_context(|| format!("cannot read {}", vmlinux.display()))?;
-    LineTable::read(&bytes, files).map_err(|error| {
-        let what = format!("{}: {error:#}", vmlinux.display());
+fn line_table(kernel: &str, vmlinux: &[u8], files: &[File]) -> anyhow::Result<LineTable> {
+    LineTable::read(vmlinux, files).map_err(|error| {
+        let what = format!("vmlinux of kernel {kernel}: {error:#}");
         Fault::new(Exit::Build, what)
             .hint("line tables come with CONFIG_DEBUG_INFO_DWARF5 in a fragment of the kernel")
             .into()
@@ -269,27 +223,22 @@ fn conclude(kernel: &str, all: &[Ran], coverage: &Coverage) -> anyhow::Result<Ex
         let (count, seconds) = (folder.cells()?.len(), manifest.duration_ms as f64 / 1000.0);
         cells.push(format!("{count} cells ({seconds:.1} s, {})", manifest.accelerator));
         cells.extend(unexpected.iter().map(|cell| format!("  not as expected: {cell}")));
-        places.push(run_matrix::shown(folder.dir()));
+        places.push(shown(folder.dir()));
     }
     let text = |style| report::coverage(coverage, &cells.join("\n"), &places.join(" "), style);
     for Ran { folder, manifest, unexpected, .. } in all.iter().filter(|ran| ran.is_new) {
-        let covered = Covered { manifest, kernel, unexpected, coverage };
-        folder.write_text(RESULT, &serde_json::to_string_pretty(&covered)?)?;
-        folder.write_text("report.txt", &text(report::Style::default()))?;
+        folder.write_json(RESULT, &Covered { manifest, kernel, unexpected, coverage })?;
+        folder.write_report(&text(report::Style::default()))?;
     }
     print(text(style(std::io::stdout())))?;
     Ok(exit(all, coverage))
 }
 
-/// Lines count as run whatever became of their cell, so a cell that is not as expected has to be told by itself.
+/// A line counts as run whatever became of its cell, so an unexpected cell counts by itself.
 fn exit(all: &[Ran], coverage: &Coverage) -> Exit {
-    if all.iter().any(|ran| ran.manifest.interrupted) {
-        Exit::Interrupted
-    } else if coverage.good() && all.iter().all(|ran| ran.unexpected.is_empty()) {
-        Exit::Ok
-    } else {
-        Exit::Unexpected
-    }
+    let interrupted = all.iter().any(|ran| ran.manifest.interrupted);
+    let good = coverage.good() && all.iter().all(|ran| ran.unexpected.is_empty());
+    conclude::exit(interrupted, good)
 }
 
 #[cfg(test)]

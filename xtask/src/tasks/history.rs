@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a page.
 
-use super::run_matrix::shown;
-use super::{Folders, style};
+use super::{Folders, shown, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;

@@ -8,22 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::build_kernel::{self, Wanted};
-use super::rig::{self, Ready};
-use super::{Folders, inputs, own, run_matrix, stop_on_signals, style};
+use super::run::{Run, Spec, Start};
+use super::{Folders, bootable, build_kernel, conclude, inputs, own};
 use crate::cli::{self, Places};
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
 use crate::kernel::Cache;
 use crate::kernel::selftests::{self, TestProgram};
 use crate::plan::VmShape;
-use crate::progress::{Step, print};
+use crate::progress::Step;
 use crate::report::{self, ProgramBeside};
-use crate::results::RunFolder;
 use crate::verdict::ktap::{self, ProgramEnd, Results};
 use crate::verdict::{findings, selftests::compare};
 use crate::vm::selftest::{Order, Said};
-use crate::vm::{self, Program, Stop, guest_binary};
+use crate::vm::{self, Program, guest_binary};
 
 /// For one program on a machine that is not emulated; the slowest needs about a minute there.
 const LIMIT: Duration = Duration::from_secs(200);
@@ -36,7 +34,7 @@ const MEMORY_MIB: u32 = 1024;
 /// # Errors
 /// Configuration, kernels and host, each with its code; what a test says is no error.
 pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit> {
-    let cli::Kselftest { kernels, own, tests, repeat, images: _, accel, build } = args;
+    let cli::Kselftest { kernels, own, tests, repeat, images, accel, build } = args;
     let folders = Folders::of(places)?;
     let own::Configured { config, pair, .. } = own::configured(&folders, own, build, "default")?;
     let kernels = if kernels.is_empty() { pair.to_vec() } else { kernels.clone() };
@@ -47,30 +45,23 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
         let fault = Fault::new(Exit::Usage, format!("there is nothing to hold beside {base}"));
         return Err(fault.hint("--kernel baseline --kernel overcharge").into());
     };
-    let stop = stop_on_signals()?;
-    rig::provide(build.install)?;
+    let start = Start::new(build.install)?;
     let built = |name: &str| programs(&folders, &config, name, build.source.as_deref());
     let known: BTreeSet<String> = built(base)?.into_iter().map(|program| program.name).collect();
     let programs = selected(built(last)?, tests)?;
-    let bzimages = bzimages(&folders, &config, &kernels, args)?;
-    let ready = rig::prepare(&folders, &bzimages[base], *accel, &stop)?;
+    let (named, keys) = (kernels.iter().collect(), BTreeMap::new());
+    let bootable = bootable::kernels(&folders, &config, &named, &keys, images, build)?;
+    let (results, matrix, seed, accel) = (&folders.results, "kselftest", 0, *accel);
+    let (probe, jobs, snapshots) = (base.as_str(), 1, false);
+    let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+    let run = Run::begin(start, &folders, &config, bootable, spec)?;
     let packed: Vec<Program> = programs
         .iter()
         .map(|TestProgram { name, bytes }| Program { name: name.clone(), bytes: bytes.clone() })
         .collect();
-    let initramfs = guest_binary::pack_with(&ready.binaries.selftest, &packed, &folders.cache)?;
-    let begun = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results, begun)?;
-    let tests = Kselftest {
-        config: &config,
-        ready: &ready,
-        bzimages: &bzimages,
-        initramfs,
-        folder: &folder,
-        stop: &stop,
-    };
+    let initramfs = guest_binary::pack_with(&run.ready.binaries.selftest, &packed, &folders.cache)?;
     let names: Vec<String> = programs.into_iter().map(|program| program.name).collect();
-    tests.all(base, patched, &names, &known, *repeat)
+    Kselftest { run, initramfs }.all(base, patched, &names, &known, *repeat)
 }
 
 fn programs(
@@ -106,38 +97,9 @@ fn selected(all: Vec<TestProgram>, asked: &[String]) -> Result<Vec<TestProgram>,
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-fn bzimages(
-    folders: &Folders,
-    config: &Config,
-    kernels: &[String],
-    args: &cli::Kselftest,
-) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let mut images: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for (name, path) in &args.images {
-        if !kernels.contains(name) || !path.is_file() {
-            let what =
-                format!("--image {name}={}: no such kernel here, or no file", path.display());
-            return Err(Fault::new(Exit::Usage, what).into());
-        }
-        images.insert(name.clone(), path.clone());
-    }
-    let missing = |name: &&String| !images.contains_key(*name);
-    let kernels: Vec<String> = kernels.iter().filter(missing).cloned().collect();
-    let cli::BuildOptions { source, install } = &args.build;
-    let wanted = Wanted { kernels: &kernels, source: source.as_deref(), install: *install };
-    for (name, image) in build_kernel::build(folders, config, wanted)? {
-        images.insert(name, image.bz_image());
-    }
-    Ok(images)
-}
-
 struct Kselftest<'a> {
-    config: &'a Config,
-    ready: &'a Ready,
-    bzimages: &'a BTreeMap<String, PathBuf>,
+    run: Run<'a>,
     initramfs: PathBuf,
-    folder: &'a RunFolder,
-    stop: &'a Stop,
 }
 
 /// What the runs of one program on one kernel said.
@@ -150,7 +112,7 @@ struct Runs {
 
 impl Kselftest<'_> {
     fn all(
-        &self,
+        self,
         base: &str,
         patched: &[String],
         names: &[String],
@@ -171,22 +133,17 @@ impl Kselftest<'_> {
                     }
                     compared.extend(programs);
                 }
-                Err(_) if self.stop.asked() => break,
+                Err(_) if self.run.stop.asked() => break,
                 Err(error) => return Err(error),
             }
-            self.folder.write_text("kselftest.json", &serde_json::to_string_pretty(&compared)?)?;
+            self.run.folder.write_json("kselftest.json", &compared)?;
         }
         step.end(&format!("{} of {}", compared.len() / patched.len(), names.len()));
-        let shown = run_matrix::shown(self.folder.dir());
-        let text = |style| report::kselftest(&compared, &shown, style);
-        self.folder.write_text("report.txt", &text(report::Style::default()))?;
-        print(text(style(std::io::stdout())))?;
+        let (folder, manifest) = self.run.finish()?;
+        conclude::report(&folder, |place, style| report::kselftest(&compared, place, style))?;
         let whole = compared.len() == names.len() * patched.len() && !names.is_empty();
-        Ok(match (self.stop.asked(), whole && compared.iter().all(ProgramBeside::good)) {
-            (true, _) => Exit::Interrupted,
-            (_, true) => Exit::Ok,
-            (_, false) => Exit::Unexpected,
-        })
+        let good = whole && compared.iter().all(ProgramBeside::good);
+        Ok(conclude::exit(manifest.interrupted, good))
     }
 
     /// Runs a program on every kernel: once, and where something is open, as often as allowed.
@@ -215,7 +172,7 @@ impl Kselftest<'_> {
     }
 
     fn once(&self, kernel: &str, name: &str, number: u32, runs: &mut Runs) -> anyhow::Result<()> {
-        let kernel_config = self.config.kernel(kernel)?;
+        let kernel_config = self.run.config.kernel(kernel)?;
         let shape = VmShape {
             cpus: 2,
             memory_mib: MEMORY_MIB,
@@ -224,17 +181,17 @@ impl Kselftest<'_> {
         };
         let order = Order {
             program: name,
-            bzimage: &self.bzimages[kernel],
+            bzimage: &self.run.kernels[kernel].bzimage,
             initramfs: &self.initramfs,
             shape: &shape,
             limit: LIMIT * kernel_config.slowdown,
             boot_limit: BOOT_LIMIT * kernel_config.slowdown,
         };
-        let said = vm::selftest::run(&self.ready.rig, order, self.stop)?;
+        let said = vm::selftest::run(&self.run.ready.rig, order, &self.run.stop)?;
         let Said { output, end, console, wall } = &said;
         let place = format!("selftests/{name}/{kernel}-{number}");
-        self.folder.write_text(&format!("{place}.ktap"), output)?;
-        self.folder.write_text(&format!("{place}.console"), console)?;
+        self.run.folder.write_text(&format!("{place}.ktap"), output)?;
+        self.run.folder.write_text(&format!("{place}.console"), console)?;
         runs.results.push(ktap::results(output, end.as_deref().and_then(program_end)));
         let faults = findings(console);
         runs.faults.extend(faults.iter().map(|fault| format!("{kernel}: {}", fault.title)));

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask list`: cells of a matrix, scenarios, kernels, runs.
 
-use super::run_matrix::selection;
-use super::{Folders, inputs};
+use super::{Folders, inputs, print_ids, selection};
 use crate::cli::{self, Listed, Places};
 use crate::exit::Exit;
 use crate::outcome::RunResult;
@@ -21,9 +20,7 @@ pub(crate) fn run(places: &Places, args: &cli::List) -> anyhow::Result<Exit> {
         Listed::Runs => runs(&folders)?,
         Listed::Cells => {
             let config = inputs::read(&folders.configs)?;
-            for cell in plan::plan(&config, config.matrix(matrix)?, &selection(select))? {
-                print(format_args!("{}\n", cell.id))?;
-            }
+            print_ids(&plan::plan(&config, config.matrix(matrix)?, &selection(select))?)?;
         }
         Listed::Scenarios => {
             for scenario in inputs::read(&folders.configs)?.scenarios.values() {

@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::run_matrix::{conclude, result};
-use super::{Folders, own, parts};
+use super::{Folders, conclude, own, parts};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::outcome::RunResult;
@@ -40,8 +39,8 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     for (part, dir) in runs.iter().zip(&found) {
         folder.adopt(dir, part.part)?;
     }
-    let result = result(&config, matrix, &folder.id, manifest, ran, cells.len());
-    conclude(&folder, &folders.cache, &result)
+    let result = conclude::result(&config, matrix, &folder.id, manifest, ran, cells.len());
+    conclude::matrix(&folder, &folders.cache, &result)
 }
 
 /// The parts that are whole, with their folders. A part that was torn stands in the way of the merge only as long as it

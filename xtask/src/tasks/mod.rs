@@ -9,10 +9,12 @@ mod boots;
 pub(crate) mod build_kernel;
 pub(crate) mod check_series;
 pub(crate) mod compare;
+mod conclude;
 pub(crate) mod coverage;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod history;
+mod html;
 pub(crate) mod inject;
 mod inputs;
 pub(crate) mod kselftest;
@@ -26,6 +28,7 @@ pub(crate) mod plan;
 pub(crate) mod prune;
 pub(crate) mod report;
 mod rig;
+mod run;
 pub(crate) mod run_matrix;
 pub(crate) mod show;
 pub(crate) mod soak;
@@ -34,10 +37,13 @@ pub(crate) mod test;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use crate::cli::Places;
+use crate::chance;
+use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 use crate::kernel::Cache;
+use crate::plan::{Cell, Selection};
+use crate::progress::print;
 use crate::report::Style;
 use crate::vm::Stop;
 
@@ -98,4 +104,30 @@ fn stop_on_signals() -> anyhow::Result<Stop> {
 fn style(stream: impl IsTerminal) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Style { colour: stream.is_terminal() && !refused }
+}
+
+/// A path below the current folder, relative to it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+/// What `--dry-run` does: prints the cells and stops.
+///
+/// # Errors
+/// A standard output that cannot be written to.
+fn print_ids(cells: &[Cell]) -> anyhow::Result<Exit> {
+    cells.iter().try_for_each(|cell| print(format_args!("{}\n", cell.id)))?;
+    Ok(Exit::Ok)
+}
+
+/// The selection that a command line asks for.
+fn selection(select: &cli::Select) -> Selection {
+    let cli::Select { filter, repetitions, confidence, seed } = select;
+    Selection {
+        filters: filter.clone(),
+        repetitions: repetitions.or(confidence.map(|percent| chance::repetitions(percent / 100.0))),
+        run_seed: *seed,
+        ..Selection::default()
+    }
 }

@@ -2,19 +2,16 @@
 //! `cargo xtask mutants`: builds the series with one bug at a time, runs each in the cell that must
 //! catch it, beside the series itself in the same cells, and keeps the score.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
 
-use super::attempts::Runner;
-use super::{Folders, bootable, inputs, rig, run_matrix, stop_on_signals, style};
+use super::run::{Run, Spec, Start};
+use super::{Folders, bootable, conclude, inputs, print_ids};
 use crate::cli::{self, Places};
 use crate::config::Trap;
 use crate::exit::Exit;
-use crate::outcome::CellResult;
-use crate::outcome::RunResult;
+use crate::outcome::{CellResult, RunResult};
 use crate::plan::{self, Trial};
-use crate::progress::print;
-use crate::report::{self, MutantRow, Style};
-use crate::results::RunFolder;
+use crate::report::{self, MutantRow};
 use crate::verdict::{Ran, Score, score};
 
 /// Runs the command.
@@ -23,51 +20,25 @@ use crate::verdict::{Ran, Score, score};
 /// As `run-matrix`; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::Mutants) -> anyhow::Result<Exit> {
     let cli::Mutants { names, kernel, seed, vms, dry_run, build } = args;
-    let cli::Vms { accel, jobs, no_snapshot, images } = vms;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let mutants = config.mutants(kernel)?;
     let (cells, trials) = plan::mutants(&config, mutants, names, *seed)?;
     if *dry_run {
-        cells.iter().try_for_each(|cell| print(format_args!("{}\n", cell.id)))?;
-        return Ok(Exit::Ok);
+        return print_ids(&cells);
     }
-    let begun = Instant::now();
-    let stop = stop_on_signals()?;
-    rig::provide(build.install)?;
-    let names = cells.iter().map(|cell| &cell.kernel).collect();
-    let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
-    let ready = rig::prepare(&folders, &kernels[&cells[0].kernel].bzimage, *accel, &stop)?;
-    let jobs = rig::jobs(*jobs, &cells);
-
-    let started = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results, started)?;
-    let mut manifest =
-        bootable::manifest(&ready, &kernels, &mutants.matrix.name, *seed, jobs, started)?;
-    folder.write_manifest(&manifest)?;
-    let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, !no_snapshot);
-    let ran = runner.run(&cells, jobs)?;
-    manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    manifest.interrupted = stop.asked();
-    folder.write_manifest(&manifest)?;
-    let result =
-        run_matrix::result(&config, &mutants.matrix, &folder.id, manifest, ran, cells.len());
-    conclude(&folder, &result, &trials)
-}
-
-fn conclude(folder: &RunFolder, result: &RunResult, trials: &[Trial]) -> anyhow::Result<Exit> {
-    let rows: Vec<MutantRow<'_>> = trials.iter().map(|trial| row(trial, result)).collect();
-    let shown = run_matrix::shown(folder.dir());
-    let text = |style| report::mutants(result, &rows, &shown, style);
-    folder.write_result(result, &text(Style::default()))?;
-    print(text(style(std::io::stdout())))?;
-    Ok(if result.manifest.interrupted {
-        Exit::Interrupted
-    } else if report::all_caught(&rows) {
-        Exit::Ok
-    } else {
-        Exit::Unexpected
-    })
+    let start = Start::new(build.install)?;
+    let (names, keys) = (cells.iter().map(|cell| &cell.kernel).collect(), BTreeMap::new());
+    let kernels = bootable::kernels(&folders, &config, &names, &keys, &vms.images, build)?;
+    let matrix = &mutants.matrix;
+    let spec = Spec::of(vms, &cells, &folders.results, &matrix.name, *seed);
+    let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
+    let ran = run.cells(&cells)?;
+    let (folder, result) = run.result(matrix, ran, cells.len())?;
+    folder.write_result(&result)?;
+    let rows: Vec<MutantRow<'_>> = trials.iter().map(|trial| row(trial, &result)).collect();
+    conclude::report(&folder, |place, style| report::mutants(&result, &rows, place, style))?;
+    Ok(conclude::exit(result.manifest.interrupted, report::all_caught(&rows)))
 }
 
 fn row<'a>(trial: &'a Trial, result: &'a RunResult) -> MutantRow<'a> {

@@ -10,8 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::run_matrix::selection;
-use super::{Folders, own};
+use super::{Folders, own, selection};
 use crate::cli::{self, Select};
 use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};

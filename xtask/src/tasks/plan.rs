@@ -8,8 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::build_kernel::{self, Wanted};
 use super::past::Past;
-use super::run_matrix::selection;
-use super::{Folders, own, parts, stop_on_signals};
+use super::{Folders, own, parts, selection, stop_on_signals};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::host::file::write_whole;

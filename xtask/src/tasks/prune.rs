@@ -4,8 +4,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use super::run_matrix::shown;
-use super::{Folders, bench, inject, parts};
+use super::{Folders, bench, inject, parts, shown};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::progress::print;

@@ -11,8 +11,7 @@ use crate::verdict::Pace;
 use crate::vm::accel::{self, Wish};
 use crate::vm::cell::Rig;
 use crate::vm::guest_binary::Binaries;
-use crate::vm::{Accel, QEMU_BINARY, Qemu, Stop, disk, guest_binary};
-use crate::{host, vm};
+use crate::vm::{self, Accel, QEMU_BINARY, Qemu, Stop, disk, guest_binary};
 
 /// How slow guests are under this accelerator, for tolerances that are no timers of the kernel.
 pub(super) fn pace(accel: Accel) -> Pace {
@@ -20,6 +19,7 @@ pub(super) fn pace(accel: Accel) -> Pace {
 }
 
 /// Everything that VMs of a run have in common.
+#[derive(Clone)]
 pub(crate) struct Ready {
     /// For `vm`.
     pub(crate) rig: Rig,
@@ -52,15 +52,7 @@ pub(crate) fn prepare(
     Ok(Ready { rig, binaries })
 }
 
-/// Installs what running VMs needs, or says what is missing.
-///
-/// # Errors
-/// [`crate::exit::Exit::MissingTool`] with the command that installs it.
-pub(crate) fn provide(install: bool) -> anyhow::Result<()> {
-    host::provide(&host::missing(host::RUN), install)
-}
-
-/// How many VMs of the largest shape run at once.
+/// How many VMs of the largest shape run in parallel.
 pub(crate) fn jobs<'a>(
     asked: Option<u32>,
     cells: impl IntoIterator<Item = &'a crate::plan::Cell>,

@@ -3,7 +3,7 @@
 //!
 //! It needs only what was written while the run went on: a run that was killed can be shown too.
 
-use super::run_matrix::scenario_note;
+use super::conclude::scenario_note;
 use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
 use crate::evidence::store;

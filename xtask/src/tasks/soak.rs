@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::attempts::Runner;
-use super::{Folders, bootable, inputs, rig, run_matrix, stop_on_signals, style};
+use super::run::{Run, Spec, Start};
+use super::{Folders, bootable, conclude, inputs, selection};
 use crate::cli::{self, Places};
 use crate::evidence::store;
 use crate::exit::Exit;
-use crate::outcome::{CellResult, Manifest};
+use crate::outcome::CellResult;
 use crate::plan::{self, Selection};
-use crate::progress::{note, print};
+use crate::progress::note;
 use crate::report::{self, ConsoleFault};
 use crate::results::RunFolder;
 use crate::verdict::{Pace, by_emulator, findings};
@@ -28,32 +28,23 @@ const SLICE: usize = 8;
 /// As `run-matrix`; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
     let cli::Soak { kernels: names, minutes, cells: cells_max, matrix, select, vms, build } = args;
-    let cli::Vms { accel, jobs, no_snapshot, images } = vms;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let mut matrix = config.matrix(matrix)?.clone();
     names.iter().try_for_each(|name| config.kernel(name).map(drop))?;
     (matrix.kernels, matrix.baseline) = (names.clone(), None);
-    let selection = Selection { repetitions: Some(1), ..run_matrix::selection(select) };
+    let selection = Selection { repetitions: Some(1), ..selection(select) };
     let cells = plan::plan(&config, &matrix, &selection)?;
-    let stop = stop_on_signals()?;
-    rig::provide(build.install)?;
+    let start = Start::new(build.install)?;
     let names: BTreeSet<&String> = names.iter().collect();
-    let kernels = bootable::kernels(&folders, &config, &names, images, build)?;
-    let ready = rig::prepare(&folders, &kernels[&cells[0].kernel].bzimage, *accel, &stop)?;
-    let jobs = rig::jobs(*jobs, &cells);
-
-    let begun = Instant::now();
-    let started = jiff::Timestamp::now();
-    let folder = RunFolder::begin(&folders.results, started)?;
-    let mut manifest =
-        bootable::manifest(&ready, &kernels, &matrix.name, selection.run_seed, jobs, started)?;
-    folder.write_manifest(&manifest)?;
-    let mut runner = Runner::new(&config, &kernels, &ready.rig, &folder, &stop, !no_snapshot);
-    let until = begun + Duration::from_secs(u64::from(*minutes) * 60);
+    let kernels =
+        bootable::kernels(&folders, &config, &names, &BTreeMap::new(), &vms.images, build)?;
+    let spec = Spec::of(vms, &cells, &folders.results, &matrix.name, selection.run_seed);
+    let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
+    let until = Instant::now() + Duration::from_secs(u64::from(*minutes) * 60);
     let cells_max = cells_max.map_or(usize::MAX, |max| max as usize);
     let (mut planned, mut first, mut rounds) = (Vec::new(), BTreeMap::new(), 0);
-    while Instant::now() < until && first.len() < cells_max && !stop.asked() {
+    while Instant::now() < until && first.len() < cells_max && !run.stop.asked() {
         rounds += 1;
         let left_s = until.saturating_duration_since(Instant::now()).as_secs();
         note(&format!("round {rounds}, {} cells so far, {left_s} s left", first.len()));
@@ -61,44 +52,17 @@ pub(crate) fn run(places: &Places, args: &cli::Soak) -> anyhow::Result<Exit> {
         round.truncate(cells_max - first.len());
         // In slices, so that cells which run alone come between the others and not after them.
         for slice in round.chunks(SLICE) {
-            first.extend(runner.soak(slice, jobs, until)?);
+            first.extend(run.first(slice, Some(until))?);
         }
         planned.extend(round.into_iter().filter(|cell| first.contains_key(&cell.id)));
     }
-    let ran = runner.with_repetitions(&planned, first);
-    manifest.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    manifest.interrupted = stop.asked();
-    folder.write_manifest(&manifest)?;
-    let ended =
-        Ended { pace: runner.pace(), config: &config, matrix: &matrix, folder: &folder, rounds };
-    conclude(&ended, manifest, ran)
-}
-
-/// What the end of a soak is told from.
-struct Ended<'a> {
-    pace: Pace,
-    config: &'a crate::config::Config,
-    matrix: &'a crate::config::Matrix,
-    folder: &'a RunFolder,
-    rounds: u32,
-}
-
-fn conclude(ended: &Ended<'_>, manifest: Manifest, ran: Vec<CellResult>) -> anyhow::Result<Exit> {
-    let Ended { pace, config, matrix, folder, rounds } = ended;
-    let faults = console_faults(folder, &ran, *pace);
+    let ran = run.with_repetitions(&planned, first);
+    let faults = console_faults(&run.folder, &ran, run.pace());
     let count = ran.len();
-    let result = run_matrix::result(config, matrix, &folder.id, manifest, ran, count);
-    let shown = run_matrix::shown(folder.dir());
-    let text = |style| report::soak(&result, *rounds, &faults, &shown, style);
-    folder.write_result(&result, &text(report::Style::default()))?;
-    print(text(style(std::io::stdout())))?;
-    Ok(if result.manifest.interrupted {
-        Exit::Interrupted
-    } else if report::soaked(&result, &faults) {
-        Exit::Ok
-    } else {
-        Exit::Unexpected
-    })
+    let (folder, result) = run.result(&matrix, ran, count)?;
+    folder.write_result(&result)?;
+    conclude::report(&folder, |place, style| report::soak(&result, rounds, &faults, place, style))?;
+    Ok(conclude::exit(result.manifest.interrupted, report::soaked(&result, &faults)))
 }
 
 /// Every fault on the consoles of all attempts, also of those whose verdict has another cause.

@@ -2,14 +2,14 @@
 //! Seconds a cell beside bare QEMU on the same kernel and machine.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::btree_map::Entry;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use protocol::Fact;
 
 use super::super::Folders;
-use super::super::rig::{Ready, pace};
-use crate::config::Config;
+use super::super::run::Run;
 use crate::evidence::Ending;
 use crate::exit::{Exit, Fault};
 use crate::host;
@@ -21,7 +21,7 @@ use crate::taxonomy::Verdict;
 use crate::verdict;
 use crate::vm::cell::{Begin, Job, no_request};
 use crate::vm::snapshot::{self, Snapshot};
-use crate::vm::{self, Stop, floor, guest_binary, pool};
+use crate::vm::{self, floor, guest_binary, pool};
 
 /// Times a measurement is begun before the host is given up.
 const ATTEMPTS: u32 = 3;
@@ -35,163 +35,151 @@ const MANY: u32 = 32;
 /// A boot that takes longer than this under emulation is no measurement.
 const FLOOR_LIMIT: Duration = Duration::from_secs(60);
 
-/// What timing needs.
-pub(super) struct Cells<'a> {
-    /// For judging: a cell that is not as expected has no time.
-    pub(super) config: &'a Config,
-    /// QEMU and the guest.
-    pub(super) ready: &'a Ready,
-    /// Images by kernel.
-    pub(super) bzimages: &'a BTreeMap<String, PathBuf>,
-    /// When to stop.
-    pub(super) stop: &'a Stop,
+/// Round by round, so that a machine that grows slower does so for all alike. The floor first.
+///
+/// # Errors
+/// [`Exit::Unexpected`] when a cell is not as expected; what booting bare QEMU fails with.
+pub(super) fn measure(
+    run: &Run<'_>,
+    folders: &Folders,
+    cells: &[Cell],
+    rounds: u32,
+) -> anyhow::Result<Vec<Times>> {
+    let bare = guest_binary::pack(&run.ready.binaries.power_off, &folders.cache)?;
+    let shape = &cells[0].vm;
+    let jobs = host::cores();
+    let bzimage = |cell: &Cell| run.kernels[&cell.kernel].bzimage.as_path();
+    let (plain, first) = (&cells[0], bzimage(&cells[0]));
+    let mut times = vec![
+        Times::new(&format!("bare QEMU, PID 1 only powers off ({})", plain.kernel)),
+        Times::new("a boot that cells begin from"),
+        Times::new("nothing, with a boot"),
+        Times::new("nothing, from a boot"),
+        Times::new(&format!("nothing, from a boot, each of {MANY} on {jobs} jobs")),
+    ];
+    for cell in cells {
+        times.push(Times::new(&format!("{}, with a boot", cell.id)));
+        times.push(Times::new(&format!("{}, from a boot", cell.id)));
+    }
+    let step = Step::begin("bench", Some(u64::from(rounds)));
+    for round in 0..rounds {
+        step.at(u64::from(round), "");
+        times[0].add(bare_qemu(run, shape, first, &bare)?);
+        let begun = Instant::now();
+        let boot = snapshot(run, plain, first)?;
+        times[1].add(begun.elapsed());
+        times[2].add(nothing(run, plain, Begin::Boot(first))?);
+        times[3].add(nothing(run, plain, Begin::Snapshot(&boot))?);
+        times[4].add(many(run, plain, &boot, jobs)?);
+        let key = |cell| snapshot::key(&run.ready.rig, Job::of(cell), bzimage(cell));
+        let mut boots = BTreeMap::from([(key(plain)?, boot)]);
+        for (cell, times) in cells.iter().zip(times[FIXED_ROWS..].chunks_mut(2)) {
+            // A policy may need a boot parameter, and so a boot of its own.
+            let boot = match boots.entry(key(cell)?) {
+                Entry::Occupied(boot) => boot.into_mut(),
+                Entry::Vacant(none) => none.insert(snapshot(run, cell, bzimage(cell))?),
+            };
+            times[0].add(timed(run, cell, Begin::Boot(bzimage(cell)))?);
+            times[1].add(timed(run, cell, Begin::Snapshot(boot))?);
+        }
+    }
+    step.end(&format!("{rounds} rounds"));
+    Ok(times)
 }
 
-impl Cells<'_> {
-    /// Round by round, so that a machine that grows slower does so for all alike. The floor first.
-    ///
-    /// # Errors
-    /// [`Exit::Unexpected`] when a cell is not as expected; what booting bare QEMU fails with.
-    pub(super) fn measure(
-        &self,
-        folders: &Folders,
-        cells: &[Cell],
-        rounds: u32,
-    ) -> anyhow::Result<Vec<Times>> {
-        let bare = guest_binary::pack(&self.ready.binaries.power_off, &folders.cache)?;
-        let shape = &cells[0].vm;
-        let jobs = host::cores();
-        let bzimage = self.bzimage(&cells[0])?;
-        let floor = format!("bare QEMU, PID 1 only powers off ({})", cells[0].kernel);
-        let mut times = vec![
-            Times::new(&floor),
-            Times::new("a boot that cells begin from"),
-            Times::new("nothing, with a boot"),
-            Times::new("nothing, from a boot"),
-            Times::new(&format!("nothing, from a boot, each of {MANY} on {jobs} jobs")),
-        ];
-        for cell in cells {
-            times.push(Times::new(&format!("{}, with a boot", cell.id)));
-            times.push(Times::new(&format!("{}, from a boot", cell.id)));
+/// Bare QEMU. An emulator breaks one boot in fifty.
+fn bare_qemu(
+    run: &Run<'_>,
+    shape: &VmShape,
+    bzimage: &Path,
+    bare: &Path,
+) -> anyhow::Result<Duration> {
+    let boot = || floor::boot(&run.ready.rig, shape, bzimage, bare, FLOOR_LIMIT, &run.stop);
+    for _ in 1..ATTEMPTS {
+        match boot() {
+            Err(error) if !run.stop.asked() => note(&format!("{error:#}")),
+            ended => return ended,
         }
-        let step = Step::begin("bench", Some(u64::from(rounds)));
-        for round in 0..rounds {
-            step.at(u64::from(round), "");
-            times[0].add(self.floor(shape, bzimage, &bare)?);
-            let begun = Instant::now();
-            let snapshot = self.snapshot(&cells[0], bzimage)?;
-            times[1].add(begun.elapsed());
-            times[2].add(self.nothing(&cells[0], Begin::Boot(bzimage))?);
-            times[3].add(self.nothing(&cells[0], Begin::Snapshot(&snapshot))?);
-            times[4].add(self.many(&cells[0], &snapshot, jobs)?);
-            for (cell, times) in cells.iter().zip(times[FIXED_ROWS..].chunks_mut(2)) {
-                times[0].add(self.cell(cell, Begin::Boot(self.bzimage(cell)?))?);
-                times[1].add(self.cell(cell, Begin::Snapshot(&snapshot))?);
-            }
-        }
-        step.end(&format!("{rounds} rounds"));
-        Ok(times)
     }
+    boot()
+}
 
-    /// Bare QEMU. An emulator breaks one boot in fifty.
-    fn floor(&self, shape: &VmShape, bzimage: &Path, bare: &Path) -> anyhow::Result<Duration> {
-        let boot = || floor::boot(&self.ready.rig, shape, bzimage, bare, FLOOR_LIMIT, self.stop);
-        for _ in 1..ATTEMPTS {
-            match boot() {
-                Err(error) if !self.stop.asked() => note(&format!("{error:#}")),
-                ended => return ended,
-            }
-        }
-        boot()
-    }
-
-    fn snapshot(&self, cell: &Cell, bzimage: &Path) -> anyhow::Result<Snapshot> {
-        for _ in 0..ATTEMPTS {
-            let dir = tempfile::tempdir()?;
-            let job = Job::of(cell);
-            let boot = snapshot::take(&self.ready.rig, job, bzimage, dir.path(), self.stop)?;
-            match (boot.snapshot, verdict::findings(&boot.evidence.console).first()) {
-                (Some(snapshot), None) => return Ok(snapshot),
-                (_, finding) => {
-                    note(&format!("a boot of {} is not clean: {finding:?}", cell.kernel))
-                }
-            }
-        }
-        Err(Fault::new(Exit::Unexpected, format!("no clean boot of {}", cell.kernel)).into())
-    }
-
-    /// What every cell takes, whatever it does.
-    fn nothing(&self, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
-        let request = no_request();
-        for _ in 0..ATTEMPTS {
-            let dir = tempfile::tempdir()?;
-            let job = Job { request: &request, ..Job::of(like) };
-            let begun = Instant::now();
-            let evidence = vm::cell::run_job(&self.ready.rig, job, begin, dir.path(), self.stop);
-            let took = begun.elapsed();
-            let ended = evidence.events.iter().any(|event| event.fact == Fact::Ended);
-            let clean = verdict::findings(&evidence.console).is_empty();
-            if ended && clean && evidence.ending == Ending::PoweredOff {
-                return Ok(took);
-            }
-            note(&format!("a cell that does nothing ended with {:?}", evidence.ending));
-        }
-        Err(Fault::new(Exit::Unexpected, "no cell that does nothing went well".to_owned()).into())
-    }
-
-    /// Seconds a cell, where several run at once.
-    fn many(&self, like: &Cell, snapshot: &Snapshot, jobs: usize) -> anyhow::Result<Duration> {
-        let all: Vec<u32> = (0..MANY).collect();
-        let (begun, mut failed) = (Instant::now(), None);
-        let job = |_: &u32| self.nothing(like, Begin::Snapshot(snapshot));
-        pool::run(
-            jobs,
-            &all,
-            |_| 0,
-            self.stop,
-            job,
-            |_, outcome| match outcome {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => failed = Some(error),
-                Err(panic) => failed = Some(anyhow::anyhow!(panic)),
-            },
-        );
-        failed.map_or(Ok(begun.elapsed() / MANY), Err)
-    }
-
-    fn bzimage(&self, cell: &Cell) -> Result<&Path, Fault> {
-        self.bzimages.get(&cell.kernel).map(PathBuf::as_path).ok_or_else(|| {
-            Fault::new(Exit::Unexpected, format!("{}: no image of {}", cell.id, cell.kernel))
-        })
-    }
-
-    /// An attempt that ended in ERROR is the host's fault and no time of a cell: it is made again.
-    fn cell(&self, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
-        let mut why = String::new();
-        for _ in 0..ATTEMPTS {
-            let (took, judgement) = self.attempt(cell, begin)?;
-            if self.stop.asked() {
-                return Err(Fault::new(Exit::Interrupted, "stopped").into());
-            }
-            why = format!("{} ended in {}: {}", cell.id, judgement.verdict, judgement.why);
-            if judgement.as_expected {
-                return Ok(took);
-            }
-            if judgement.verdict != Verdict::Error {
-                break;
-            }
-            note(&why);
-        }
-        Err(Fault::new(Exit::Unexpected, why).into())
-    }
-
-    fn attempt(&self, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<(Duration, Judgement)> {
+fn snapshot(run: &Run<'_>, cell: &Cell, bzimage: &Path) -> anyhow::Result<Snapshot> {
+    for _ in 0..ATTEMPTS {
         let dir = tempfile::tempdir()?;
-        let begun = Instant::now();
-        let evidence = vm::cell::run(&self.ready.rig, cell, begin, dir.path(), self.stop);
-        let took = begun.elapsed();
-        let scenario = &self.config.scenarios[&cell.scenario];
-        let pace = pace(self.ready.rig.accel);
-        Ok((took, verdict::judge(cell, scenario, &evidence, pace)))
+        let job = Job::of(cell);
+        let boot = snapshot::take(&run.ready.rig, job, bzimage, dir.path(), &run.stop)?;
+        match (boot.snapshot, verdict::findings(&boot.evidence.console).first()) {
+            (Some(snapshot), None) => return Ok(snapshot),
+            (_, finding) => note(&format!("a boot of {} is not clean: {finding:?}", cell.kernel)),
+        }
     }
+    Err(Fault::new(Exit::Unexpected, format!("no clean boot of {}", cell.kernel)).into())
+}
+
+/// What every cell takes, whatever it does.
+fn nothing(run: &Run<'_>, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
+    let request = no_request();
+    for _ in 0..ATTEMPTS {
+        let dir = tempfile::tempdir()?;
+        let job = Job { request: &request, ..Job::of(like) };
+        let begun = Instant::now();
+        let evidence = vm::cell::run_job(&run.ready.rig, job, begin, dir.path(), &run.stop);
+        let took = begun.elapsed();
+        let ended = evidence.events.iter().any(|event| event.fact == Fact::Ended);
+        let clean = verdict::findings(&evidence.console).is_empty();
+        if ended && clean && evidence.ending == Ending::PoweredOff {
+            return Ok(took);
+        }
+        note(&format!("a cell that does nothing ended with {:?}", evidence.ending));
+    }
+    Err(Fault::new(Exit::Unexpected, "no cell that does nothing went well".to_owned()).into())
+}
+
+/// Seconds a cell, where several run at once.
+fn many(run: &Run<'_>, like: &Cell, snapshot: &Snapshot, jobs: usize) -> anyhow::Result<Duration> {
+    let all: Vec<u32> = (0..MANY).collect();
+    let (begun, mut failed) = (Instant::now(), None);
+    let job = |_: &u32| nothing(run, like, Begin::Snapshot(snapshot));
+    pool::run(
+        jobs,
+        &all,
+        |_| 0,
+        &run.stop,
+        job,
+        |_, outcome| match outcome {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => failed = Some(error),
+            Err(panic) => failed = Some(anyhow::anyhow!(panic)),
+        },
+    );
+    failed.map_or(Ok(begun.elapsed() / MANY), Err)
+}
+
+/// An attempt that ended in ERROR is the host's fault and no time of a cell: it is made again.
+fn timed(run: &Run<'_>, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
+    let mut why = String::new();
+    for _ in 0..ATTEMPTS {
+        let (took, judgement) = attempt(run, cell, begin)?;
+        if run.stop.asked() {
+            return Err(Fault::new(Exit::Interrupted, "stopped").into());
+        }
+        why = format!("{} ended in {}: {}", cell.id, judgement.verdict, judgement.why);
+        if judgement.as_expected {
+            return Ok(took);
+        }
+        if judgement.verdict != Verdict::Error {
+            break;
+        }
+        note(&why);
+    }
+    Err(Fault::new(Exit::Unexpected, why).into())
+}
+
+fn attempt(run: &Run<'_>, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<(Duration, Judgement)> {
+    let dir = tempfile::tempdir()?;
+    let begun = Instant::now();
+    let evidence = vm::cell::run(&run.ready.rig, cell, begin, dir.path(), &run.stop);
+    let took = begun.elapsed();
+    Ok((took, run.judge(cell, &evidence)))
 }

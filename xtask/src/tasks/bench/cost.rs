@@ -5,86 +5,65 @@
 //! own VM, which counts instructions; that is the emulator's work, whatever accelerator the other
 //! measurements use.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
+use super::super::run::Run;
 use crate::exit::{Exit, Fault};
 use crate::plan::CostCell;
 use crate::progress::{Step, note};
 use crate::report::CostColumn;
-use crate::results::RunFolder;
 use crate::verdict::{self, Cost};
 use crate::vm::cell::{Begin, Job, Rig};
-use crate::vm::{self, Accel, Stop};
+use crate::vm::{self, Accel};
 
 /// Boots of each cell. The second only shows that the number is one of the kernel and not of a boot.
 const BOOTS: u32 = 2;
 
-/// What measuring needs.
-pub(super) struct Costs<'a> {
-    /// As for the other measurements.
-    pub(super) rig: &'a Rig,
-    /// Images by kernel.
-    pub(super) bzimages: &'a BTreeMap<String, PathBuf>,
-    /// Where the evidence goes.
-    pub(super) folder: &'a RunFolder,
-    /// When to stop.
-    pub(super) stop: &'a Stop,
-}
-
-impl Costs<'_> {
-    /// One column for each cell, in their order.
-    ///
-    /// # Errors
-    /// [`Exit::Unexpected`] when a cell proves no costs or two boots differ; [`Exit::Interrupted`].
-    pub(super) fn measure(&self, cells: &[CostCell]) -> anyhow::Result<Vec<CostColumn>> {
-        note(
-            "counting instructions: under TCG, whatever the accelerator of the other measurements",
-        );
-        let mut columns: Vec<CostColumn> = Vec::new();
-        let step = Step::begin("cost", Some(cells.len() as u64 * u64::from(BOOTS)));
-        for boot in 1..=BOOTS {
-            for (at, cell) in cells.iter().enumerate() {
-                step.at(u64::from(boot - 1) * cells.len() as u64 + at as u64, &cell.id);
-                let costs = self.boot(cell, boot)?;
-                match columns.get_mut(at) {
-                    None => columns.push(CostColumn {
-                        kernel: cell.kernel.clone(),
-                        policy: cell.policy.clone(),
-                        boots: 1,
-                        costs,
-                    }),
-                    Some(column) => {
-                        same(&cell.id, &column.costs, &costs)?;
-                        column.boots = boot;
-                    }
+/// One column for each cell, in their order.
+///
+/// # Errors
+/// [`Exit::Unexpected`] when a cell proves no costs or two boots differ; [`Exit::Interrupted`].
+pub(super) fn measure(run: &Run<'_>, cells: &[CostCell]) -> anyhow::Result<Vec<CostColumn>> {
+    note("counting instructions: under TCG, whatever the accelerator of the other measurements");
+    let mut columns: Vec<CostColumn> = Vec::new();
+    let step = Step::begin("cost", Some(cells.len() as u64 * u64::from(BOOTS)));
+    for boot in 1..=BOOTS {
+        for (at, cell) in cells.iter().enumerate() {
+            step.at(u64::from(boot - 1) * cells.len() as u64 + at as u64, &cell.id);
+            let costs = self::boot(run, cell, boot)?;
+            match columns.get_mut(at) {
+                None => columns.push(CostColumn {
+                    kernel: cell.kernel.clone(),
+                    policy: cell.policy.clone(),
+                    boots: 1,
+                    costs,
+                }),
+                Some(column) => {
+                    same(&cell.id, &column.costs, &costs)?;
+                    column.boots = boot;
                 }
             }
         }
-        step.end(&format!("{} cells, {BOOTS} boots each", cells.len()));
-        Ok(columns)
     }
+    step.end(&format!("{} cells, {BOOTS} boots each", cells.len()));
+    Ok(columns)
+}
 
-    fn boot(&self, cell: &CostCell, boot: u32) -> anyhow::Result<Vec<Cost>> {
-        let CostCell { id, kernel, policy: _, vm, request, deadline } = cell;
-        let bzimage = self.bzimages.get(kernel).ok_or_else(|| {
-            Fault::new(Exit::Unexpected, format!("{id}: no image of kernel {kernel}"))
-        })?;
-        // No disk: while it works the guest is idle, and idle time passes in leaps here.
-        let rig = Rig { accel: Accel::Counting, disk: None, ..self.rig.clone() };
-        let job = Job { id, vm, request, deadline: *deadline };
-        let dir = self.folder.attempt(id, boot);
-        let evidence = vm::cell::run_job(&rig, job, Begin::Boot(bzimage), &dir, self.stop);
-        if self.stop.asked() {
-            return Err(Fault::new(Exit::Interrupted, "stopped").into());
-        }
-        verdict::costs(&evidence).map_err(|why| {
-            let what = format!("{id}, boot {boot}: {why}");
-            Fault::new(Exit::Unexpected, what)
-                .hint(format!("its evidence is in {}", dir.display()))
-                .into()
-        })
+fn boot(run: &Run<'_>, cell: &CostCell, boot: u32) -> anyhow::Result<Vec<Cost>> {
+    let CostCell { id, kernel, policy: _, vm, request, deadline } = cell;
+    let bzimage = &run.kernels[kernel].bzimage;
+    // No disk: while it works the guest is idle, and idle time passes in leaps here.
+    let rig = Rig { accel: Accel::Counting, disk: None, ..run.ready.rig.clone() };
+    let job = Job { id, vm, request, deadline: *deadline };
+    let dir = run.folder.attempt(id, boot);
+    let evidence = vm::cell::run_job(&rig, job, Begin::Boot(bzimage), &dir, &run.stop);
+    if run.stop.asked() {
+        return Err(Fault::new(Exit::Interrupted, "stopped").into());
     }
+    verdict::costs(&evidence).map_err(|why| {
+        let what = format!("{id}, boot {boot}: {why}");
+        Fault::new(Exit::Unexpected, what)
+            .hint(format!("its evidence is in {}", dir.display()))
+            .into()
+    })
 }
 
 /// Two boots of one kernel usually take the same.

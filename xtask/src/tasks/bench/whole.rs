@@ -13,29 +13,24 @@ use anyhow::Context as _;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-use super::super::attempts::Runner;
 use super::super::bootable::{self, Bootable};
-use super::super::rig::{self, Ready};
-use super::super::{Folders, run_matrix};
-use crate::cli;
-use crate::config::{Config, Matrix};
+use super::super::run::{Run, Spec, Start};
+use super::super::{Folders, rig, shown};
+use crate::cli::{AccelChoice, BuildOptions};
+use crate::config::Matrix;
 use crate::exit::{Exit, Fault};
 use crate::plan::{self, Selection};
-use crate::report::{Whole, WholeRow};
+use crate::report::{self, Style, Whole, WholeRow};
 use crate::results::RunFolder;
-use crate::vm::Stop;
 
 /// What measuring needs.
 pub(super) struct Wholes<'a> {
+    /// The bench; the runs go into folders of their own below its folder.
+    pub(super) run: &'a Run<'a>,
     pub(super) folders: &'a Folders,
-    pub(super) config: &'a Config,
     pub(super) matrix: &'a Matrix,
-    pub(super) ready: &'a Ready,
-    pub(super) kernels: &'a BTreeMap<String, Bootable>,
-    pub(super) build: &'a cli::BuildOptions,
-    /// Runs go into folders of their own below it.
-    pub(super) folder: &'a RunFolder,
-    pub(super) stop: &'a Stop,
+    pub(super) accel: AccelChoice,
+    pub(super) build: &'a BuildOptions,
 }
 
 impl Wholes<'_> {
@@ -44,14 +39,13 @@ impl Wholes<'_> {
     /// # Errors
     /// [`Exit::Unexpected`] when a cell is not as expected; whatever a build can fail with.
     pub(super) fn measure(&self) -> anyhow::Result<Whole> {
-        let cells = plan::plan(self.config, self.matrix, &Selection::default())?;
+        let cells = plan::plan(self.run.config, self.matrix, &Selection::default())?;
         let jobs = rig::jobs(None, &cells);
         let mut rows = Vec::new();
         let mut asked = vec![(1, true), (jobs, true), (jobs, false)];
         asked.dedup();
         for (jobs, snapshots) in asked {
-            let begun = Instant::now();
-            rows.push(self.run(self.kernels, jobs, snapshots, begun, Duration::ZERO)?);
+            rows.push(self.once(&self.run.kernels, jobs, snapshots, Instant::now())?);
         }
         if let Some(edited) = self.edit(jobs)? {
             rows.push(edited);
@@ -60,32 +54,31 @@ impl Wholes<'_> {
         Ok(Whole { matrix: self.matrix.name.clone(), rows, peak_kib: u64::try_from(peak_kib)? })
     }
 
-    fn run(
+    fn once(
         &self,
         kernels: &BTreeMap<String, Bootable>,
         jobs: usize,
         snapshots: bool,
         begun: Instant,
-        building: Duration,
     ) -> anyhow::Result<WholeRow> {
-        let cells = plan::plan(self.config, self.matrix, &Selection::default())?;
-        let started = jiff::Timestamp::now();
-        let folder = RunFolder::begin(self.folder.dir(), started)?;
-        let rig = &self.ready.rig;
+        let cells = plan::plan(self.run.config, self.matrix, &Selection::default())?;
+        let folder = RunFolder::begin(self.run.folder.dir(), jiff::Timestamp::now())?;
+        let start = Start { stop: self.run.stop.clone(), begun };
+        let (results, matrix, accel) = (self.run.folder.dir(), &self.matrix.name, self.accel);
+        let (seed, probe) = (0, cells[0].kernel.as_str());
+        let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+        let (config, ready) = (self.run.config, self.run.ready.clone());
+        let building = begun.elapsed();
         let (own, children) = cpu_times()?;
-        let mut runner = Runner::new(self.config, kernels, rig, &folder, self.stop, snapshots);
-        let ran = runner.run(&cells, jobs)?;
+        let mut run = Run::in_folder(start, folder, ready, config, kernels.clone(), spec)?;
+        let ran = run.cells(&cells)?;
         let (own_after, children_after) = cpu_times()?;
-        let name = &self.matrix.name;
-        let manifest = bootable::manifest(self.ready, kernels, name, 0, jobs, started)?;
-        folder.write_manifest(&manifest)?;
-        let result =
-            run_matrix::result(self.config, self.matrix, &folder.id, manifest, ran, cells.len());
-        let shown = run_matrix::shown(folder.dir());
-        let text = crate::report::run(&result, &shown, crate::report::Style::default());
-        folder.write_result(&result, &text)?;
+        let (folder, result) = run.result(self.matrix, ran, cells.len())?;
+        let shown = shown(folder.dir());
+        folder.write_result(&result)?;
+        folder.write_report(&report::run(&result, &shown, Style::default()))?;
         if !result.totals.good() {
-            let what = format!("matrix `{name}` did not go as expected; it has no time: {shown}");
+            let what = format!("matrix `{matrix}` did not go as expected; it has no time: {shown}");
             return Err(Fault::new(Exit::Unexpected, what).into());
         }
         Ok(WholeRow {
@@ -102,7 +95,7 @@ impl Wholes<'_> {
     /// Changes one line of a series, as its developer would, and goes on to the verdicts. `None`
     /// where no kernel has a series with such a line.
     fn edit(&self, jobs: usize) -> anyhow::Result<Option<WholeRow>> {
-        let patched = self.matrix.kernels.iter().map(|name| self.config.kernel(name));
+        let patched = self.matrix.kernels.iter().map(|name| self.run.config.kernel(name));
         let patched = patched.collect::<Result<Vec<_>, _>>()?;
         let Some(kernel) = patched.into_iter().find(|kernel| kernel.series.is_some()) else {
             return Ok(None);
@@ -112,14 +105,14 @@ impl Wholes<'_> {
         if !copy_edited(&self.folders.workspace.join(series), copy.path())? {
             return Ok(None);
         }
-        let mut config = self.config.clone();
+        let mut config = self.run.config.clone();
         let edited = config.kernels.get_mut(&kernel.name).context("the kernel is configured")?;
         edited.series = Some(copy.path().to_owned());
         let begun = Instant::now();
-        let names: BTreeSet<&String> = self.kernels.keys().collect();
-        let kernels = bootable::kernels(self.folders, &config, &names, &[], self.build)?;
-        let building = begun.elapsed();
-        self.run(&kernels, jobs, true, begun, building).map(Some)
+        let names: BTreeSet<&String> = self.run.kernels.keys().collect();
+        let keys = BTreeMap::new();
+        let kernels = bootable::kernels(self.folders, &config, &names, &keys, &[], self.build)?;
+        self.once(&kernels, jobs, true, begun).map(Some)
     }
 }
 

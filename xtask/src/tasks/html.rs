@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `report.html` of a run, from its result and what is stored of it.
+//!
+//! Cells are drawn kernel by kernel, so only one kernel's symbols and one cell's evidence are in
+//! memory. Deleted evidence or an evicted kernel is reported as missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::bootable::vmlinux;
+use crate::evidence::store;
+use crate::outcome::{Attempt, CellResult, RunResult};
+use crate::report::{self, Part, Seen};
+use crate::results::RunFolder;
+use crate::symbols::{DebugInfo, Symbols};
+
+/// File in the run folder.
+pub(super) const REPORT: &str = "report.html";
+
+/// Writes the page into the run folder.
+///
+/// # Errors
+/// A run folder that cannot be written to.
+pub(super) fn write(folder: &RunFolder, cache: &Path, result: &RunResult) -> anyhow::Result<()> {
+    let kernels: BTreeSet<&str> =
+        result.cells.iter().map(|cell| cell.cell.kernel.as_str()).collect();
+    let mut parts: BTreeMap<usize, Part> = BTreeMap::new();
+    for kernel in kernels {
+        let key = result.manifest.kernels.get(kernel).map_or("", |note| note.key.as_str());
+        let vmlinux = readable(vmlinux(cache, key));
+        let info =
+            vmlinux.as_ref().map_err(Clone::clone).and_then(|bytes| readable(DebugInfo::of(bytes)));
+        let symbols = info.as_ref().map_err(Clone::clone).and_then(|info| readable(info.symbols()));
+        let symbols = symbols.as_ref().map_err(String::as_str);
+        for (at, cell) in result.cells.iter().enumerate() {
+            if cell.cell.kernel == kernel {
+                parts.insert(at, draw(folder, result, cell, symbols));
+            }
+        }
+    }
+    let parts: Vec<Part> = parts.into_values().collect();
+    folder.write_text(REPORT, &report::html_page(result, &parts))
+}
+
+fn draw(
+    folder: &RunFolder,
+    result: &RunResult,
+    cell: &CellResult,
+    symbols: Result<&Symbols<'_>, &str>,
+) -> Part {
+    let evidence = readable(store::load(&folder.dir().join(&cell.counted().folder)));
+    let evidence = evidence.as_ref().map_err(String::as_str);
+    let mut cell = cell.clone();
+    if let (Ok(evidence), true) = (evidence, cell.counted().marks.is_empty()) {
+        // The result was written before marks were kept.
+        let Attempt { folder, judgement, .. } = cell.counted().clone();
+        *cell.counted_mut() = Attempt::of(folder, evidence, judgement);
+    }
+    report::html_cell(&result.manifest, &cell, &Seen { evidence, symbols })
+}
+
+/// An error as text for the report: it shows everything else.
+fn readable<T>(outcome: anyhow::Result<T>) -> Result<T, String> {
+    outcome.map_err(|error| format!("{error:#}"))
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One run, whatever the command: tools, VMs, run folder, manifest, exit code.
+//!
+//! Contract: the run folder is made when kernels, QEMU and guest are ready, so a command that fails
+//! before leaves nothing in the results folder. [`Run::finish`] completes the manifest.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use super::bootable::Bootable;
+use super::boots::Boots;
+use super::past::Past;
+use super::rig::{self, Ready};
+use super::{Folders, conclude, own, stop_on_signals, style};
+use crate::cli::{AccelChoice, Vms};
+use crate::config::{Config, Matrix};
+use crate::host::{self, digest::sha256_of};
+use crate::outcome::{CellResult, Host, Manifest, RunResult};
+use crate::plan::Cell;
+use crate::report::Style;
+use crate::results::RunFolder;
+use crate::verdict::Pace;
+use crate::vm::Stop;
+
+/// A command that is going to boot VMs: tools are there and signals are caught.
+#[derive(Clone)]
+pub(super) struct Start {
+    /// Set by the first SIGINT or SIGTERM.
+    pub(super) stop: Stop,
+    /// Where its duration is counted from.
+    pub(super) begun: Instant,
+}
+
+impl Start {
+    /// Catches signals; installs the tools that VMs need, or names those that are missing.
+    ///
+    /// # Errors
+    /// [`Exit::MissingTool`] with the command that installs it.
+    pub(super) fn new(install: bool) -> anyhow::Result<Self> {
+        let (begun, stop) = (Instant::now(), stop_on_signals()?);
+        host::provide(&host::missing(host::RUN), install)?;
+        Ok(Self { stop, begun })
+    }
+}
+
+/// What a run is asked for, besides its kernels.
+#[derive(Clone, Copy)]
+pub(super) struct Spec<'a> {
+    /// Folder that the run folder is made in.
+    pub(super) results: &'a Path,
+    /// Name of the matrix.
+    pub(super) matrix: &'a str,
+    /// Seed of the run.
+    pub(super) seed: u64,
+    /// Accelerator of its VMs.
+    pub(super) accel: AccelChoice,
+    /// Kernel that is booted to see whether KVM works.
+    pub(super) probe: &'a str,
+    /// Cells that run in parallel.
+    pub(super) jobs: usize,
+    /// Whether cells start from boots that they share.
+    pub(super) snapshots: bool,
+}
+
+impl<'a> Spec<'a> {
+    /// A run of these cells, of which there is one.
+    pub(super) fn of(
+        vms: &Vms,
+        cells: &'a [Cell],
+        results: &'a Path,
+        matrix: &'a str,
+        seed: u64,
+    ) -> Self {
+        let Vms { accel, jobs, no_snapshot, images: _ } = vms;
+        let (probe, jobs) = (cells[0].kernel.as_str(), rig::jobs(*jobs, cells));
+        Self { results, matrix, seed, accel: *accel, probe, jobs, snapshots: !no_snapshot }
+    }
+}
+
+/// A run that has begun.
+pub(super) struct Run<'a> {
+    pub(super) config: &'a Config,
+    pub(super) kernels: BTreeMap<String, Bootable>,
+    pub(super) ready: Ready,
+    pub(super) folder: RunFolder,
+    pub(super) manifest: Manifest,
+    pub(super) stop: Stop,
+    pub(super) boots: Boots,
+    pub(super) past: Past,
+    pub(super) style: Style,
+    begun: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// Prepares the VMs and makes the run folder, with the manifest and the patches of `--series`.
+    ///
+    /// # Errors
+    /// As [`rig::prepare`]; a run folder that cannot be written to.
+    pub(super) fn begin(
+        start: Start,
+        folders: &Folders,
+        config: &'a Config,
+        kernels: BTreeMap<String, Bootable>,
+        spec: Spec<'_>,
+    ) -> anyhow::Result<Self> {
+        let probe = &kernels[spec.probe].bzimage;
+        let ready = rig::prepare(folders, probe, spec.accel, &start.stop)?;
+        let folder = RunFolder::begin(spec.results, jiff::Timestamp::now())?;
+        own::keep(config, &folder)?;
+        Self::in_folder(start, folder, ready, config, kernels, spec)
+    }
+
+    /// The same, with a run folder and VMs that are there already.
+    ///
+    /// # Errors
+    /// A run folder that cannot be written to.
+    pub(super) fn in_folder(
+        start: Start,
+        folder: RunFolder,
+        ready: Ready,
+        config: &'a Config,
+        kernels: BTreeMap<String, Bootable>,
+        spec: Spec<'_>,
+    ) -> anyhow::Result<Self> {
+        let manifest = manifest(&ready, &kernels, spec)?;
+        folder.write_manifest(&manifest)?;
+        let (boots, past) = (Boots::new(spec.snapshots), Past::read(folder.results()));
+        let (Start { stop, begun }, style) = (start, style(std::io::stderr()));
+        Ok(Self { config, kernels, ready, folder, manifest, stop, boots, past, style, begun })
+    }
+
+    /// How slow its guests are.
+    pub(super) fn pace(&self) -> Pace {
+        rig::pace(self.ready.rig.accel)
+    }
+
+    /// Completes the manifest: how long the run took, and whether it was stopped.
+    ///
+    /// # Errors
+    /// A run folder that cannot be written to.
+    pub(super) fn finish(mut self) -> anyhow::Result<(RunFolder, Manifest)> {
+        self.manifest.duration_ms = u64::try_from(self.begun.elapsed().as_millis())?;
+        self.manifest.interrupted = self.stop.asked();
+        self.folder.write_manifest(&self.manifest)?;
+        Ok((self.folder, self.manifest))
+    }
+
+    /// [`Run::finish`], and what the cells of a matrix that ran make together.
+    ///
+    /// # Errors
+    /// A run folder that cannot be written to.
+    pub(super) fn result(
+        self,
+        matrix: &Matrix,
+        cells: Vec<CellResult>,
+        planned: usize,
+    ) -> anyhow::Result<(RunFolder, RunResult)> {
+        let config = self.config;
+        let (folder, manifest) = self.finish()?;
+        let result = conclude::result(config, matrix, &folder.id, manifest, cells, planned);
+        Ok((folder, result))
+    }
+}
+
+fn manifest(
+    ready: &Ready,
+    kernels: &BTreeMap<String, Bootable>,
+    spec: Spec<'_>,
+) -> anyhow::Result<Manifest> {
+    let system = nix::sys::utsname::uname()?;
+    let word = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
+    Ok(Manifest {
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args().collect(),
+        started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        duration_ms: 0,
+        matrix: spec.matrix.to_owned(),
+        seed: spec.seed,
+        jobs: u32::try_from(spec.jobs)?,
+        interrupted: false,
+        accelerator: ready.rig.accel.to_string(),
+        slowdown: rig::pace(ready.rig.accel).slowdown,
+        qemu: ready.rig.qemu.version.clone(),
+        host: Host {
+            system: format!("{} {}", word(system.sysname()), word(system.release())),
+            cpus: u32::try_from(host::cores())?,
+            memory_mib: host::memory_available_mib().unwrap_or(0),
+        },
+        guest_sha256: sha256_of(&ready.binaries.guest)?,
+        kernels: kernels.iter().map(|(name, kernel)| (name.clone(), kernel.note.clone())).collect(),
+    })
+}
