@@ -5,7 +5,6 @@
 //! known and never guessed from a text. The README and `--help` list the same table.
 
 use std::fmt;
-use std::process::ExitCode;
 
 /// Why the process ends, as the shell sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,28 +81,17 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Prints an error for people on stderr and gives the code to end with.
-pub(crate) fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
-    let exit = match outcome {
-        Ok(exit) => exit,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            match fault_of(&error) {
-                Some(fault) => {
-                    if !fault.hint.is_empty() {
-                        eprintln!("help: {}", fault.hint);
-                    }
-                    fault.exit
-                }
-                None if disk_is_full(&error) => {
-                    eprintln!("help: free some space, or move the cache with --cache DIR");
-                    Exit::Host
-                }
-                None => Exit::Host,
-            }
+/// The text for stderr and the code to end with.
+pub(crate) fn explain(error: &anyhow::Error) -> (String, Exit) {
+    let (hint, exit) = match fault_of(error) {
+        Some(fault) => (fault.hint.as_str(), fault.exit),
+        None if disk_is_full(error) => {
+            ("free some space, or move the cache with --cache DIR", Exit::Host)
         }
+        None => ("", Exit::Host),
     };
-    ExitCode::from(exit as u8)
+    let help = if hint.is_empty() { String::new() } else { format!("\nhelp: {hint}") };
+    (format!("error: {error:#}{help}"), exit)
 }
 
 /// The first [`Fault`] in the chain.
@@ -128,6 +116,21 @@ mod tests {
             .context("kernel overcharge")
             .unwrap_err();
         assert_eq!(fault_of(&error).unwrap().exit, Exit::Series);
+    }
+
+    #[test]
+    fn an_error_is_explained_with_its_hint() {
+        let error = anyhow::Error::from(Fault::new(Exit::Usage, "no such cell").hint("list them"))
+            .context("show");
+        let (text, exit) = explain(&error);
+        assert_eq!(
+            (text.as_str(), exit),
+            ("error: show: no such cell\nhelp: list them", Exit::Usage)
+        );
+        let full = anyhow::Error::from(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        let (text, exit) = explain(&full);
+        assert!(text.contains("--cache DIR"), "{text}");
+        assert_eq!(exit, Exit::Host);
     }
 
     #[test]

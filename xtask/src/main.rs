@@ -31,7 +31,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let Cli { places, command } = <Cli as clap::Parser>::parse();
-    exit::report(match command {
+    let outcome = match command {
         Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
         Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
         Command::CheckSeries(args) => tasks::check_series::run(&places, &args),
@@ -52,5 +52,11 @@ fn main() -> ExitCode {
         Command::Export(args) => tasks::export::run(&places, &args),
         Command::Inject(args) => tasks::inject::run(&places, &args),
         Command::Test(args) => tasks::test::run(&places, &args),
-    })
+    };
+    let exit = outcome.unwrap_or_else(|error| {
+        let (text, exit) = exit::explain(&error);
+        eprintln!("{text}");
+        exit
+    });
+    ExitCode::from(exit as u8)
 }
