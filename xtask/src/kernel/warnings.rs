@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compiler warnings in a build log. Pure, but for [`forget`].
+//! Compiler warnings in a build log. Only [`forget`] touches files.
 //!
 //! Contract: two logs agree on a warning when file and text agree; line numbers move with every
 //! patch above them and do not count. Counts ("3 warnings emitted") are no warnings.

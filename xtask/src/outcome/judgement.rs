@@ -91,11 +91,13 @@ impl std::fmt::Display for Differential {
 pub(crate) struct Missing(pub(crate) String);
 
 impl Check {
+    /// The rule holds or is broken.
     pub(crate) fn of(rule: &str, kept: bool, said: String) -> Self {
         let outcome = if kept { Outcome::Kept } else { Outcome::Broken };
         Self { rule: rule.to_owned(), outcome, said }
     }
 
+    /// The rule does not apply to the cell.
     pub(crate) fn not_asked(rule: &str, said: &str) -> Self {
         Self { rule: rule.to_owned(), outcome: Outcome::NotApplicable, said: said.to_owned() }
     }
@@ -111,6 +113,7 @@ impl Check {
         self.said = format!("{}; {memcg}: {}", self.said, other.said);
     }
 
+    /// The rule could not be evaluated: a fact is missing.
     pub(crate) fn unknown(rule: &str, Missing(fact): &Missing) -> Self {
         let said = format!("cannot be told: {fact} is missing");
         Self { rule: rule.to_owned(), outcome: Outcome::Unknown, said }
