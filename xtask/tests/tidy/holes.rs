@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Each rule broken once, on small texts: a check that never failed is no check.
+
+use crate::rooms::Side::{Decides, Touches};
+use crate::rooms::{Room, calls, circles, table, touches, without_row};
+use crate::source::Tree;
+use crate::style;
+
+const ROOMS: &[Room] = &[
+    Room { name: "main", side: Touches, about: "", calls: &["brain", "hand"] },
+    Room { name: "brain", side: Decides, about: "", calls: &[] },
+    Room { name: "hand", side: Touches, about: "", calls: &["brain"] },
+];
+
+/// A crate of `main.rs` and these files below `xtask/src`.
+fn tree(main: &str, files: &[(&str, &str)]) -> Tree {
+    let named = |(name, text): &(&str, &str)| (format!("xtask/src/{name}"), (*text).to_owned());
+    Tree::new([("main.rs", main)].iter().chain(files).map(named).collect())
+}
+
+/// A crate in which only the room that decides has text.
+fn brain(text: &str) -> Tree {
+    tree("mod brain; mod hand;", &[("brain.rs", text), ("hand.rs", "pub(crate) fn grab() {}")])
+}
+
+fn style_of(rule: impl Fn(&crate::source::Source) -> Vec<String>, text: &str) -> Vec<String> {
+    rule(brain(text).sources.iter().find(|source| source.path.ends_with("brain.rs")).unwrap())
+}
+
+#[test]
+fn nothing_below_a_test_module_is_skipped() {
+    for head in ["#[cfg(test)]\nmod tests;", "#[cfg(test)]\npub(crate) mod tests;"] {
+        let text = format!("{head}\nfn see() {{ std::fs::read(\"x\") }}");
+        let found = touches(&brain(&text), ROOMS);
+        assert_eq!(found, ["xtask/src/brain.rs:3: `std::fs::read` in a file that decides"]);
+    }
+    let own = "#[cfg(test)]\nmod tests { fn a() { std::fs::read(\"x\"); crate::hand::grab() } }";
+    assert_eq!(touches(&brain(own), ROOMS), [""; 0]);
+    assert_eq!(calls(&brain(own), ROOMS), [""; 0]);
+}
+
+#[test]
+fn every_spelling_of_a_call_is_seen() {
+    for text in [
+        "use crate::hand;",
+        "use crate::{\n    hand::grab,\n};",
+        "use crate::{self as top, hand::{self, grab}};",
+        "use super::hand::grab;",
+        "fn a() { crate::hand::grab() }",
+        "fn a() { super::hand::grab() }",
+        "use crate as top; fn a() { top::hand::grab() }",
+        "fn a() { format!(\"{}\", crate::hand::grab()); }",
+        "mod inner { fn a() { super::super::hand::grab() } }",
+        "#[serde(with = crate::hand)] struct A;",
+        "fn a() -> crate::hand::Hand {}",
+    ] {
+        let found = calls(&brain(text), ROOMS);
+        assert!(
+            found.iter().any(|said| said.contains("`brain` calls `hand`")),
+            "{text}: {found:?}"
+        );
+    }
+    let deep = tree(
+        "mod brain; mod hand;",
+        &[
+            ("brain/mod.rs", "mod lobe;"),
+            ("brain/lobe.rs", "\nuse super::super::hand::grab;"),
+            ("hand.rs", ""),
+        ],
+    );
+    let found = calls(&deep, ROOMS);
+    assert_eq!(found, ["xtask/src/brain/lobe.rs:2: `brain` calls `hand` (crate::hand::grab)"]);
+}
+
+#[test]
+fn every_way_to_the_world_is_seen() {
+    for (text, name) in [
+        ("use std::{env, fs};", "std::fs"),
+        ("use std::fs::File; fn a() { File::open(p) }", "std::fs::File::open"),
+        ("fn a() { p.exists() }", ".exists"),
+        ("fn a() { assert!(p.is_file()) }", ".is_file"),
+        ("fn a() { p.metadata() }", ".metadata"),
+        ("fn a() { jiff::Timestamp::now() }", "jiff::Timestamp::now"),
+        ("use jiff::Timestamp; fn a() { Timestamp::now() }", "jiff::Timestamp::now"),
+        ("use std::time::{Duration, SystemTime};", "std::time::SystemTime"),
+        ("use std::time; fn a() { time::Instant::now() }", "std::time::Instant::now"),
+        ("fn a() { eprintln!(\"x\") }", "eprintln!"),
+        ("fn a() { print!(\"x\") }", "print!"),
+        ("fn a() { vec![dbg!(1)] }", "dbg!"),
+        ("use std::io::{self, Write}; fn a() { io::stdout() }", "std::io::stdout"),
+        ("use std::thread; fn a() { thread::spawn(b) }", "std::thread::spawn"),
+        ("fn a() { std::env::var(\"HOME\") }", "std::env::var"),
+    ] {
+        let found = touches(&brain(text), ROOMS);
+        assert!(found.iter().any(|said| said.contains(&format!("`{name}`"))), "{text}: {found:?}");
+    }
+    let harmless = "const A: &str = env!(\"HOME\"); use std::io::Read; use std::time::Duration;";
+    assert_eq!(touches(&brain(harmless), ROOMS), [""; 0]);
+}
+
+#[test]
+fn what_decides_names_nothing_that_touches() {
+    let files = [
+        ("brain.rs", ""),
+        ("hand.rs", "mod plain; mod grab; mod list; pub(crate) use grab::Grab;"),
+        ("hand/plain.rs", "//! Pure.\nuse super::Grab;\nuse super::list::List;"),
+        ("hand/grab.rs", "use std::fs; pub(crate) struct Grab(fs::File);"),
+        ("hand/list.rs", "pub(crate) struct List;"),
+    ];
+    let found = touches(&tree("mod brain; mod hand;", &files), ROOMS);
+    let grab = "`crate::hand::Grab` is in xtask/src/hand/grab.rs, which touches";
+    assert_eq!(found, [format!("xtask/src/hand/plain.rs:2: {grab}")]);
+}
+
+#[test]
+fn circles_of_files_and_rooms_are_seen() {
+    let files = [
+        ("brain.rs", ""),
+        ("hand.rs", "mod left; mod right; pub(crate) use left::Left; pub(crate) struct Arm;"),
+        ("hand/left.rs", "use super::{Arm, right::Right}; pub(crate) struct Left;"),
+        ("hand/right.rs", "use super::Left; pub(crate) struct Right;"),
+    ];
+    let found = circles(&tree("mod brain; mod hand;", &files), ROOMS).join("\n");
+    assert!(found.contains("hand/left.rs:1 names xtask/src/hand/right.rs"), "{found}");
+    assert!(found.contains("hand/right.rs:1 names xtask/src/hand/left.rs"), "{found}");
+    assert!(!found.contains("hand.rs"), "{found}");
+    let rooms = [
+        Room { name: "brain", side: Decides, about: "", calls: &["hand"] },
+        Room { name: "hand", side: Touches, about: "", calls: &["brain"] },
+    ];
+    assert_eq!(circles(&brain(""), &rooms), ["rooms in a circle: brain, hand"]);
+}
+
+#[test]
+fn a_room_without_a_row_and_a_file_without_a_mod_are_seen() {
+    let tree = tree("mod brain; mod foot;", &[("brain.rs", ""), ("foot.rs", ""), ("lost.rs", "")]);
+    let missing = ["room `foot` has no row in ROOMS", "ROOMS has `hand`, xtask/src has not"];
+    assert_eq!(without_row(&tree, ROOMS), missing);
+    assert_eq!(tree.dead, ["xtask/src/lost.rs"]);
+}
+
+#[test]
+fn the_table_has_one_row_for_each_room() {
+    let rows = "| room | side | what it is for | may call |\n|---|---|---|---|\n\
+                | `main` | touches |  | all |\n| `brain` | decides |  | none |\n\
+                | `hand` | touches |  | all |\n";
+    assert_eq!(table(ROOMS), rows);
+}
+
+#[test]
+fn sizes_heads_names_and_lints_are_seen() {
+    let long = format!("fn a() {{\n{}}}\n", "    b();\n".repeat(69));
+    assert_eq!(style_of(style::long_functions, &long).len(), 1);
+    let long = format!("impl A {{\n    pub const fn a(\n    ) {{\n{}}}\n}}", "b();\n".repeat(68));
+    let found = style_of(style::long_functions, &long);
+    assert_eq!(found, ["xtask/src/brain.rs:2: fn a: 71 lines, at most 70"]);
+    assert_eq!(style_of(style::long_modules, &"// x\n".repeat(451)).len(), 1);
+    assert_eq!(style_of(style::heads, "//! No licence.").len(), 2);
+    let vague = tree("mod util;", &[("util.rs", "")]);
+    assert_eq!(vague.sources.iter().flat_map(style::vague_names).count(), 1);
+    let lints = "#[allow(x)]\nfn a() {}\n#[expect(\n    x\n)]\nfn b() {}\n";
+    let found = style_of(style::lints, lints);
+    assert!(found[0].contains("brain.rs:1") && found[1].contains("brain.rs:3"), "{found:?}");
+    assert_eq!(style_of(style::lints, "#[expect(x, reason = \"y\")]\nfn b() {}"), [""; 0]);
+}
+
+#[test]
+fn public_items_fields_and_variants_without_documentation_are_seen() {
+    let text = "pub(crate) struct A { pub(crate) b: u8, c: u8 }\nimpl A { pub fn d() {} fn e() {} }\n\
+                pub(crate) enum F { G { h: u8 } }\npub(crate) const I: u8 = 1;\nfn j() {}\n\
+                #[cfg(test)]\npub(crate) fn k() {}\n/// L.\npub(crate) fn l() {}";
+    let found = style_of(style::undocumented, text).join("\n");
+    for name in ["A", "b", "d", "F", "G", "h", "I"] {
+        assert!(found.contains(&format!("`{name}` has no")), "{name}: {found}");
+    }
+    assert_eq!(found.lines().count(), 7, "{found}");
+}
