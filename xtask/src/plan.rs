@@ -6,6 +6,7 @@
 
 mod cost;
 mod inject;
+mod key;
 mod mutants;
 mod parts;
 mod rounds;
@@ -23,6 +24,7 @@ use crate::taxonomy::Verdict;
 
 pub(crate) use cost::{CostCell, cost_cells};
 pub(crate) use inject::inject_cells;
+pub(crate) use key::CellKey;
 pub(crate) use mutants::{Trial, mutants};
 pub(crate) use parts::{Carried, CarriedFile, Origin, PLAN_VERSION, Part, Plan, Share, divide};
 pub(crate) use rounds::round;
@@ -52,18 +54,16 @@ pub(crate) struct VmShape {
 /// One cell of the matrix: the unit that runs, in a fresh kernel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cell {
-    /// Identifies the cell in a run: `<scenario>.<v1|v2>.<kernel>.<policy>[.r<n>]`, fit for a folder name.
+    /// Identifies the cell in a run: its key, and `.r<n>` where it is repeated, fit for a folder name.
     pub(crate) id: String,
-    /// Name of the kernel.
-    pub(crate) kernel: String,
-    /// Name of the policy: `mainline` where the kernel has none.
-    pub(crate) policy: String,
-    /// Name of the scenario.
-    pub(crate) scenario: String,
-    /// Interface of the memory controller.
-    pub(crate) cgroup: CgroupVersion,
+    /// What it shares with its repetitions.
+    #[serde(flatten)]
+    pub(crate) key: CellKey,
     /// Repetition, from 1.
     pub(crate) repetition: u32,
+    /// Round of a soak, from 1; `None` outside of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) round: Option<u32>,
     /// Shape of its VM.
     pub(crate) vm: VmShape,
     /// What the guest is asked.
@@ -118,15 +118,15 @@ pub(crate) fn plan(
     let by = |kind, names: &[String], of: fn(&Cell) -> &String| {
         names.iter().try_for_each(|name| in_matrix(kind, name, matrix, all.iter().map(of)))
     };
-    by("kernel", &selection.kernels, |cell| &cell.kernel)?;
-    by("scenario", &selection.scenarios, |cell| &cell.scenario)?;
-    by("policy", &selection.policies, |cell| &cell.policy)?;
+    by("kernel", &selection.kernels, |cell| &cell.key.kernel)?;
+    by("scenario", &selection.scenarios, |cell| &cell.key.scenario)?;
+    by("policy", &selection.policies, |cell| &cell.key.policy)?;
     let picks = |names: &[String], name: &String| names.is_empty() || names.contains(name);
     let named: Vec<Cell> = all
         .into_iter()
-        .filter(|cell| picks(&selection.kernels, &cell.kernel))
-        .filter(|cell| picks(&selection.scenarios, &cell.scenario))
-        .filter(|cell| picks(&selection.policies, &cell.policy))
+        .filter(|cell| picks(&selection.kernels, &cell.key.kernel))
+        .filter(|cell| picks(&selection.scenarios, &cell.key.scenario))
+        .filter(|cell| picks(&selection.policies, &cell.key.policy))
         .collect();
     if named.is_empty() {
         let what = "no cell has that kernel, scenario and policy together";
@@ -210,18 +210,22 @@ impl Place<'_> {
 
     fn cell(&self, suffix: &str, mut expect: Expectation, run_seed: u64) -> Cell {
         let Self { matrix, scenario, kernel, policy, cgroup, repetition } = *self;
-        let id = format!("{}.{cgroup}.{}.{}{suffix}", scenario.name, kernel.name, policy.name);
+        let key = CellKey {
+            scenario: scenario.name.clone(),
+            cgroup,
+            kernel: kernel.name.clone(),
+            policy: policy.name.clone(),
+        };
+        let id = format!("{key}{suffix}");
         for condition in expect.facts.iter_mut().chain(&mut expect.exercised) {
             *condition = condition.stretched(kernel.slowdown);
         }
         Cell {
             request: self.request(&id, run_seed),
             id,
-            kernel: kernel.name.clone(),
-            policy: policy.name.clone(),
-            scenario: scenario.name.clone(),
-            cgroup,
+            key,
             repetition,
+            round: None,
             vm: VmShape {
                 // Two counted CPUs did not come up in QEMU 7.2: both boots that were tried hung.
                 cpus: if scenario.counted { 1 } else { matrix.cpus },

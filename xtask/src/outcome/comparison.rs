@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A patched kernel compared with the baseline: one differential verdict with both sides.
 
-use protocol::CgroupVersion;
 use serde::{Deserialize, Serialize};
 
 use super::Differential;
 use crate::chance::{Shown, by_chance};
+use crate::plan::CellKey;
 
 /// One differential verdict: a scenario on one cgroup version, one policy of one patched kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct SideBySide {
-    /// The scenario.
-    pub(crate) scenario: String,
-    /// Interface of the memory controller.
-    pub(crate) cgroup: CgroupVersion,
-    /// The patched kernel.
-    pub(crate) kernel: String,
-    /// Its policy.
-    pub(crate) policy: String,
+    /// The patched side.
+    #[serde(flatten)]
+    pub(crate) key: CellKey,
     /// The verdict on the patch.
     pub(crate) outcome: Differential,
     /// One sentence for people, with the numbers of both sides.

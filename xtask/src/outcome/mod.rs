@@ -15,7 +15,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::evidence::Evidence;
-use crate::plan::Cell;
+use crate::plan::{Cell, CellKey};
 use crate::taxonomy::Verdict;
 
 pub(crate) use comparison::{Both, Parts, SideBySide};
@@ -53,12 +53,8 @@ impl RunResult {
     /// Whether the cells of a patched kernel that a differential verdict is on are all as the scenario expects of
     /// that policy: some policies leave some problems alone.
     pub(crate) fn is_as_stated(&self, side: &SideBySide) -> bool {
-        let is_its = |cell: &&CellResult| {
-            let cell = &cell.cell;
-            (&cell.scenario, cell.cgroup, &cell.kernel, &cell.policy)
-                == (&side.scenario, side.cgroup, &side.kernel, &side.policy)
-        };
-        self.cells.iter().filter(is_its).all(|cell| cell.judgement().as_expected)
+        let mut cells = self.cells.iter().filter(|cell| cell.cell.key == side.key);
+        cells.all(|cell| cell.judgement().as_expected)
     }
 }
 
@@ -179,6 +175,17 @@ pub(crate) struct Attempt {
     /// What happened to that memcg, and when; a file written before they were kept has none.
     #[serde(default)]
     pub(crate) marks: Vec<Mark>,
+}
+
+/// The repetitions of each cell, in the order given.
+pub(crate) fn by_key<'a>(
+    cells: impl IntoIterator<Item = &'a CellResult>,
+) -> BTreeMap<&'a CellKey, Vec<&'a CellResult>> {
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for cell in cells {
+        groups.entry(&cell.cell.key).or_default().push(cell);
+    }
+    groups
 }
 
 /// Sums over the cells of a run.

@@ -21,11 +21,20 @@ pub(crate) fn round(
     let mut cells = plan(config, matrix, &Selection { run_seed: seed, ..selection.clone() })?;
     for cell in &mut cells {
         cell.id = format!("{}.round-{number:03}", cell.id);
+        cell.round = Some(number);
         cell.request.cell.clone_from(&cell.id);
     }
     // By a hash of seed and name: as good as any order, and the same with every version of any crate.
     cells.sort_by_cached_key(|cell| Sha256::digest(format!("{seed} {}", cell.id)));
     Ok(cells)
+}
+
+impl Cell {
+    /// Its id in the matrix, which knows no rounds.
+    pub(crate) fn id_in_matrix(&self) -> &str {
+        let suffix = self.round.map(|number| format!(".round-{number:03}"));
+        suffix.and_then(|suffix| self.id.strip_suffix(&suffix)).unwrap_or(&self.id)
+    }
 }
 
 #[cfg(test)]
@@ -46,7 +55,7 @@ mod tests {
         let (one, again) = (rounds(1), rounds(1));
         assert_eq!(one, again);
         let names = |cells: &[Cell]| -> Vec<String> {
-            cells.iter().map(|cell| format!("{}.{}", cell.kernel, cell.policy)).collect()
+            cells.iter().map(|cell| format!("{}.{}", cell.key.kernel, cell.key.policy)).collect()
         };
         let orders: BTreeSet<Vec<String>> = one.iter().map(|cells| names(cells)).collect();
         assert!(orders.len() > 1, "six rounds in one order");

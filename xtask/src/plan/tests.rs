@@ -197,7 +197,7 @@ fn an_optional_policy_runs_where_something_is_expected_of_it() {
     assert_eq!(config.kernel("patched").unwrap().policies.len(), 3);
     let ids = |config: &Config| -> Vec<String> {
         let cells = plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
-        cells.into_iter().filter(|cell| cell.policy == "all").map(|cell| cell.id).collect()
+        cells.into_iter().filter(|cell| cell.key.policy == "all").map(|cell| cell.id).collect()
     };
     assert_eq!(ids(&config), [""; 0]);
     let scenario = config.scenarios.get_mut("open").unwrap();
@@ -220,7 +220,7 @@ fn a_slow_kernel_gets_more_time_and_the_same_sizes() {
     expect.get_mut("overcharge").unwrap().facts = facts;
     let cell = |config: &Config| {
         let all = plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
-        all.into_iter().find(|cell| cell.policy == "overcharge").unwrap()
+        all.into_iter().find(|cell| cell.key.policy == "overcharge").unwrap()
     };
     let usual = cell(&config);
     config.kernels.get_mut("patched").unwrap().slowdown = 3;

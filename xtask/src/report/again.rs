@@ -20,7 +20,7 @@ pub(super) const NONE: &str =
 pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
     let command = run.command.iter().find(|word| COMMANDS.contains(&word.as_str()));
     let command = command.map_or("run-matrix", String::as_str);
-    let (kernel, seed) = (&cell.cell.kernel, run.seed);
+    let (kernel, seed) = (&cell.cell.key.kernel, run.seed);
     if command == "mutants" {
         // The series itself runs beside each mutant of that cell: which these are the manifest does not say.
         let name = kernel.strip_prefix("mutant-").map_or(String::new(), |name| quoted(name) + " ");
@@ -44,8 +44,7 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
         words.extend(["--matrix".to_owned(), quoted(&run.matrix)]);
     }
     words.extend(own.iter().map(|word| quoted(word)));
-    let id = cell.cell.id.split(".round-").next().unwrap_or_default();
-    words.extend(["--filter".to_owned(), in_quotes(id)]);
+    words.extend(["--filter".to_owned(), in_quotes(cell.cell.id_in_matrix())]);
     if !(own.len() == kept.len() && says("--seed")) {
         words.extend(["--seed".to_owned(), seed.to_string()]);
     }
@@ -132,19 +131,20 @@ mod tests {
         let [baseline, _] = benches();
         let mut run = result(vec![cell(&baseline)]);
         run.manifest.command = ["xtask", "mutants"].map(str::to_owned).into();
-        run.cells[0].cell.kernel = "mutant-no-cap".to_owned();
+        run.cells[0].cell.key.kernel = "mutant-no-cap".to_owned();
         let said = again(&run.manifest, &run.cells[0]);
         assert_eq!(said.as_deref(), Some("cargo xtask mutants no-cap --seed 1"));
-        run.cells[0].cell.kernel = "patched".to_owned();
+        run.cells[0].cell.key.kernel = "patched".to_owned();
         let said = again(&run.manifest, &run.cells[0]);
         assert_eq!(said.as_deref(), Some("cargo xtask mutants --seed 1"));
         run.manifest.command = ["xtask", "soak"].map(str::to_owned).into();
         run.cells[0].cell.id.push_str(".round-001");
+        run.cells[0].cell.round = Some(1);
         let said = again(&run.manifest, &run.cells[0]).unwrap();
         assert!(said.contains("--filter 'open.v2.baseline.mainline' "), "{said}");
         // Patches that came with a plan.
         run.manifest.command = ["xtask", "merge", "parts"].map(str::to_owned).into();
-        run.cells[0].cell.kernel = OWN.to_owned();
+        run.cells[0].cell.key.kernel = OWN.to_owned();
         assert_eq!(again(&run.manifest, &run.cells[0]), None);
     }
 }

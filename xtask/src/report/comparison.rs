@@ -3,6 +3,7 @@
 
 use super::spread::number;
 use super::style::Style;
+use crate::plan::CellKey;
 use crate::runs::{BY_CHANCE, Change, Comparison, DOUBLED, GROWTH, Moved, Number, Side};
 
 /// Names that are listed of cells that one side does not have.
@@ -41,8 +42,8 @@ pub(crate) fn comparison(found: &Comparison, old: &str, new: &str, style: Style)
 
 fn moved<'a>(title: &str, moved: impl Iterator<Item = &'a Moved>) -> String {
     let mut text = String::new();
-    for Moved { id, old, new, why, .. } in moved {
-        text.push_str(&format!("  {id}: {old} -> {new}\n"));
+    for Moved { key, old, new, why, .. } in moved {
+        text.push_str(&format!("  {key}: {old} -> {new}\n"));
         if !why.is_empty() {
             text.push_str(&format!("    {why}\n"));
         }
@@ -57,13 +58,13 @@ fn table<'a>(title: &str, numbers: impl Iterator<Item = &'a Number>) -> String {
     let factor = |number: &Number| (number.new.median.max(1e-9) / number.old.median.max(1e-9)).ln();
     numbers.sort_by(|a, b| factor(b).abs().total_cmp(&factor(a).abs()));
     let more = numbers.len().saturating_sub(ROWS_MAX);
-    for Number { id, fact, old, new, chance, .. } in numbers.into_iter().take(ROWS_MAX) {
+    for Number { key, fact, old, new, chance, .. } in numbers.into_iter().take(ROWS_MAX) {
         let times = match old.median {
             0.0 => "from 0".to_owned(),
             median => format!("{:.2}", new.median / median),
         };
         rows.push([
-            id.clone(),
+            key.to_string(),
             fact.clone(),
             side(fact, old),
             side(fact, new),
@@ -111,11 +112,11 @@ fn odds(chance: f64) -> String {
     }
 }
 
-fn names(title: &str, names: &[String]) -> String {
+fn names(title: &str, names: &[CellKey]) -> String {
     if names.is_empty() {
         return String::new();
     }
-    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
+    let shown: Vec<String> = names.iter().take(NAMES_MAX).map(CellKey::to_string).collect();
     let more = names.len().saturating_sub(NAMES_MAX);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!("\n{title}, {} cells: {}{more}\n", names.len(), shown.join(", "))
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn what_is_worse_comes_with_its_reason_and_its_spread() {
         let moved = Moved {
-            id: "open.v2.patched.overcharge".to_owned(),
+            key: CellKey::v2("open", "patched", "overcharge"),
             change: Change::Worse,
             old: "PASS".to_owned(),
             new: "FAIL I3 (not expected)".to_owned(),
@@ -171,7 +172,7 @@ mod tests {
         };
         let side = |count, min, median, max, cut| Side { count, min, median, max, cut };
         let number = Number {
-            id: "open.v2.patched.overcharge".to_owned(),
+            key: CellKey::v2("open", "patched", "overcharge"),
             fact: "load.ms".to_owned(),
             old: side(7, 390.0, 410.0, 450.0, 0),
             new: side(1, 820.0, 820.0, 820.0, 0),
@@ -183,7 +184,7 @@ mod tests {
             moved: vec![moved],
             numbers: vec![number],
             held: 12,
-            gone: vec!["stat.v2.patched.off".to_owned()],
+            gone: vec![CellKey::v2("stat", "patched", "off")],
             ..Comparison::default()
         };
         let text = comparison(&found, "a", "b", Style::default());
@@ -202,7 +203,7 @@ mod tests {
     fn a_length_that_is_only_a_bound_is_said_to_be_one() {
         let side = |count, cut| Side { count, min: 6000.0, median: 6050.0, max: 6100.0, cut };
         let moved = |new| Number {
-            id: "create.v2.patched.off".to_owned(),
+            key: CellKey::v2("create", "patched", "off"),
             fact: "load.ms".to_owned(),
             old: side(10, 0),
             new,

@@ -5,7 +5,7 @@ mod page;
 
 use super::spread::number;
 use super::style::Style;
-use crate::runs::{Line, Night, Trends};
+use crate::runs::{Line, Night, Trends, Variant};
 
 pub(crate) use page::history_page;
 
@@ -81,13 +81,13 @@ fn changes(night: &Night) -> String {
     text
 }
 
-fn overall(line: &Line) -> String {
+fn overall(line: &Line<Variant>) -> String {
     let medians: Vec<Option<f64>> =
         line.points.iter().map(|point| point.map(|side| side.median)).collect();
-    let Some(last) = line.points.iter().flatten().next_back() else { return line.id.clone() };
+    let Some(last) = line.points.iter().flatten().next_back() else { return line.of.to_string() };
     format!(
         "{:28} {:18} {}  {}, middle of {} cells",
-        line.id,
+        line.of,
         line.fact,
         bars(&medians),
         number(&line.fact, last.median),
@@ -109,6 +109,7 @@ fn bars(values: &[Option<f64>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::CellKey;
     use crate::runs::Side;
 
     pub(super) fn made() -> Trends {
@@ -130,20 +131,21 @@ mod tests {
         };
         let side =
             |median| Some(Side { count: 3, min: median / 2.0, median, max: median * 2.0, cut: 0 });
-        let line = |id: &str, scenario: &str| Line {
-            id: id.to_owned(),
-            scenario: scenario.to_owned(),
-            fact: "load.ms".to_owned(),
-            points: vec![side(100.0), None],
-        };
+        let (kernel, policy) = ("patched".to_owned(), "off".to_owned());
+        let fact = "load.ms".to_owned();
         Trends {
             matrix: "default".to_owned(),
             nights: vec![night("2026-01-30", 0), night("2026-01-31", 1)],
             overall: vec![Line {
+                of: Variant { kernel, policy },
+                fact: fact.clone(),
                 points: vec![side(100.0), side(800.0)],
-                ..line("patched.off", "")
             }],
-            lines: vec![line("open.v2.<patched>.off", "open")],
+            lines: vec![Line {
+                of: CellKey::v2("open", "<patched>", "off"),
+                fact,
+                points: vec![side(100.0), None],
+            }],
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn soak(
 ) -> String {
     let mut by_scenario: BTreeMap<&str, Vec<&CellResult>> = BTreeMap::new();
     for cell in &result.cells {
-        by_scenario.entry(&cell.cell.scenario).or_default().push(cell);
+        by_scenario.entry(&cell.cell.key.scenario).or_default().push(cell);
     }
     let width = by_scenario.keys().map(|name| name.len()).max().unwrap_or(0).max(8);
     let head = format!("{:width$}  cells  expected  flaky    not", "scenario");

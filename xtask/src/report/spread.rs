@@ -8,7 +8,7 @@
 use super::numbers::{plain, size, time_ms};
 use super::style::Style;
 use crate::chance::median;
-use crate::outcome::{CellResult, RunResult};
+use crate::outcome::{CellResult, RunResult, by_key};
 
 pub(super) const HEAD: [&str; 9] =
     ["scenario", "", "kernel", "policy", "fact", "cells", "min", "median", "max"];
@@ -43,7 +43,7 @@ pub(super) fn table(result: &RunResult, style: Style) -> String {
 pub(super) fn rows(result: &RunResult) -> Vec<[String; 9]> {
     let mut rows = Vec::new();
     for group in groups(&result.cells) {
-        let Some(note) = result.scenarios.get(&group[0].cell.scenario) else { continue };
+        let Some(note) = result.scenarios.get(&group[0].cell.key.scenario) else { continue };
         rows.extend(note.measures.iter().map(|fact| row(fact, &group)));
     }
     rows
@@ -51,19 +51,9 @@ pub(super) fn rows(result: &RunResult) -> Vec<[String; 9]> {
 
 /// Repetitions of the same cell, in plan order; those that ran only once are left out.
 fn groups(cells: &[CellResult]) -> Vec<Vec<&CellResult>> {
-    let key = |result: &CellResult| {
-        let cell = &result.cell;
-        (cell.scenario.clone(), cell.cgroup, cell.kernel.clone(), cell.policy.clone())
-    };
-    let mut groups: Vec<Vec<&CellResult>> = Vec::new();
-    for cell in cells {
-        match groups.iter_mut().find(|group| key(group[0]) == key(cell)) {
-            Some(group) => group.push(cell),
-            None => groups.push(vec![cell]),
-        }
-    }
-    groups.retain(|group| group.len() > 1);
-    groups
+    let mut groups = by_key(cells);
+    groups.retain(|_, group| group.len() > 1);
+    cells.iter().filter_map(|cell| groups.remove(&cell.cell.key)).collect()
 }
 
 fn row(fact: &str, group: &[&CellResult]) -> [String; 9] {
@@ -80,10 +70,10 @@ fn row(fact: &str, group: &[&CellResult]) -> [String; 9] {
     let shown = |value: Option<f64>| value.map_or("?".to_owned(), |value| number(fact, value));
     let cell = &group[0].cell;
     [
-        cell.scenario.clone(),
-        cell.cgroup.to_string(),
-        cell.kernel.clone(),
-        cell.policy.clone(),
+        cell.key.scenario.clone(),
+        cell.key.cgroup.to_string(),
+        cell.key.kernel.clone(),
+        cell.key.policy.clone(),
         fact.to_owned(),
         format!("{} of {}{cut}", values.len(), group.len()),
         shown(values.first().copied()),

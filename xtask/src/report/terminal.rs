@@ -67,10 +67,10 @@ fn table(result: &RunResult, style: Style) -> String {
     for (row, cell) in rows.iter().zip(&result.cells) {
         let mut columns: Vec<String> =
             row.iter().zip(widths).map(|(text, width)| pad(text, width)).collect();
-        if cell.cell.scenario == scenario {
+        if cell.cell.key.scenario == scenario {
             columns[0] = " ".repeat(widths[0]);
         }
-        scenario = &cell.cell.scenario;
+        scenario = &cell.cell.key.scenario;
         for column in [4, 5] {
             columns[column] = style.of(cell, &columns[column]);
         }
@@ -90,8 +90,8 @@ fn row(cell: &CellResult) -> [String; 10] {
         _ => fact("load.ms", time_ms),
     };
     let policy = match planned.repetition {
-        1 => planned.policy.clone(),
-        repetition => format!("{} r{repetition}", planned.policy),
+        1 => planned.key.policy.clone(),
+        repetition => format!("{} r{repetition}", planned.key.policy),
     };
     let expected = match (judgement.as_expected, cell.flaky()) {
         (true, _) if cell.again.is_some() => "2nd try",
@@ -100,9 +100,9 @@ fn row(cell: &CellResult) -> [String; 10] {
         _ => "NO",
     };
     [
-        planned.scenario.clone(),
-        planned.cgroup.to_string(),
-        planned.kernel.clone(),
+        planned.key.scenario.clone(),
+        planned.key.cgroup.to_string(),
+        planned.key.kernel.clone(),
         policy,
         verdict(judgement),
         expected.to_owned(),
@@ -169,11 +169,7 @@ fn differentials(result: &RunResult, style: Style) -> String {
                 style.odd(&word)
             }
         };
-        let (kernel, policy) = (&side.kernel, &side.policy);
-        text.push_str(&format!(
-            "{word} {}.{}.{kernel}.{policy}: {}\n",
-            side.scenario, side.cgroup, side.said
-        ));
+        text.push_str(&format!("{word} {}: {}\n", side.key, side.said));
     }
     text
 }

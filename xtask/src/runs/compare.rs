@@ -9,15 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::likeness::{times_unlike, unlike};
 use super::numbers::{self, Change, Groups, Number};
 use crate::exit::{Exit, Fault};
-use crate::outcome::{CellResult, RunResult};
+use crate::outcome::{CellResult, RunResult, by_key};
 use crate::outcome::{Differential, Judgement};
+use crate::plan::CellKey;
 use crate::taxonomy::Verdict;
 
 /// A verdict that is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
-    /// `<scenario>.<cgroup>.<kernel>.<policy>`.
-    pub(crate) id: String,
+    /// The cell, or the patched side of a comparison.
+    pub(crate) key: CellKey,
     /// What became of it.
     pub(crate) change: Change,
     /// Verdicts before.
@@ -48,9 +49,9 @@ pub(crate) struct Comparison {
     /// Why times of the two sides prove nothing.
     pub(crate) times_unlike: Option<String>,
     /// Cells that only the old side has.
-    pub(crate) gone: Vec<String>,
+    pub(crate) gone: Vec<CellKey>,
     /// Cells that only the new side has.
-    pub(crate) added: Vec<String>,
+    pub(crate) added: Vec<CellKey>,
     /// Runs of the new side that are not whole.
     pub(crate) incomplete: Vec<String>,
 }
@@ -68,9 +69,11 @@ impl Comparison {
 /// Holds `new` beside `old`; the runs of a side count together.
 ///
 /// A fault of [`Exit::Usage`] when they have no cell in common.
-pub(crate) fn compare(old: &[RunResult], new: &[RunResult]) -> Result<Comparison, Fault> {
+pub(crate) fn compare<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Result<Comparison, Fault> {
+    let groups = |runs: &'a [RunResult]| by_key(runs.iter().flat_map(|run| &run.cells));
     let (before, after) = (groups(old), groups(new));
-    let both: Vec<&String> = before.keys().filter(|id| after.contains_key(*id)).collect();
+    let both: Vec<&CellKey> =
+        before.keys().copied().filter(|key| after.contains_key(key)).collect();
     if both.is_empty() {
         let what = "the two sides have no cell in common".to_owned();
         return Err(
@@ -78,7 +81,7 @@ pub(crate) fn compare(old: &[RunResult], new: &[RunResult]) -> Result<Comparison
         );
     }
     let only = |one: &Groups<'_>, other: &Groups<'_>| {
-        one.keys().filter(|id| !other.contains_key(*id)).cloned().collect()
+        one.keys().copied().filter(|key| !other.contains_key(key)).cloned().collect()
     };
     let times_unlike = times_unlike(old, new);
     let measured = numbers::measured(old, new);
@@ -86,7 +89,7 @@ pub(crate) fn compare(old: &[RunResult], new: &[RunResult]) -> Result<Comparison
     Ok(Comparison {
         unlike: unlike(old, new),
         cells: both.len(),
-        moved: both.iter().filter_map(|id| moved(id, &before[*id], &after[*id])).collect(),
+        moved: both.iter().filter_map(|key| moved(key, &before[key], &after[key])).collect(),
         beside: beside(old, new),
         numbers: held.moved,
         held: held.count,
@@ -96,21 +99,6 @@ pub(crate) fn compare(old: &[RunResult], new: &[RunResult]) -> Result<Comparison
         added: only(&after, &before),
         incomplete: new.iter().filter_map(incomplete).collect(),
     })
-}
-
-/// The repetitions of each cell, over all runs of a side.
-fn groups(runs: &[RunResult]) -> Groups<'_> {
-    let mut groups = Groups::new();
-    for ran in runs.iter().flat_map(|run| &run.cells) {
-        groups.entry(group_id(ran)).or_default().push(ran);
-    }
-    groups
-}
-
-/// What repetitions of a cell have in common.
-pub(super) fn group_id(ran: &CellResult) -> String {
-    let cell = &ran.cell;
-    format!("{}.{}.{}.{}", cell.scenario, cell.cgroup, cell.kernel, cell.policy)
 }
 
 /// How well the repetitions of a cell went, together.
@@ -131,7 +119,7 @@ fn state(cells: &[&CellResult]) -> State {
     }
 }
 
-fn moved(id: &str, old: &[&CellResult], new: &[&CellResult]) -> Option<Moved> {
+fn moved(key: &CellKey, old: &[&CellResult], new: &[&CellResult]) -> Option<Moved> {
     let (before, after) = (state(old), state(new));
     let (was, is) = (verdicts(old), verdicts(new));
     let change = match before.cmp(&after) {
@@ -148,7 +136,7 @@ fn moved(id: &str, old: &[&CellResult], new: &[&CellResult]) -> Option<Moved> {
     };
     let why = new.iter().find(|cell| !cell.judgement().as_expected);
     let why = why.map(|cell| cell.judgement().why.clone()).unwrap_or_default();
-    Some(Moved { id: id.to_owned(), change, old: shown(before, was), new: shown(after, is), why })
+    Some(Moved { key: key.clone(), change, old: shown(before, was), new: shown(after, is), why })
 }
 
 /// Each verdict once: `PASS`, `FAIL I1|PASS`.
@@ -175,12 +163,11 @@ fn badness(outcome: Differential) -> u32 {
 }
 
 /// Of several runs the worst counts.
-fn beside(old: &[RunResult], new: &[RunResult]) -> Vec<Moved> {
-    let worst = |runs: &[RunResult]| {
-        let mut worst: BTreeMap<String, (Differential, String)> = BTreeMap::new();
+fn beside<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Vec<Moved> {
+    let worst = |runs: &'a [RunResult]| {
+        let mut worst: BTreeMap<&CellKey, (Differential, String)> = BTreeMap::new();
         for pair in runs.iter().flat_map(|run| &run.differentials) {
-            let id = format!("{}.{}.{}.{}", pair.scenario, pair.cgroup, pair.kernel, pair.policy);
-            let known = worst.entry(id).or_insert_with(|| (pair.outcome, pair.said.clone()));
+            let known = worst.entry(&pair.key).or_insert_with(|| (pair.outcome, pair.said.clone()));
             if badness(pair.outcome) > badness(known.0) {
                 *known = (pair.outcome, pair.said.clone());
             }
@@ -188,15 +175,16 @@ fn beside(old: &[RunResult], new: &[RunResult]) -> Vec<Moved> {
         worst
     };
     let (before, mut after) = (worst(old), worst(new));
-    let both = before.into_iter().filter_map(|(id, was)| Some((after.remove(&id)?, id, was)));
-    let moved = both.filter(|((is, _), _, (was, _))| is != was).map(|((is, why), id, (was, _))| {
-        let change = match badness(was).cmp(&badness(is)) {
-            std::cmp::Ordering::Less => Change::Worse,
-            std::cmp::Ordering::Greater => Change::Better,
-            std::cmp::Ordering::Equal => Change::Other,
-        };
-        Moved { id, change, old: was.to_string(), new: is.to_string(), why }
-    });
+    let both = before.into_iter().filter_map(|(key, was)| Some((after.remove(key)?, key, was)));
+    let moved =
+        both.filter(|((is, _), _, (was, _))| is != was).map(|((is, why), key, (was, _))| {
+            let change = match badness(was).cmp(&badness(is)) {
+                std::cmp::Ordering::Less => Change::Worse,
+                std::cmp::Ordering::Greater => Change::Better,
+                std::cmp::Ordering::Equal => Change::Other,
+            };
+            Moved { key: key.clone(), change, old: was.to_string(), new: is.to_string(), why }
+        });
     moved.collect()
 }
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chance::{median, of_rise};
 use crate::outcome::{CellResult, RunResult};
+use crate::plan::CellKey;
 use crate::taxonomy::Verdict;
 
 /// A median may move so far, as a factor.
@@ -38,7 +39,7 @@ pub(crate) enum Change {
 }
 
 /// The repetitions of each cell, over all runs of a side.
-pub(super) type Groups<'a> = BTreeMap<String, Vec<&'a CellResult>>;
+pub(super) type Groups<'a> = BTreeMap<&'a CellKey, Vec<&'a CellResult>>;
 
 /// What came of holding the numbers of both sides side by side.
 pub(super) struct Held {
@@ -68,8 +69,8 @@ pub(crate) struct Side {
 /// A number that has moved.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Number {
-    /// `<scenario>.<cgroup>.<kernel>.<policy>`.
-    pub(crate) id: String,
+    /// The cell.
+    pub(crate) key: CellKey,
     /// Its name.
     pub(crate) fact: String,
     /// Before.
@@ -170,23 +171,22 @@ fn least_chance(old: usize, new: usize) -> f64 {
 
 /// Says which numbers have moved; times only where the sides were made alike.
 pub(super) fn hold(
-    both: &[&String],
+    both: &[&CellKey],
     before: &Groups<'_>,
     after: &Groups<'_>,
     measured: &BTreeMap<String, BTreeSet<String>>,
     with_times: bool,
 ) -> Held {
     let mut held = Vec::new();
-    for id in both {
-        let scenario = &after[*id][0].cell.scenario;
-        for fact in measured.get(scenario).into_iter().flatten() {
-            let (old, new) = (Values::of(&before[*id], fact), Values::of(&after[*id], fact));
+    for key in both {
+        for fact in measured.get(&key.scenario).into_iter().flatten() {
+            let (old, new) = (Values::of(&before[key], fact), Values::of(&after[key], fact));
             if old.whole.is_empty() && new.whole.is_empty() {
                 // Which of two loads that were cut would have ended first nobody knows.
                 continue;
             }
             if let (Some(was), Some(is)) = (old.side(), new.side()) {
-                held.push(((*id).clone(), fact.clone(), old, new, was, is));
+                held.push(((*key).clone(), fact.clone(), old, new, was, is));
             }
         }
     }
@@ -196,7 +196,7 @@ pub(super) fn hold(
     let bound = BY_CHANCE / tests.max(1) as f64;
     let (mut moved, mut provable) = (Vec::new(), 0);
     let count = held.len();
-    for (id, fact, old, new, was, is) in held {
+    for (key, fact, old, new, was, is) in held {
         let enough = least_chance(was.count, is.count) <= bound;
         let comparable = with_times || !is_time(&fact);
         provable += usize::from(enough && comparable);
@@ -219,7 +219,7 @@ pub(super) fn hold(
         let found =
             change(&old, &new, Change::Worse).or_else(|| change(&new, &old, Change::Better));
         if let Some((change, chance)) = found {
-            moved.push(Number { id, fact, old: was, new: is, change, chance });
+            moved.push(Number { key, fact, old: was, new: is, change, chance });
         }
     }
     Held { moved, count, provable }

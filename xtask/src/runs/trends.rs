@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compare::{group_id, verdicts};
+use super::compare::verdicts;
 use super::numbers::{Side, Values};
 use crate::chance::median;
-use crate::outcome::Differential;
-use crate::outcome::{CellResult, RunResult};
+use crate::outcome::{CellResult, Differential, RunResult, by_key};
+use crate::plan::CellKey;
 
 /// Facts whose trend is shown.
 pub(crate) const FACTS: [(&str, &str); 5] = [
@@ -56,17 +56,30 @@ pub(crate) struct Night {
     pub(crate) changes: Vec<String>,
 }
 
-/// One fact of one cell, or of all cells of a kernel and policy.
+/// One fact over the nights.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Line {
-    /// Cell without its repetition, or `<kernel>.<policy>`.
-    pub(crate) id: String,
-    /// The scenario, of a cell.
-    pub(crate) scenario: String,
+pub(crate) struct Line<Of> {
+    /// Whose it is: a cell's, or that of all cells of a kernel and policy.
+    pub(crate) of: Of,
     /// Name of the fact.
     pub(crate) fact: String,
     /// For each night.
     pub(crate) points: Vec<Option<Side>>,
+}
+
+/// A kernel and a policy: `patched.overcharge`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Variant {
+    /// Name of the kernel.
+    pub(crate) kernel: String,
+    /// Name of the policy.
+    pub(crate) policy: String,
+}
+
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&format!("{}.{}", self.kernel, self.policy))
+    }
 }
 
 /// Everything about one matrix, oldest night first.
@@ -77,9 +90,9 @@ pub(crate) struct Trends {
     /// Its runs.
     pub(crate) nights: Vec<Night>,
     /// Of kernels and policies.
-    pub(crate) overall: Vec<Line>,
+    pub(crate) overall: Vec<Line<Variant>>,
     /// Of cells.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<Line<CellKey>>,
 }
 
 /// The newest `last` runs of each matrix; `runs` come oldest first.
@@ -99,29 +112,21 @@ pub(crate) fn trends(runs: &[RunResult], last: usize) -> Vec<Trends> {
 /// A soak runs a matrix in another way, and says so in the names of its cells.
 fn name(run: &RunResult) -> String {
     let matrix = &run.manifest.matrix;
-    match run.cells.iter().any(|ran| ran.cell.id.contains(".round-")) {
+    match run.cells.iter().any(|ran| ran.cell.round.is_some()) {
         true => format!("{matrix}, soak"),
         false => matrix.clone(),
     }
 }
 
-fn groups(run: &RunResult) -> BTreeMap<String, Vec<&CellResult>> {
-    let mut groups: BTreeMap<String, Vec<&CellResult>> = BTreeMap::new();
-    for ran in &run.cells {
-        groups.entry(group_id(ran)).or_default().push(ran);
-    }
-    groups
-}
-
-fn nights(runs: &[&RunResult]) -> Vec<Night> {
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
+fn nights<'a>(runs: &[&'a RunResult]) -> Vec<Night> {
+    let mut known: BTreeMap<&CellKey, String> = BTreeMap::new();
     let mut built: BTreeMap<String, String> = BTreeMap::new();
-    let night = |run: &&RunResult| {
+    let night = |run: &&'a RunResult| {
         let mut changes = Vec::new();
-        for (id, cells) in groups(run) {
+        for (key, cells) in by_key(&run.cells) {
             let is = verdicts(&cells);
-            match known.insert(id.clone(), is.clone()) {
-                Some(was) if was != is => changes.push(format!("{id}: {was} -> {is}")),
+            match known.insert(key, is.clone()) {
+                Some(was) if was != is => changes.push(format!("{key}: {was} -> {is}")),
                 _ => {}
             }
         }
@@ -152,24 +157,21 @@ fn nights(runs: &[&RunResult]) -> Vec<Night> {
     runs.iter().map(night).collect()
 }
 
-fn lines(runs: &[&RunResult]) -> Vec<Line> {
-    let nights: Vec<_> = runs.iter().map(|run| groups(run)).collect();
-    let ids: BTreeSet<&String> = nights.iter().flat_map(BTreeMap::keys).collect();
+fn lines(runs: &[&RunResult]) -> Vec<Line<CellKey>> {
+    let nights: Vec<_> = runs.iter().map(|run| by_key(&run.cells)).collect();
+    let keys: BTreeSet<&CellKey> = nights.iter().flat_map(BTreeMap::keys).copied().collect();
     let mut lines = Vec::new();
-    for id in ids {
-        let scenario =
-            nights.iter().find_map(|night| Some(night.get(id)?[0].cell.scenario.clone()));
+    for key in keys {
         for (fact, _) in FACTS {
-            let point = |night: &BTreeMap<String, Vec<&CellResult>>| {
-                let cells = night.get(id)?;
+            let point = |night: &BTreeMap<&CellKey, Vec<&CellResult>>| {
+                let cells = night.get(key)?;
                 let walls = || cells.iter().map(|ran| ran.first.wall_ms as f64).collect();
                 Side::of(&if fact == WALL { walls() } else { Values::of(cells, fact).whole })
             };
             let points: Vec<Option<Side>> = nights.iter().map(point).collect();
             // A line that is zero throughout says that this kernel has no such thing.
             if points.iter().flatten().any(|side| side.max > 0.0) {
-                let scenario = scenario.clone().unwrap_or_default();
-                lines.push(Line { id: id.clone(), scenario, fact: fact.to_owned(), points });
+                lines.push(Line { of: key.clone(), fact: fact.to_owned(), points });
             }
         }
     }
@@ -178,19 +180,18 @@ fn lines(runs: &[&RunResult]) -> Vec<Line> {
 
 /// Middle over the cells of each kernel and policy, of those that have a point every night. A night of
 /// less than half of the matrix is a gap: of some cells the middle is another one.
-fn overall(lines: &[Line], runs: &[&RunResult]) -> Vec<Line> {
+fn overall(lines: &[Line<CellKey>], runs: &[&RunResult]) -> Vec<Line<Variant>> {
     let most = runs.iter().map(|run| run.totals.ran).max().unwrap_or(0);
     let whole: Vec<bool> = runs.iter().map(|run| run.totals.ran * 2 >= most).collect();
-    let every = |line: &&Line| {
+    let every = |line: &&Line<CellKey>| {
         line.points.iter().zip(&whole).all(|(point, whole)| point.is_some() || !whole)
     };
-    let mut together: BTreeMap<(String, &str), Vec<&Line>> = BTreeMap::new();
+    let mut together: BTreeMap<(Variant, &str), Vec<&Line<CellKey>>> = BTreeMap::new();
     for line in lines.iter().filter(every) {
-        // `<scenario>.<cgroup>.<kernel>.<policy>`: no name before the kernel's has a dot.
-        let kernel = line.id.splitn(3, '.').nth(2).unwrap_or(&line.id);
-        together.entry((kernel.to_owned(), &line.fact)).or_default().push(line);
+        let CellKey { kernel, policy, .. } = line.of.clone();
+        together.entry((Variant { kernel, policy }, &line.fact)).or_default().push(line);
     }
-    let middle = |lines: &[&Line], night: usize| {
+    let middle = |lines: &[&Line<CellKey>], night: usize| {
         let mut medians: Vec<f64> =
             lines.iter().filter_map(|line| Some(line.points[night]?.median)).collect();
         medians.sort_by(f64::total_cmp);
@@ -198,9 +199,8 @@ fn overall(lines: &[Line], runs: &[&RunResult]) -> Vec<Line> {
         let side = Side { count: medians.len(), min, median: median(&medians)?, max, cut: 0 };
         whole[night].then_some(side)
     };
-    let line = |((id, fact), lines): ((String, &str), Vec<&Line>)| Line {
-        id,
-        scenario: String::new(),
+    let line = |((of, fact), lines): ((Variant, &str), Vec<&Line<CellKey>>)| Line {
+        of,
         fact: fact.to_owned(),
         points: (0..runs.len()).map(|night| middle(&lines, night)).collect(),
     };

@@ -108,7 +108,7 @@ impl Run<'_> {
 
     fn attempt(&self, cell: &Cell, number: u32) -> Attempt {
         let dir = self.folder.attempt(&cell.id, number);
-        let evidence = match self.kernels.get(&cell.kernel) {
+        let evidence = match self.kernels.get(&cell.key.kernel) {
             Some(kernel) => {
                 // A second attempt shares nothing with the first, not even its boot.
                 let begin = match number {
@@ -118,7 +118,7 @@ impl Run<'_> {
                 vm::cell::run(&self.ready.rig, cell, begin, &dir, &self.stop)
             }
             None => {
-                let why = format!("no image of kernel {}", cell.kernel);
+                let why = format!("no image of kernel {}", cell.key.kernel);
                 Evidence::of_failed_host(&cell.request, why, 0)
             }
         };
@@ -133,6 +133,6 @@ impl Run<'_> {
 
     /// What the verdict on this evidence is.
     pub(super) fn judge(&self, cell: &Cell, evidence: &Evidence) -> Judgement {
-        verdict::judge(cell, &self.config.scenarios[&cell.scenario], evidence, self.pace())
+        verdict::judge(cell, &self.config.scenarios[&cell.key.scenario], evidence, self.pace())
     }
 }

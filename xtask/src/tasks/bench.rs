@@ -42,7 +42,7 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     let start = Start::new(build.install)?;
     let names: BTreeSet<&String> = timed
         .iter()
-        .map(|cell| &cell.kernel)
+        .map(|cell| &cell.key.kernel)
         .chain(counted.iter().map(|cell| &cell.kernel))
         .chain(whole.iter().flat_map(|matrix| &matrix.kernels))
         .collect();

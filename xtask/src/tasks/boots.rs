@@ -91,7 +91,7 @@ impl Boots {
         let mut kinds: Vec<Kind<'a>> = Vec::new();
         // A cell that counts instructions must not depend on what ran before.
         for cell in cells.iter().filter(|cell| self.wanted && !cell.vm.counted) {
-            let Some(Bootable { bzimage, .. }) = kernels.get(&cell.kernel) else { continue };
+            let Some(Bootable { bzimage, .. }) = kernels.get(&cell.key.kernel) else { continue };
             let Ok(key) = snapshot::key(rig, Job::of(cell), bzimage) else { continue };
             if self.made.contains_key(&key) {
                 continue;
@@ -99,9 +99,10 @@ impl Boots {
             match kinds.iter_mut().find(|kind| kind.key == key) {
                 Some(kind) => kind.cells += 1,
                 None => {
-                    let before = kinds.iter().filter(|kind| kind.first.kernel == cell.kernel);
+                    let before =
+                        kinds.iter().filter(|kind| kind.first.key.kernel == cell.key.kernel);
                     let number = self.made.len() + before.count() + 1;
-                    let name = format!("{}-{number}", cell.kernel);
+                    let name = format!("{}-{number}", cell.key.kernel);
                     kinds.push(Kind { key, name, first: cell, bzimage, cells: 1 });
                 }
             }

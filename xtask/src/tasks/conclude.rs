@@ -24,7 +24,7 @@ pub(super) fn result(
 ) -> RunResult {
     let judged: Vec<Judged<'_>> =
         cells.iter().map(|ran| Judged { cell: &ran.cell, judgement: ran.judgement() }).collect();
-    let names: BTreeSet<&String> = cells.iter().map(|ran| &ran.cell.scenario).collect();
+    let names: BTreeSet<&String> = cells.iter().map(|ran| &ran.cell.key.scenario).collect();
     let mut differentials = Vec::new();
     let mut scenarios = BTreeMap::new();
     for scenario in names.into_iter().map(|name| &config.scenarios[name]) {

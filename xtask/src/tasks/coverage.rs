@@ -68,7 +68,7 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
     let start = Start::new(args.build.install)?;
     let stop = start.stop.clone();
     let files = files(&folders, &config, kernel, &args.build)?;
-    let names = cells.iter().map(|cell| &cell.kernel).chain([&kernel.name]).collect();
+    let names = cells.iter().map(|cell| &cell.key.kernel).chain([&kernel.name]).collect();
     let kernels = bootable::kernels(&folders, &config, &names, &BTreeMap::new(), &[], &args.build)?;
     let key = kernels[&kernel.name].note.key.clone();
     let table = line_table(&kernel.name, &vmlinux(&folders.cache, &key)?, &files)?;
@@ -78,7 +78,7 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
             let (seed, jobs) = (args.select.seed, rig::jobs(args.jobs, &cells));
             // Only emulated code is translated.
             let (accel, results) = (AccelChoice::Tcg, &folders.results);
-            let (probe, snapshots) = (&cells[0].kernel, true);
+            let (probe, snapshots) = (&cells[0].key.kernel, true);
             let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
             let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
             run.ready.rig.watched.clone_from(&table.functions);

@@ -23,7 +23,7 @@ pub(super) const REPORT: &str = "report.html";
 /// A run folder that cannot be written to.
 pub(super) fn write(folder: &RunFolder, cache: &Path, result: &RunResult) -> anyhow::Result<()> {
     let kernels: BTreeSet<&str> =
-        result.cells.iter().map(|cell| cell.cell.kernel.as_str()).collect();
+        result.cells.iter().map(|cell| cell.cell.key.kernel.as_str()).collect();
     let mut parts: BTreeMap<usize, Part> = BTreeMap::new();
     for kernel in kernels {
         let key = result.manifest.kernels.get(kernel).map_or("", |note| note.key.as_str());
@@ -33,7 +33,7 @@ pub(super) fn write(folder: &RunFolder, cache: &Path, result: &RunResult) -> any
         let symbols = info.as_ref().map_err(Clone::clone).and_then(|info| readable(info.symbols()));
         let symbols = symbols.as_ref().map_err(String::as_str);
         for (at, cell) in result.cells.iter().enumerate() {
-            if cell.cell.kernel == kernel {
+            if cell.cell.key.kernel == kernel {
                 parts.insert(at, draw(folder, result, cell, symbols));
             }
         }

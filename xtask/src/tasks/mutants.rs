@@ -28,7 +28,7 @@ pub(crate) fn run(places: &Places, args: &cli::Mutants) -> anyhow::Result<Exit> 
         return print_ids(&cells);
     }
     let start = Start::new(build.install)?;
-    let (names, keys) = (cells.iter().map(|cell| &cell.kernel).collect(), BTreeMap::new());
+    let (names, keys) = (cells.iter().map(|cell| &cell.key.kernel).collect(), BTreeMap::new());
     let kernels = bootable::kernels(&folders, &config, &names, &keys, &vms.images, build)?;
     let matrix = &mutants.matrix;
     let spec = Spec::of(vms, &cells, &folders.results, &matrix.name, *seed);

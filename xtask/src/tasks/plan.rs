@@ -27,7 +27,7 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let cells = plan::plan(&config, config.matrix(matrix)?, &selection(select))?;
     let past = Past::read(&folders.results);
     let divided = plan::divide(&cells, |cell| past.estimate_ms(cell), *parts)?;
-    let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.kernel).collect();
+    let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.key.kernel).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let wanted =
         Wanted { kernels: &names, source: build.source.as_deref(), install: build.install };

@@ -73,7 +73,7 @@ impl<'a> Spec<'a> {
         seed: u64,
     ) -> Self {
         let Vms { accel, jobs, no_snapshot, images: _ } = vms;
-        let (probe, jobs) = (cells[0].kernel.as_str(), rig::jobs(*jobs, cells));
+        let (probe, jobs) = (cells[0].key.kernel.as_str(), rig::jobs(*jobs, cells));
         Self { results, matrix, seed, accel: *accel, probe, jobs, snapshots: !no_snapshot }
     }
 }

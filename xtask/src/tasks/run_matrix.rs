@@ -21,7 +21,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         return print_ids(cells);
     }
     let start = Start::new(args.build.install)?;
-    let names = cells.iter().map(|cell| &cell.kernel).collect();
+    let names = cells.iter().map(|cell| &cell.key.kernel).collect();
     let (keys, images) = (work.keys(), &args.vms.images);
     let kernels = bootable::kernels(&folders, config, &names, &keys, images, &args.build)?;
     let results = work.results(&folders);

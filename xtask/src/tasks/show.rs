@@ -27,7 +27,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let manifest: Manifest = folder.read_manifest()?;
     let id = one_cell(&folder, cell)?;
     let cell: Cell = folder.read_cell(&id)?;
-    let scenario = config.scenario(&cell.scenario)?;
+    let scenario = config.scenario(&cell.key.scenario)?;
     let pace = Pace { slowdown: manifest.slowdown };
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {

@@ -53,32 +53,25 @@ pub(crate) fn compare(
     cells: &[Judged<'_>],
 ) -> Vec<SideBySide> {
     let ours: Vec<Judged<'_>> =
-        cells.iter().copied().filter(|judged| judged.cell.scenario == scenario.name).collect();
+        cells.iter().copied().filter(|judged| judged.cell.key.scenario == scenario.name).collect();
     let mut outcomes: Vec<SideBySide> = Vec::new();
-    for judged in ours.iter().filter(|judged| judged.cell.kernel != baseline) {
+    for judged in ours.iter().filter(|judged| judged.cell.key.kernel != baseline) {
         let cell = judged.cell;
-        let known = outcomes.iter().any(|known| {
-            (known.cgroup, &known.kernel, &known.policy)
-                == (cell.cgroup, &cell.kernel, &cell.policy)
-        });
+        let known = outcomes.iter().any(|known| known.key == cell.key);
         let base: Vec<Judged<'_>> = ours
             .iter()
             .copied()
-            .filter(|other| other.cell.kernel == baseline && other.cell.cgroup == cell.cgroup)
+            .filter(|other| {
+                other.cell.key.kernel == baseline && other.cell.key.cgroup == cell.key.cgroup
+            })
             .collect();
         let wanted = wanted(&base, cell);
         let control = scenario.problem.is_empty() && wanted == Wanted::Fix;
         if known || base.is_empty() || control {
             continue;
         }
-        let patched: Vec<Judged<'_>> = ours
-            .iter()
-            .copied()
-            .filter(|other| {
-                (other.cell.cgroup, &other.cell.kernel, &other.cell.policy)
-                    == (cell.cgroup, &cell.kernel, &cell.policy)
-            })
-            .collect();
+        let patched: Vec<Judged<'_>> =
+            ours.iter().copied().filter(|other| other.cell.key == cell.key).collect();
         let unlike = match wanted {
             Wanted::Fix => Vec::new(),
             Wanted::Nothing => i11_off_is_mainline::beside(&base, &patched)
@@ -91,10 +84,7 @@ pub(crate) fn compare(
         let both = both.map(|(baseline, here)| Both { baseline, here });
         let outcome = outcome(side(scenario, &base), both, &base, &patched, (wanted, &unlike));
         outcomes.push(SideBySide {
-            scenario: scenario.name.clone(),
-            cgroup: cell.cgroup,
-            kernel: cell.kernel.clone(),
-            policy: cell.policy.clone(),
+            key: cell.key.clone(),
             outcome,
             said: sentence(scenario, outcome, both, &base, &patched, &unlike),
             shown: both.filter(|_| !scenario.problem.is_empty()),

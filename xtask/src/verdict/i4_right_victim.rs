@@ -39,7 +39,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
 
 /// Kills counted in all memcgs of the cell, from before the load until everybody had gone.
 fn counted(case: &Case<'_>) -> Result<u64, Missing> {
-    let roles: &[MemcgRole] = match case.cell.cgroup {
+    let roles: &[MemcgRole] = match case.cell.key.cgroup {
         CgroupVersion::V2 => &[MemcgRole::Parent],
         // v1 does not count in ancestors.
         CgroupVersion::V1 if case.cell.request.second.is_some() => {

@@ -25,7 +25,7 @@ const PARTS: [&str; 4] = ["anon", "file", "kernel", "sock"];
 
 /// Compares the files of the limited memcg with each other.
 pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
-    let mut check = match case.cell.cgroup {
+    let mut check = match case.cell.key.cgroup {
         CgroupVersion::V1 => Check::not_asked(RULE, "v1's memory.stat has no sum"),
         CgroupVersion::V2 => sum(case)?,
     };

@@ -76,7 +76,7 @@ impl Case<'_> {
     /// victim's own memcg alone (`memcg_memory_event()`).
     fn kill_events(&self, prefix: &str) -> Option<f64> {
         let of = |prefix: &str| self.facts.get(&format!("{prefix}events.oom_kill"));
-        match (self.cell.cgroup, prefix) {
+        match (self.cell.key.cgroup, prefix) {
             (CgroupVersion::V1, "parent.") => {
                 let all = ["", "second.", prefix].map(of);
                 all.into_iter().flatten().reduce(|one, other| one + other)

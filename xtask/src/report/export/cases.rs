@@ -77,7 +77,7 @@ pub(super) fn groups<'a>(result: &'a RunResult, excerpts: &Excerpts) -> Vec<Grou
     }
     for cell in &result.cells {
         let case = of_cell(cell, result, excerpts);
-        let name = &cell.cell.scenario;
+        let name = &cell.cell.key.scenario;
         match groups.iter_mut().skip(1).find(|group| group.name == *name) {
             Some(group) => group.cases.push(case),
             None => groups.push(Group { name: name.clone(), cases: vec![case] }),
@@ -114,12 +114,6 @@ fn complete(result: &RunResult) -> Case<'static> {
     }
 }
 
-/// Id of the patched side of a pair, without a repetition.
-pub(super) fn pair_id(side: &SideBySide) -> String {
-    let SideBySide { scenario, cgroup, kernel, policy, .. } = side;
-    format!("{scenario}.{cgroup}.{kernel}.{policy}")
-}
-
 fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
     let as_stated = result.is_as_stated(side);
     let mut why = side.said.clone();
@@ -137,7 +131,7 @@ fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
         }
     };
     Case {
-        name: pair_id(side),
+        name: side.key.to_string(),
         standing,
         verdict: side.outcome.to_string(),
         why,

@@ -52,9 +52,9 @@ fn test_case(case: &Case<'_>) -> TestCase {
         let again = ran.again.as_ref().map_or(0, |again| again.wall_ms);
         written.set_time(Duration::from_millis(ran.first.wall_ms + again));
         let about = [
-            ("kernel", cell.kernel.clone()),
-            ("policy", cell.policy.clone()),
-            ("cgroup", cell.cgroup.to_string()),
+            ("kernel", cell.key.kernel.clone()),
+            ("policy", cell.key.policy.clone()),
+            ("cgroup", cell.key.cgroup.to_string()),
             ("verdict", case.verdict.clone()),
             ("flaky", ran.flaky().to_string()),
         ];

@@ -11,10 +11,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::terminal::wanted;
 use super::Excerpts;
-use super::cases::{BESIDE, Case, attempts, groups, pair_id};
+use super::cases::{BESIDE, Case, attempts, groups};
 use super::excerpt::printable;
 use crate::outcome::{CellResult, KernelNote, Manifest, RunResult};
 use crate::outcome::{Differential, SideBySide};
+use crate::plan::CellKey;
 use crate::taxonomy::Verdict;
 
 /// Longest `log_excerpt`, characters.
@@ -143,9 +144,9 @@ impl<'a> About<'a> {
     fn tests(&self, result: &RunResult, case: &Case<'_>) -> Vec<Value> {
         let Some(ran) = case.cell else { return Vec::new() };
         let (cell, judgement) = (&ran.cell, ran.judgement());
-        let Some(kernel) = result.manifest.kernels.get(&cell.kernel) else { return Vec::new() };
-        let path = format!("{ROOT}.{}.{}.{}", cell.scenario, cell.cgroup, cell.policy);
-        let note = result.scenarios.get(&cell.scenario);
+        let Some(kernel) = result.manifest.kernels.get(&cell.key.kernel) else { return Vec::new() };
+        let path = format!("{ROOT}.{}.{}.{}", cell.key.scenario, cell.key.cgroup, cell.key.policy);
+        let note = result.scenarios.get(&cell.key.scenario);
         let mut test = self.test(&cell.id, kernel, &path, status(judgement.verdict));
         let counted = if ran.first_says_nothing() { ran.again.as_ref() } else { None };
         let wall_ms = counted.unwrap_or(&ran.first).wall_ms;
@@ -175,10 +176,10 @@ impl<'a> About<'a> {
     }
 
     fn beside(&self, manifest: &Manifest, side: &SideBySide) -> Option<Value> {
-        let kernel = manifest.kernels.get(&side.kernel)?;
-        let SideBySide { scenario, cgroup, policy, .. } = side;
+        let kernel = manifest.kernels.get(&side.key.kernel)?;
+        let CellKey { scenario, cgroup, policy, .. } = &side.key;
         let path = format!("{ROOT}.{BESIDE}.{scenario}.{cgroup}.{policy}");
-        let id = format!("{BESIDE}:{}", pair_id(side));
+        let id = format!("{BESIDE}:{}", side.key);
         let mut test = self.test(&id, kernel, &path, beside_status(side.outcome));
         test["comment"] = json!("the patched kernel beside the baseline");
         let said: String = printable(&side.said).chars().take(EXCERPT_CHARS_MAX).collect();

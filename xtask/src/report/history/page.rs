@@ -2,10 +2,12 @@
 //! The page of trends: one file without scripts, with a line for every fact of every cell.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::row;
+use crate::plan::CellKey;
 use crate::report::spread::number;
 use crate::runs::{FACTS, Line, Trends};
 
@@ -83,27 +85,27 @@ fn matrix(trends: &Trends) -> Markup {
     }
 }
 
-fn by_scenario(lines: &[Line]) -> BTreeMap<&str, Vec<&Line>> {
-    let mut scenarios: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+fn by_scenario(lines: &[Line<CellKey>]) -> BTreeMap<&str, Vec<&Line<CellKey>>> {
+    let mut scenarios: BTreeMap<&str, Vec<&Line<CellKey>>> = BTreeMap::new();
     for line in lines {
-        scenarios.entry(&line.scenario).or_default().push(line);
+        scenarios.entry(&line.of.scenario).or_default().push(line);
     }
     scenarios
 }
 
 /// One row a cell, one column a fact; `name` tells the table from the others of the page.
-fn lines(lines: &[&Line], name: &str) -> Markup {
-    let mut rows: BTreeMap<&str, BTreeMap<&str, &Line>> = BTreeMap::new();
+fn lines<Of: Display + Ord>(lines: &[&Line<Of>], name: &str) -> Markup {
+    let mut rows: BTreeMap<&Of, BTreeMap<&str, &Line<Of>>> = BTreeMap::new();
     for line in lines {
-        rows.entry(&line.id).or_default().insert(&line.fact, line);
+        rows.entry(&line.of).or_default().insert(&line.fact, line);
     }
     html! {
         section.scroll tabindex="0" aria-label=(name) {
             table {
                 thead { tr { th scope="col" { "Cell" } @for (_, name) in FACTS { th scope="col" { (name) } } } }
-                tbody { @for (id, facts) in rows {
+                tbody { @for (of, facts) in rows {
                     tr {
-                        th scope="row" { (id) }
+                        th scope="row" { (of) }
                         @for (fact, _) in FACTS {
                             td { @if let Some(line) = facts.get(fact) { (picture(line)) } }
                         }
@@ -114,7 +116,7 @@ fn lines(lines: &[&Line], name: &str) -> Markup {
     }
 }
 
-fn picture(line: &Line) -> Markup {
+fn picture<Of>(line: &Line<Of>) -> Markup {
     let values = || line.points.iter().flatten();
     let highest = values().map(|side| side.max).fold(f64::MIN_POSITIVE, f64::max);
     let x =
@@ -149,7 +151,7 @@ fn picture(line: &Line) -> Markup {
 }
 
 /// Runs of points without a gap: nothing is drawn through a night that says nothing.
-fn stretches(line: &Line) -> Vec<Vec<(usize, crate::runs::Side)>> {
+fn stretches<Of>(line: &Line<Of>) -> Vec<Vec<(usize, crate::runs::Side)>> {
     let mut stretches = vec![Vec::new()];
     for (at, point) in line.points.iter().enumerate() {
         match (point, stretches.last_mut()) {

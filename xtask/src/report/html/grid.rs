@@ -100,9 +100,9 @@ fn numbers(judgement: &Judgement) -> String {
 }
 
 fn row_of(cell: &CellResult) -> Row<'_> {
-    (&cell.cell.scenario, cell.cell.cgroup)
+    (&cell.cell.key.scenario, cell.cell.key.cgroup)
 }
 
 fn column_of(cell: &CellResult) -> Column<'_> {
-    (&cell.cell.kernel, &cell.cell.policy)
+    (&cell.cell.key.kernel, &cell.cell.key.policy)
 }

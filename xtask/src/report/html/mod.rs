@@ -73,8 +73,8 @@ fn cells(run: &RunResult, parts: &[Part]) -> Markup {
     let mut of_scenario: Vec<(&str, Vec<&Part>)> = Vec::new();
     for (cell, part) in run.cells.iter().zip(parts) {
         match of_scenario.last_mut() {
-            Some((scenario, parts)) if *scenario == cell.cell.scenario => parts.push(part),
-            _ => of_scenario.push((&cell.cell.scenario, vec![part])),
+            Some((scenario, parts)) if *scenario == cell.cell.key.scenario => parts.push(part),
+            _ => of_scenario.push((&cell.cell.key.scenario, vec![part])),
         }
     }
     html! {

@@ -168,7 +168,7 @@ fn sides_table(run: &RunResult, sides: &[&SideBySide], class: &str, sign: &str) 
                         td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (side.outcome) } }
                         th scope="row" {
                             (link(run, side))
-                            span.of { "cgroup " (side.cgroup) ", kernel " (side.kernel) ", policy " (side.policy) }
+                            span.of { "cgroup " (side.key.cgroup) ", kernel " (side.key.kernel) ", policy " (side.key.policy) }
                         }
                         @if baseline.is_empty() {
                             td colspan="3" { (meaning) }
@@ -186,15 +186,10 @@ fn sides_table(run: &RunResult, sides: &[&SideBySide], class: &str, sign: &str) 
 
 /// The scenario, with a link to the first of the cells that the verdict is on.
 fn link(run: &RunResult, side: &SideBySide) -> Markup {
-    let is_its = |cell: &&CellResult| {
-        let cell = &cell.cell;
-        (&cell.scenario, cell.cgroup) == (&side.scenario, side.cgroup)
-            && (&cell.kernel, &cell.policy) == (&side.kernel, &side.policy)
-    };
     html! {
-        @match run.cells.iter().find(is_its) {
-            Some(cell) => a href={ "#" (anchor(&cell.cell.id)) } { (side.scenario) },
-            None => (side.scenario),
+        @match run.cells.iter().find(|cell| cell.cell.key == side.key) {
+            Some(cell) => a href={ "#" (anchor(&cell.cell.id)) } { (side.key.scenario) },
+            None => (side.key.scenario),
         }
         " "
     }

@@ -114,7 +114,7 @@ fn nothing_that_was_said_becomes_markup() {
     (note.title, note.about) = (SCRIPT.to_owned(), SCRIPT.to_owned());
     let cell = &mut run.cells[1];
     cell.cell.id = format!("a b {SCRIPT}");
-    cell.cell.kernel = SCRIPT.to_owned();
+    cell.cell.key.kernel = SCRIPT.to_owned();
     cell.first.folder = SCRIPT.to_owned();
     cell.first.judgement.why = SCRIPT.to_owned();
     cell.first.judgement.checks[0].said = SCRIPT.to_owned();

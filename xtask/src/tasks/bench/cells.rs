@@ -48,10 +48,10 @@ pub(super) fn measure(
     let bare = guest_binary::pack(&run.ready.binaries.power_off, &folders.cache)?;
     let shape = &cells[0].vm;
     let jobs = host::cores();
-    let bzimage = |cell: &Cell| run.kernels[&cell.kernel].bzimage.as_path();
+    let bzimage = |cell: &Cell| run.kernels[&cell.key.kernel].bzimage.as_path();
     let (plain, first) = (&cells[0], bzimage(&cells[0]));
     let mut times = vec![
-        Times::new(&format!("bare QEMU, PID 1 only powers off ({})", plain.kernel)),
+        Times::new(&format!("bare QEMU, PID 1 only powers off ({})", plain.key.kernel)),
         Times::new("a boot that cells begin from"),
         Times::new("nothing, with a boot"),
         Times::new("nothing, from a boot"),
@@ -111,10 +111,12 @@ fn snapshot(run: &Run<'_>, cell: &Cell, bzimage: &Path) -> anyhow::Result<Snapsh
         let boot = snapshot::take(&run.ready.rig, job, bzimage, dir.path(), &run.stop)?;
         match (boot.snapshot, verdict::findings(&boot.evidence.console).first()) {
             (Some(snapshot), None) => return Ok(snapshot),
-            (_, finding) => note(&format!("a boot of {} is not clean: {finding:?}", cell.kernel)),
+            (_, finding) => {
+                note(&format!("a boot of {} is not clean: {finding:?}", cell.key.kernel))
+            }
         }
     }
-    Err(Fault::new(Exit::Unexpected, format!("no clean boot of {}", cell.kernel)).into())
+    Err(Fault::new(Exit::Unexpected, format!("no clean boot of {}", cell.key.kernel)).into())
 }
 
 /// What every cell takes, whatever it does.

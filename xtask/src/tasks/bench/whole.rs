@@ -65,7 +65,7 @@ impl Wholes<'_> {
         let folder = RunFolder::begin(self.run.folder.dir(), jiff::Timestamp::now())?;
         let start = Start { stop: self.run.stop.clone(), begun };
         let (results, matrix, accel) = (self.run.folder.dir(), &self.matrix.name, self.accel);
-        let (seed, probe) = (0, cells[0].kernel.as_str());
+        let (seed, probe) = (0, cells[0].key.kernel.as_str());
         let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
         let (config, ready) = (self.run.config, self.run.ready.clone());
         let building = begun.elapsed();

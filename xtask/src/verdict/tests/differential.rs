@@ -20,7 +20,7 @@ fn judged(bench: &Bench, verdict: Verdict, enomem: f64) -> (Cell, Judgement) {
 
 fn said(base: &[(Verdict, f64)], patched: &[(Verdict, f64)], policy: &str) -> SideBySide {
     let mut bench = Bench::overcharge();
-    bench.cell.policy = policy.to_owned();
+    bench.cell.key.policy = policy.to_owned();
     if policy == "off" {
         bench.cell.expects_as = MAINLINE.to_owned();
     }

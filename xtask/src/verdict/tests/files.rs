@@ -154,7 +154,7 @@ fn i9_takes_the_victims_events_on_v1_for_a_kill_that_the_parent_counted() {
     const PARENTS: Which<'_> = &[("stage", "settled"), ("role", "parent")];
     let killed = |cgroup: CgroupVersion, below: u64| {
         let mut bench = with_parent(Bench::overcharge(), 0, 0);
-        bench.cell.cgroup = cgroup;
+        bench.cell.key.cgroup = cgroup;
         for event in &mut bench.evidence.events {
             if let Fact::Memcg { role: MemcgRole::Parent, counters, stage, .. } = &mut event.fact {
                 let kills = u64::from(*stage != Stage::Before);

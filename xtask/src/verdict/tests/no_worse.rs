@@ -18,7 +18,7 @@ fn pair() -> [(Cell, Judgement); 2] {
     base.expect.verdict = Verdict::Fail;
     base.expect.breaks = vec!["I1".to_owned()];
     let mut cell = bench.cell;
-    cell.kernel = "series".to_owned();
+    cell.key.kernel = "series".to_owned();
     cell.expect.may_break = vec!["I1".to_owned()];
     cell.expect.or_better = true;
     [(base, judgement.clone()), (cell, judgement)]

@@ -108,7 +108,7 @@ fn i8_counts_kills_of_children_on_v1() {
     let of = |cgroup, oom_kills: u64| {
         let mut bench = Bench::overcharge().with_second().with_hog();
         bench.cell.request.parent = bench.cell.request.second.take();
-        bench.cell.cgroup = cgroup;
+        bench.cell.key.cgroup = cgroup;
         bench.cell.request.cgroup = cgroup;
         bench.evidence.request = bench.cell.request.clone();
         let events = std::mem::take(&mut bench.evidence.events);
@@ -273,7 +273,7 @@ fn beside_the_baseline(before: u64, lost: u64, kills: bool) -> (Judgement, Diffe
     base.cell.expect.may_break = vec!["I1".to_owned()];
     base.cell.expect.exercised = vec![condition("events.oom_kill", Comparison::AtLeast, 1.0)];
     let mut here = Bench::mainline().with_hog();
-    here.cell.kernel = "series".to_owned();
+    here.cell.key.kernel = "series".to_owned();
     here.cell.expect = base.cell.expect.clone();
     here.cell.expect.or_better = true;
     here = losing(here, lost);

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What names a cell apart from its repetition.
+//!
+//! Contract: repetitions of a cell have equal keys, in every run. A key is compared, never parsed.
+
+use protocol::CgroupVersion;
+use serde::{Deserialize, Serialize};
+
+/// A scenario on one cgroup version, kernel and policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct CellKey {
+    /// Name of the scenario.
+    pub(crate) scenario: String,
+    /// Interface of the memory controller.
+    pub(crate) cgroup: CgroupVersion,
+    /// Name of the kernel.
+    pub(crate) kernel: String,
+    /// Name of the policy: `mainline` where the kernel has none.
+    pub(crate) policy: String,
+}
+
+/// `<scenario>.<v1|v2>.<kernel>.<policy>`: begins the id of each repetition.
+impl std::fmt::Display for CellKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { scenario, cgroup, kernel, policy } = self;
+        write!(f, "{scenario}.{cgroup}.{kernel}.{policy}")
+    }
+}
+
+#[cfg(test)]
+impl CellKey {
+    /// A cell on cgroup v2.
+    pub(crate) fn v2(scenario: &str, kernel: &str, policy: &str) -> Self {
+        let [scenario, kernel, policy] = [scenario, kernel, policy].map(str::to_owned);
+        Self { scenario, cgroup: CgroupVersion::V2, kernel, policy }
+    }
+}
