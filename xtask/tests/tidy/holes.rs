@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each rule broken once, on small texts: a check that never failed is no check.
 
+use crate::docs::{Flags, commands, links, lone_flags, long_pages};
 use crate::rooms::Side::{Decides, Touches};
 use crate::rooms::{Room, calls, circles, table, touches, without_row};
-use crate::source::Tree;
+use crate::source::{Text, Tree};
 use crate::style;
+use crate::text::{licences, long_lines};
 
 const ROOMS: &[Room] = &[
     Room { name: "main", side: Touches, about: "", calls: &["brain", "hand"] },
@@ -155,7 +157,10 @@ fn sizes_heads_names_and_lints_are_seen() {
     let found = style_of(style::long_functions, &long);
     assert_eq!(found, ["xtask/src/brain.rs:2: fn a: 71 lines, at most 70"]);
     assert_eq!(style_of(style::long_modules, &"// x\n".repeat(451)).len(), 1);
-    assert_eq!(style_of(style::heads, "//! No licence.").len(), 2);
+    assert_eq!(
+        style_of(style::heads, "// Licence.\n\n//! Late."),
+        ["xtask/src/brain.rs:2: no module documentation (`//!`)"]
+    );
     let vague = tree("mod util;", &[("util.rs", "")]);
     assert_eq!(vague.sources.iter().flat_map(style::vague_names).count(), 1);
     let lints = "#[allow(x)]\nfn a() {}\n#[expect(\n    x\n)]\nfn b() {}\n";
@@ -174,4 +179,94 @@ fn public_items_fields_and_variants_without_documentation_are_seen() {
         assert!(found.contains(&format!("`{name}` has no")), "{name}: {found}");
     }
     assert_eq!(found.lines().count(), 7, "{found}");
+}
+
+fn text(path: &str, text: &str) -> Text {
+    Text { path: path.to_owned(), text: text.to_owned() }
+}
+
+#[test]
+fn files_without_a_licence_are_seen() {
+    let line = "# SPDX-License-Identifier: MIT OR Apache-2.0";
+    let found =
+        licences(&[text("a.toml", line), text("b.sh", "#!/bin/sh\n"), text("c.json", "{}")]);
+    assert_eq!(found, ["b.sh:1: no SPDX licence line"]);
+}
+
+#[test]
+fn long_lines_are_seen() {
+    let long = "long ".repeat(20);
+    let quoted = format!("const A: &str = \"{long}\";");
+    for (path, body, lines) in [
+        ("a.rs", format!("\n/// {long}\nfn a() {{}}"), vec![2]),
+        ("a.rs", format!("fn a() {{\n    // {long}\n}}"), vec![2]),
+        ("a.rs", quoted.clone(), vec![]),
+        ("a.rs", format!("{quoted} // {long}"), vec![1]),
+        ("a.rs", format!("const A: &str = \"\n{long}{long}\n\";"), vec![]),
+        ("a.toml", format!("# {long}\na = \"{long}\"\nb = {{ c = \"{long}\" }}"), vec![1, 2]),
+        ("a.config", format!("# {long}."), vec![1]),
+        (
+            "a.md",
+            format!("{long}.\n\n    {long}\n\n```\n{long}.\n```\n| {long} |\n- {long}"),
+            vec![1, 9],
+        ),
+        ("a.md", format!("[see](https://a.example/{})", "long".repeat(30)), vec![]),
+    ] {
+        let found = long_lines(&text(path, &body));
+        let expected: Vec<_> =
+            lines.iter().map(|at| format!("{path}:{at}: over 100 columns")).collect();
+        assert_eq!(found, expected, "{body}");
+    }
+}
+
+#[test]
+fn commands_and_flags_that_are_not_there_are_seen() {
+    let flags = Flags::from([
+        ("run".to_owned(), ["-j", "--jobs"].map(str::to_owned).into()),
+        ("show".to_owned(), [].into()),
+    ]);
+    for (quoted, said) in [
+        ("    cargo xtask run -j2 --jobs=3 [--jobs 4]   # some --other", ""),
+        ("`cargo xtask run -j2`, and `--jobs`", ""),
+        ("    cargo xtask COMMAND --help", ""),
+        ("`cargo xtask walk`", "`cargo xtask walk`: no such command"),
+        ("    cargo xtask run --far", "`cargo xtask run` has no --far"),
+        ("    FOO=1 cargo xtask show [--jobs N]", "`cargo xtask show` has no --jobs"),
+        ("    cargo xtask show && cargo xtask run -x", "`cargo xtask run` has no -x"),
+    ] {
+        let found = commands(&[text("a.md", quoted)], &flags).concat();
+        let expected = if said.is_empty() { String::new() } else { format!("a.md:1: {said}") };
+        assert_eq!(found, expected, "{quoted}");
+    }
+    let found = lone_flags(&[text("a.md", "`--jobs 4`, `--far FILE`, `ls --all`")], &flags);
+    assert_eq!(found, ["a.md:1: no command has --far"]);
+}
+
+#[test]
+fn links_that_lead_nowhere_are_seen() {
+    let pages = [
+        text("docs/b.md", "# Title\n## What `x` is, here\n"),
+        text(
+            "docs/a.md",
+            "[b](b.md#what-x-is-here) [a](#none)\n[b](b.md#gone) [c](../gone.md) [d](https://d)",
+        ),
+        text("a.rs", "// docs/b.md and docs/gone.md, not Documentation/docs/lost.md"),
+    ];
+    let found = links(&pages);
+    assert_eq!(
+        found,
+        [
+            "docs/a.md:1: docs/a.md has no heading #none",
+            "docs/a.md:2: docs/b.md has no heading #gone",
+            "docs/a.md:2: gone.md is not there",
+            "a.rs:1: docs/gone.md is not there",
+        ]
+    );
+}
+
+#[test]
+fn long_pages_are_seen() {
+    let found =
+        long_pages(&[text("README.md", &"x".repeat(8193)), text("docs/a.md", &"x".repeat(9000))]);
+    assert_eq!(found, ["README.md: 8193 bytes, at most 8192"]);
 }

@@ -140,7 +140,10 @@ impl Reader {
     /// Paths, methods and macros among tokens that are not parsed.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        let is = |at: usize, sign: char| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == sign);
+        let is = |at: usize, sign: char| {
+            let Some(TokenTree::Punct(punct)) = tokens.get(at) else { return false };
+            punct.as_char() == sign
+        };
         let mut at = 0;
         while at < tokens.len() {
             if let TokenTree::Group(group) = &tokens[at] {

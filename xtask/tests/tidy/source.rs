@@ -51,9 +51,11 @@ impl Tree {
         Self { sources: sources.into_values().collect(), dead }
     }
 
-    /// The Rust files of this checkout.
-    pub(crate) fn of_workspace() -> Self {
-        let files = files(&["rs"]);
+    /// The Rust files among these texts.
+    pub(crate) fn of(texts: &[Text]) -> Self {
+        let rust = texts.iter().filter(|text| text.ending() == "rs");
+        let files: BTreeMap<_, _> =
+            rust.map(|text| (text.path.clone(), text.text.clone())).collect();
         assert!(files.len() > 20, "only {} source files found: the walk is wrong", files.len());
         Self::new(files)
     }
@@ -131,7 +133,7 @@ fn stated_path(attrs: &[Attribute]) -> Option<String> {
 }
 
 /// The path without `..`.
-fn normal(path: &Path) -> String {
+pub(crate) fn normal(path: &Path) -> String {
     let mut parts: Vec<String> = Vec::new();
     for part in path.components() {
         match part.as_os_str().to_string_lossy().as_ref() {
@@ -185,27 +187,43 @@ pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace").to_owned()
 }
 
-/// Path and text of every file of the checkout with one of these endings.
-pub(crate) fn files(endings: &[&str]) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+/// One text file of the checkout.
+pub(crate) struct Text {
+    /// Path from the workspace, with `/`.
+    pub(crate) path: String,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl Text {
+    /// What the name ends with.
+    pub(crate) fn ending(&self) -> &str {
+        Path::new(&self.path).extension().and_then(|ending| ending.to_str()).unwrap_or_default()
+    }
+}
+
+/// Every text file of the checkout, sorted by path, but for licences and patches.
+pub(crate) fn texts() -> Vec<Text> {
+    let mut found = Vec::new();
     let mut folders = vec![workspace()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("the workspace can be read") {
             let path = entry.expect("an entry of the workspace").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // Made by the build, by git, by npm and by runs.
-            let generated = ["target", ".git", "node_modules"].contains(&name.as_str())
-                || path.parent().is_some_and(|folder| folder.ends_with("results"));
-            if path.is_dir() {
-                if !generated {
-                    folders.push(path);
-                }
-            } else if endings.iter().any(|ending| path.extension().is_some_and(|e| e == *ending)) {
-                let text = fs::read_to_string(&path).expect("a source file is UTF-8");
-                let from = path.strip_prefix(workspace()).expect("below the workspace");
-                found.insert(from.to_string_lossy().into_owned(), text);
+            let from = path.strip_prefix(workspace()).expect("below the workspace");
+            // Made by the build, by git, by npm and by runs; or texts of others.
+            let others = ["target", ".git", "node_modules", "LICENSES", "kernel-patches"];
+            let skipped = others.contains(&name.as_str())
+                || (from.starts_with("results")
+                    && from.components().count() > 1
+                    && name != "README.md");
+            if path.is_dir() && !skipped {
+                folders.push(path);
+            } else if !skipped && let Ok(text) = fs::read_to_string(&path) {
+                found.push(Text { path: from.to_string_lossy().into_owned(), text });
             }
         }
     }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
