@@ -139,6 +139,11 @@ fn a_room_without_a_row_and_a_file_without_a_mod_are_seen() {
     let missing = ["room `foot` has no row in ROOMS", "ROOMS has `hand`, xtask/src has not"];
     assert_eq!(without_row(&tree, ROOMS), missing);
     assert_eq!(tree.dead, ["xtask/src/lost.rs"]);
+    let every = "automod::dir!(pub(crate) \"src/brain\");";
+    let files =
+        [("brain/mod.rs", every), ("brain/a.rs", ""), ("brain/b.rs", "mod c;"), ("c.rs", "")];
+    let tree = self::tree("mod brain;", &files);
+    assert_eq!(tree.dead, ["xtask/src/c.rs"]);
 }
 
 #[test]

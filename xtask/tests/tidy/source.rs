@@ -80,23 +80,27 @@ fn add(
     let owns_folder = module.names.is_empty() || path.ends_with("mod.rs");
     let children = if owns_folder { folder.to_owned() } else { path.with_extension("") };
     for item in &ast.items {
-        let Item::Mod(child) = item else { continue };
-        if child.content.is_some() {
-            continue;
-        }
-        let name = child.ident.to_string();
-        let places = match stated_path(&child.attrs) {
-            Some(stated) => vec![folder.join(stated)],
-            None => {
-                vec![children.join(format!("{name}.rs")), children.join(format!("{name}/mod.rs"))]
+        let (places, attrs) = match item {
+            Item::Mod(child) if child.content.is_none() => {
+                let name = child.ident.to_string();
+                let places = match stated_path(&child.attrs) {
+                    Some(stated) => vec![(name, folder.join(stated))],
+                    None => vec![
+                        (name.clone(), children.join(format!("{name}.rs"))),
+                        (name.clone(), children.join(format!("{name}/mod.rs"))),
+                    ],
+                };
+                (places, &child.attrs)
             }
+            Item::Macro(all) => (siblings(&all.mac, &module, files), &all.attrs),
+            _ => continue,
         };
-        for place in places {
+        for (name, place) in places {
             let child = Module {
                 root: module.root,
                 path: normal(&place),
-                names: module.names.iter().cloned().chain([name.clone()]).collect(),
-                test: module.test || is_test(&child.attrs),
+                names: module.names.iter().cloned().chain([name]).collect(),
+                test: module.test || is_test(attrs),
             };
             add(child, files, sources);
         }
@@ -112,11 +116,33 @@ fn add(
     sources.insert(module.path, source);
 }
 
-/// What Cargo compiles on its own: binaries, libraries and integration tests.
+/// What `automod::dir!("src/…")` declares: every file of that folder but the one that asks.
+fn siblings(
+    call: &syn::Macro,
+    module: &Module<'_>,
+    files: &BTreeMap<String, String>,
+) -> Vec<(String, PathBuf)> {
+    let names: Vec<String> = call.path.segments.iter().map(|part| part.ident.to_string()).collect();
+    if names != ["automod", "dir"] {
+        return Vec::new();
+    }
+    let package = module.root.split_once("/src/").map_or("", |(package, _)| package);
+    let stated = call.tokens.clone().into_iter().last().map(|last| last.to_string());
+    let folder = format!("{package}/{}/", stated.unwrap_or_default().trim_matches('"'));
+    let inside = |path: &&String| {
+        let name = path.strip_prefix(&folder).and_then(|name| name.strip_suffix(".rs"))?;
+        let is_child = !name.contains('/') && **path != module.path;
+        is_child.then(|| (name.to_owned(), PathBuf::from(*path)))
+    };
+    files.keys().filter_map(|path| inside(&path)).collect()
+}
+
+/// What Cargo compiles on its own: binaries, libraries, build scripts and integration tests.
 fn is_root(path: &str) -> bool {
     let Some((before, name)) = path.rsplit_once('/') else { return false };
     let folder = before.rsplit('/').next();
     match folder {
+        _ if name == "build.rs" => !before.contains('/'),
         Some("src") => name == "main.rs" || name == "lib.rs",
         Some("bin") => before.ends_with("src/bin"),
         Some("tests") => before == "xtask/tests",
