@@ -79,7 +79,8 @@ impl Step {
 /// Prints a part of the result on stdout, at once.
 ///
 /// # Errors
-/// When it cannot be written, as on a full disk. A reader that has seen enough (`| head`) is no failure.
+/// When it cannot be written, as on a full disk. A reader that has seen enough (`| head`) is no
+/// failure.
 pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {

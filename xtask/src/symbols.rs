@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Places in a kernel's stack traces (`try_charge_memcg+0x1a/0x500`) -> functions, files and lines.
 //!
-//! Reads the symbols and the debug information of a `vmlinux` that comes in as bytes. A place that does not fit the kernel
-//! (a function of another size, or several of that name and size) is not guessed at.
+//! Reads the symbols and the debug information of a `vmlinux` that comes in as bytes. A place that
+//! does not fit the kernel (a function of another size, or several of that name and size) is not
+//! guessed at.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -15,7 +16,8 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 /// Functions inlined at one place that are told, at most.
 const INLINED_MAX: usize = 8;
 
-/// A kernel prints the size up to the next symbol: what functions are aligned to comes on top of their own.
+/// A kernel prints the size up to the next symbol: what functions are aligned to comes on top of
+/// their own.
 const ALIGNED_TO: u64 = 64;
 
 /// Address and size of functions, by name.
@@ -90,7 +92,8 @@ impl<'a> DebugInfo<'a> {
 }
 
 impl Symbols<'_> {
-    /// The function at a place and those that it was inlined into, innermost first; empty where nothing is known.
+    /// The function at a place and those that it was inlined into, innermost first; empty where
+    /// nothing is known.
     pub(crate) fn sources(&self, frame: Frame<'_>) -> Vec<Source> {
         let Frame { symbol, offset, size, returns } = frame;
         let named = self.functions.get(symbol).map_or(&[][..], Vec::as_slice);
@@ -123,7 +126,8 @@ impl Symbols<'_> {
     }
 }
 
-/// A file as the kernel's developers name it: relative to the tree it was compiled in, which is some cache folder.
+/// A file as the kernel's developers name it: relative to the tree it was compiled in, which is
+/// some cache folder.
 fn in_tree<'a>(file: &'a str, tree: &str) -> &'a str {
     let inside = file.strip_prefix(tree).and_then(|rest| rest.strip_prefix('/'));
     inside.unwrap_or(file).trim_start_matches("./")
@@ -133,7 +137,8 @@ fn in_tree<'a>(file: &'a str, tree: &str) -> &'a str {
 mod tests {
     use super::*;
 
-    /// The test program itself has symbols and debug information; a function of known name in it is found by its own place.
+    /// The test program itself has symbols and debug information; a function of known name in it is
+    /// found by its own place.
     #[test]
     fn a_place_is_told_by_function_file_and_line() {
         let bytes = std::fs::read("/proc/self/exe").unwrap();

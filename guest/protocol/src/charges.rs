@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LatencyUs, MemcgRole};
 
-/// What `try_charge_memcg()` returned, to everybody, from `Started` until usage had settled. The root
-/// memcg, where the guest's own processes are, is not charged and cannot fail.
+/// What `try_charge_memcg()` returned, to everybody, from `Started` until usage had settled. The
+/// root memcg, where the guest's own processes are, is not charged and cannot fail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charges {
     /// Why the kernel could not be probed; nothing below means anything then.
     pub blind: Option<String>,
-    /// Callers, innermost first, of the charges that the probe saw of a task that was known to charge
-    /// kernel memory and a user page before the load.
+    /// Callers, innermost first, of the charges that the probe saw of a task that was known to
+    /// charge kernel memory and a user page before the load.
     pub proof: Vec<Vec<String>>,
     /// Charges seen.
     pub charges: u64,
@@ -82,19 +82,21 @@ pub struct Overcharged {
     pub paid: u64,
     /// Of the charges: usage came back by itself.
     pub lapsed: u64,
-    /// Of the charges: no event tells how they ended. Usage may be above the limit still, or have come back by
-    /// itself, or with another memcg's: the samples tell.
+    /// Of the charges: no event tells how they ended. Usage may be above the limit still, or have
+    /// come back by itself, or with another memcg's: the samples tell.
     pub open: u64,
     /// From the charge to the payment, of those that were paid.
     pub paid_after_us: LatencyUs,
-    /// Longest time from the first charge of a debt to the first attempt to pay it or the first kill
-    /// (of any memcg), or where there was neither to the last charge that is known to add to it.
+    /// Longest time from the first charge of a debt to the first attempt to pay it or the first
+    /// kill (of any memcg), or where there was neither to the last charge that is known to add to
+    /// it.
     pub unattended_us_max: u64,
     /// How often the work item was told to see to it, by reason.
     pub deferred: BTreeMap<String, u64>,
     /// Attempts to reconcile by how they ended and who made them (`paid by task`).
     pub reconciles: BTreeMap<String, u64>,
-    /// How the charges that went over its limit were asked for, each way once; no more than [`ASKED_MAX`] ways.
+    /// How the charges that went over its limit were asked for, each way once; no more than
+    /// [`ASKED_MAX`] ways.
     pub asked: Vec<Asked>,
     /// When it owed, in order; the first [`DEBTS_MAX`] times.
     #[serde(default)]

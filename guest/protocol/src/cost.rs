@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Workload that does nothing: the guest says Hello and, asked for it, that it has ended. What it takes is
-/// what every cell takes.
+/// Workload that does nothing: the guest says Hello and, asked for it, that it has ended. What it
+/// takes is what every cell takes.
 pub const NOTHING_WORKLOAD: &str = "nothing";
 
 /// Workload that measures costs instead of running a scenario (see [`crate::Fact::Cost`]).

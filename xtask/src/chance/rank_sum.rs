@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How likely a difference is by chance: the rank-sum test of Mann and Whitney, one-sided and exact.
+//! How likely a difference is by chance: the rank-sum test of Mann and Whitney, one-sided and
+//! exact.
 //!
-//! No shape of the numbers is assumed, since times of a VM have none. Equal values share their rank,
-//! and the distribution is that of these very ranks: with pages and clock ticks for units many are
-//! equal, and the usual tables are of ranks without ties.
+//! No shape of the numbers is assumed, since times of a VM have none. Equal values share their
+//! rank, and the distribution is that of these very ranks: with pages and clock ticks for units
+//! many are equal, and the usual tables are of ranks without ties.
 
-/// More values of a side than this are thinned: enough for any difference that matters, and bounded.
+/// More values of a side than this are thinned: enough for any difference that matters, and
+/// bounded.
 const VALUES_MAX: usize = 50;
 
 /// The chance that values like `old` and `new`, drawn from one and the same source, come out with
@@ -71,7 +73,8 @@ mod tests {
     fn equal_values_say_nothing_and_ties_are_counted_exactly() {
         near(of_rise(&[4.0; 10], &[4.0; 10]), 1.0);
         near(of_rise(&[1.0; 3], &[2.0; 3]), 1.0 / 20.0);
-        // Of the six choices of two of {1, 2, 2, 3} three are at least {2, 3}: 2+3 twice, and no other.
+        // Of the six choices of two of {1, 2, 2, 3} three are at least {2, 3}: 2+3 twice, and no
+        // other.
         near(of_rise(&[1.0, 2.0], &[2.0, 3.0]), 2.0 / 6.0);
     }
 

@@ -16,8 +16,8 @@ pub(crate) struct File {
     pub(crate) added: BTreeSet<u64>,
 }
 
-/// Compares a file of the base (empty: there was none) with what the series makes of it. What one patch adds and a later
-/// one changes again is thus counted once, as it is in the end.
+/// Compares a file of the base (empty: there was none) with what the series makes of it. What one
+/// patch adds and a later one changes again is thus counted once, as it is in the end.
 pub(crate) fn added(path: &str, before: &str, after: &str) -> File {
     let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(before, after);
     let inserted = diff.iter_all_changes().filter(|change| change.tag() == ChangeTag::Insert);

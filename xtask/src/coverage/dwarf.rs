@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Debug information (DWARF) of one compilation unit -> rows: which instructions are of which line.
 //!
-//! A line's instructions are those that the line table gives to it, and those of functions that were inlined where it calls them.
-//! Lines inside inlined functions are in the line table of each unit that they were inlined in, so headers are like any other file.
+//! A line's instructions are those that the line table gives to it, and those of functions that
+//! were inlined where it calls them. Lines inside inlined functions are in the line table of each
+//! unit that they were inlined in, so headers are like any other file.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +38,8 @@ pub(super) enum Kind {
     Part,
 }
 
-/// Rows of a unit, also those of lines nobody asked for: those share instructions with wanted ones. `wanted` says of which
-/// files places are told.
+/// Rows of a unit, also those of lines nobody asked for: those share instructions with wanted ones.
+/// `wanted` says of which files places are told.
 pub(super) fn rows_of(
     dwarf: &Dwarf<'_>,
     unit: &Unit<'_>,
@@ -60,8 +61,9 @@ fn producer(dwarf: &Dwarf<'_>, unit: &Unit<'_>) -> anyhow::Result<String> {
     Ok(dwarf.attr_string(unit, value)?.to_string_lossy().into_owned())
 }
 
-/// GCC marks where each statement begins, also when instructions of it were moved up or are shared with others. LLVM marks
-/// every change of line, and gives instructions that it has merged to no line.
+/// GCC marks where each statement begins, also when instructions of it were moved up or are shared
+/// with others. LLVM marks every change of line, and gives instructions that it has merged to no
+/// line.
 fn kind(gcc: bool, is_stmt: bool) -> Kind {
     match (gcc, is_stmt) {
         (true, true) => Kind::Start,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Added lines, their code and what ran -> which lines ran, which never did, and which of those are excused.
+//! Added lines, their code and what ran -> which lines ran, which never did, and which of those are
+//! excused.
 
 use std::collections::BTreeSet;
 
@@ -111,9 +112,10 @@ fn says_something(text: &str) -> bool {
     text.chars().any(char::is_alphanumeric)
 }
 
-/// A statement has run when control came to its beginning. What has no beginning has run when an instruction of its own has, or
-/// a part of it that no other line shares: the compiler merges equal ends of branches, and the instructions of one are then
-/// those of all. What has nothing but such instructions cannot be told from the others: `None`.
+/// A statement has run when control came to its beginning. What has no beginning has run when an
+/// instruction of its own has, or a part of it that no other line shares: the compiler merges equal
+/// ends of branches, and the instructions of one are then those of all. What has nothing but such
+/// instructions cannot be told from the others: `None`.
 fn ran(code: &Code, shared: &BTreeSet<u64>, executed: &BTreeSet<u64>) -> Option<bool> {
     if !code.starts.is_empty() {
         return Some(code.starts.iter().any(|start| executed.contains(start)));

@@ -15,11 +15,13 @@ use super::dwarf::{Kind, Row, rows_of};
 /// What a line became.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Code {
-    /// Where it begins as a statement, in each copy. Control has come to the line when it has come to one of these.
+    /// Where it begins as a statement, in each copy. Control has come to the line when it has come
+    /// to one of these.
     pub(crate) starts: BTreeSet<u64>,
     /// Instructions of this line and no other, also those of what was inlined into it.
     pub(crate) own: Vec<(u64, u64)>,
-    /// Instructions that belong to it for another reason: part of an expression, moved, or shared with other lines.
+    /// Instructions that belong to it for another reason: part of an expression, moved, or shared
+    /// with other lines.
     pub(crate) parts: Vec<(u64, u64)>,
 }
 
@@ -30,7 +32,8 @@ pub(crate) struct LineTable {
     pub(crate) lines: BTreeMap<(String, u64), Code>,
     /// Files that have code in the kernel at all, of those that were asked for.
     pub(crate) files: BTreeSet<String>,
-    /// Instructions that more than one line has a row for, in the units that have code of these lines.
+    /// Instructions that more than one line has a row for, in the units that have code of these
+    /// lines.
     pub(crate) shared: BTreeSet<u64>,
     /// The functions that have code of these lines, in order and disjoint.
     pub(crate) functions: Vec<Range<u64>>,
@@ -86,8 +89,8 @@ impl LineTable {
             return;
         }
         self.shared.extend(shared(&rows));
-        // A statement may have no instruction of its own and begin where the next one does; anything else without one is
-        // not there.
+        // A statement may have no instruction of its own and begin where the next one does;
+        // anything else without one is not there.
         rows.retain(|row| row.kind == Kind::Start || row.begin < row.end);
         rows.retain(|row| is_added(row) == Some(true));
         for Row { place, begin, end, kind } in rows {

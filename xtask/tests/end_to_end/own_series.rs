@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Somebody's own patches: from an mbox, a maildir that `b4` wrote, or a range of commits to verdicts
-//! beside the baseline, and to the documented exit code where that cannot be.
+//! Somebody's own patches: from an mbox, a maildir that `b4` wrote, or a range of commits to
+//! verdicts beside the baseline, and to the documented exit code where that cannot be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,8 +39,9 @@ fn sh(folder: &Path, script: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A repository with the two files of the unpatched kernel that the patches change, tagged `base`, and two commits on
-/// it: one that says that it is there (`good`), and one that warns where a memcg is at its limit (`bad`).
+/// A repository with the two files of the unpatched kernel that the patches change, tagged `base`,
+/// and two commits on it: one that says that it is there (`good`), and one that warns where a memcg
+/// is at its limit (`bad`).
 fn repository(bench: &Bench) -> PathBuf {
     let printed = bench.run(&["build-kernel", "baseline", "--print-image"]);
     let image = PathBuf::from(printed.expect_exit(0).stdout.trim());
@@ -173,7 +174,8 @@ fn what_b4_makes_of_a_thread_is_read_as_an_mbox_and_as_a_maildir() {
         folder,
         "sed -i 's/^Subject: .PATCH v2 0.*/Subject: [PATCH v2 0\\/2] mm: memcg: both/' sent/*cover*",
     );
-    // As an archive has them: each after a line that says when, and an answer with a tag among them.
+    // As an archive has them: each after a line that says when, and an answer with a tag among
+    // them.
     sh(
         folder,
         "for mail in sent/*; do tail -n +2 $mail | sed '1i From mboxrd@z Thu Jan  1 00:00:00 1970'; done > thread",

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The HTML report of a real run, read by those who will: a validator, a browser at the width of a phone and of a desk, light
-//! and dark, without scripts, and a checker of accessibility. Then the same with everything in it that could be hostile.
+//! The HTML report of a real run, read by those who will: a validator, a browser at the width of a
+//! phone and of a desk, light and dark, without scripts, and a checker of accessibility. Then the
+//! same with everything in it that could be hostile.
 //!
-//! `#[ignore]`d here because it boots VMs and needs Node.js and Chromium; `cargo xtask test` has both.
+//! `#[ignore]`d here because it boots VMs and needs Node.js and Chromium; `cargo xtask test` has
+//! both.
 
 mod node;
 #[path = "../python/mod.rs"]

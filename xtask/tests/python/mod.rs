@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A Python with some packages, kept in the cache's `tools`: what the tests read the project's output with.
+//! A Python with some packages, kept in the cache's `tools`: what the tests read the project's
+//! output with.
 //!
-//! Contract: it is there under its name only when it is whole, and another list of packages has another name. Debian's
-//! `python3-venv` must be installed: `cargo xtask test --install` does that.
+//! Contract: it is there under its name only when it is whole, and another list of packages has
+//! another name. Debian's `python3-venv` must be installed: `cargo xtask test --install` does that.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -39,7 +40,8 @@ pub(crate) fn with(name: &str, packages: &str) -> PathBuf {
         let mut words: Vec<&Path> = pip.iter().map(Path::new).collect();
         words.extend(["--requirement".as_ref(), list.as_path()]);
         run(&made.path().join("bin/python"), &words);
-        // Another process may have been faster; either is whole. Only scripts in `bin` know the old name.
+        // Another process may have been faster; either is whole. Only scripts in `bin` know the old
+        // name.
         if fs::rename(made.path(), &home).is_ok() {
             let _ = made.keep();
         }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Exported results, read by those who will: the kernel's own KTAP parser, KernelCI's `kcidb-io`, a JUnit reader and a
-//! validator of JSON Schema.
+//! Exported results, read by those who will: the kernel's own KTAP parser, KernelCI's `kcidb-io`, a
+//! JUnit reader and a validator of JSON Schema.
 //!
-//! They are `#[ignore]`d here because they need Python packages and a kernel source; `cargo xtask test` has both.
+//! They are `#[ignore]`d here because they need Python packages and a kernel source; `cargo xtask
+//! test` has both.
 
 mod made;
 #[path = "../python/mod.rs"]

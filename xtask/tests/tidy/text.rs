@@ -11,7 +11,8 @@ const LICENCE: &str = "SPDX-License-Identifier: MIT OR Apache-2.0";
 const COLUMNS_MAX: usize = 100;
 
 /// Where lines are still too long. May only get shorter.
-const KNOWN_LONG: &[&str] = &["Cargo.toml", "configs/", "guest/", "xtask/src/", "xtask/tests/"];
+const KNOWN_LONG: &[&str] =
+    &["configs/scenarios/", "guest/", "xtask/src/", "xtask/tests/end_to_end/main.rs"];
 
 /// Texts without a licence line among their first three. JSON has no comments.
 pub(crate) fn licences(texts: &[Text]) -> Vec<String> {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The workflows, read by zizmor: pinned actions, least permissions, nothing of a caller in a shell line.
+//! The workflows, read by zizmor: pinned actions, least permissions, nothing of a caller in a shell
+//! line.
 //!
-//! It is `#[ignore]`d because it installs zizmor, a Python wheel, into the cache's `tools`, which takes Debian's
-//! `python3-venv`; `cargo xtask test --install` has both.
+//! It is `#[ignore]`d because it installs zizmor, a Python wheel, into the cache's `tools`, which
+//! takes Debian's `python3-venv`; `cargo xtask test --install` has both.
 
 #[path = "../python/mod.rs"]
 mod python;
