@@ -7,9 +7,9 @@ mod coverage;
 mod export;
 mod inject;
 mod nightly;
-mod own;
 mod report;
 mod soak;
+mod user_series;
 
 use std::path::PathBuf;
 
@@ -23,9 +23,9 @@ pub(crate) use coverage::Coverage;
 pub(crate) use export::{Export, Format};
 pub(crate) use inject::Inject;
 pub(crate) use nightly::{Compare, History, Merge, Partition, Plan, Prune};
-pub(crate) use own::OwnSeries;
 pub(crate) use report::Report;
 pub(crate) use soak::Soak;
+pub(crate) use user_series::UserSeriesArgs;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
 /// limits, and says with evidence what the series changes.
@@ -136,7 +136,7 @@ pub(crate) struct RunMatrix {
     #[arg(long, default_value = "default", value_name = "NAME")]
     pub(crate) matrix: String,
     #[command(flatten)]
-    pub(crate) own: OwnSeries,
+    pub(crate) user_series: UserSeriesArgs,
     #[command(flatten)]
     pub(crate) select: Select,
     #[command(flatten)]
@@ -192,7 +192,7 @@ pub(crate) struct BuildKernel {
     #[arg(value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
     #[command(flatten)]
-    pub(crate) own: OwnSeries,
+    pub(crate) user_series: UserSeriesArgs,
     /// Print only the paths of the images on stdout, one a line
     #[arg(long)]
     pub(crate) print_image: bool,
@@ -216,7 +216,7 @@ pub(crate) struct Kselftest {
     #[arg(long = "kernel", value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
     #[command(flatten)]
-    pub(crate) own: OwnSeries,
+    pub(crate) user_series: UserSeriesArgs,
     /// Only these programs (test_kmem, ...); may be repeated
     #[arg(long = "test", value_name = "NAME")]
     pub(crate) tests: Vec<String>,

@@ -26,7 +26,9 @@ pub(crate) use cost::{CostCell, cost_cells};
 pub(crate) use inject::inject_cells;
 pub(crate) use key::CellKey;
 pub(crate) use mutants::{Trial, mutants};
-pub(crate) use parts::{Carried, CarriedFile, Origin, PLAN_VERSION, Part, Plan, Share, divide};
+pub(crate) use parts::{
+    Origin, PLAN_VERSION, Part, Plan, Share, UserFile, UserSeriesFiles, divide,
+};
 pub(crate) use rounds::round;
 
 /// From QEMU's start to Hello on KVM; a boot takes about 2 s even under emulation.

@@ -74,8 +74,8 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// Name of the kernel with the series of the command line: always the same, so that runs can be compared.
-pub(crate) const OWN: &str = "series";
+/// Name of the kernel with the user's series: always the same, so that runs can be compared.
+pub(crate) const USER_SERIES: &str = "series";
 
 #[cfg(test)]
 mod tests {

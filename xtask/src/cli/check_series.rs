@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::{AccelChoice, BuildOptions, OwnSeries};
+use super::{AccelChoice, BuildOptions, UserSeriesArgs};
 
 /// Arguments of `check-series`.
 #[derive(Debug, Args)]
@@ -12,7 +12,7 @@ pub(crate) struct CheckSeries {
     #[arg(value_name = "KERNEL", conflicts_with = "series")]
     pub(crate) kernel: Option<String>,
     #[command(flatten)]
-    pub(crate) own: OwnSeries,
+    pub(crate) user_series: UserSeriesArgs,
     /// Begin with this patch, counted from 1; those before it are applied and not looked at
     #[arg(long, value_name = "N")]
     pub(crate) from: Option<usize>,

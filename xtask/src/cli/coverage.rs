@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::{BuildOptions, OwnSeries, Select};
+use super::{BuildOptions, Select, UserSeriesArgs};
 
 /// Arguments of `coverage`.
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ pub(crate) struct Coverage {
     #[arg(long = "matrix", value_name = "NAME")]
     pub(crate) matrices: Vec<String>,
     #[command(flatten)]
-    pub(crate) own: OwnSeries,
+    pub(crate) user_series: UserSeriesArgs,
     #[command(flatten)]
     pub(crate) select: Select,
     /// Cells that run at once [default: as cores and memory allow]

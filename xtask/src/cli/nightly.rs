@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{BuildOptions, OwnSeries, Select};
+use super::{BuildOptions, Select, UserSeriesArgs};
 use crate::plan::Share;
 
 /// Which part of a matrix a run is.
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) select: Select,
     #[command(flatten)]
-    pub(crate) own: OwnSeries,
+    pub(crate) user_series: UserSeriesArgs,
     /// Number of parts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) parts: u32,

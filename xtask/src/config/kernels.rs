@@ -101,7 +101,7 @@ fn kernel(
         extra_patches: raw.extra_patches.iter().map(|path| path.get_ref().into()).collect(),
         tree: tree.clone(),
         fragments,
-        own_fragments: Vec::new(),
+        user_fragments: Vec::new(),
         gone,
         policies: selected(text, raw.policies.as_ref(), policies)?,
         counters_file,
@@ -158,7 +158,7 @@ impl Kernel {
                 kernel.series.clone(),
                 kernel.extra_patches.clone(),
                 kernel.fragments.clone(),
-                kernel.own_fragments.clone(),
+                kernel.user_fragments.clone(),
                 kernel.compiler,
             )
         };

@@ -12,12 +12,12 @@ mod kernels;
 mod matrices;
 mod mutants;
 mod number;
-mod own;
 mod place;
 mod raw;
 mod scenarios;
 #[cfg(test)]
 pub(crate) mod tests;
+mod user_series;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ pub(crate) use bases::{Base, Gone, Origin};
 pub(crate) use condition::{Comparison, Condition};
 pub(crate) use coverage::Reason;
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
-pub(crate) use own::Own;
 pub(crate) use place::{Text, did_you_mean};
+pub(crate) use user_series::UserSeries;
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
 pub(crate) const MAINLINE: &str = "mainline";
@@ -193,8 +193,8 @@ pub(crate) struct Kernel {
     pub(crate) tree: String,
     /// Fragments in `configs/fragments`, without `.config`, in order.
     pub(crate) fragments: Vec<String>,
-    /// Fragments elsewhere, absolute. Of what these ask for, an unpatched kernel leaves out what it does not have.
-    pub(crate) own_fragments: Vec<PathBuf>,
+    /// The user's fragments, absolute. An unpatched kernel leaves out symbols it does not have.
+    pub(crate) user_fragments: Vec<PathBuf>,
     /// What these ask for and its base no longer has.
     pub(crate) gone: Vec<Gone>,
     /// Policies it can run under; exactly one, `mainline`, where it has none.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Config files that parse, and ones that must be refused at the right place.
-mod own;
+mod user_series;
 use super::*;
 
 const BASE: &str = "debian_package = \"linux-source-6.12\"\n";

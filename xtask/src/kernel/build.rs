@@ -107,7 +107,7 @@ impl Site<'_> {
             })?;
             texts.push((format!("{name}.config"), text));
         }
-        for path in &kernel.own_fragments {
+        for path in &kernel.user_fragments {
             let text = fs::read_to_string(path).map_err(|error| {
                 Fault::new(Exit::Usage, format!("--fragment {}: {error}", path.display()))
             })?;
@@ -134,17 +134,17 @@ impl Site<'_> {
     /// What to ask Kconfig for. Only a patch may bring a symbol that a fragment of its author's wishes.
     fn wishes(&self, recipe: &Recipe<'_>, make: &Make) -> Vec<Wish> {
         let Recipe { kernel, wishes, .. } = recipe;
-        let foreign = |wish: &Wish| {
+        let from_user = |wish: &Wish| {
             kernel
-                .own_fragments
+                .user_fragments
                 .iter()
                 .any(|own| wish.place.starts_with(&own.display().to_string()))
         };
-        let defined = match (self.steps, kernel.patched() || kernel.own_fragments.is_empty()) {
+        let defined = match (self.steps, kernel.patched() || kernel.user_fragments.is_empty()) {
             (false, true) => return wishes.clone(),
             _ => make.defined(wishes),
         };
-        let kept = |wish: &&Wish| defined.contains(wish) || !(self.steps || foreign(wish));
+        let kept = |wish: &&Wish| defined.contains(wish) || !(self.steps || from_user(wish));
         wishes.iter().filter(kept).cloned().collect()
     }
 

@@ -82,7 +82,7 @@ fn kernel(name: &str, series: Option<&str>, tree: &str) -> Kernel {
         extra_patches: vec![],
         tree: tree.into(),
         fragments: vec!["boot".into()],
-        own_fragments: Vec::new(),
+        user_fragments: Vec::new(),
         gone: vec![],
         policies: vec![],
         counters_file: None,
@@ -273,7 +273,7 @@ fn an_own_fragment_is_for_both_as_far_as_the_unpatched_kernel_has_it() {
     let lab = Lab::new();
     lab.write("own.config", "CONFIG_A=y\nCONFIG_MINE=y\n");
     let own = |mut kernel: Kernel| {
-        kernel.own_fragments = vec![lab.dir.path().join("work/own.config")];
+        kernel.user_fragments = vec![lab.dir.path().join("work/own.config")];
         kernel
     };
     let image = lab.image(&own(kernel("baseline", None, "series"))).unwrap();

@@ -49,32 +49,32 @@ pub(crate) struct Plan {
     pub(crate) repetitions: Option<u32>,
     /// Seed of the run.
     pub(crate) seed: u64,
-    /// Somebody's own series: no part needs the mbox that it came from.
-    pub(crate) series: Option<Carried>,
+    /// The user's series with its files: no part needs the mbox that it came from.
+    pub(crate) series: Option<UserSeriesFiles>,
     /// Build key of each kernel; empty where nobody built one when the plan was made.
     pub(crate) kernels: BTreeMap<String, String>,
     /// Its parts, the first of which is part 1.
     pub(crate) parts: Vec<Part>,
 }
 
-/// What `--series`, `--base`, `--like` and `--fragment` named, with the texts themselves.
+/// What `--series`, `--base`, `--like` and `--fragment` named, with the content of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Carried {
+pub(crate) struct UserSeriesFiles {
     /// `--base`.
     pub(crate) base: Option<String>,
     /// `--like`.
     pub(crate) like: Option<String>,
     /// The patches, in order.
-    pub(crate) patches: Vec<CarriedFile>,
+    pub(crate) patches: Vec<UserFile>,
     /// The fragments, in order.
-    pub(crate) fragments: Vec<CarriedFile>,
+    pub(crate) fragments: Vec<UserFile>,
 }
 
-/// A file that a plan carries.
+/// A file of the user that a plan holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct CarriedFile {
+pub(crate) struct UserFile {
     /// Its name, without a folder.
     pub(crate) name: String,
     /// What is in it.

@@ -2,7 +2,7 @@
 //! Matrices, and the cells they must give.
 use super::*;
 use crate::config::tests::good;
-use crate::config::{Comparison, Condition, Own};
+use crate::config::{Comparison, Condition, UserSeries};
 use crate::taxonomy::Verdict;
 
 fn ids(selection: &Selection) -> Result<Vec<String>, Fault> {
@@ -248,8 +248,9 @@ fn cells_run_alone_where_the_scenario_judges_their_time() {
 
 #[test]
 fn a_series_of_the_command_line_may_break_what_the_unpatched_kernel_breaks_and_need_not() {
-    let (mut config, own) = (good(), Own { patches: vec!["1.patch".into()], ..Own::default() });
-    config.add_own(own, "default").unwrap();
+    let (mut config, series) =
+        (good(), UserSeries { patches: vec!["1.patch".into()], ..UserSeries::default() });
+    config.add_user_series(series, "default").unwrap();
     let cells = plan(&config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
     let ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
     assert_eq!(ids, ["open.v2.baseline.mainline", "open.v2.series.mainline"]);

@@ -2,7 +2,7 @@
 //! The command that runs one cell of a run again: the run's own words, with that cell as the only one.
 
 use crate::outcome::{CellResult, Manifest};
-use crate::taxonomy::OWN;
+use crate::taxonomy::USER_SERIES;
 
 /// Options that choose cells or say how many at once, each with a value: the cell's own filter stands in their place. A plan
 /// is a file of long ago, whose matrix and seed are known.
@@ -30,7 +30,7 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
     let says = |option: &str| {
         kept.iter().any(|word| *word == option || word.starts_with(&format!("{option}=")))
     };
-    if kernel == OWN && !says("--series") {
+    if kernel == USER_SERIES && !says("--series") {
         return None;
     }
     let (as_run, own) = match command {
@@ -144,7 +144,7 @@ mod tests {
         assert!(said.contains("--filter 'open.v2.baseline.mainline' "), "{said}");
         // Patches that came with a plan.
         run.manifest.command = ["xtask", "merge", "parts"].map(str::to_owned).into();
-        run.cells[0].cell.key.kernel = OWN.to_owned();
+        run.cells[0].cell.key.kernel = USER_SERIES.to_owned();
         assert_eq!(again(&run.manifest, &run.cells[0]), None);
     }
 }

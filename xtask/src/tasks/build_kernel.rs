@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folders, inputs, own, stop_on_signals};
+use super::{Folders, inputs, stop_on_signals, user_series};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel, Origin, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::host;
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::progress::{note, print};
-use crate::taxonomy::OWN;
+use crate::taxonomy::USER_SERIES;
 
 /// The matrix that says which unpatched kernel a series is held beside.
 const MATRIX: &str = "default";
@@ -33,8 +33,9 @@ pub(crate) struct Wanted<'a> {
 pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     stop_on_signals()?;
-    let cli::BuildKernel { kernels, own, print_image, build: options } = args;
-    let own::Configured { config, pair, .. } = own::configured(&folders, own, options, MATRIX)?;
+    let cli::BuildKernel { kernels, user_series, print_image, build: options } = args;
+    let user_series::Configured { config, pair, .. } =
+        user_series::configured(&folders, user_series, options, MATRIX)?;
     let kernels = if kernels.is_empty() { &pair[..] } else { kernels };
     let cli::BuildOptions { source, install } = options;
     let images =
@@ -61,7 +62,8 @@ pub(crate) fn build(
     each(folders, config, wanted, |site, kernel, located| {
         let image = site.image(kernel, located)?;
         // A build has said so already; its author shall hear it each time.
-        for said in image.manifest.notes.iter().filter(|_| image.hit && kernel.name == OWN) {
+        for said in image.manifest.notes.iter().filter(|_| image.hit && kernel.name == USER_SERIES)
+        {
             note(&format!("note: {said}"));
         }
         Ok(image)

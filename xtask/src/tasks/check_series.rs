@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::rig::{self, Ready};
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, build_kernel, conclude, inputs, own, style};
+use super::{Folders, bootable, build_kernel, conclude, inputs, style, user_series};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel};
 use crate::evidence::store;
@@ -31,8 +31,8 @@ const MATRIX: &str = "smoke";
 /// finding ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let own::Configured { config, pair: [_, patched], .. } =
-        own::configured(&folders, &args.own, &args.build, MATRIX)?;
+    let user_series::Configured { config, pair: [_, patched], .. } =
+        user_series::configured(&folders, &args.user_series, &args.build, MATRIX)?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     inputs::sources_present(&folders.workspace, &config, [kernel.name.as_str()])?;
     let cli::BuildOptions { source, install } = &args.build;
@@ -57,7 +57,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         steps: true,
     };
     let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
-    own::keep(&config, &folder)?;
+    user_series::keep(&config, &folder)?;
     let series = CheckSeries {
         config: &config,
         site,

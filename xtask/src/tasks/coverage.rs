@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bootable::{self, vmlinux};
 use super::run::{Run, Spec, Start};
-use super::{Folders, build_kernel, conclude, inputs, own, rig, selection, shown, style};
+use super::{Folders, build_kernel, conclude, inputs, rig, selection, shown, style, user_series};
 use crate::cli::{self, AccelChoice, Places};
 use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
@@ -21,7 +21,7 @@ use crate::plan::{self, Cell, Selection};
 use crate::progress::print;
 use crate::report;
 use crate::results::{self, RunFolder};
-use crate::taxonomy::OWN;
+use crate::taxonomy::USER_SERIES;
 
 /// File in the run folder.
 const RESULT: &str = "coverage.json";
@@ -61,8 +61,8 @@ struct Ran {
 pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let matrices = matrices(args);
-    let own::Configured { config, pair: [_, patched], .. } =
-        own::configured(&folders, &args.own, &args.build, &matrices[0])?;
+    let user_series::Configured { config, pair: [_, patched], .. } =
+        user_series::configured(&folders, &args.user_series, &args.build, &matrices[0])?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     let cells = cells(&config, kernel, &matrices, &args.select)?;
     let start = Start::new(args.build.install)?;
@@ -101,7 +101,7 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
         return Err(Fault::new(Exit::Host, what).hint(hint).into());
     }
     // They are for the project's own series.
-    let reasons = config.reasons.get(&kernel.base).filter(|_| kernel.name != OWN);
+    let reasons = config.reasons.get(&kernel.base).filter(|_| kernel.name != USER_SERIES);
     let reasons = reasons.map_or(&[][..], Vec::as_slice);
     let coverage = coverage::judge(&files, &table, &executed, reasons);
     conclude(&kernel.name, &ran, &coverage)
@@ -109,7 +109,7 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
 
 /// Those that were named, or those whose cells can be expected to run what is looked at.
 fn matrices(args: &cli::Coverage) -> Vec<String> {
-    let names: &[&str] = match args.own.series {
+    let names: &[&str] = match args.user_series.series {
         Some(_) => &["default"],
         None => &["full", "booted"],
     };
@@ -165,8 +165,8 @@ fn cells(
     let mut nothing = None;
     for name in matrices {
         let mut matrix = config.matrix(name)?.clone();
-        match kernel.name == OWN {
-            true => matrix.kernels = vec![OWN.to_owned()],
+        match kernel.name == USER_SERIES {
+            true => matrix.kernels = vec![USER_SERIES.to_owned()],
             false => matrix.kernels.retain(|name| config.kernels[name].same_code(kernel)),
         }
         matrix.baseline = None;

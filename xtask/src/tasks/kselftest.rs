@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, build_kernel, conclude, inputs, own};
+use super::{Folders, bootable, build_kernel, conclude, inputs, user_series};
 use crate::cli::{self, Places};
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
@@ -34,9 +34,10 @@ const MEMORY_MIB: u32 = 1024;
 /// # Errors
 /// Configuration, kernels and host, each with its code; what a test says is no error.
 pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit> {
-    let cli::Kselftest { kernels, own, tests, repeat, images, accel, build } = args;
+    let cli::Kselftest { kernels, user_series, tests, repeat, images, accel, build } = args;
     let folders = Folders::of(places)?;
-    let own::Configured { config, pair, .. } = own::configured(&folders, own, build, "default")?;
+    let user_series::Configured { config, pair, .. } =
+        user_series::configured(&folders, user_series, build, "default")?;
     let kernels = if kernels.is_empty() { pair.to_vec() } else { kernels.clone() };
     let [base, patched @ ..] = kernels.as_slice() else {
         return Err(Fault::new(Exit::Usage, "no kernel is named").into());

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Folders, conclude, own, parts};
+use super::{Folders, conclude, parts, user_series};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::outcome::RunResult;
@@ -27,14 +27,14 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     }
     let (runs, found) = whole(found)?;
     let first = &runs[0].plan;
-    let config = own::of_plan(&folders, first)?;
+    let config = user_series::configured_by(&folders, first)?;
     let matrix = config.matrix(&first.matrix)?;
     let cells = plan::plan(&config, matrix, &first.selection())?;
     let (mut manifest, ran) = runs::join(&runs, &parts::origin(&folders)?, &cells)?;
     manifest.command = std::env::args().collect();
 
     let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
-    own::keep(&config, &folder)?;
+    user_series::keep(&config, &folder)?;
     folder.write_manifest(&manifest)?;
     for (part, dir) in runs.iter().zip(&found) {
         folder.adopt(dir, part.part)?;

@@ -21,7 +21,6 @@ pub(crate) mod kselftest;
 pub(crate) mod list;
 pub(crate) mod merge;
 pub(crate) mod mutants;
-mod own;
 mod parts;
 mod past;
 pub(crate) mod plan;
@@ -33,6 +32,7 @@ pub(crate) mod run_matrix;
 pub(crate) mod show;
 pub(crate) mod soak;
 pub(crate) mod test;
+mod user_series;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Folders, own, selection};
+use super::{Folders, selection, user_series};
 use crate::cli::{self, Select};
 use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};
@@ -63,10 +63,10 @@ impl Work {
         let cli::Partition { partition, plan } = &args.partition;
         if let (Some(share), Some(file)) = (partition, plan) {
             let plan = read(file, &origin(folders)?)?;
-            return Self::share(own::of_plan(folders, &plan)?, plan, *share);
+            return Self::share(user_series::configured_by(folders, &plan)?, plan, *share);
         }
-        let own::Configured { config, series, .. } =
-            own::configured(folders, &args.own, &args.build, &args.matrix)?;
+        let user_series::Configured { config, series, .. } =
+            user_series::configured(folders, &args.user_series, &args.build, &args.matrix)?;
         let matrix = config.matrix(&args.matrix)?.clone();
         let cells = plan::plan(&config, &matrix, &selection(&args.select))?;
         let Some(share) = partition else {
@@ -76,7 +76,7 @@ impl Work {
         let limit_ms = |cell: &Cell| cell.request.load_ms_max;
         let parts = plan::divide(&cells, limit_ms, share.of)?;
         let plan = of_matrix(origin(folders)?, &args.matrix, &args.select, parts);
-        let series = series.as_ref().map(own::carried).transpose()?;
+        let series = series.as_ref().map(user_series::files_of).transpose()?;
         Self::share(config, Plan { series, ..plan }, *share)
     }
 

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::build_kernel::{self, Wanted};
 use super::past::Past;
-use super::{Folders, own, parts, selection, stop_on_signals};
+use super::{Folders, parts, selection, stop_on_signals, user_series};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::host::file::write_whole;
@@ -20,9 +20,10 @@ use crate::progress::print;
 /// # Errors
 /// Configuration, a source that cannot be had, more parts than cells.
 pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
-    let cli::Plan { matrix, select, own, parts, output, variables, build } = args;
+    let cli::Plan { matrix, select, user_series, parts, output, variables, build } = args;
     let folders = Folders::of(places)?;
-    let own::Configured { config, series, .. } = own::configured(&folders, own, build, matrix)?;
+    let user_series::Configured { config, series, .. } =
+        user_series::configured(&folders, user_series, build, matrix)?;
     stop_on_signals()?;
     let cells = plan::plan(&config, config.matrix(matrix)?, &selection(select))?;
     let past = Past::read(&folders.results);
@@ -32,7 +33,7 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let wanted =
         Wanted { kernels: &names, source: build.source.as_deref(), install: build.install };
     let kernels = build_kernel::keys(&folders, &config, wanted)?;
-    let series = series.as_ref().map(own::carried).transpose()?;
+    let series = series.as_ref().map(user_series::files_of).transpose()?;
     let origin = parts::origin(&folders)?;
     let plan = Plan { series, kernels, ..parts::of_matrix(origin, matrix, select, divided) };
     if let Some(file) = output {

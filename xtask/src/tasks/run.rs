@@ -12,7 +12,7 @@ use super::bootable::Bootable;
 use super::boots::Boots;
 use super::past::Past;
 use super::rig::{self, Ready};
-use super::{Folders, conclude, own, stop_on_signals, style};
+use super::{Folders, conclude, stop_on_signals, style, user_series};
 use crate::cli::{AccelChoice, Vms};
 use crate::config::{Config, Matrix};
 use crate::host::{self, digest::sha256_of};
@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
         let probe = &kernels[spec.probe].bzimage;
         let ready = rig::prepare(folders, probe, spec.accel, &start.stop)?;
         let folder = RunFolder::begin(spec.results, jiff::Timestamp::now())?;
-        own::keep(config, &folder)?;
+        user_series::keep(config, &folder)?;
         Self::in_folder(start, folder, ready, config, kernels, spec)
     }
 

@@ -4,7 +4,7 @@
 use xshell::{Shell, cmd};
 
 use super::{Folders, build_kernel, doctor};
-use crate::cli::{BuildKernel, BuildOptions, OwnSeries, Places, Test};
+use crate::cli::{BuildKernel, BuildOptions, Places, Test, UserSeriesArgs};
 use crate::exit::{Exit, Fault};
 use crate::host;
 use crate::kernel::{Cache, Toolchain};
@@ -35,7 +35,7 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     let build = BuildOptions { source: None, install: *install };
     build_kernel::run(
         places,
-        &BuildKernel { kernels, own: OwnSeries::default(), build, print_image: false },
+        &BuildKernel { kernels, user_series: UserSeriesArgs::default(), build, print_image: false },
     )?;
 
     // One test at a time: each VM test uses all cores itself, and a starved guest looks like a hang.

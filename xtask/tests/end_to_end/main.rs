@@ -7,11 +7,11 @@
 mod bad_input;
 mod broken_hosts;
 mod broken_kernels;
-mod own_series;
 mod parts;
 #[path = "../python/mod.rs"]
 mod python;
 mod series;
+mod user_series;
 mod verdicts;
 
 use std::fs;

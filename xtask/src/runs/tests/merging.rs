@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::{PartRun, join};
 use super::*;
 use crate::exit::Exit;
-use crate::plan::{Carried, Origin, PLAN_VERSION, Plan, Share, divide};
+use crate::plan::{Origin, PLAN_VERSION, Plan, Share, UserSeriesFiles, divide};
 
 fn origin() -> Origin {
     Origin {
@@ -148,7 +148,7 @@ fn parts_that_do_not_belong_together_are_refused_with_the_reason() {
         (|part| part.result.manifest.seed = 2, "seed of the run 1 and 2"),
         (|part| part.plan.matrix = "full".to_owned(), "matrix default and full"),
         (|part| part.plan.filters.push("open".to_owned()), "filters  and open"),
-        (|part| part.plan.series = Some(Carried::default()), "different series"),
+        (|part| part.plan.series = Some(UserSeriesFiles::default()), "different series"),
         (|part| part.plan.repetitions = None, "repetitions 3 and of the matrix"),
         (|part| part.plan.origin.sources_sha256 = "t".to_owned(), "another harness"),
         (|part| part.plan.origin.configs_sha256 = "d".to_owned(), "other configs"),

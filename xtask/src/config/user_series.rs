@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A series that is named on the command line -> the kernel [`OWN`], as a config file would have said it.
+//! The user's series (`--series`) -> the kernel [`USER_SERIES`], as a config file would describe it.
 //!
-//! It builds in the tree of the kernel it is like, as a mutant does: only what the series touches is
-//! compiled. With fragments of its own it has another configuration, and so a tree of its own; the
-//! unpatched kernel beside it then has the same fragments and the same tree, so that the series is
-//! the only difference.
+//! It builds in the tree of the kernel it is like, as a mutant does, so that only what the series
+//! touches is compiled. With `--fragment` the configuration differs: then it has a tree of its own,
+//! which the unpatched kernel shares, with the same fragments. The series stays the only difference.
 
 use std::path::PathBuf;
 
 use super::{Config, Kernel, did_you_mean, kernels};
 use crate::exit::{Exit, Fault};
-use crate::taxonomy::OWN;
+use crate::taxonomy::USER_SERIES;
 
-/// What the command line says of somebody's own series.
+/// What the command line says of the user's series.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Own {
-    /// `--base`: what it stands on; that of `like`, or of the matrix's baseline, if unset.
+pub(crate) struct UserSeries {
+    /// `--base`; if unset, the base of `like` or of the matrix's baseline.
     pub(crate) base: Option<String>,
-    /// `--like`: kernel whose fragments, policies and expectations hold of it; the baseline if unset.
+    /// `--like`: kernel whose fragments, policies and expectations apply; the baseline if unset.
     pub(crate) like: Option<String>,
     /// The patches, absolute, in order.
     pub(crate) patches: Vec<PathBuf>,
@@ -26,14 +25,22 @@ pub(crate) struct Own {
 }
 
 impl Config {
-    /// Adds the kernel [`OWN`] and makes `matrix` hold it beside the unpatched kernel of its base, whose
-    /// name is given back.
-    pub(crate) fn add_own(&mut self, own: Own, matrix: &str) -> Result<String, Fault> {
-        let Own { base, like, patches, fragments } = own;
-        if self.kernels.contains_key(OWN) {
-            let what = format!("configs/kernels/{OWN}.toml: --series makes a kernel of that name");
+    /// Adds the kernel [`USER_SERIES`] and makes `matrix` compare it with the unpatched kernel of its
+    /// base. Returns the name of that kernel.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for an unknown name, or if no single unpatched kernel can be chosen.
+    pub(crate) fn add_user_series(
+        &mut self,
+        series: UserSeries,
+        matrix: &str,
+    ) -> Result<String, Fault> {
+        let UserSeries { base, like, patches, fragments } = series;
+        if self.kernels.contains_key(USER_SERIES) {
+            let what =
+                format!("configs/kernels/{USER_SERIES}.toml: --series makes a kernel of that name");
             return Err(
-                Fault::new(Exit::Usage, what).hint("rename the file, or leave --series out")
+                Fault::new(Exit::Usage, what).hint("rename the file, or do not give --series")
             );
         }
         let like = like.map(|name| self.kernel(&name).cloned()).transpose()?;
@@ -44,7 +51,7 @@ impl Config {
         };
         let mut baseline = self.unpatched(&base, like.as_ref(), matrix)?.clone();
         let mut kernel = Kernel {
-            name: OWN.to_owned(),
+            name: USER_SERIES.to_owned(),
             series: None,
             extra_patches: patches,
             gone: self.base(&base)?.gone.clone(),
@@ -56,29 +63,29 @@ impl Config {
         }
         if !fragments.is_empty() {
             for kernel in [&mut baseline, &mut kernel] {
-                OWN.clone_into(&mut kernel.tree);
-                kernel.own_fragments.clone_from(&fragments);
+                USER_SERIES.clone_into(&mut kernel.tree);
+                kernel.user_fragments.clone_from(&fragments);
             }
         }
         self.matrix(matrix)?;
         if let Some(matrix) = self.matrices.get_mut(matrix) {
-            matrix.kernels = vec![baseline.name.clone(), OWN.to_owned()];
+            matrix.kernels = vec![baseline.name.clone(), USER_SERIES.to_owned()];
             matrix.baseline = Some(baseline.name.clone());
         }
         let name = baseline.name.clone();
-        self.kernels.insert(OWN.to_owned(), kernel);
+        self.kernels.insert(USER_SERIES.to_owned(), kernel);
         self.kernels.insert(name.clone(), baseline);
         Ok(name)
     }
 
-    /// What the matrix's kernels stand on.
+    /// Base of the matrix's baseline.
     fn base_of(&self, matrix: &str) -> Result<String, Fault> {
         let matrix = self.matrix(matrix)?;
         Ok(self.kernel(matrix.baseline.as_ref().unwrap_or(&matrix.kernels[0]))?.base.clone())
     }
 
-    /// The kernel without patches to hold a series on `base` beside: the one it is like, the matrix's baseline,
-    /// or the only one there is.
+    /// The unpatched kernel to compare a series on `base` with: `like`, the matrix's baseline, or
+    /// the only one there is.
     fn unpatched(&self, base: &str, like: Option<&Kernel>, matrix: &str) -> Result<&Kernel, Fault> {
         let fits = |kernel: &&Kernel| kernel.base == base && !kernel.patched();
         let chosen = self.matrix(matrix)?.baseline.as_ref().and_then(|name| self.kernels.get(name));
@@ -93,7 +100,7 @@ impl Config {
                 let what = format!("base {base} has {} unpatched kernels, not one", all.len());
                 let names = all.iter().map(|kernel| kernel.name.as_str());
                 Err(Fault::new(Exit::Usage, what).hint(match all.len() {
-                    0 => "add one to configs/kernels, as baseline.toml is".to_owned(),
+                    0 => "add one to configs/kernels; baseline.toml is an example".to_owned(),
                     _ => format!("name one with --like; {}", did_you_mean(base, names)),
                 }))
             }
