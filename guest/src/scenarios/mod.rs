@@ -179,32 +179,17 @@ impl<'a> Terms<'a> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{CgroupVersion, VERSION};
-
     use super::*;
     use crate::board::OPS_MAX;
 
     fn cell(params: &[(&str, u64)]) -> CellRequest {
         CellRequest {
-            protocol: VERSION,
-            cell: "test".into(),
-            workload: "lookup".into(),
-            cgroup: CgroupVersion::V2,
             limit_bytes: 4 << 20,
             tasks: 1,
             killable: false,
-            hog_bytes: 0,
             operations: 1,
-            load_ms_max: 1,
-            seed: 1,
-            sample_period_us: 1000,
-            writes: Vec::new(),
-            parent: None,
-            second: None,
-            policy: Vec::new(),
-            counters_file: None,
-            cap_file: None,
             params: params.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            ..CellRequest::idle()
         }
     }
 

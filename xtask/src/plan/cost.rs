@@ -4,9 +4,7 @@
 //! Every kernel of the matrix under every policy that all scenarios run, the matrix's baseline first: the others
 //! are compared with it. One CPU, a limit that is never reached.
 
-use std::collections::BTreeMap;
-
-use protocol::{COST_WORKLOAD, CellRequest, CgroupVersion};
+use protocol::{COST_WORKLOAD, CellRequest};
 
 use super::{BOOT_MS, Deadline, VmShape};
 use crate::config::{Config, Matrix};
@@ -59,25 +57,16 @@ pub(crate) fn cost_cells(config: &Config, matrix: &Matrix) -> Result<Vec<CostCel
             let id = format!("cost.{}.{}", kernel.name, policy.name);
             cells.push(CostCell {
                 request: CellRequest {
-                    protocol: protocol::VERSION,
                     cell: id.clone(),
                     workload: COST_WORKLOAD.to_owned(),
-                    cgroup: CgroupVersion::V2,
                     limit_bytes: LIMIT_BYTES,
                     tasks: 1,
-                    killable: true,
-                    hog_bytes: 0,
                     operations: ROUNDS,
                     load_ms_max: LOAD_MS_MAX,
-                    seed: 0,
-                    sample_period_us: 0,
-                    writes: Vec::new(),
-                    parent: None,
-                    second: None,
                     policy: policy.writes.clone(),
                     counters_file: kernel.counters_file.clone(),
                     cap_file: kernel.cap_file.clone(),
-                    params: BTreeMap::new(),
+                    ..CellRequest::idle()
                 },
                 id,
                 kernel: kernel.name.clone(),

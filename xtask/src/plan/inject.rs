@@ -2,9 +2,7 @@
 //! Which kernels and policies have each charge of a call fail in turn, and what the guest is asked
 //! for it: the kernels of the matrix under every policy that is not optional, far below the limit.
 
-use std::collections::BTreeMap;
-
-use protocol::{CellRequest, CgroupVersion, INJECT_WORKLOAD};
+use protocol::{CellRequest, INJECT_WORKLOAD};
 
 use super::{BOOT_MS, CostCell, Deadline, VmShape, in_matrix};
 use crate::config::{Config, Matrix};
@@ -38,25 +36,17 @@ pub(crate) fn inject_cells(
             let id = format!("inject.{}.{}", kernel.name, policy.name);
             cells.push(CostCell {
                 request: CellRequest {
-                    protocol: protocol::VERSION,
                     cell: id.clone(),
                     workload: INJECT_WORKLOAD.to_owned(),
-                    cgroup: CgroupVersion::V2,
                     limit_bytes: LIMIT_BYTES,
                     tasks: 1,
                     killable: false,
-                    hog_bytes: 0,
                     operations: 1,
                     load_ms_max: LOAD_MS_MAX,
-                    seed: 0,
-                    sample_period_us: 0,
-                    writes: Vec::new(),
-                    parent: None,
-                    second: None,
                     policy: policy.writes.clone(),
                     counters_file: kernel.counters_file.clone(),
                     cap_file: kernel.cap_file.clone(),
-                    params: BTreeMap::new(),
+                    ..CellRequest::idle()
                 },
                 id,
                 kernel: kernel.name.clone(),

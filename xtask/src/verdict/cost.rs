@@ -119,9 +119,7 @@ pub(super) fn as_asked(request: &CellRequest, read: &[protocol::MemcgWrite]) -> 
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
-
-    use protocol::{CgroupVersion, Event, MemcgRole, MemcgWrite, VERSION};
+    use protocol::{Event, MemcgRole, MemcgWrite};
 
     use super::*;
 
@@ -134,25 +132,13 @@ pub(super) mod tests {
     /// Of a VM that ended well and said this.
     pub(in crate::verdict) fn evidence(facts: Vec<Fact>) -> Evidence {
         let request = CellRequest {
-            protocol: VERSION,
             cell: "cost.k.overcharge".into(),
             workload: "cost".into(),
-            cgroup: CgroupVersion::V2,
             limit_bytes: 64 << 20,
             tasks: 1,
-            killable: true,
-            hog_bytes: 0,
             operations: 100,
-            load_ms_max: 1000,
-            seed: 0,
-            sample_period_us: 0,
-            writes: Vec::new(),
-            parent: None,
-            second: None,
             policy: vec![MemcgWrite { file: "memory.overcharge".into(), value: "kmem".into() }],
-            counters_file: None,
-            cap_file: None,
-            params: BTreeMap::new(),
+            ..CellRequest::idle()
         };
         let event = |(seq, fact)| Event { seq, at_us: seq, fact };
         Evidence {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use protocol::{CellRequest, CgroupVersion};
+use protocol::CellRequest;
 
 use super::command::{self, Accel, Memory, Spec, Wiring};
 use super::kernel_cmdline::Watchdogs;
@@ -187,7 +187,7 @@ fn try_probe(
         extra_cmdline: Vec::new(),
     };
     let dir = tempfile::tempdir().context("no temporary folder")?;
-    let request = no_request();
+    let request = CellRequest::idle();
     let mut recorder = Recorder::create(dir.path(), &request, "")?;
     let vm = Vm::spawn(|wiring| command::words(&spec, wiring))
         .with_context(|| format!("cannot start {}", spec.qemu))?;
@@ -225,31 +225,6 @@ fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
         rig.qemu.version,
         command::shell(&ran).lines().map(|line| format!("#   {line}\n")).collect::<String>(),
     )
-}
-
-/// A request that has the guest do nothing, for VMs that are started for another reason than a cell.
-pub(crate) fn no_request() -> CellRequest {
-    CellRequest {
-        protocol: protocol::VERSION,
-        cell: protocol::NOTHING_WORKLOAD.to_owned(),
-        workload: protocol::NOTHING_WORKLOAD.to_owned(),
-        cgroup: CgroupVersion::V2,
-        limit_bytes: 0,
-        tasks: 0,
-        killable: true,
-        hog_bytes: 0,
-        operations: 0,
-        load_ms_max: 0,
-        seed: 0,
-        sample_period_us: 0,
-        writes: Vec::new(),
-        parent: None,
-        second: None,
-        policy: Vec::new(),
-        counters_file: None,
-        cap_file: None,
-        params: std::collections::BTreeMap::new(),
-    }
 }
 
 /// QEMU's options are text: a path that is not is refused rather than mangled.

@@ -19,8 +19,9 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use protocol::CellRequest;
 
-use super::cell::{Job, Rig, limits, no_request, spec};
+use super::cell::{Job, Rig, limits, spec};
 use super::command::{self, Memory, Spec, Wiring};
 use super::process::Vm;
 use super::session::{End, Goal, Session, millis};
@@ -66,7 +67,7 @@ pub(crate) fn take(
     stop: &Stop,
 ) -> anyhow::Result<Boot> {
     let begun = Instant::now();
-    let request = no_request();
+    let request = CellRequest::idle();
     let (memory, state) = (in_memory("memory")?, in_memory("state")?);
     let mut spec = spec(rig, &job, bzimage)?;
     spec.memory = Memory::Kept(name_of(&memory));

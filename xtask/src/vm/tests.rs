@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use protocol::{CellRequest, Fact, Order};
 use tempfile::TempDir;
 
-use super::cell::{Begin, Job, Rig, no_request, run_job};
+use super::cell::{Begin, Job, Rig, run_job};
 use super::process::Vm;
 use super::qemu::Qemu;
 use super::snapshot::{self, Boot};
@@ -83,7 +83,7 @@ impl Lab {
     }
 
     fn run_from(&self, rig: &Rig, begin: Begin<'_>) -> Evidence {
-        let request = CellRequest { cell: "the-cell".into(), ..no_request() };
+        let request = CellRequest { cell: "the-cell".into(), ..CellRequest::idle() };
         let job = self.job(&request);
         let evidence = run_job(rig, job, begin, &self.path("cell"), &self.stop);
         if evidence.wall_ms > 0 && self.path("cell/ending.json").exists() {
@@ -101,7 +101,7 @@ impl Lab {
     }
 
     fn boot(&self, rig: &Rig) -> Boot {
-        let request = no_request();
+        let request = CellRequest::idle();
         let bzimage = Path::new("/none");
         snapshot::take(rig, self.job(&request), bzimage, &self.path("boot"), &self.stop).unwrap()
     }

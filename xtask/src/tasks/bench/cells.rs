@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::Fact;
+use protocol::{CellRequest, Fact};
 
 use super::super::Folders;
 use super::super::run::Run;
@@ -19,7 +19,7 @@ use crate::progress::{Step, note};
 use crate::report::Times;
 use crate::taxonomy::Verdict;
 use crate::verdict;
-use crate::vm::cell::{Begin, Job, no_request};
+use crate::vm::cell::{Begin, Job};
 use crate::vm::snapshot::{self, Snapshot};
 use crate::vm::{self, floor, guest_binary, pool};
 
@@ -121,7 +121,7 @@ fn snapshot(run: &Run<'_>, cell: &Cell, bzimage: &Path) -> anyhow::Result<Snapsh
 
 /// What every cell takes, whatever it does.
 fn nothing(run: &Run<'_>, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
-    let request = no_request();
+    let request = CellRequest::idle();
     for _ in 0..ATTEMPTS {
         let dir = tempfile::tempdir()?;
         let job = Job { request: &request, ..Job::of(like) };
