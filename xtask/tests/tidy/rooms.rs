@@ -277,7 +277,7 @@ pub(crate) fn calls(tree: &Tree, rooms: &[Room]) -> Vec<String> {
 pub(crate) fn touches(tree: &Tree, rooms: &[Room]) -> Vec<String> {
     let places = places(tree);
     let map = Map::new(&places);
-    let worldly = map.worldly(&places);
+    let worldly = map.worldly(&places, rooms);
     let mut broken = Vec::new();
     for place in places.iter().filter(|place| place.decides(rooms)) {
         let path = &place.source.path;
@@ -387,12 +387,13 @@ impl<'a> Map<'a> {
         Self { modules: places.iter().map(|place| (name(place), place)).collect() }
     }
 
-    /// Files that reach for the world, themselves or through a file that they name.
-    fn worldly(&self, places: &'a [Place<'a>]) -> BTreeSet<&'a str> {
+    /// Files of the side that touches which do so, themselves or through a file that they name.
+    fn worldly(&self, places: &'a [Place<'a>], rooms: &[Room]) -> BTreeSet<&'a str> {
         let mut worldly: BTreeSet<&str> = BTreeSet::new();
         loop {
             let more: Vec<&str> = places
                 .iter()
+                .filter(|place| !place.decides(rooms))
                 .filter(|place| !worldly.contains(place.source.path.as_str()))
                 .filter(|place| {
                     place.names.mentions.iter().filter(|mention| !mention.reexport).any(|mention| {
