@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What all processes of a cell share: gates that hold them, flags, and a slot for each.
-//!
-//! Waiting and waking happen at the memory limit, so they allocate nothing.
+//! What the processes of a cell share: the gates that hold all of them, and a slot for each.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use nix::libc;
-
-use crate::shared::Shareable;
+use crate::shared::{Flag, Gate, Shareable};
 use crate::tally::Tally;
 
 /// Most kinds of call one process tallies.
@@ -16,37 +12,6 @@ pub(crate) const OPS_MAX: usize = 8;
 /// Longest explanation of a failed process, bytes.
 const FAULT_BYTES: usize = 256;
 
-/// Holds processes until it is opened; never closes again.
-#[repr(transparent)]
-pub(crate) struct Gate(AtomicU32);
-
-// SAFETY: one atomic; zero is a shut gate.
-unsafe impl Shareable for Gate {}
-
-impl Gate {
-    /// Lets everybody pass, now and later.
-    pub(crate) fn open(&self) {
-        self.0.store(1, Ordering::SeqCst);
-        self.futex(libc::FUTEX_WAKE, i32::MAX as u32);
-    }
-
-    /// Returns once the gate is open.
-    pub(crate) fn pass(&self) {
-        while self.0.load(Ordering::SeqCst) == 0 {
-            self.futex(libc::FUTEX_WAIT, 0);
-        }
-    }
-
-    fn futex(&self, operation: i32, value: u32) {
-        let no_timeout = std::ptr::null::<libc::timespec>();
-        // SAFETY: the word is a live, aligned u32 and both operations only read it. An early
-        // return (EAGAIN, EINTR) is handled by the callers' loop.
-        unsafe {
-            libc::syscall(libc::SYS_futex, self.0.as_ptr(), operation, value, no_timeout);
-        }
-    }
-}
-
 /// What is common to all processes.
 #[repr(C)]
 pub(crate) struct Board {
@@ -54,30 +19,18 @@ pub(crate) struct Board {
     pub(crate) fill: Gate,
     /// Opened when the load begins.
     pub(crate) start: Gate,
-    /// Opened when every process lets go of what it holds and ends.
+    /// Opened when every process must let go of what it holds and end.
     pub(crate) release: Gate,
-    /// Not zero when the load is over.
-    pub(crate) stop: AtomicU32,
-    /// Not zero when the observers hand over their findings.
-    pub(crate) observed: AtomicU32,
+    /// The load is over.
+    pub(crate) stop: Flag,
+    /// The observers must hand over their findings.
+    pub(crate) observed: Flag,
     /// When the load began, microseconds since boot.
     pub(crate) started_us: AtomicU64,
 }
 
-// SAFETY: atomics only; all zero is: every gate shut, no flag set.
+// SAFETY: atomics only; all zero is: every gate shut, no flag up.
 unsafe impl Shareable for Board {}
-
-impl Board {
-    /// Whether the load is over.
-    pub(crate) fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) != 0
-    }
-
-    /// Whether the observers are to stop.
-    pub(crate) fn observed(&self) -> bool {
-        self.observed.load(Ordering::Relaxed) != 0
-    }
-}
 
 /// How far a process has come. Before the first of these it is being set up.
 #[derive(Clone, Copy, Debug)]
@@ -147,14 +100,5 @@ mod tests {
         let slot: &Slot = shared::map_one().unwrap();
         slot.explain(&"x".repeat(1000));
         assert_eq!(slot.fault().unwrap().len(), FAULT_BYTES);
-    }
-
-    #[test]
-    fn an_open_gate_holds_nobody() {
-        let board: &Board = shared::map_one().unwrap();
-        let waiter = std::thread::spawn(|| board.start.pass());
-        board.start.open();
-        waiter.join().unwrap();
-        board.start.pass();
     }
 }

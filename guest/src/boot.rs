@@ -4,7 +4,9 @@
 //! Nothing here depends on the request: the host may take a snapshot after it and run many cells
 //! from there. So no disk is mounted and no memory controller bound yet.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -12,10 +14,12 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::time::{ClockId, clock_settime};
 use nix::unistd::Pid;
 use protocol::{Fact, VERSION};
 
 use crate::process::OOM_NEVER;
+use crate::random::Random;
 
 /// Open files a task may have: the kernel's own ceiling (`fs.nr_open`).
 const FILES_MAX: u64 = 1 << 20;
@@ -102,6 +106,42 @@ pub(crate) fn page_bytes() -> u64 {
 fn memory_bytes(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+/// Words of seed; the kernel's generator has a key of 32 bytes.
+const WORDS: usize = 4;
+
+/// `struct rand_pool_info` of `<linux/random.h>` with its buffer.
+#[repr(C)]
+struct Entropy {
+    bits: libc::c_int,
+    bytes: libc::c_int,
+    words: [u64; WORDS],
+}
+
+nix::ioctl_write_ptr_bad!(add_entropy, nix::request_code_write!(b'R', 0x03, 8), Entropy);
+nix::ioctl_none!(reseed, b'R', 0x07);
+
+/// Sets the clock, and the kernel's random numbers apart by the cell's own seed.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub(crate) fn catch_up(wall_clock_us: u64, seed: u64) -> Result<()> {
+    let now = Duration::from_micros(wall_clock_us).into();
+    clock_settime(ClockId::CLOCK_REALTIME, now).context("set the clock")?;
+    let mut random = Random::new(seed, 0);
+    let entropy = Entropy {
+        bits: (WORDS * 64) as libc::c_int,
+        bytes: (WORDS * 8) as libc::c_int,
+        words: std::array::from_fn(|_| random.next()),
+    };
+    let device = File::open("/dev/urandom").context("open /dev/urandom")?;
+    // SAFETY: the structure is the one the kernel reads, and lives until the call is over.
+    unsafe { add_entropy(device.as_raw_fd(), &raw const entropy) }.context("add entropy")?;
+    // SAFETY: takes nothing.
+    unsafe { reseed(device.as_raw_fd()) }.context("reseed")?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,59 +1,63 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One cell, from the request to the last fact: the order of the steps and nothing else.
 //!
-//! A requirement that is missing is said and nothing is run; a failure of the guest itself is an
-//! error; what the kernel does is reported.
+//! What the kernel does is reported. Errors are a missing requirement, before anything runs, or a
+//! failure of the guest itself.
 
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use protocol::{CellRequest, Fact, ProcessRole, Stage};
 
+use crate::Missing;
 use crate::board::Board;
 use crate::charges::Watch;
 use crate::clock::{self, Deadline};
 use crate::crew::Crew;
+use crate::ending::{Step, Watchdog};
 use crate::memcg::Memcg;
 use crate::memcgs::{Limit, Memcgs};
 use crate::observer::Observer;
 use crate::port::Port;
 use crate::release::Dropped;
-use crate::scenarios::{self, Plan, Terms, Workload};
-use crate::watchdog::{Step, Watchdog};
-use crate::{arena, bystander, leaks, patience, release, shared};
+use crate::scenarios::{self, Plan, Terms};
+use crate::{arena, bystander, patience, release, shared};
 
-/// How often the usage, or the count of dying memcgs, is looked at, microseconds.
+/// How often to look at the usage, or at the count of dying memcgs, microseconds.
 const LOOK_US: u64 = 2_000;
 
-/// Between two looks at whether usage stands still, microseconds.
+/// How often to look whether usage stands still, microseconds.
 const REST_LOOK_US: u64 = 10_000;
 
-/// So many looks in a row that show no change are rest.
+/// Looks in a row without a change that count as rest.
 const REST_LOOKS: u32 = 3;
 
 /// Runs the cell and reports everything but `Ended`.
 ///
 /// # Errors
-///
-/// When the guest itself fails.
+/// [`Missing`], or the guest itself fails.
 pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Result<()> {
     let watchdog = Watchdog::start(cell)?;
-    let (memcgs, workload) = match requirements(cell)? {
-        Ok(met) => met,
-        Err(missing) => return port.send(Fact::Unsupported { missing }),
-    };
+    let missing = || Missing(format!("workload {}", cell.workload));
+    let workload = scenarios::find(&cell.workload).ok_or_else(missing)?;
+    let memcgs = Memcgs::create(cell)?;
+    let policy_files = cell.policy.iter().map(|write| &write.file);
+    memcgs.require(policy_files.chain(&cell.counters_file).chain(&cell.cap_file))?;
+    if workload.on_scratch {
+        arena::mount_scratch()?;
+    }
     arena::mount_tmpfs()?;
     let limits = memcgs.limits(cell);
     for limit in &limits {
         port.send(limit.set(cell)?)?;
     }
-    // In a memcg without a limit, and before anybody has filled the others.
+    // In a memcg without a limit, and before the others are filled.
     let mut watch = watch.prove(&memcgs.bystander).context("see whether charges are seen")?;
     let plan = (workload.plan)(&Terms::new(workload, cell, &memcgs)?)
         .with_context(|| format!("prepare {}", workload.name))?;
-    // Dentries and inodes that preparation left would be found instead of being charged. The blocks
-    // of the disk stay: read again by an actor they would be charged as page cache, and the OOM
-    // killer would be called from there, on every kernel, instead of from a kernel-memory charge.
+    // Dentries and inodes left by the preparation would be found instead of being charged. The blocks
+    // of the disk stay: if an actor read them again they would be charged as page cache, and every
+    // kernel would call the OOM killer from there instead of from a kernel-memory charge.
     nix::unistd::sync();
     release::drop_caches(Dropped::DentriesAndInodes)?;
     memcgs.report(port, Stage::Before)?;
@@ -78,7 +82,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
 
     watchdog.begins(Step::Settle);
     port.send(settle(&limits, &mut crew)?)?;
-    board.observed.store(1, Ordering::SeqCst);
+    board.observed.raise();
     come_to_rest(&limits, &mut crew)?;
     memcgs.report(port, Stage::Settled)?;
     let started_us = board.started_us.load(Ordering::SeqCst);
@@ -100,26 +104,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     watchdog.begins(Step::Remove);
     port.send(remove(&memcgs)?)?;
     watchdog.begins(Step::Leaks);
-    leaks::scan().context("look for leaks")
-}
-
-/// What the cell needs, or what is missing.
-fn requirements(cell: &CellRequest) -> Result<Result<(Memcgs, &'static Workload), String>> {
-    let Some(workload) = scenarios::find(&cell.workload) else {
-        return Ok(Err(format!("workload {}", cell.workload)));
-    };
-    let Some(memcgs) = Memcgs::create(cell)? else {
-        return Ok(Err(format!("memory controller of cgroup {}", cell.cgroup)));
-    };
-    let policy_files = cell.policy.iter().map(|write| &write.file);
-    let mut files = policy_files.chain(&cell.counters_file).chain(&cell.cap_file);
-    if let Some(file) = files.find(|file| !memcgs.limited.has(file)) {
-        return Ok(Err(format!("{file} in a memcg of cgroup {}", cell.cgroup)));
-    }
-    if workload.on_scratch && !arena::mount_scratch()? {
-        return Ok(Err("ext4 scratch disk".to_owned()));
-    }
-    Ok(Ok((memcgs, workload)))
+    release::scan_for_leaks().context("look for leaks")
 }
 
 /// Waits for usage to come down to every limit while tasks still hold what they have.
@@ -138,8 +123,8 @@ fn settle(limits: &[Limit<'_>], crew: &mut Crew) -> Result<Fact> {
     Ok(Fact::Settled { settled, after_us: clock::now_us() - begun_us })
 }
 
-/// Waits until usage stands still. A victim that is just being taken apart has left the statistics
-/// page by page, but not yet the usage: the files would contradict each other by all it had.
+/// Waits until usage stands still. The pages of a victim that is being torn down have left the
+/// statistics but not yet the usage: the files would contradict each other.
 fn come_to_rest(limits: &[Limit<'_>], crew: &mut Crew) -> Result<()> {
     let mut seen = Vec::new();
     let mut looks = 0;

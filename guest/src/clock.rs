@@ -21,11 +21,11 @@ pub(crate) fn sleep_us(us: u64) {
 /// Sleeps until `at_us` on the clock of [`now_us`], or less when a signal comes.
 pub(crate) fn sleep_until_us(at_us: u64) {
     let at = Duration::from_micros(at_us).into();
-    // An interrupted sleep is a short sleep: every caller looks at the clock again.
+    // An interrupted sleep is a short one: every caller looks at the clock again.
     let _ = clock_nanosleep(ClockId::CLOCK_BOOTTIME, ClockNanosleepFlags::TIMER_ABSTIME, &at);
 }
 
-/// A moment after which something is given up.
+/// When to give up.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline {
     at_us: u64,
@@ -48,7 +48,18 @@ impl Deadline {
     }
 }
 
-/// Asks `done` every `period_us` until it says yes or `deadline` passes; returns the last answer.
+/// Waits until `done`, asking every `period_us`.
+///
+/// # Errors
+/// `ETIMEDOUT` after `ms` milliseconds.
+pub(crate) fn within(ms: u64, period_us: u64, mut done: impl FnMut() -> bool) -> nix::Result<()> {
+    match poll(Deadline::in_ms(ms), period_us, || Ok(done())) {
+        Ok(true) => Ok(()),
+        _ => Err(nix::Error::ETIMEDOUT),
+    }
+}
+
+/// Asks `done` every `period_us` until it is true or `deadline` passes; returns the last answer.
 pub(crate) fn poll(
     deadline: Deadline,
     period_us: u64,

@@ -193,7 +193,7 @@ impl Crew {
                     || member.slot.reached(Phase::Done)
             }))
         })?;
-        self.board.stop.store(1, Ordering::SeqCst);
+        self.board.stop.raise();
         Ok(complete)
     }
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a running task has at hand: its tallies and when to stop.
+//! What a running task uses: its tallies, and when to stop.
 //!
 //! Used inside the limited memcg: nothing here allocates or touches fresh memory.
 
 use std::cell::Cell;
 
 use crate::board::{Board, Slot};
+use crate::clock;
 use crate::tally::Failure;
+
+/// How often a waiting task looks, microseconds.
+const LOOK_US: u64 = 1_000;
 
 /// One task's view of the load.
 pub(crate) struct Lane {
@@ -30,7 +34,7 @@ impl Lane {
     /// Whether to do one more operation; takes it from the number left.
     pub(crate) fn goes_on(&self) -> bool {
         let rounds_left = self.rounds_left.get();
-        if rounds_left == 0 || self.failures_left.get() == 0 || self.board.stopped() {
+        if rounds_left == 0 || self.failures_left.get() == 0 || self.board.stop.is_up() {
             return false;
         }
         self.rounds_left.set(rounds_left - 1);
@@ -39,20 +43,27 @@ impl Lane {
 
     /// Whether the load is over, for a task that waits or counts by itself.
     pub(crate) fn stopped(&self) -> bool {
-        self.board.stopped()
+        self.board.stop.is_up()
     }
 
-    /// Returns when every process is to let go of what it holds and end.
+    /// Sleeps until `done` or the end of the load.
+    pub(crate) fn wait_until(&self, mut done: impl FnMut() -> bool) {
+        while !self.stopped() && !done() {
+            clock::sleep_us(LOOK_US);
+        }
+    }
+
+    /// Returns when every process must let go of what it holds and end.
     pub(crate) fn await_release(&self) {
         self.board.release.pass();
     }
 
-    /// Makes one system call, tallied as number `op` of the part's `ops`. `None` is a failure:
-    /// it is counted, and what follows is the workload's business.
-    pub(crate) fn call<T>(
+    /// Makes one system call, tallied as number `op` of the part's `ops`. `None` is a failure that
+    /// was counted.
+    pub(crate) fn call<T, E: Into<Failure>>(
         &self,
         op: usize,
-        call: impl FnOnce() -> Result<T, Failure>,
+        call: impl FnOnce() -> Result<T, E>,
     ) -> Option<T> {
         let outcome = self.slot.tallies[op].call(call).ok();
         if outcome.is_none() {
@@ -64,8 +75,6 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use nix::errno::Errno;
 
     use super::*;
@@ -75,7 +84,7 @@ mod tests {
         Lane::new(shared::map_one().unwrap(), shared::map_one().unwrap(), rounds, failures_max)
     }
 
-    fn rounds_run(lane: &Lane, outcome: Result<(), Failure>) -> u64 {
+    fn rounds_run(lane: &Lane, outcome: nix::Result<()>) -> u64 {
         let mut rounds = 0;
         while lane.goes_on() {
             lane.call(0, || outcome);
@@ -91,13 +100,13 @@ mod tests {
 
     #[test]
     fn ends_after_its_failures() {
-        assert_eq!(rounds_run(&lane(5, 2), Err(Errno::ENOMEM.into())), 2);
+        assert_eq!(rounds_run(&lane(5, 2), Err(Errno::ENOMEM)), 2);
     }
 
     #[test]
     fn ends_when_the_load_is_over() {
         let lane = lane(5, 2);
-        lane.board.stop.store(1, Ordering::Relaxed);
+        lane.board.stop.raise();
         assert_eq!(rounds_run(&lane, Ok(())), 0);
     }
 }

@@ -2,48 +2,45 @@
 //! PID 1 of the test VM: sets up memcgs, runs one cell, reports facts, powers off.
 //!
 //! It never judges. It ends by itself in every case: a failure or panic of its own becomes
-//! [`protocol::Fact::Broken`], a kernel that does not let it go on meets the [`watchdog`]. What it
-//! prints to the console is only what it could not say on the port.
+//! [`protocol::Fact::Broken`], a kernel in which it gets stuck meets the [`ending::Watchdog`].
+//! It prints to the console only what it could not send to the port.
 
 mod arena;
 mod board;
 mod boot;
+mod brink;
 mod bystander;
+mod calls;
 mod cell;
 mod charges;
 mod clock;
 mod cost;
 mod crew;
+mod cue;
 mod ending;
 mod histogram;
 mod hog;
 mod inject;
 mod lane;
-mod leaks;
 mod memcg;
 mod memcgs;
-mod names;
 mod observer;
 mod patience;
 mod port;
 mod process;
 mod random;
 mod release;
-mod restartable;
-mod restored;
 mod scenarios;
 mod shared;
 mod tally;
-mod tracer;
 mod usage;
-mod watchdog;
 
 use anyhow::{Context, Result};
 use protocol::{Fact, Order};
 
 fn main() {
     if std::process::id() != 1 {
-        // Mounting, killing and powering off is for a machine of one's own.
+        // Mounting, killing and powering off are for a VM only.
         eprintln!("guest: runs as PID 1 of a test VM only");
         std::process::exit(2);
     }
@@ -63,13 +60,30 @@ fn run() -> Result<()> {
     port.send(boot::hello(scenarios::names())?)?;
     let Order { wall_clock_us, request } = port.order().context("read the order")?;
     if let Some(wall_clock_us) = wall_clock_us {
-        restored::catch_up(wall_clock_us, request.seed).context("catch up with the host")?;
+        boot::catch_up(wall_clock_us, request.seed).context("catch up with the host")?;
     }
-    match request.workload.as_str() {
-        protocol::COST_WORKLOAD => cost::run(port, &request, &watch)?,
-        protocol::INJECT_WORKLOAD => inject::run(port, &request, &watch)?,
-        protocol::NOTHING_WORKLOAD => {}
-        _ => cell::run(port, &request, &watch)?,
+    let outcome = match request.workload.as_str() {
+        protocol::COST_WORKLOAD => cost::run(port, &request, &watch),
+        protocol::INJECT_WORKLOAD => inject::run(port, &request, &watch),
+        protocol::NOTHING_WORKLOAD => Ok(()),
+        _ => cell::run(port, &request, &watch),
+    };
+    match outcome.map_err(|error| error.downcast::<Missing>()) {
+        Ok(()) => {}
+        Err(Ok(Missing(missing))) => port.send(Fact::Unsupported { missing })?,
+        Err(Err(error)) => return Err(error),
     }
     port.send(Fact::Ended)
 }
+
+/// A stated requirement of the cell that is missing: no failure of the guest.
+#[derive(Debug)]
+struct Missing(String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is missing", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The memcgs of a cell: a parent, in it the limited one, a bystander, and a second limited one
-//! where the cell asks for it. The parent has a limit only where the cell asks for that.
+//! The memcgs of a cell: a parent with the limited one, a bystander and, if the cell asks for it, a
+//! second limited one below it. The parent has a limit only if the cell asks for that.
 //!
-//! The guest itself, its observers and all set-up stay in the root memcg, whose usage is not
-//! counted against anything.
+//! The guest itself, its observers and all set-up stay in the root memcg, whose usage counts against
+//! no limit.
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, MemcgWrite, Stage};
 
+use crate::Missing;
 use crate::memcg::{Memcg, flat_keyed};
 use crate::port::Port;
 
@@ -22,11 +23,11 @@ pub(crate) struct Memcgs {
     version: CgroupVersion,
     /// The root; only the guest's own helpers are created here.
     pub(crate) root: Memcg,
-    /// Of all others; nobody is in it.
+    /// Of all others; no task is in it.
     pub(crate) parent: Memcg,
     /// Under test.
     pub(crate) limited: Memcg,
-    /// Another with a limit, beside it.
+    /// A second one with a limit, a sibling.
     pub(crate) second: Option<Memcg>,
     /// Must notice nothing.
     pub(crate) bystander: Memcg,
@@ -34,21 +35,19 @@ pub(crate) struct Memcgs {
 }
 
 impl Memcgs {
-    /// Mounts the hierarchy that the request names and creates the memcgs in it; `None` when the
-    /// kernel has no memory controller there.
+    /// Mounts the hierarchy that the request names and creates the memcgs in it.
     ///
     /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub(crate) fn create(cell: &CellRequest) -> Result<Option<Self>> {
+    /// [`Missing`] if the kernel has no memory controller there; or the kernel refuses.
+    pub(crate) fn create(cell: &CellRequest) -> Result<Self> {
         if !mount_hierarchy(cell.cgroup)? {
-            return Ok(None);
+            bail!(Missing(format!("memory controller of cgroup {}", cell.cgroup)));
         }
         let root = Memcg::at(ROOT.into(), cell.cgroup);
         root.delegate()?;
         let parent = root.child("parent")?;
         parent.delegate()?;
-        Ok(Some(Self {
+        Ok(Self {
             version: cell.cgroup,
             limited: parent.child("limited")?,
             second: cell.second.as_ref().map(|_| parent.child("second")).transpose()?,
@@ -57,16 +56,18 @@ impl Memcgs {
             counters_file: cell.counters_file.clone(),
             root,
             parent,
-        }))
+        })
     }
 
-    /// Memcgs that exist nowhere, for what needs some and touches none.
-    #[cfg(test)]
-    pub(crate) fn nowhere() -> Self {
-        let version = CgroupVersion::V2;
-        let root = Memcg::at("/nowhere".into(), version);
-        let (parent, limited, bystander) = (root.clone(), root.clone(), root.clone());
-        Self { version, root, parent, limited, second: None, bystander, counters_file: None }
+    /// Checks that the limited memcg has these files.
+    ///
+    /// # Errors
+    /// [`Missing`] names the first that it has not.
+    pub(crate) fn require<'a>(&self, mut files: impl Iterator<Item = &'a String>) -> Result<()> {
+        match files.find(|file| !self.limited.has(file)) {
+            Some(file) => bail!(Missing(format!("{file} in a memcg of cgroup {}", self.version))),
+            None => Ok(()),
+        }
     }
 
     /// Those with a limit, the one under test first.
@@ -110,7 +111,7 @@ impl Memcgs {
         .into_iter()
         .chain(second)
         {
-            // A kernel may keep the counters off memcgs it does not ask: absence is a fact there.
+            // A kernel may leave the counters out of some memcgs: absence is a fact there.
             let counters_file = self.counters_file.as_deref().filter(|file| memcg.has(file));
             port.send(memcg.reading(stage, role, counters_file)?)?;
         }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe;
 use protocol::Fact;
@@ -19,6 +20,7 @@ use protocol::Fact;
 use crate::board::{Board, Phase, Slot};
 use crate::clock::{self, Deadline};
 use crate::memcgs::Limit;
+use crate::tally::Failure;
 use crate::usage::UsageTrack;
 use crate::{patience, process, shared};
 
@@ -30,6 +32,9 @@ const READINGS_MAX: u32 = 4;
 
 /// Period of the heartbeat, microseconds.
 const BEAT_US: u64 = 10_000;
+
+/// How a read fails when the memcg of the open file has been removed.
+const REMOVED: Failure = Failure::Errno(Errno::ENODEV);
 
 /// Real-time priority of the sampler: the lowest, which is above everything ordinary.
 const SAMPLER_PRIORITY: i32 = 1;
@@ -62,7 +67,7 @@ impl Observer {
                 match gauges.granted_bytes() {
                     Ok(bytes) => track.sample(at_us, bytes),
                     // A workload may remove a memcg. Its files end before its folder is gone.
-                    Err(error) if is_removed(&error) => track.look_in_vain(at_us),
+                    Err(error) if Failure::of(&error) == REMOVED => track.look_in_vain(at_us),
                     Err(error) => return Err(error),
                 }
                 Ok(())
@@ -148,12 +153,6 @@ impl Observer {
     }
 }
 
-/// Whether reading failed because the memcg of the open file has been removed.
-fn is_removed(error: &anyhow::Error) -> bool {
-    let os_error = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-    os_error == Some(nix::libc::ENODEV)
-}
-
 /// The files that show what is charged to a memcg.
 struct Gauges {
     usage: Gauge,
@@ -194,7 +193,7 @@ fn watch(
     board.start.pass();
     let started_us = board.started_us.load(Ordering::SeqCst);
     let mut next_us = started_us;
-    while !board.observed() {
+    while !board.observed.is_up() {
         let now_us = clock::now_us();
         look(now_us.saturating_sub(started_us))?;
         next_us = (next_us + period_us).max(now_us);
@@ -228,17 +227,5 @@ impl Gauge {
         let mut text = [0; 32];
         let length = self.0.read_at(&mut text, 0)?;
         std::str::from_utf8(&text[..length])?.trim().parse().context("not a number")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_removed_memcg_ends_without_an_error() {
-        let failed = |errno| anyhow::Error::from(std::io::Error::from_raw_os_error(errno));
-        assert!(is_removed(&failed(nix::libc::ENODEV).context("read memory.current")));
-        assert!(!is_removed(&failed(nix::libc::EIO)));
     }
 }

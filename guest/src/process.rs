@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Children of PID 1: how they are born, locked in memory and how they report their own failure.
+//! Children of PID 1: forking them, locking their memory, and reporting their failures.
 //!
 //! PID 1 has one thread, so a child may use the heap and the standard library after `fork` for as
 //! long as it is in the root memcg.
@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MlockAllFlags, mlockall};
@@ -20,6 +20,8 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::board::Slot;
 use crate::clock;
+use crate::memcg::Memcg;
+use crate::shared::{self, Gate};
 
 /// Exit status of a child that failed in its own set-up; its slot says why.
 pub(crate) const EXIT_FAULT: i32 = 100;
@@ -65,14 +67,51 @@ pub(crate) fn spawn(
     }
 }
 
-/// Waits for the caller's own children, who were told to end. One that does not is killed with its
+/// Runs a child of PID 1 inside `memcg` to its end. `body` prepares, passes the gate, which opens
+/// when the child has been moved, and goes on inside.
+///
+/// # Errors
+/// The child cannot be forked or moved, or fails.
+pub(crate) fn run_inside(
+    memcg: &Memcg,
+    name: &str,
+    oom_score_adj: i32,
+    body: impl FnOnce(&Gate) -> Result<()>,
+) -> Result<()> {
+    let slot: &'static Slot = shared::map_one()?;
+    let inside: &'static Gate = shared::map_one()?;
+    let pid = spawn(slot, name, oom_score_adj, || body(inside))?;
+    memcg.admit(pid).with_context(|| format!("move {name}"))?;
+    inside.open();
+    let end = waitpid(pid, None).with_context(|| format!("wait for {name}"))?;
+    let fault = slot.fault().unwrap_or_default();
+    ensure!(end == WaitStatus::Exited(pid, 0), "{name} ended with {end:?}: {fault}");
+    Ok(())
+}
+
+/// Forks a child of a workload's process. The child runs `body`, exits with its result and dies with
+/// its parent; it never returns to where its parent's calls are counted.
+pub(crate) fn fork_child(body: impl FnOnce() -> i32) -> nix::Result<Pid> {
+    // SAFETY: a workload's process has a single thread, so no lock can be held by a thread that the
+    // child lacks.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            // SAFETY: plain numbers.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            exit_now(body())
+        }
+    }
+}
+
+/// Waits for the caller's children, which were told to end. One that does not is killed with its
 /// parent.
 pub(crate) fn await_children() {
     while waitpid(None, None).is_ok() {}
 }
 
-/// Takes note of every child of PID 1 that has ended: orphans keep their memory charged until then.
-/// For when nobody waits for a certain child any more.
+/// Reaps every child of PID 1 that has ended: orphans keep their memory charged until then. For when
+/// PID 1 no longer waits for a certain child.
 pub(crate) fn reap_orphans() {
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
         if status == WaitStatus::StillAlive {
@@ -100,8 +139,8 @@ fn become_ordinary(name: &str, oom_score_adj: i32) -> Result<()> {
 
 /// Makes every page the caller has or will map present and keeps it so.
 ///
-/// A page fault in a full memcg with nobody to kill is retried for ever and floods the console:
-/// everything a task touches later must be there before it enters the memcg.
+/// A page fault in a full memcg with no task to kill is retried forever and floods the console:
+/// everything a task touches later must be present before it enters the memcg.
 ///
 /// # Errors
 ///
@@ -120,14 +159,14 @@ fn reach_down_the_stack() {
     black_box(&mut pages);
 }
 
-/// Makes the caller's table of open files large enough for `count` more, so that opening them does
-/// not charge the table's growth beside the files.
+/// Makes the caller's descriptor table large enough for `count` more files, so that opening them does
+/// not charge the growth of the table too.
 ///
 /// # Errors
 ///
 /// When the kernel allows fewer.
 pub(crate) fn reserve_files(count: u64) -> Result<()> {
-    /// Files that a process has anyhow: the console, the port, pipes of observers.
+    /// Files that a process has in any case: the console, the port, pipes of observers.
     const OTHERS: u64 = 32;
     let last = (count + OTHERS).min(i32::MAX as u64) as RawFd;
     // SAFETY: `last` is not open: nothing in this process opens files above the lowest free ones.
@@ -136,7 +175,7 @@ pub(crate) fn reserve_files(count: u64) -> Result<()> {
     nix::unistd::close(last).context("close the highest file")
 }
 
-/// Makes a signal end the call that it comes into, and do nothing else.
+/// Makes a signal interrupt a system call and do nothing else.
 ///
 /// # Errors
 ///
@@ -148,7 +187,7 @@ pub(crate) fn catch(signal: Signal) -> Result<()> {
     unsafe { sigaction(signal, &action) }.map(drop).with_context(|| format!("catch {signal}"))
 }
 
-/// Makes the calling process run before all ordinary ones. For one that mostly sleeps.
+/// Makes the caller run before all ordinary processes. For one that mostly sleeps.
 ///
 /// # Errors
 ///

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Gives back what the load charged, so that what is left afterwards is a leak.
+//! Uncharges what the load charged, so that what is left afterwards is a leak; and looks for leaks.
 //!
 //! Freed kernel objects are uncharged after an RCU grace period, and each CPU keeps some pages and
 //! bytes charged to the memcg that was last active there: both are pushed out here.
 
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::Write as _;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::libc;
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
 
-use crate::board::{Gate, Slot};
+use crate::brink::stay_on_cpu;
 use crate::clock::{self, Deadline};
 use crate::memcg::Memcg;
 use crate::memcgs::Memcgs;
-use crate::{boot, patience, process, shared};
+use crate::{boot, patience, process};
 
 /// How often to try again, microseconds: about an RCU grace period under emulation.
 const RETRY_US: u64 = 20_000;
@@ -27,8 +25,7 @@ const MEMBARRIER_GLOBAL: i32 = 1;
 /// Drops caches, waits and flushes until the memcgs of the cell hold next to nothing or patience ends.
 ///
 /// # Errors
-///
-/// When a step fails; memory that stays is no error.
+/// A step fails; memory that stays is no error.
 pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     let flusher = memcgs.root.child("flusher")?;
     let cpus = boot::cpus()?;
@@ -39,8 +36,8 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
         drop_caches(Dropped::Everything)?;
         await_rcu();
         flush_stocks(&flusher, &cpus)?;
-        // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK): one other pushes none out. The parent's are
-        // those of all below it.
+        // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK), so the flusher pushes none out.
+        // Draining the parent drains all below it.
         memcgs.parent.drain()?;
         let mut below = [Some(&memcgs.limited), memcgs.second.as_ref()].into_iter().flatten();
         below.try_fold(true, |all, memcg| {
@@ -51,7 +48,7 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     Ok(())
 }
 
-/// What [`drop_caches`] drops, of what nobody uses.
+/// What [`drop_caches`] drops, if it is not in use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dropped {
     /// Reclaimable slab objects only.
@@ -61,10 +58,6 @@ pub(crate) enum Dropped {
 }
 
 /// Drops caches.
-///
-/// # Errors
-///
-/// When the kernel refuses.
 pub(crate) fn drop_caches(what: Dropped) -> Result<()> {
     let bits = match what {
         Dropped::DentriesAndInodes => "2",
@@ -81,36 +74,53 @@ fn await_rcu() {
 
 /// Makes another memcg active on each CPU: a CPU has room for a few memcgs' charges only.
 fn flush_stocks(flusher: &Memcg, cpus: &[usize]) -> Result<()> {
-    let gate: &'static Flush = shared::map_one()?;
-    let pid = process::spawn(&gate.slot, "flusher", process::OOM_NEVER, || {
-        gate.gate.pass();
+    process::run_inside(flusher, "flusher", process::OOM_NEVER, |inside| {
+        inside.pass();
         cpus.iter().try_for_each(|cpu| charge_on(*cpu))
-    })?;
-    flusher.admit(pid)?;
-    gate.gate.open();
-    match waitpid(pid, None).context("wait for the flusher")? {
-        WaitStatus::Exited(_, 0) => Ok(()),
-        end => bail!("the flusher ended with {end:?}: {:?}", gate.slot.fault()),
-    }
+    })
 }
 
-#[repr(C)]
-struct Flush {
-    gate: Gate,
-    slot: Slot,
-}
-
-// SAFETY: atomics only; all zero is a shut gate and an empty slot.
-unsafe impl shared::Shareable for Flush {}
-
-/// Charges both objects and pages to the caller's memcg on one CPU, and gives them back there.
+/// Charges both objects and pages to the caller's memcg on one CPU, and uncharges them there.
 fn charge_on(cpu: usize) -> Result<()> {
-    let mut set = CpuSet::new();
-    set.set(cpu)?;
-    sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("run on CPU {cpu}"))?;
-    // Kernel memory only. A page of user memory would stay in the CPU's list of pages to be put on
-    // the LRU after the exit of its owner, and keep the flusher's own memcg from being freed.
+    stay_on_cpu(cpu)?;
+    // Kernel memory only. A user page would stay in the CPU's list of pages to be put on the LRU after
+    // its owner has exited, and keep the flusher's memcg from being freed.
     let (_reader, mut writer) = std::io::pipe().context("make a pipe")?;
     writer.write_all(&[0]).context("fill a page of the pipe")?;
+    Ok(())
+}
+
+const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
+
+/// Objects younger than 5 s are never reported (`MSECS_MIN_AGE` in mm/kmemleak.c).
+const AGE_US: u64 = 5_500_000;
+
+/// The first scan only notes checksums, and an object is reported by the first scan that finds it
+/// unchanged; the third is for what a pointer on its way hid from the second.
+const SCANS: u32 = 3;
+
+/// A record of kmemleak has about 20 lines; this is some fifty of them.
+const LINES_MAX: usize = 1000;
+
+/// On kernels with kmemleak: asks for a scan after the cell and prints what it found to the console,
+/// with stacks.
+///
+/// # Errors
+/// The kernel has kmemleak but does not let it be used.
+pub(crate) fn scan_for_leaks() -> Result<()> {
+    if !fs::exists(KMEMLEAK).unwrap_or(false) {
+        return Ok(());
+    }
+    clock::sleep_us(AGE_US);
+    for _ in 0..SCANS {
+        fs::write(KMEMLEAK, "scan").context("ask kmemleak for a scan")?;
+    }
+    let found = fs::read_to_string(KMEMLEAK).context("read kmemleak")?;
+    // One write a line: each becomes a record of the kernel log, and of the console.
+    let mut log = File::options().write(true).open("/dev/kmsg").context("open /dev/kmsg")?;
+    for line in found.lines().take(LINES_MAX) {
+        // A full log buffer loses a line; the kernel's own count is on the console already.
+        let _ = writeln!(log, "<4>kmemleak: {line}");
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! in a call is seen as one call that never returned. Recording allocates nothing.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -22,15 +23,29 @@ const SHORT: &str = "SHORT";
 /// Why a call did not do what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The kernel said so.
+    /// The kernel's answer.
     Errno(Errno),
     /// It did only a part.
     Short,
 }
 
+impl Failure {
+    /// The kernel's answer behind an error; `EIO` if it did not come from the kernel.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        let raw = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        Self::Errno(raw.map_or(Errno::EIO, Errno::from_raw))
+    }
+}
+
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Errno(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
     }
 }
 
@@ -46,10 +61,13 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Makes one call, counts and times it.
-    pub(crate) fn call<T>(&self, call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(crate) fn call<T, E: Into<Failure>>(
+        &self,
+        call: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, Failure> {
         self.attempted.fetch_add(1, Ordering::SeqCst);
         let begun_us = clock::now_us();
-        let outcome = call();
+        let outcome = call().map_err(Into::into);
         self.latency.record(clock::now_us() - begun_us);
         let counter = match &outcome {
             Ok(_) => &self.succeeded,
@@ -115,12 +133,19 @@ mod tests {
     }
 
     #[test]
+    fn the_errno_behind_an_error_is_found() {
+        let failed = |errno| anyhow::Error::from(io::Error::from_raw_os_error(errno));
+        assert_eq!(Failure::of(&failed(19).context("read")), Failure::Errno(Errno::ENODEV));
+        assert_eq!(Failure::of(&anyhow::anyhow!("no errno")), Failure::Errno(Errno::EIO));
+    }
+
+    #[test]
     fn outcomes_are_counted_where_they_belong() {
         let tally = &shared::map_one::<Slot>().unwrap().tallies[0];
-        assert_eq!(tally.call(|| Ok(7)), Ok(7));
-        assert!(tally.call::<()>(|| Err(Errno::ENOMEM.into())).is_err());
-        assert!(tally.call::<()>(|| Err(Errno::ENOMEM.into())).is_err());
-        assert!(tally.call::<()>(|| Err(Failure::Short)).is_err());
+        assert_eq!(tally.call(|| nix::Result::Ok(7)), Ok(7));
+        assert!(tally.call::<(), _>(|| Err(Errno::ENOMEM)).is_err());
+        assert!(tally.call::<(), _>(|| Err(Errno::ENOMEM)).is_err());
+        assert!(tally.call::<(), _>(|| Err(Failure::Short)).is_err());
         // A task that is killed in a call leaves it counted as begun.
         tally.attempted.fetch_add(1, Ordering::SeqCst);
 

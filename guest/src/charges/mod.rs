@@ -9,12 +9,13 @@
 //!
 //! Beside it, in another instance, the trace events of the patch, where the kernel has them.
 
-mod canary;
 mod failed;
 mod overcharges;
 mod text;
 mod tracefs;
 mod window;
+
+use std::io::Write as _;
 
 use anyhow::{Context, Result, bail};
 use protocol::{Charges, Fact, MemcgRole, Overcharges};
@@ -23,6 +24,7 @@ use self::failed::{Bits, Failures};
 use self::tracefs::{Instance, Probe};
 use crate::memcg::Memcg;
 use crate::memcgs::Limit;
+use crate::process;
 
 pub(crate) use self::window::Window;
 
@@ -87,7 +89,7 @@ impl Watch {
         if let Ok(Watching { instance, .. }) = &self.0 {
             instance.filter(OF_CANARY)?;
             instance.start()?;
-            canary::charge(memcg)?;
+            charge_once(memcg)?;
             instance.stop()?;
             proof = failed::paths(&instance.text()?.0);
             instance.filter(FAILED)?;
@@ -172,4 +174,24 @@ impl Watching {
         patch.iter().try_for_each(Instance::watch_patch).context("enable the patch's events")?;
         Ok(Self { probe, instance, bits, patch })
     }
+}
+
+/// Runs the canary: a task that charges one page of each kind to a memcg without a limit.
+///
+/// A compiler may inline the probed function into its callers. The probe is then set on a function
+/// that is never called and sees nothing, which looks like a kernel that never fails.
+fn charge_once(memcg: &Memcg) -> Result<()> {
+    /// Touched page by page, bytes.
+    const USER_BYTES: usize = 4 * 4096;
+    /// Put into a pipe, whose buffers are kernel memory, bytes.
+    const KERNEL_BYTES: usize = 4096;
+
+    process::run_inside(memcg, "canary", process::OOM_NEVER, |inside| {
+        inside.pass();
+        let (_kept, mut kernel) = std::io::pipe().context("make a pipe to fill")?;
+        kernel.write_all(&[1; KERNEL_BYTES]).context("fill the pipe")?;
+        std::hint::black_box(&mut vec![1_u8; USER_BYTES]);
+        Ok(())
+    })
+    .context("charge as the canary")
 }

@@ -18,8 +18,8 @@ use nix::sys::stat::Mode;
 
 use super::counter::{self, Counted};
 use super::samples::Samples;
+use crate::arena::NumberedPath;
 use crate::memcg::Memcg;
-use crate::names::NumberedPath;
 
 /// Files that are opened and looked up in turn.
 pub(super) const FILES: u32 = 16;

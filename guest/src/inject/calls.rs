@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The system calls, each with what it needs to charge as much as it can: cold names on ext4, new
-//! files, a table of descriptors that has to grow.
+//! The system calls, each with what makes it charge as much as possible: cold names on ext4, new
+//! files, a descriptor table that has to grow.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -15,6 +15,7 @@ use nix::sys::stat::{Mode, stat};
 use nix::unistd::{mkdir, pipe2};
 
 use crate::arena::{ARENA, SCRATCH};
+use crate::calls;
 
 /// Longest name that ext4 takes, bytes: longer than what a dentry has room for.
 const NAME_BYTES: usize = 255;
@@ -59,7 +60,7 @@ pub(super) const CALLS: &[Call] = &[
     }),
     returns("statx", || {
         let path = cold()?;
-        Ok(Box::new(move || statx(&path)))
+        Ok(Box::new(move || calls::statx(&path, libc::STATX_BASIC_STATS)))
     }),
     returns("mkdir", || {
         let path = fresh("made")?;
@@ -84,14 +85,7 @@ pub(super) const CALLS: &[Call] = &[
         name: "execve",
         setup: || {
             let program = CString::new("/init")?;
-            Ok(Box::new(move || {
-                let words = [program.as_ptr(), std::ptr::null()];
-                let none = [std::ptr::null()];
-                // SAFETY: both lists end with a null pointer, and their strings live.
-                let status =
-                    unsafe { libc::execve(program.as_ptr(), words.as_ptr(), none.as_ptr()) };
-                Errno::result(status).map(drop)
-            }))
+            Ok(Box::new(move || Err(calls::execve(&program))))
         },
         leaves_with: Some(NOT_PID_1),
     },
@@ -112,12 +106,12 @@ fn folder() -> String {
     format!("{SCRATCH}/{}", "d".repeat(NAME_BYTES))
 }
 
-/// A file that is there, under names that nobody has looked up since caches were dropped.
+/// An existing file, under names that were not looked up since caches were dropped.
 fn cold() -> Result<CString> {
     Ok(CString::new(format!("{}/{}", folder(), "f".repeat(NAME_BYTES)))?)
 }
 
-/// A name that is not there, another one for each task.
+/// A name that does not exist, another one for each task.
 fn fresh(kind: &str) -> Result<CString> {
     let tail = "n".repeat(100);
     Ok(CString::new(format!("{ARENA}/{kind}-{}-{tail}", std::process::id()))?)
@@ -130,13 +124,4 @@ fn created() -> OFlag {
 /// Leaves a descriptor open until the task ends.
 fn keep(descriptor: impl IntoRawFd) {
     let _ = descriptor.into_raw_fd();
-}
-
-fn statx(path: &CString) -> Result<(), Errno> {
-    let mut told = std::mem::MaybeUninit::<libc::statx>::uninit();
-    // SAFETY: the path ends with a zero byte; the kernel fills the structure, which is not read.
-    let status = unsafe {
-        libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, libc::STATX_BASIC_STATS, told.as_mut_ptr())
-    };
-    Errno::result(status).map(drop)
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Fails the 1st, 2nd, … charge of one system call in turn, until the call makes no more charges.
 //!
-//! The kernel has a debug patch for it: a file that arms the task which writes a number into it.
-//! Each charge has a fresh task, alone in a memcg that is far from its limit, so that nothing but
-//! the one charge finds it at its limit. Which charge that was is read from the trace: the nth of
-//! the task between two marks that it sets itself.
+//! The kernel has a debug patch for it: a file that arms the task that writes a number into it. Each
+//! charge gets a fresh task, alone in a memcg that is far from its limit, so that only the one charge
+//! finds it at its limit. Which charge that was is read from the trace: the nth of the task between
+//! two marks that it sets.
 
 mod calls;
 
@@ -18,13 +18,14 @@ use nix::unistd::{Pid, pipe};
 use protocol::{CellRequest, Fact, Injected, InjectedCharge};
 
 use self::calls::{CALLS, Call};
+use crate::Missing;
 use crate::board::Slot;
 use crate::charges::{Watch, Window};
+use crate::ending::{Step, Watchdog};
 use crate::memcg::flat_keyed;
 use crate::memcgs::Memcgs;
 use crate::port::Port;
 use crate::release::{self, Dropped};
-use crate::watchdog::{Step, Watchdog};
 use crate::{arena, process, shared};
 
 /// Arms the writing task; read, it tells how many charges are left until the one that fails.
@@ -36,20 +37,13 @@ const CHARGES_MAX: u64 = 100;
 /// Runs all calls and reports everything but `Ended`.
 ///
 /// # Errors
-///
-/// When the guest itself fails.
+/// [`Missing`], or the guest itself fails.
 pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Result<()> {
     let watchdog = Watchdog::start(cell)?;
-    let Some(memcgs) = Memcgs::create(cell)? else {
-        let missing = format!("memory controller of cgroup {}", cell.cgroup);
-        return port.send(Fact::Unsupported { missing });
-    };
-    let Ok(armed) = OpenOptions::new().read(true).write(true).open(ARM) else {
-        return port.send(Fact::Unsupported { missing: format!("{ARM} (a debug patch)") });
-    };
-    if !arena::mount_scratch()? {
-        return port.send(Fact::Unsupported { missing: "ext4 scratch disk".to_owned() });
-    }
+    let memcgs = Memcgs::create(cell)?;
+    let armed = OpenOptions::new().read(true).write(true).open(ARM);
+    let armed = armed.map_err(|_| Missing(format!("{ARM} (a debug patch)")))?;
+    arena::mount_scratch()?;
     arena::mount_tmpfs()?;
     for limit in memcgs.limits(cell) {
         port.send(limit.set(cell)?)?;
@@ -100,14 +94,14 @@ impl Injector<'_> {
         told.write_all(&[0]).context("tell the task")?;
         let ended = waitpid(pid, None).context("wait for the task")?;
         let charges = window.close(pid.as_raw())?;
-        // Whoever was armed is gone; its place in memory may be another task's soon.
+        // The armed task is gone; another task may soon take its place in memory.
         arm(self.armed, "0").context("disarm")?;
         let mut errno = String::new();
         // The write end was inherited by the task only.
         said.read_to_string(&mut errno).context("hear the task")?;
         let outcome = outcome(call, pid, ended, &errno, slot)?;
         let charge = charges.into_iter().nth(nth as usize - 1);
-        // A task that does not come back sets no second mark: it goes on in its new image.
+        // A task that does not come back sets no second mark: it runs on in its new image.
         let within = |charge: &InjectedCharge| {
             let inside = |function: &String| function.contains(call.name);
             call.leaves_with.is_none() || charge.path.iter().any(inside)

@@ -3,37 +3,30 @@
 //!
 //! The children that call `execve()` are forked in the root memcg, with their memory locked, and
 //! move themselves when it is their turn, so that nothing but the call itself is charged. The
-//! program is the smallest there can be: it ends with status 0. What becomes of a child is the
-//! outcome of the call `execve`: its errno where it returned, `EFAULT` where a signal ended the
-//! child past the point of no return, `ETIMEDOUT` where it was stuck (and is killed).
+//! program is the smallest possible: it exits with status 0. The end of a child is the outcome of
+//! the call `execve`: its errno if it returned, `EFAULT` if a signal ended the child past the point
+//! of no return, `ETIMEDOUT` if the child was stuck (it is killed then).
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::ptr::null;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::Pid;
 
-use super::brink::{Brink, stay_on_cpu};
-use super::{Part, Plan, Run, Terms, Workload};
+use super::{Part, Plan, Terms, Workload};
 use crate::arena::ARENA;
-use crate::board::Gate;
+use crate::brink::{Brink, stay_on_cpu};
 use crate::clock::{self, Deadline};
 use crate::lane::Lane;
-use crate::tally::Failure;
-use crate::{process, shared};
+use crate::shared::{self, Gate};
+use crate::{calls, process};
 
-pub(super) const EXEC: Workload = Workload {
-    name: "exec",
-    params: &[("child_ms", 1000), ("failures_max", 20)],
-    on_scratch: false,
-    plan,
-};
+pub(super) const WORKLOADS: &[Workload] =
+    &[Workload::new("exec", &[("child_ms", 1000), ("failures_max", 20)], plan)];
 
 /// Children at most: each has its memory locked.
 const ROUNDS_MAX: u64 = 64;
@@ -54,82 +47,67 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     fs::write(&path, program()).context("write the program")?;
     fs::set_permissions(&path, Permissions::from_mode(0o755)).context("make it executable")?;
     let (memcg, child_ms) = (terms.memcgs.limited.clone(), terms.param("child_ms"));
-    let actor = Part {
-        ops: &["execve"],
-        setup: Box::new(move |_| {
-            stay_on_cpu(0)?;
-            let mut brink = Brink::of(&memcg, "actor")?;
-            process::reserve_files(FILES_MAX)?;
-            let entrance = memcg.usage_file().with_file_name("cgroup.procs");
-            let entrance =
-                File::options().write(true).open(entrance).context("open cgroup.procs")?;
-            let path = CString::new(path.as_str())?;
-            let turns: &'static [Gate] = shared::map(rounds as usize)?;
-            let ready: &'static [Gate] = shared::map(rounds as usize)?;
-            let mut children = Vec::new();
-            for (turn, ready) in turns.iter().zip(ready) {
-                children.push(fork_waiting(turn, ready, &entrance, &path)?);
-                ready.pass();
-            }
-            Ok(Box::new(move |lane: &Lane| {
-                for ((child, turn), room) in children.iter().zip(turns).zip((0..rounds).rev()) {
-                    if !lane.goes_on() {
-                        break;
-                    }
-                    // Where even the files find no room the call has none either.
-                    let _ = brink.approach(room);
-                    lane.call(0, || {
-                        turn.open();
-                        outcome(*child, child_ms)
-                    });
-                }
-                for child in children {
-                    let _ = kill(child, Signal::SIGKILL);
-                }
-            }) as Run)
-        }),
-    };
-    Ok(Plan { actor, outsider: None, failures_max: terms.param("failures_max") })
-}
-
-/// A child that waits for its turn. It dies with its parent.
-fn fork_waiting(turn: &Gate, ready: &Gate, entrance: &File, path: &CString) -> Result<Pid> {
-    // SAFETY: a workload's process has a single thread, so no lock can be held by one that the
-    // child lacks.
-    match unsafe { fork() }.context("fork")? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            // SAFETY: plain numbers.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            let (arguments, environment) = ([path.as_ptr(), null()], [null()]);
-            let locked = process::lock_memory();
-            ready.open();
-            turn.pass();
-            if locked.is_err() || entrance.write_at(b"0", 0).is_err() {
-                process::exit_now(NOT_MOVED);
-            }
-            // SAFETY: strings and arrays end with a null and outlive the call.
-            unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
-            process::exit_now(Errno::last_raw())
+    let actor = Part::new(&["execve"], move |_| {
+        stay_on_cpu(0)?;
+        let mut brink = Brink::of(&memcg, "actor")?;
+        process::reserve_files(FILES_MAX)?;
+        let entrance = memcg.usage_file().with_file_name("cgroup.procs");
+        let entrance = File::options().write(true).open(entrance).context("open cgroup.procs")?;
+        let path = CString::new(path.as_str())?;
+        let turns: &'static [Gate] = shared::map(rounds as usize)?;
+        let ready: &'static [Gate] = shared::map(rounds as usize)?;
+        let mut children = Vec::new();
+        for (turn, ready) in turns.iter().zip(ready) {
+            let child = process::fork_child(|| await_turn(turn, ready, &entrance, &path));
+            children.push(child.context("fork")?);
+            ready.pass();
         }
-    }
+        Ok(move |lane: &Lane| {
+            for ((child, turn), room) in children.iter().zip(turns).zip((0..rounds).rev()) {
+                if !lane.goes_on() {
+                    break;
+                }
+                // If even the files find no room, the call will not either.
+                let _ = brink.approach(room);
+                lane.call(0, || {
+                    turn.open();
+                    outcome(*child, child_ms)
+                });
+            }
+            for child in children {
+                let _ = kill(child, Signal::SIGKILL);
+            }
+        })
+    });
+    Ok(terms.plan(actor))
 }
 
-/// What became of a child.
-fn outcome(child: Pid, child_ms: u64) -> Result<(), Failure> {
+/// A child that waits for its turn. Returns its exit status if the program does not start.
+fn await_turn(turn: &Gate, ready: &Gate, entrance: &File, path: &CStr) -> i32 {
+    let locked = process::lock_memory();
+    ready.open();
+    turn.pass();
+    if locked.is_err() || entrance.write_at(b"0", 0).is_err() {
+        return NOT_MOVED;
+    }
+    calls::execve(path) as i32
+}
+
+/// How a child ended.
+fn outcome(child: Pid, child_ms: u64) -> nix::Result<()> {
     let deadline = Deadline::in_ms(child_ms);
     loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
             WaitStatus::StillAlive if deadline.passed() => {
-                // Not the next one before its memory is back.
+                // Its memory must be back before the next one starts.
                 kill(child, Signal::SIGKILL)?;
                 waitpid(child, None)?;
-                return Err(Errno::ETIMEDOUT.into());
+                return Err(Errno::ETIMEDOUT);
             }
             WaitStatus::StillAlive => clock::sleep_us(LOOK_US),
             WaitStatus::Exited(_, 0) => return Ok(()),
-            WaitStatus::Exited(_, errno) => return Err(Errno::from_raw(errno).into()),
-            _ => return Err(Errno::EFAULT.into()),
+            WaitStatus::Exited(_, errno) => return Err(Errno::from_raw(errno)),
+            _ => return Err(Errno::EFAULT),
         }
     }
 }

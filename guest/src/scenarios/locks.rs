@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `lock-storm`: each task puts record locks on every other byte of a file of its own.
 //!
-//! A control: file locks are kernel memory that is charged to nobody.
+//! A control: file locks are kernel memory that no memcg is charged for.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -10,35 +10,31 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::{Part, Plan, Run, Terms, Workload};
+use super::{Part, Plan, Terms, Workload};
 use crate::arena::ARENA;
 use crate::lane::Lane;
-use crate::tally::Failure;
 
-pub(super) const LOCK_STORM: Workload =
-    Workload { name: "lock-storm", params: &[("failures_max", 10)], on_scratch: false, plan };
+pub(super) const WORKLOADS: &[Workload] =
+    &[Workload::new("lock-storm", &[("failures_max", 10)], plan)];
 
 fn plan(terms: &Terms<'_>) -> Result<Plan> {
-    let actor = Part {
-        ops: &["setlk"],
-        setup: Box::new(move |index| {
-            let path = format!("{ARENA}/locked-{index}");
-            let file = File::create_new(&path).with_context(|| format!("create {path}"))?;
-            Ok(Box::new(move |lane: &Lane| {
-                let mut start = 0;
-                while lane.goes_on() {
-                    lane.call(0, || lock_byte(&file, start));
-                    start += 2;
-                }
-                // Closing the file would give up all its locks.
-                std::mem::forget(file);
-            }) as Run)
-        }),
-    };
-    Ok(Plan { actor, outsider: None, failures_max: terms.param("failures_max") })
+    let actor = Part::new(&["setlk"], move |index| {
+        let path = format!("{ARENA}/locked-{index}");
+        let file = File::create_new(&path).with_context(|| format!("create {path}"))?;
+        Ok(move |lane: &Lane| {
+            let mut start = 0;
+            while lane.goes_on() {
+                lane.call(0, || lock_byte(&file, start));
+                start += 2;
+            }
+            // Closing the file would give up all its locks.
+            std::mem::forget(file);
+        })
+    });
+    Ok(terms.plan(actor))
 }
 
-fn lock_byte(file: &File, start: i64) -> Result<(), Failure> {
+fn lock_byte(file: &File, start: i64) -> nix::Result<()> {
     let lock = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -47,6 +43,6 @@ fn lock_byte(file: &File, start: i64) -> Result<(), Failure> {
         l_pid: 0,
     };
     // SAFETY: the kernel reads one `flock`.
-    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) })?;
-    Ok(())
+    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) })
+        .map(drop)
 }

@@ -3,34 +3,30 @@
 //!
 //! Each first look at a name charges a dentry, its 255-byte name and an inode, all reclaimable;
 //! with `keep_open` 1 what `openat2` opened stays open and pins them. On ext4, because tmpfs keeps
-//! its dentries for ever and never looks anything up on a disk.
+//! its dentries forever and never looks anything up on a disk.
 
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
 use std::os::fd::{IntoRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::libc;
 use nix::sys::stat::{Mode, mkdirat, stat};
 
-use super::{Part, Plan, Run, Terms, Workload};
-use crate::arena::SCRATCH;
+use super::{Part, Plan, Terms, Workload};
+use crate::arena::{NumberedPath, SCRATCH};
 use crate::lane::Lane;
-use crate::names::NumberedPath;
-use crate::process;
 use crate::random::Random;
-use crate::tally::Failure;
+use crate::{calls, process};
 
-pub(super) const LOOKUP: Workload = Workload {
-    name: "lookup",
-    params: &[("depth", 8), ("files", 1500), ("keep_open", 0), ("failures_max", 10)],
-    on_scratch: true,
+pub(super) const WORKLOADS: &[Workload] = &[Workload::new(
+    "lookup",
+    &[("depth", 8), ("files", 1500), ("keep_open", 0), ("failures_max", 10)],
     plan,
-};
+)
+.on_scratch()];
 
-pub(super) const OPS: &[&str] = &["openat2", "stat", "statx"];
+const OPS: &[&str; 3] = &["openat2", "stat", "statx"];
 const OPENAT2: usize = 0;
 const STAT: usize = 1;
 const STATX: usize = 2;
@@ -51,27 +47,24 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     let prefix = format!("{SCRATCH}/{}f", format!("{folder}/").repeat(depth as usize));
     let seed = terms.cell.seed;
     let kept = if terms.param("keep_open") == 0 { 0 } else { terms.cell.operations };
-    let actor = Part {
-        ops: OPS,
-        setup: Box::new(move |index| {
-            process::reserve_files(kept)?;
-            let mut path = NumberedPath::new(&prefix, &leaf_suffix());
-            let order = Random::new(seed, index).order(files);
-            Ok(Box::new(move |lane: &Lane| {
-                // Not openat2 first: it begins with the charge of a file, before any lookup.
-                for (turn, number) in (STAT..).zip(order.iter().cycle()) {
-                    if !lane.goes_on() {
-                        break;
-                    }
-                    look_up(lane, turn % OPS.len(), path.with(*number), kept > 0);
+    let actor = Part::new(OPS, move |index| {
+        process::reserve_files(kept)?;
+        let mut path = NumberedPath::new(&prefix, &leaf_suffix());
+        let order = Random::new(seed, index).order(files);
+        Ok(move |lane: &Lane| {
+            // Not openat2 first: it begins with the charge of a file, before any lookup.
+            for (turn, number) in (STAT..).zip(order.iter().cycle()) {
+                if !lane.goes_on() {
+                    break;
                 }
-            }) as Run)
-        }),
-    };
-    Ok(Plan { actor, outsider: None, failures_max: terms.param("failures_max") })
+                look_up(lane, turn % OPS.len(), path.with(*number), kept > 0);
+            }
+        })
+    });
+    Ok(terms.plan(actor))
 }
 
-/// What follows `f` and eight digits in a leaf's name, to make it as long as can be.
+/// What follows `f` and eight digits in a leaf's name, to make it as long as possible.
 fn leaf_suffix() -> String {
     "n".repeat(NAME_BYTES - "f00000000".len())
 }
@@ -102,29 +95,19 @@ fn look_up(lane: &Lane, op: usize, path: &CStr, keep: bool) {
             }
         }
         STAT => {
-            lane.call(STAT, || stat(path).map_err(Failure::from));
+            lane.call(STAT, || stat(path));
         }
         _ => {
-            lane.call(STATX, || statx(path));
+            lane.call(STATX, || calls::statx(path, libc::STATX_ALL));
         }
     }
 }
 
-fn open_beneath(path: &CStr) -> Result<OwnedFd, Failure> {
+fn open_beneath(path: &CStr) -> nix::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    openat2(AT_FDCWD, path, how).map_err(Failure::from)
-}
-
-fn statx(path: &CStr) -> Result<(), Failure> {
-    let mut found = MaybeUninit::<libc::statx>::uninit();
-    // SAFETY: the path ends with NUL and the buffer has the size of the structure.
-    let status = unsafe {
-        libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, libc::STATX_ALL, found.as_mut_ptr())
-    };
-    Errno::result(status)?;
-    Ok(())
+    openat2(AT_FDCWD, path, how)
 }
 
 const _: () = assert!(STATX == 2, "the last arm of look_up is statx");

@@ -2,44 +2,41 @@
 //! `loop-write`: a kernel thread charges kernel memory to a memcg on behalf of a task in it.
 //!
 //! The task writes to a loop device past the page cache. The device's worker, a kernel thread,
-//! writes to the backing file in tmpfs with the memcg of the writer as its active one
-//! (`loop_handle_cmd()`, cgroup v2 with the io controller only). That charges a page for the data
-//! and nodes of the file's tree of pages for where it is (`xas_nomem()`): the offsets are so far
-//! apart that each write needs seven nodes, a page of kernel memory. With room for one page left,
-//! the page of data fits and the nodes go over the limit.
+//! writes to the backing file in tmpfs with the writer's memcg as its active one
+//! (`loop_handle_cmd()`, only on cgroup v2 with the io controller). That charges a page for the data
+//! and nodes of the file's page tree (`xas_nomem()`): the offsets are so far apart that each write
+//! needs seven nodes, a page of kernel memory. With room for one page left, the page of data fits
+//! and the nodes go over the limit.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::brink::{Brink, stay_on_cpu};
-use super::cue::Cue;
-use super::{Part, Plan, Run, Terms, Workload};
+use super::{Part, Plan, Terms, Workload};
 use crate::arena::ARENA;
+use crate::brink::{Brink, stay_on_cpu};
+use crate::cue::Cue;
 use crate::lane::Lane;
 use crate::shared;
 use crate::tally::Failure;
 
-pub(super) const LOOP_WRITE: Workload =
-    Workload { name: "loop-write", params: &[("failures_max", 10)], on_scratch: false, plan };
+pub(super) const WORKLOADS: &[Workload] =
+    &[Workload::new("loop-write", &[("failures_max", 10)], plan)];
 
-const WRITE: usize = 0;
-
-/// Size of the backing file, as far as tmpfs goes: a tree of pages of nine levels.
+/// Size of the backing file, the largest for tmpfs: a page tree of nine levels.
 const BACKING_BYTES: u64 = 1 << 62;
 
-/// Between two writes: they have the two topmost levels of the tree in common.
+/// Distance between two writes: they share the two topmost levels of the tree.
 const STRIDE_BYTES: u64 = 1 << 56;
 
 /// Writes, at most.
 const WRITES_MAX: u64 = BACKING_BYTES / STRIDE_BYTES;
 
-/// What a write past the page cache must be aligned to, bytes.
+/// Alignment of a write past the page cache, bytes.
 const BLOCK_BYTES: usize = 4096;
 
 #[repr(C, align(4096))]
@@ -52,48 +49,36 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     }
     let cue: &'static Cue = shared::map_one()?;
     let (memcg, outsiders) = (terms.memcgs.limited.clone(), terms.memcgs.limited.clone());
-    let actor = Part {
-        ops: &["write"],
-        setup: Box::new(move |_| {
-            stay_on_cpu(0)?;
-            let mut brink = Brink::of(&memcg, "writer")?;
-            let device = LoopDevice::make()?;
-            let block = Box::new(Block([0xa5; BLOCK_BYTES]));
-            Ok(Box::new(move |lane: &Lane| {
-                if cue.walk(|| brink.approach(1).map(drop)) {
-                    for number in (0..WRITES_MAX).take_while(|_| lane.goes_on()) {
-                        lane.call(WRITE, || {
-                            write_at(&device.file, &block.0, number * STRIDE_BYTES)
-                        });
-                    }
+    let actor = Part::new(&["write"], move |_| {
+        stay_on_cpu(0)?;
+        let mut brink = Brink::of(&memcg, "writer")?;
+        let device = LoopDevice::make()?;
+        let block = Box::new(Block([0xa5; BLOCK_BYTES]));
+        Ok(move |lane: &Lane| {
+            if cue.walk(|| brink.approach(1).is_ok()) {
+                for number in (0..WRITES_MAX).take_while(|_| lane.goes_on()) {
+                    lane.call(0, || write_at(&device.file, &block.0, number * STRIDE_BYTES));
                 }
-                cue.returned.store(1, Ordering::SeqCst);
-                device.remove();
-            }) as Run)
-        }),
-    };
-    let outsider = Part {
-        ops: &[],
-        setup: Box::new(move |_| {
-            let memcg = outsiders.clone();
-            Ok(Box::new(move |_: &Lane| {
-                // A stock that stays makes the first writes go to it: the scenario's facts tell.
-                let _ = memcg.drain();
-                cue.drained.open();
-                cue.go.open();
-            }) as Run)
-        }),
-    };
-    let failures_max = terms.param("failures_max");
-    Ok(Plan { actor, outsider: Some(outsider), failures_max })
+            }
+            cue.returned.raise();
+            device.remove();
+        })
+    });
+    let outsider = Part::new(&[], move |_| {
+        let memcg = outsiders.clone();
+        Ok(move |_: &Lane| {
+            // If it fails, the first writes are charged to the stock, and the scenario's facts show
+            // that.
+            let _ = memcg.drain();
+            cue.drained.open();
+            cue.go.open();
+        })
+    });
+    Ok(terms.plan(actor).with_outsider(outsider))
 }
 
 fn write_at(device: &File, block: &[u8], offset: u64) -> Result<(), Failure> {
-    match device.write_at(block, offset) {
-        Ok(bytes) if bytes == block.len() => Ok(()),
-        Ok(_) => Err(Failure::Short),
-        Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)).into()),
-    }
+    if device.write_at(block, offset)? == block.len() { Ok(()) } else { Err(Failure::Short) }
 }
 
 /// A loop device over a fresh file in tmpfs.
@@ -137,12 +122,12 @@ impl LoopDevice {
         Ok(Self { control, number, file })
     }
 
-    /// Lets go of the file and removes the device. An idle worker would keep the memcg that it last
-    /// worked for for a minute (`LOOP_IDLE_WORKER_TIMEOUT`), and look like a leak.
+    /// Closes the file and removes the device. An idle worker would hold its last memcg for a minute
+    /// (`LOOP_IDLE_WORKER_TIMEOUT`), which would look like a leak.
     fn remove(self) {
         const LOOP_CTL_REMOVE: libc::Ioctl = 0x4c81;
         drop(self.file);
-        // SAFETY: the argument is a number. A failure shows as a memcg that does not go (I5).
+        // SAFETY: the argument is a number. A failure shows as a memcg that stays (I5).
         let _ = unsafe { libc::ioctl(self.control.as_raw_fd(), LOOP_CTL_REMOVE, self.number) };
     }
 }

@@ -3,7 +3,7 @@
 //! item, an inotify watch, a timer, a message queue with a message, a set of semaphores, an
 //! extended attribute.
 //!
-//! System V objects belong to no process; the outsider removes them when the tasks let go.
+//! System V objects belong to no process; the outsider removes them when the tasks release.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -16,17 +16,15 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::{Part, Plan, Run, Terms, Workload};
-use crate::arena::ARENA;
+use super::{Part, Plan, Terms, Workload};
+use crate::arena::{ARENA, NumberedPath};
 use crate::lane::Lane;
-use crate::names::NumberedPath;
-use crate::tally::Failure;
 use crate::{process, shared};
 
-pub(super) const OBJECTS: Workload =
-    Workload { name: "objects", params: &[("failures_max", 30)], on_scratch: false, plan };
+pub(super) const WORKLOADS: &[Workload] =
+    &[Workload::new("objects", &[("failures_max", 30)], plan)];
 
-pub(super) const OPS: &[&str] =
+const OPS: &[&str; 7] =
     &["epoll_ctl", "inotify_add_watch", "timer_create", "msgget", "msgsnd", "semget", "setxattr"];
 const EPOLL_CTL: usize = 0;
 const INOTIFY_ADD_WATCH: usize = 1;
@@ -49,7 +47,7 @@ struct Message {
     text: [u8; PAYLOAD_BYTES],
 }
 
-/// Ids of System V objects and one more, so that 0 is none; by task and round.
+/// Ids of System V objects, plus one, so that 0 is none; by task and round.
 struct Made {
     queues: &'static [AtomicU32],
     sets: &'static [AtomicU32],
@@ -68,29 +66,22 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
             File::create_new(path).with_context(|| format!("create {path}"))?;
         }
     }
-    let actor = Part {
-        ops: OPS,
-        setup: Box::new(move |index| {
-            let first = (u64::from(index) * rounds) as usize;
-            let mut maker = Maker::new(index, rounds, Made { queues, sets })?;
-            Ok(Box::new(move |lane: &Lane| {
-                for round in (0..rounds as u32).take_while(|_| lane.goes_on()) {
-                    maker.make_each(lane, round, first + round as usize);
-                }
-            }) as Run)
-        }),
-    };
-    let outsider = Part {
-        ops: &["remove"],
-        setup: Box::new(move |_| {
-            Ok(Box::new(move |lane: &Lane| {
-                lane.await_release();
-                lane.call(0, || Ok(remove_all(queues, sets)?));
-            }) as Run)
-        }),
-    };
-    let failures_max = terms.param("failures_max");
-    Ok(Plan { actor, outsider: Some(outsider), failures_max })
+    let actor = Part::new(OPS, move |index| {
+        let first = (u64::from(index) * rounds) as usize;
+        let mut maker = Maker::new(index, rounds, Made { queues, sets })?;
+        Ok(move |lane: &Lane| {
+            for round in (0..rounds as u32).take_while(|_| lane.goes_on()) {
+                maker.make_each(lane, round, first + round as usize);
+            }
+        })
+    });
+    let outsider = Part::new(&["remove"], move |_| {
+        Ok(move |lane: &Lane| {
+            lane.await_release();
+            lane.call(0, || remove_all(queues, sets));
+        })
+    });
+    Ok(terms.plan(actor).with_outsider(outsider))
 }
 
 fn watched(index: u32) -> NumberedPath {
@@ -146,7 +137,7 @@ impl Maker {
         let path = self.watched.with(round);
         lane.call(INOTIFY_ADD_WATCH, || inotify_add_watch(self.inotify, path));
         lane.call(TIMER_CREATE, timer_create);
-        // Without a new queue the last one takes a message more: it has room for some twenty.
+        // Without a new queue the last one takes the message: it has room for some twenty.
         self.queue = lane.call(MSGGET, || msgget(&self.made.queues[place])).or(self.queue);
         if let Some(queue) = self.queue {
             lane.call(MSGSND, || msgsnd(queue, &self.message));
@@ -156,7 +147,7 @@ impl Maker {
         lane.call(SETXATTR, || setxattr(&self.attributed, name, &self.message.text));
     }
 
-    fn epoll_ctl(&self, round: u32) -> Result<(), Failure> {
+    fn epoll_ctl(&self, round: u32) -> nix::Result<()> {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
         let file = self.polled + round as RawFd;
         // SAFETY: the kernel reads one event.
@@ -166,12 +157,12 @@ impl Maker {
     }
 }
 
-fn inotify_add_watch(inotify: RawFd, path: &CStr) -> Result<(), Failure> {
+fn inotify_add_watch(inotify: RawFd, path: &CStr) -> nix::Result<()> {
     // SAFETY: the path ends with NUL.
     done(unsafe { libc::inotify_add_watch(inotify, path.as_ptr(), libc::IN_MODIFY) })
 }
 
-fn timer_create() -> Result<(), Failure> {
+fn timer_create() -> nix::Result<()> {
     // SAFETY: all bytes zero are a valid description.
     let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
     event.sigev_notify = libc::SIGEV_NONE;
@@ -184,38 +175,37 @@ fn timer_create() -> Result<(), Failure> {
     done(status as i32)
 }
 
-fn msgget(place: &AtomicU32) -> Result<i32, Failure> {
+fn msgget(place: &AtomicU32) -> nix::Result<i32> {
     // SAFETY: plain numbers.
     let queue = Errno::result(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })?;
     place.store(queue as u32 + 1, Ordering::SeqCst);
     Ok(queue)
 }
 
-fn msgsnd(queue: i32, message: &Message) -> Result<(), Failure> {
+fn msgsnd(queue: i32, message: &Message) -> nix::Result<()> {
     let message = std::ptr::from_ref(message).cast();
     // SAFETY: the kernel reads a kind and as many bytes as the text has.
     done(unsafe { libc::msgsnd(queue, message, PAYLOAD_BYTES, libc::IPC_NOWAIT) })
 }
 
-fn semget(place: &AtomicU32) -> Result<(), Failure> {
+fn semget(place: &AtomicU32) -> nix::Result<()> {
     // SAFETY: plain numbers.
     let set = Errno::result(unsafe { libc::semget(libc::IPC_PRIVATE, SEMAPHORES, 0o600) })?;
     place.store(set as u32 + 1, Ordering::SeqCst);
     Ok(())
 }
 
-fn setxattr(path: &CStr, name: &CStr, value: &[u8]) -> Result<(), Failure> {
+fn setxattr(path: &CStr, name: &CStr, value: &[u8]) -> nix::Result<()> {
     let (bytes, value) = (value.len(), value.as_ptr().cast());
     // SAFETY: path and name end with NUL, and the value has that many bytes.
     done(unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value, bytes, libc::XATTR_CREATE) })
 }
 
-fn done(status: i32) -> Result<(), Failure> {
-    Errno::result(status)?;
-    Ok(())
+fn done(status: i32) -> nix::Result<()> {
+    Errno::result(status).map(drop)
 }
 
-fn remove_all(queues: &[AtomicU32], sets: &[AtomicU32]) -> Result<(), Errno> {
+fn remove_all(queues: &[AtomicU32], sets: &[AtomicU32]) -> nix::Result<()> {
     for queue in queues.iter().filter_map(id) {
         // SAFETY: removal takes no buffer.
         Errno::result(unsafe { libc::msgctl(queue, libc::IPC_RMID, std::ptr::null_mut()) })?;

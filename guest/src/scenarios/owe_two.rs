@@ -2,10 +2,10 @@
 //! `owe-two` and `owe-removed`: one system call goes over the limits of two memcgs.
 //!
 //! A task writes to a FIFO, which charges a page of kernel memory for every page written to the
-//! memcg that the task is in at that moment. When the FIFO is full the task sleeps in the call; the
-//! outsider moves it to the other memcg, and the pages, with what they are charged to, into a pipe
-//! of its own (`splice()`), so that the task writes on. In `owe-removed` the first memcg is the
-//! second one, where nobody can be killed, and it is removed while the task still owes to it.
+//! memcg that the task is in at that moment. When the FIFO is full, the task sleeps in the call. The
+//! outsider moves it to the other memcg and splices the pages, still charged where they were, into
+//! another pipe, so that the task writes on. `owe-removed` starts in the second memcg, where no task
+//! can be killed, and removes it while the task still owes to it.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -14,38 +14,24 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::libc;
-use nix::sys::stat::Mode;
-use nix::unistd::{mkfifo, pipe2};
+use nix::unistd::pipe2;
 
-use super::brink::{Brink, Level, stay_on_cpu};
-use super::cue::{Cue, state, within};
-use super::owe::open_both_ways;
-use super::{Part, Plan, Run, Terms, Workload};
-use crate::arena::ARENA;
+use super::owe::{make_fifo, open_both_ways};
+use super::{Part, Plan, Terms, Workload};
+use crate::brink::{Brink, Level, stay_on_cpu};
+use crate::calls::write_whole;
+use crate::cue::{Cue, state, within};
 use crate::lane::Lane;
 use crate::memcg::Memcg;
 use crate::shared;
-use crate::tally::Failure;
 
-pub(super) const OWE_TWO: Workload = Workload {
-    name: "owe-two",
-    params: PARAMS,
-    on_scratch: false,
-    plan: |terms| plan(terms, false),
-};
-
-pub(super) const OWE_REMOVED: Workload = Workload {
-    name: "owe-removed",
-    params: PARAMS,
-    on_scratch: false,
-    plan: |terms| plan(terms, true),
-};
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new("owe-two", PARAMS, |terms| plan(terms, false)),
+    Workload::new("owe-removed", PARAMS, |terms| plan(terms, true)),
+];
 
 const PARAMS: &[(&str, u64)] = &[("hold_ms_max", 4_500)];
 
-const WRITE: usize = 0;
-
-pub(super) const OUTSIDERS_OPS: &[&str] = &["owe", "move", "repay", "remove"];
 const OWE: usize = 0;
 const MOVE: usize = 1;
 const REPAY: usize = 2;
@@ -58,60 +44,53 @@ const FIFO_BYTES: usize = 16 * 4096;
 /// pages and for what two CPUs may have had in stock, 63 pages each.
 const SHIFTS: usize = 11;
 
-/// What the task writes in all: what fills the FIFO once more is what it sleeps on at last.
+/// What the task writes in all, bytes: at the end it sleeps on filling the FIFO once more.
 const WRITE_BYTES: usize = (SHIFTS + 2) * FIFO_BYTES;
 
-/// For the task to fill the FIFO and fall asleep, milliseconds; somebody may be killed meanwhile.
+/// For the task to fill the FIFO and fall asleep, milliseconds; a task may be killed meanwhile.
 const FULL_MS: u64 = 4_000;
 
 fn plan(terms: &Terms<'_>, removed: bool) -> Result<Plan> {
-    let path = format!("{ARENA}/fifo");
-    mkfifo(path.as_str(), Mode::S_IRUSR | Mode::S_IWUSR).context("make the FIFO")?;
+    let path = make_fifo()?;
     let cue: &'static Cue = shared::map_one()?;
     let hold_ms_max = terms.param("hold_ms_max");
     let limited = terms.memcgs.limited.clone();
     let second = terms.memcgs.second.clone().context("the cell has no second memcg")?;
     let (first, other) = if removed { (second, limited) } else { (limited, second) };
     let (actors_path, actors_first) = (path.clone(), first.clone());
-    let actor = Part {
-        ops: &["write"],
-        setup: Box::new(move |_| {
-            stay_on_cpu(0)?;
-            let mut brink = Brink::of(&actors_first, "first")?;
-            cue.pid.store(nix::unistd::getpid().as_raw(), Ordering::SeqCst);
-            let fifo = open_both_ways(&actors_path)?;
-            let filling = vec![0xa5_u8; WRITE_BYTES];
-            Ok(Box::new(move |lane: &Lane| {
-                if cue.walk(|| brink.approach(4).map(drop)) {
-                    lane.call(WRITE, || write_whole(&fifo, &filling));
-                }
-                cue.returned.store(1, Ordering::SeqCst);
-            }) as Run)
-        }),
-    };
-    let outsider = Part {
-        ops: OUTSIDERS_OPS,
-        setup: Box::new(move |_| {
-            let mut conductor = Conductor {
-                cue,
-                hold_ms_max,
-                first_level: Level::of(&first)?,
-                other_level: Level::of(&other)?,
-                first: first.clone(),
-                other: other.clone(),
-                removed,
-                fifo: open_both_ways(&path)?,
-                store: store()?,
-            };
-            Ok(Box::new(move |lane: &Lane| {
-                // What goes wrong is seen in the tallies: the operations after it are missing.
-                conductor.conduct(lane);
-                conductor.let_go();
-                // The pages stay charged until the process ends.
-                std::mem::forget(conductor);
-            }) as Run)
-        }),
-    };
+    let actor = Part::new(&["write"], move |_| {
+        stay_on_cpu(0)?;
+        let mut brink = Brink::of(&actors_first, "first")?;
+        cue.pid.store(nix::unistd::getpid().as_raw(), Ordering::SeqCst);
+        let fifo = open_both_ways(&actors_path)?;
+        let filling = vec![0xa5_u8; WRITE_BYTES];
+        Ok(move |lane: &Lane| {
+            if cue.walk(|| brink.approach(4).is_ok()) {
+                lane.call(0, || write_whole(&fifo, &filling));
+            }
+            cue.returned.raise();
+        })
+    });
+    let outsider = Part::new(&["owe", "move", "repay", "remove"], move |_| {
+        let mut conductor = Conductor {
+            cue,
+            hold_ms_max,
+            first_level: Level::of(&first)?,
+            other_level: Level::of(&other)?,
+            first: first.clone(),
+            other: other.clone(),
+            removed,
+            fifo: open_both_ways(&path)?,
+            store: store()?,
+        };
+        Ok(move |lane: &Lane| {
+            // An error shows in the tallies: the operations after it are missing.
+            conductor.conduct(lane);
+            conductor.let_go();
+            // The pages stay charged until the process ends.
+            std::mem::forget(conductor);
+        })
+    });
     Ok(Plan { actor, outsider: Some(outsider), failures_max: 1 })
 }
 
@@ -135,27 +114,23 @@ impl Conductor {
         self.cue.go.open();
         lane.call(OWE, || {
             self.await_full()?;
-            if self.first_level.is_over() == Some(true) {
-                Ok(())
-            } else {
-                Err(Errno::ENODATA.into())
-            }
+            self.first_level.must_be_over()
         });
-        if self.cue.has_returned() {
+        if self.cue.returned.is_up() {
             return None;
         }
-        // On a kernel that lets nothing over the limit too: there somebody was killed instead.
-        lane.call(MOVE, || self.other.admit(self.cue.pid()).map_err(|_| Errno::EPERM.into()))?;
+        // Also on a kernel that lets no charge over the limit: there a task was killed instead.
+        lane.call(MOVE, || self.other.admit(self.cue.pid()).map_err(|_| Errno::EPERM))?;
         for _ in 0..SHIFTS {
             self.shift().ok()?;
             self.await_full().ok()?;
         }
         if self.removed {
-            lane.call(REMOVE, || match self.cue.has_returned() {
-                // Who has come back owes nothing any more.
-                true => Err(Errno::ESRCH.into()),
+            lane.call(REMOVE, || match self.cue.returned.is_up() {
+                // A task that has come back owes nothing any more.
+                true => Err(Errno::ESRCH),
                 false if self.first.remove() => Ok(()),
-                false => Err(Errno::EBUSY.into()),
+                false => Err(Errno::EBUSY),
             });
         }
         let (hold_ms_max, removed) = (self.hold_ms_max, self.removed);
@@ -173,14 +148,14 @@ impl Conductor {
         self.cue.go.open();
         let _ = within(FULL_MS, || {
             let _ = self.shift();
-            self.cue.has_returned()
+            self.cue.returned.is_up()
         });
     }
 
-    /// Waits until the task sleeps before a full FIFO, or has come back.
-    fn await_full(&self) -> Result<(), Failure> {
+    /// Waits until the task sleeps on a full FIFO, or has come back.
+    fn await_full(&self) -> nix::Result<()> {
         within(FULL_MS, || {
-            self.cue.has_returned()
+            self.cue.returned.is_up()
                 || (unread_bytes(&self.fifo) >= FIFO_BYTES && state(self.cue.pid()) == Some('S'))
         })
     }
@@ -207,16 +182,12 @@ fn unread_bytes(fifo: &OwnedFd) -> usize {
     bytes.max(0) as usize
 }
 
-fn write_whole(fifo: &OwnedFd, bytes: &[u8]) -> Result<(), Failure> {
-    if nix::unistd::write(fifo, bytes)? == bytes.len() { Ok(()) } else { Err(Failure::Short) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_pipe_tells_what_it_holds_and_the_store_holds_everything() {
+    fn unread_bytes_are_counted_and_the_store_holds_everything() {
         let (reader, writer) = store().unwrap();
         assert_eq!(unread_bytes(&reader), 0);
         assert_eq!(write_whole(&writer, &[1; 1000]), Ok(()));

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `policy-files`: what `memory.overcharge` and the files beside it take, refuse and show, and what is left of it when the
-//! memory controller is switched off and on again.
+//! `policy-files`: what `memory.overcharge` and its related files accept, refuse and show, and what
+//! remains when the memory controller is switched off and on again.
 //!
-//! The memcg that is written to is one of its own, with nobody in it, and so is the parent of which another child inherits. On
-//! a kernel without these files only `refuse` is called, which is content with `EACCES` too: nobody can create any.
+//! The memcg that is written to is a separate one without tasks, and so is the parent from which
+//! another child inherits. On a kernel without these files only `refuse` is called, which accepts
+//! `EACCES` too: such files cannot be created.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use super::{Part, Plan, Run, Terms, Workload};
+use super::{Part, Plan, Terms, Workload};
 use crate::clock;
 use crate::lane::Lane;
 use crate::memcg::Memcg;
 use crate::tally::Failure;
 
-pub(super) const POLICY_FILES: Workload =
-    Workload { name: "policy-files", params: &[], on_scratch: false, plan };
+pub(super) const WORKLOADS: &[Workload] = &[Workload::new("policy-files", &[], plan)];
 
 const SET: usize = 0;
 const REFUSE: usize = 1;
 const RESET: usize = 2;
 const INHERIT: usize = 3;
 
-/// The least that the load takes, microseconds.
+/// Shortest duration of the load, microseconds.
 const REST_US: u64 = 50_000;
 
 const POLICY: &str = "memory.overcharge";
 const CAP: &str = "memory.overcharge.max";
 const METHOD: &str = "memory.overcharge.reconcile";
 
-/// What is written and must be read back like that.
+/// What is written and must be read back unchanged.
 const TAKEN: [(&str, &str); 8] = [
     (POLICY, "kmem"),
     (POLICY, "all"),
@@ -41,13 +41,13 @@ const TAKEN: [(&str, &str); 8] = [
     (METHOD, "kill"),
 ];
 
-/// What a parent is told before it gets a child.
+/// What is written into a parent before it gets a child.
 const INHERITED: [(&str, &str); 3] = [(POLICY, "kmem"), (CAP, "8192"), (METHOD, "kill")];
 
-/// What must not be taken.
+/// What must be refused.
 const REFUSED: [(&str, &str); 3] = [(POLICY, "sometimes"), (CAP, "much"), (METHOD, "wait")];
 
-/// What they say in a memcg of which nothing is asked.
+/// What a memcg shows that was never written to.
 const DEFAULTS: [(&str, &str); 2] = [(POLICY, "off"), (METHOD, "reclaim")];
 
 fn plan(terms: &Terms<'_>) -> Result<Plan> {
@@ -57,36 +57,33 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     parent.write("cgroup.subtree_control", both).context("the io controller")?;
     let memcg = parent.child("files")?;
     let has_them = memcg.has(POLICY);
-    let actor = Part {
-        ops: &["set", "refuse", "reset", "inherit"],
-        setup: Box::new(move |_| {
-            let (parent, memcg) = (parent.clone(), memcg.clone());
-            Ok(Box::new(move |lane: &Lane| {
-                for (file, value) in REFUSED {
-                    lane.call(REFUSE, || match write(&memcg, file, value) {
-                        Ok(()) => Err(Errno::EEXIST.into()),
-                        Err(Failure::Errno(Errno::EINVAL | Errno::EACCES)) => Ok(()),
-                        Err(failure) => Err(failure),
-                    });
-                }
-                if !has_them {
-                    // The bystander, which looks each 10 ms, shall have looked.
-                    clock::sleep_us(REST_US);
-                    return;
-                }
-                for (file, value) in TAKEN {
-                    lane.call(SET, || takes(&memcg, file, value));
-                }
-                for (file, value) in INHERITED {
-                    lane.call(INHERIT, || is_inherited(&parent, file, value));
-                }
-                lane.call(RESET, || comes_back_reset(&parent, &memcg));
-                // The default, whose number depends on the limit.
-                lane.call(SET, || write(&memcg, CAP, "auto"));
-            }) as Run)
-        }),
-    };
-    Ok(Plan { actor, outsider: None, failures_max: u64::MAX })
+    let actor = Part::new(&["set", "refuse", "reset", "inherit"], move |_| {
+        let (parent, memcg) = (parent.clone(), memcg.clone());
+        Ok(move |lane: &Lane| {
+            for (file, value) in REFUSED {
+                lane.call(REFUSE, || match write(&memcg, file, value) {
+                    Ok(()) => Err(Failure::Errno(Errno::EEXIST)),
+                    Err(Failure::Errno(Errno::EINVAL | Errno::EACCES)) => Ok(()),
+                    Err(failure) => Err(failure),
+                });
+            }
+            if !has_them {
+                // The bystander looks every 10 ms and must have looked.
+                clock::sleep_us(REST_US);
+                return;
+            }
+            for (file, value) in TAKEN {
+                lane.call(SET, || takes(&memcg, file, value));
+            }
+            for (file, value) in INHERITED {
+                lane.call(INHERIT, || is_inherited(&parent, file, value));
+            }
+            lane.call(RESET, || comes_back_reset(&parent, &memcg));
+            // The default, whose number depends on the limit.
+            lane.call(SET, || write(&memcg, CAP, "auto"));
+        })
+    });
+    Ok(terms.plan(actor))
 }
 
 fn takes(memcg: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
@@ -95,35 +92,29 @@ fn takes(memcg: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
 }
 
 fn shows(memcg: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
-    match memcg.read(file).map_err(|error| errno(&error))?.as_str() {
+    match memcg.read(file).map_err(|error| Failure::of(&error))?.as_str() {
         shown if shown == value => Ok(()),
         _ => Err(Errno::EBADMSG.into()),
     }
 }
 
 fn write(memcg: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
-    memcg.write(file, value).map_err(|error| errno(&error))
+    memcg.write(file, value).map_err(|error| Failure::of(&error))
 }
 
-/// Whether a child has what its parent was told before.
+/// Whether a child has what was written into its parent before.
 fn is_inherited(parent: &Memcg, file: &str, value: &str) -> Result<(), Failure> {
     write(parent, file, value)?;
-    let child = parent.child("heir").map_err(|error| errno(&error))?;
+    let child = parent.child("heir").map_err(|error| Failure::of(&error))?;
     let inherited = shows(&child, file, value);
     if child.remove() { inherited } else { Err(Errno::EBUSY.into()) }
 }
 
-/// While the io controller is on, the state of the memory controller is kept but not shown, and goes back to what it was at first
-/// (`mem_cgroup_css_reset()`).
+/// While the io controller is on, the state of the memory controller is hidden but kept, and is
+/// reset to its defaults (`mem_cgroup_css_reset()`).
 fn comes_back_reset(parent: &Memcg, memcg: &Memcg) -> Result<(), Failure> {
     let switch = |how| write(parent, "cgroup.subtree_control", how);
     switch("-memory")?;
     switch("+memory")?;
     DEFAULTS.into_iter().try_for_each(|(file, value)| shows(memcg, file, value))
-}
-
-/// What the kernel said; `EIO` if it was not the kernel.
-fn errno(error: &anyhow::Error) -> Failure {
-    let os = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-    Failure::Errno(os.map_or(Errno::EIO, Errno::from_raw))
 }

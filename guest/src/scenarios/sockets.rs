@@ -2,8 +2,8 @@
 //! `sockets`: tasks make pairs of UNIX sockets, and connect to and accept from a listening socket
 //! of their own. Everything stays open.
 //!
-//! A socket is an inode, a `struct sock` and a `struct file`. Where the inode or the file cannot be
-//! charged the call says `ENFILE`.
+//! A socket is an inode, a `struct sock` and a `struct file`. If the inode or the file cannot be
+//! charged, the call fails with `ENFILE`.
 
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -12,59 +12,54 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::{Part, Plan, Run, Terms, Workload};
+use super::{Part, Plan, Terms, Workload};
 use crate::arena::ARENA;
 use crate::lane::Lane;
 use crate::process;
-use crate::tally::Failure;
 
-pub(super) const SOCKETS: Workload =
-    Workload { name: "sockets", params: &[("failures_max", 10)], on_scratch: false, plan };
+pub(super) const WORKLOADS: &[Workload] =
+    &[Workload::new("sockets", &[("failures_max", 10)], plan)];
 
-pub(super) const OPS: &[&str] = &["socketpair", "socket", "connect", "accept"];
 const SOCKETPAIR: usize = 0;
 const SOCKET: usize = 1;
 const CONNECT: usize = 2;
 const ACCEPT: usize = 3;
 
-/// Connections that wait to be accepted; more than calls may fail.
+/// Connections that may wait to be accepted: more than calls may fail.
 const BACKLOG: i32 = 128;
 
 const KIND: i32 = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
 
 fn plan(terms: &Terms<'_>) -> Result<Plan> {
     let rounds = terms.cell.operations;
-    let actor = Part {
-        ops: OPS,
-        setup: Box::new(move |index| {
-            process::reserve_files(4 * rounds + 1)?;
-            let address = address(&format!("{ARENA}/socket-{index}"));
-            let listener = socket().context("make the listening socket")?;
-            named(&address, |name, bytes| {
-                // SAFETY: the name is a live sockaddr_un of that size.
-                unsafe { libc::bind(listener, name, bytes) }
-            })
-            .context("bind")?;
-            // SAFETY: plain numbers.
-            Errno::result(unsafe { libc::listen(listener, BACKLOG) }).context("listen")?;
-            Ok(Box::new(move |lane: &Lane| {
-                while lane.goes_on() {
-                    lane.call(SOCKETPAIR, pair);
-                    let Some(client) = lane.call(SOCKET, || Ok(socket()?)) else { continue };
-                    let connected = lane.call(CONNECT, || {
-                        Ok(named(&address, |name, bytes| {
-                            // SAFETY: as above.
-                            unsafe { libc::connect(client, name, bytes) }
-                        })?)
-                    });
-                    if connected.is_some() {
-                        lane.call(ACCEPT, || accept(listener));
-                    }
+    let actor = Part::new(&["socketpair", "socket", "connect", "accept"], move |index| {
+        process::reserve_files(4 * rounds + 1)?;
+        let address = address(&format!("{ARENA}/socket-{index}"));
+        let listener = socket().context("make the listening socket")?;
+        named(&address, |name, bytes| {
+            // SAFETY: the name is a live sockaddr_un of that size.
+            unsafe { libc::bind(listener, name, bytes) }
+        })
+        .context("bind")?;
+        // SAFETY: plain numbers.
+        Errno::result(unsafe { libc::listen(listener, BACKLOG) }).context("listen")?;
+        Ok(move |lane: &Lane| {
+            while lane.goes_on() {
+                lane.call(SOCKETPAIR, pair);
+                let Some(client) = lane.call(SOCKET, socket) else { continue };
+                let connected = lane.call(CONNECT, || {
+                    named(&address, |name, bytes| {
+                        // SAFETY: as above.
+                        unsafe { libc::connect(client, name, bytes) }
+                    })
+                });
+                if connected.is_some() {
+                    lane.call(ACCEPT, || accept(listener));
                 }
-            }) as Run)
-        }),
-    };
-    Ok(Plan { actor, outsider: None, failures_max: terms.param("failures_max") })
+            }
+        })
+    });
+    Ok(terms.plan(actor))
 }
 
 fn address(path: &str) -> libc::sockaddr_un {
@@ -81,26 +76,24 @@ fn address(path: &str) -> libc::sockaddr_un {
 fn named(
     address: &libc::sockaddr_un,
     call: impl FnOnce(*const libc::sockaddr, libc::socklen_t) -> libc::c_int,
-) -> Result<(), Errno> {
+) -> nix::Result<()> {
     let bytes = size_of::<libc::sockaddr_un>() as libc::socklen_t;
     Errno::result(call(std::ptr::from_ref(address).cast(), bytes)).map(drop)
 }
 
-fn socket() -> Result<RawFd, Errno> {
+fn socket() -> nix::Result<RawFd> {
     // SAFETY: plain numbers.
     Errno::result(unsafe { libc::socket(libc::AF_UNIX, KIND, 0) })
 }
 
-fn pair() -> Result<(), Failure> {
+fn pair() -> nix::Result<()> {
     let mut ends: [RawFd; 2] = [-1; 2];
     // SAFETY: the kernel writes two numbers.
-    Errno::result(unsafe { libc::socketpair(libc::AF_UNIX, KIND, 0, ends.as_mut_ptr()) })?;
-    Ok(())
+    Errno::result(unsafe { libc::socketpair(libc::AF_UNIX, KIND, 0, ends.as_mut_ptr()) }).map(drop)
 }
 
-fn accept(listener: RawFd) -> Result<(), Failure> {
+fn accept(listener: RawFd) -> nix::Result<()> {
     let (name, bytes) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: no address is asked for.
-    Errno::result(unsafe { libc::accept4(listener, name, bytes, libc::SOCK_CLOEXEC) })?;
-    Ok(())
+    Errno::result(unsafe { libc::accept4(listener, name, bytes, libc::SOCK_CLOEXEC) }).map(drop)
 }

@@ -24,15 +24,14 @@ const LOOK_US: u64 = 500;
 const STOPS_MAX: u32 = 100;
 
 /// A task that the caller traces, until this is dropped.
-pub(crate) struct Tracee(Pid);
+pub(super) struct Tracee(Pid);
 
 impl Tracee {
     /// Attaches and stops the task.
     ///
     /// # Errors
-    ///
-    /// When the kernel refuses, or the task does not stop.
-    pub(crate) fn seize(pid: Pid) -> Result<Self> {
+    /// The kernel refuses, or the task does not stop.
+    pub(super) fn seize(pid: Pid) -> Result<Self> {
         ptrace(libc::PTRACE_SEIZE, pid, 0, libc::PTRACE_O_TRACESYSGOOD as usize)
             .context("attach to the task")?;
         let tracee = Self(pid);
@@ -44,9 +43,8 @@ impl Tracee {
     /// Lets the task run to the end of its next call of that number, and holds it there.
     ///
     /// # Errors
-    ///
-    /// When the task ends or does not come there.
-    pub(crate) fn run_to_end_of(&mut self, call: libc::c_long) -> Result<(), Errno> {
+    /// The task ends or does not get there.
+    pub(super) fn run_to_end_of(&mut self, call: libc::c_long) -> Result<(), Errno> {
         let mut begun = false;
         for _ in 0..STOPS_MAX {
             ptrace(libc::PTRACE_SYSCALL, self.0, 0, 0)?;
@@ -83,7 +81,7 @@ impl Tracee {
 
 impl Drop for Tracee {
     fn drop(&mut self) {
-        // A task that is gone needs no letting go.
+        // Fails for a task that is gone, which needs no detaching.
         let _ = ptrace(libc::PTRACE_DETACH, self.0, 0, 0);
     }
 }
@@ -99,7 +97,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::scenarios::state;
+    use crate::cue::state;
 
     #[test]
     fn a_task_is_held_at_the_end_of_a_call_and_runs_on_when_let_go() {

@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A task that holds clean file pages of the ext4 disk locked in memory, and gives them up when
-//! told to: memory that reclaim cannot take at one moment, and can at the next.
+//! A task that locks clean file pages of the ext4 disk in memory and unmaps them when told to:
+//! memory that reclaim cannot take at one moment, and can at the next.
 
 use std::ffi::c_void;
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-use super::Run;
-use super::cue::Cue;
+use super::super::Run;
 use crate::arena::SCRATCH;
+use crate::cue::Cue;
 use crate::lane::Lane;
-use crate::tally::Failure;
 
-/// The tally of giving them up.
+/// The tally of unmapping them.
 const MUNMAP: usize = 1;
 
 /// Size of the file, bytes: many times what a task owes after one call.
@@ -30,10 +28,10 @@ fn path() -> String {
     format!("{SCRATCH}/locked")
 }
 
-/// What one page of a page table maps, bytes.
+/// What one page-table page maps, bytes.
 const TABLE_BYTES: usize = 2 << 20;
 
-/// Makes the file, and sees to it that none of it is in memory, charged to the root memcg.
+/// Makes the file and drops it from memory, where it would be charged to the root memcg.
 pub(super) fn prepare() -> Result<()> {
     fs::write(path(), vec![0xa5_u8; FILE_BYTES]).context("write the file to lock")?;
     nix::unistd::sync();
@@ -42,23 +40,23 @@ pub(super) fn prepare() -> Result<()> {
         .context("drop the file from memory")
 }
 
-/// Sets up the task: it maps the file, and with it locks every page, inside the memcg.
+/// Sets up the task: inside the memcg it maps the file, which locks every page.
 pub(super) fn lock_and_give_up(cue: &'static Cue) -> Result<Run> {
     let file = File::open(path())?;
     Ok(Box::new(move |lane: &Lane| {
         let mapped = map_between(&file);
-        cue.ready.store(1, Ordering::SeqCst);
+        cue.ready.raise();
         cue.unlock.pass();
         lane.call(MUNMAP, || match mapped {
             // SAFETY: nothing refers to the mapping.
-            Ok(start) => unsafe { munmap(start, FILE_BYTES) }.map_err(Failure::from),
-            Err(_) => Err(Errno::EFAULT.into()),
+            Ok(start) => unsafe { munmap(start, FILE_BYTES) },
+            Err(_) => Err(Errno::EFAULT),
         });
     }))
 }
 
-/// Maps the file, with something on either side of it in the same page of page tables: `munmap()` of a
-/// mapping that has such a page for itself frees it, and with it the very page that is owed.
+/// Maps the file between other mappings in the same page-table page: `munmap()` of a mapping that
+/// has that page to itself would free it, and with it the very page that is owed.
 fn map_between(file: &File) -> nix::Result<NonNull<c_void>> {
     let length = |bytes| NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN);
     // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
