@@ -11,12 +11,14 @@ use super::extends::{Parent, Raw, own_or_inherited, parent_of};
 use super::place::{Text, did_you_mean, known, words};
 use super::{Kernel, Matrix, Scenario, number, raw, scenarios};
 use crate::exit::Fault;
+use crate::taxonomy::Rule;
 
 /// More than this is a typing error, not a machine.
 const CPUS_MAX: u32 = 256;
 
 /// What there is to refer to.
 pub(super) struct Known<'a> {
+    pub(super) rules: &'a [Rule],
     pub(super) kernels: &'a BTreeMap<String, Kernel>,
     pub(super) scenarios: &'a BTreeMap<String, Scenario>,
 }

@@ -26,7 +26,7 @@ use protocol::{CgroupVersion, MemcgWrite};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Fault};
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{Rule, Verdict};
 
 pub(crate) use bases::{Base, Gone, Origin};
 pub(crate) use condition::{Comparison, Condition};
@@ -55,6 +55,8 @@ pub(crate) struct Texts {
     pub(crate) mutants: Vec<Text>,
     /// Names of `configs/fragments/*.config`, without the ending.
     pub(crate) fragments: Vec<String>,
+    /// Rules that there are, in order.
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// Everything the config files say, by name.
@@ -95,9 +97,10 @@ impl Config {
         let mutants = mutants::kernels(&texts.mutants, &mut kernels, &mut needed)?;
         let mut scenarios = BTreeMap::new();
         for text in &texts.scenarios {
-            scenarios.insert(text.name.clone(), scenarios::check(text)?);
+            scenarios.insert(text.name.clone(), scenarios::check(text, &texts.rules)?);
         }
-        let refer = matrices::Known { kernels: &kernels, scenarios: &scenarios };
+        let refer =
+            matrices::Known { rules: &texts.rules, kernels: &kernels, scenarios: &scenarios };
         let matrices = matrices::check(&texts.matrices, &refer)?;
         let mut reasons = BTreeMap::new();
         for text in &texts.coverage {
@@ -313,11 +316,11 @@ pub(crate) struct Expectation {
     /// Verdict.
     pub(crate) verdict: Verdict,
     /// Rules that are broken when the verdict is FAIL, in order.
-    pub(crate) breaks: Vec<String>,
+    pub(crate) breaks: Vec<Rule>,
     /// Whether more rules than `breaks` may be broken too (a mutant: one bug shows in many places).
     pub(crate) or_more: bool,
     /// Rules that may be broken now and then, where the unpatched kernel itself is not consistent.
-    pub(crate) may_break: Vec<String>,
+    pub(crate) may_break: Vec<Rule>,
     /// Whether this is the most that may be broken ([`Policy::or_better`]): what else the cell does is held
     /// beside the baseline.
     #[serde(default)]

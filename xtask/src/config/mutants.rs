@@ -15,7 +15,7 @@ use toml::Spanned;
 use super::place::{Text, did_you_mean, known};
 use super::{Kernel, Matrix, Needed, Scenario, matrices, raw, scenarios};
 use crate::exit::Fault;
-use crate::taxonomy::{EXPECTATION, RULES, Verdict};
+use crate::taxonomy::{Rule, Verdict};
 
 /// The mutants of one kernel (`configs/mutants/<kernel>.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub(crate) struct Caught {
     pub(crate) cgroup: CgroupVersion,
     /// The policy.
     pub(crate) policy: String,
-    /// The rule that must be broken, `E` for the scenario's own expectation.
-    pub(crate) rule: String,
+    /// The rule that must be broken.
+    pub(crate) rule: Rule,
     /// Of `E`: the fact that is not as expected. No other one is asked.
     pub(crate) fact: Option<String>,
     /// How the cell must end: FAIL, or CRASH where the kernel itself sees what the rule is about.
@@ -118,7 +118,7 @@ pub(super) fn check(
     let mut all = BTreeMap::new();
     for (text, raw) in files {
         let kernel = &refer.kernels[&text.name];
-        let mutants = raw.mutant.iter().map(|raw| mutant(text, raw, kernel, refer.scenarios));
+        let mutants = raw.mutant.iter().map(|raw| mutant(text, raw, kernel, refer));
         let mutants = mutants.collect::<Result<Vec<_>, Fault>>()?;
         let (cpus, memory_mib, cmdline) = matrices::machine(text, &raw.vm)?;
         let matrix = Matrix {
@@ -140,7 +140,7 @@ fn mutant(
     text: &Text,
     raw: &raw::Mutant,
     kernel: &Kernel,
-    scenarios: &BTreeMap<String, Scenario>,
+    refer: &matrices::Known<'_>,
 ) -> Result<Mutant, Fault> {
     if raw.bug.get_ref().trim().is_empty() {
         return Err(text.fault(raw.bug.span(), "`bug` is empty"));
@@ -151,8 +151,8 @@ fn mutant(
         }
         (Some(why), None, None, None) => Trap::Equivalent(why.get_ref().trim().to_owned()),
         (None, Some(scenario), Some(policy), Some(breaks)) => {
-            let scenario = known(text, "scenario", scenario, scenarios)?;
-            Trap::Set(caught(text, raw, (kernel, scenario), policy, breaks)?)
+            let scenario = known(text, "scenario", scenario, refer.scenarios)?;
+            Trap::Set(caught(text, raw, (kernel, scenario, refer.rules), (policy, breaks))?)
         }
         _ => {
             let fault = text.fault(raw.name.span(), "what catches it?");
@@ -170,9 +170,8 @@ fn mutant(
 fn caught(
     text: &Text,
     raw: &raw::Mutant,
-    (kernel, scenario): (&Kernel, &Scenario),
-    policy: &Spanned<String>,
-    breaks: &Spanned<String>,
+    (kernel, scenario, rules): (&Kernel, &Scenario, &[Rule]),
+    (policy, breaks): (&Spanned<String>, &Spanned<String>),
 ) -> Result<Caught, Fault> {
     let policies: BTreeMap<String, &str> = kernel
         .policies
@@ -185,27 +184,23 @@ fn caught(
         let hint = did_you_mean(expects_as, scenarios::expected_policies(scenario));
         return Err(text.fault(policy.span(), what).hint(hint));
     };
-    let (rule, fact) = match breaks.get_ref().split_once(' ') {
-        Some((rule, fact)) => (rule, Some(fact)),
-        None => (breaks.get_ref().as_str(), None),
+    let invariants = rules.iter().map(|rule| (rule.to_string(), *rule, None));
+    let stated = expect.facts.iter().map(|condition| {
+        let (rule, fact) = (Rule::Expectation, condition.fact.clone());
+        (format!("{rule} {fact}"), rule, Some(fact))
+    });
+    let known: Vec<(String, Rule, Option<String>)> = invariants.chain(stated).collect();
+    let Some((_, rule, fact)) = known.iter().find(|(name, ..)| name == breaks.get_ref()) else {
+        let what = format!("this cell has no rule `{}`", breaks.get_ref());
+        let names = known.iter().map(|(name, ..)| name.as_str());
+        return Err(text.fault(breaks.span(), what).hint(did_you_mean(breaks.get_ref(), names)));
     };
-    let fits = match fact {
-        None => RULES.contains(&rule),
-        Some(fact) => rule == EXPECTATION && expect.facts.iter().any(|c| c.fact == fact),
-    };
-    if !fits {
-        let facts: Vec<String> =
-            expect.facts.iter().map(|c| format!("{EXPECTATION} {}", c.fact)).collect();
-        let known = RULES.into_iter().chain(facts.iter().map(String::as_str));
-        let what = format!("no rule of this cell is called `{}`", breaks.get_ref());
-        return Err(text.fault(breaks.span(), what).hint(did_you_mean(breaks.get_ref(), known)));
-    }
     Ok(Caught {
         scenario: scenario.name.clone(),
         cgroup: cgroup(text, raw.cgroup.as_ref(), scenario)?,
         policy: policy.get_ref().clone(),
-        rule: rule.to_owned(),
-        fact: fact.map(str::to_owned),
+        rule: *rule,
+        fact: fact.clone(),
         verdict: if raw.crash { Verdict::Crash } else { Verdict::Fail },
     })
 }

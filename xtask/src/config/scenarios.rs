@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Raw scenarios -> checked scenarios with their expectations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::MemcgWrite;
@@ -11,7 +11,7 @@ use super::kernels::memcg_file;
 use super::place::{Text, did_you_mean};
 use super::{Condition, Expectation, Scenario, Shape, number, raw};
 use crate::exit::Fault;
-use crate::taxonomy::{RULES, Verdict, names};
+use crate::taxonomy::{Rule, Verdict, names};
 
 /// Longest load a scenario may ask for: a cell that needs more is a benchmark.
 const LOAD_MAX: Duration = Duration::from_secs(600);
@@ -30,7 +30,7 @@ const EXPECTABLE: [(&str, Verdict); 6] = [
 ];
 
 /// Checks one scenario by itself; the matrices check what it is used with.
-pub(super) fn check(text: &Text) -> Result<Scenario, Fault> {
+pub(super) fn check(text: &Text, rules: &[Rule]) -> Result<Scenario, Fault> {
     super::name_fits(text)?;
     let raw: raw::Scenario = text.parse()?;
     for (key, value) in [("title", &raw.title), ("about", &raw.about), ("workload", &raw.workload)]
@@ -44,7 +44,7 @@ pub(super) fn check(text: &Text) -> Result<Scenario, Fault> {
         return Err(fault.hint("write [\"v2\"], [\"v1\"] or both"));
     }
     let expect =
-        raw.expect.iter().map(|(policy, raw)| Ok((policy.clone(), expectation(text, raw)?)));
+        raw.expect.iter().map(|(policy, raw)| Ok((policy.clone(), expectation(text, raw, rules)?)));
     Ok(Scenario {
         name: text.name.clone(),
         title: raw.title.get_ref().trim().to_owned(),
@@ -123,7 +123,11 @@ fn writes(text: &Text, raw: &BTreeMap<Spanned<String>, String>) -> Result<Vec<Me
     raw.iter().map(write).collect()
 }
 
-fn expectation(text: &Text, raw: &Spanned<raw::Expectation>) -> Result<Expectation, Fault> {
+fn expectation(
+    text: &Text,
+    raw: &Spanned<raw::Expectation>,
+    rules: &[Rule],
+) -> Result<Expectation, Fault> {
     let (span, raw) = (raw.span(), raw.get_ref());
     let word = raw.verdict.get_ref();
     let Some((_, verdict)) = EXPECTABLE.iter().find(|(name, _)| name == word) else {
@@ -131,12 +135,13 @@ fn expectation(text: &Text, raw: &Spanned<raw::Expectation>) -> Result<Expectati
         let hint = did_you_mean(word, EXPECTABLE.iter().map(|(name, _)| *name));
         return Err(text.fault(raw.verdict.span(), what).hint(hint));
     };
-    let breaks = broken_rules(text, &raw.breaks)?;
+    let breaks = broken_rules(text, &raw.breaks, rules)?;
     if (*verdict == Verdict::Fail) == breaks.is_empty() {
         return Err(match raw.breaks.first() {
-            None => text
-                .fault(raw.verdict.span(), "FAIL needs `breaks`")
-                .hint(format!("name the rules that are broken: {}", RULES.join(", "))),
+            None => text.fault(raw.verdict.span(), "FAIL needs `breaks`").hint(format!(
+                "name the rules that are broken: {}",
+                Rule::list(rules).replace(",", ", ")
+            )),
             Some(first) => text.fault(first.span(), "only FAIL breaks rules"),
         });
     }
@@ -150,22 +155,28 @@ fn expectation(text: &Text, raw: &Spanned<raw::Expectation>) -> Result<Expectati
         verdict: *verdict,
         breaks,
         or_more: false,
-        may_break: broken_rules(text, &raw.may_break)?,
+        may_break: broken_rules(text, &raw.may_break, rules)?,
         exercised: conditions(text, &raw.exercised)?,
         facts: conditions(text, &raw.facts)?,
     })
 }
 
-/// Known rules, each once, in the order that verdicts name them.
-pub(super) fn broken_rules(text: &Text, given: &[Spanned<String>]) -> Result<Vec<String>, Fault> {
-    for rule in given {
-        if !RULES.contains(&rule.get_ref().as_str()) {
-            let what = format!("unknown rule `{}`", rule.get_ref());
-            return Err(text.fault(rule.span(), what).hint(did_you_mean(rule.get_ref(), RULES)));
-        }
-    }
-    let named = |rule: &&str| given.iter().any(|given| given.get_ref() == rule);
-    Ok(RULES.into_iter().filter(named).map(str::to_owned).collect())
+/// Known rules, each once, in the order in which verdicts name them.
+fn broken_rules(
+    text: &Text,
+    given: &[Spanned<String>],
+    known: &[Rule],
+) -> Result<Vec<Rule>, Fault> {
+    let rule = |given: &Spanned<String>| {
+        let rule = given.get_ref().parse().ok().filter(|rule| known.contains(rule));
+        rule.ok_or_else(|| {
+            let names: Vec<String> = known.iter().map(Rule::to_string).collect();
+            let hint = did_you_mean(given.get_ref(), names.iter().map(String::as_str));
+            text.fault(given.span(), format!("unknown rule `{}`", given.get_ref())).hint(hint)
+        })
+    };
+    let rules: BTreeSet<Rule> = given.iter().map(rule).collect::<Result<_, Fault>>()?;
+    Ok(rules.into_iter().collect())
 }
 
 fn conditions(text: &Text, raw: &raw::Conditions) -> Result<Vec<Condition>, Fault> {

@@ -115,6 +115,7 @@ fn texts(file: &str, from: &str, to: &str) -> Texts {
         matrices: vec![edit("matrices", "default", MATRIX)],
         mutants: vec![Text { name: "patched".to_owned(), ..edit("mutants", "mutants", MUTANTS) }],
         fragments: vec!["boot".to_owned(), "memcg".to_owned()],
+        rules: (1..=11).map(crate::taxonomy::Rule::Invariant).collect(),
     }
 }
 
@@ -233,8 +234,8 @@ fn every_mistake_is_named_with_its_place() {
         ("default", "cpus = 2", "cpus = 0", "configs/matrices/default.toml:7:8: `cpus` must be from 1 to 256", ""),
         ("default", "kernels", "kernels = \n#", "configs/matrices/default.toml:2:11: string values must be quoted, expected literal string", ""),
         ("default", "\"open\"", "", "configs/matrices/default.toml: the matrix has no cells", "`scenarios`"),
-        ("mutants", "E peak_bytes", "I12", "configs/mutants/mutants.toml:10:10: no rule of this cell is called `I12`", "known: I1, "),
-        ("mutants", "E peak_bytes", "E peak_byte", "configs/mutants/mutants.toml:10:10: no rule of this cell is called `E peak_byte`", "did you mean `E peak_bytes`?"),
+        ("mutants", "E peak_bytes", "I12", "configs/mutants/mutants.toml:10:10: this cell has no rule `I12`", "known: I1, "),
+        ("mutants", "E peak_bytes", "E peak_byte", "configs/mutants/mutants.toml:10:10: this cell has no rule `E peak_byte`", "did you mean `E peak_bytes`?"),
         ("mutants", "\"open\"", "\"opne\"", "configs/mutants/mutants.toml:8:12: unknown scenario `opne`", "did you mean `open`?"),
         ("mutants", "\"overcharge\"", "\"on\"", "configs/mutants/mutants.toml:9:10: unknown policy `on`", "off"),
         ("mutants", "\"overcharge\"", "\"all\"", "configs/mutants/mutants.toml:9:10: scenario `open` expects nothing of `all`", "overcharge"),

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{Rule, Verdict};
 
 /// What one rule says of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Check {
-    /// `I1`…`I11` for an invariant, `E` for the scenario's own expectation, `X` for exercised.
-    pub(crate) rule: String,
+    /// The rule.
+    pub(crate) rule: Rule,
     /// Whether the rule was kept.
     pub(crate) outcome: Outcome,
     /// With the numbers, for people: `peak 4235264 - max 4194304 = 40960 <= bound 630784`.
@@ -37,8 +37,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Judgement {
     /// The verdict.
     pub(crate) verdict: Verdict,
-    /// Rules broken, in order (`["I1"]`).
-    pub(crate) breaks: Vec<String>,
+    /// Rules broken, in order.
+    pub(crate) breaks: Vec<Rule>,
     /// One line for people: why this verdict.
     pub(crate) why: String,
     /// Whether verdict and broken rules are those the scenario expects of this policy.
@@ -83,39 +83,5 @@ impl std::fmt::Display for Differential {
             Self::Changed => "CHANGED",
             Self::Unknown => "UNKNOWN",
         })
-    }
-}
-
-/// A fact that a rule needs and the evidence does not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Missing(pub(crate) String);
-
-impl Check {
-    /// The rule holds or is broken.
-    pub(crate) fn of(rule: &str, kept: bool, said: String) -> Self {
-        let outcome = if kept { Outcome::Kept } else { Outcome::Broken };
-        Self { rule: rule.to_owned(), outcome, said }
-    }
-
-    /// The rule does not apply to the cell.
-    pub(crate) fn not_asked(rule: &str, said: &str) -> Self {
-        Self { rule: rule.to_owned(), outcome: Outcome::NotApplicable, said: said.to_owned() }
-    }
-
-    /// Takes in what the same rule says of another memcg: the worse outcome stands. What cannot be told of the other one
-    /// does not take away what is broken here.
-    pub(crate) fn add(&mut self, memcg: &str, other: Result<Self, Missing>) {
-        let other = other.unwrap_or_else(|missing| Self::unknown(&self.rule, &missing));
-        let worse = [Outcome::Broken, Outcome::Unknown, Outcome::Kept, Outcome::NotApplicable]
-            .into_iter()
-            .find(|outcome| *outcome == self.outcome || *outcome == other.outcome);
-        self.outcome = worse.unwrap_or(Outcome::Unknown);
-        self.said = format!("{}; {memcg}: {}", self.said, other.said);
-    }
-
-    /// The rule could not be evaluated: a fact is missing.
-    pub(crate) fn unknown(rule: &str, Missing(fact): &Missing) -> Self {
-        let said = format!("cannot be told: {fact} is missing");
-        Self { rule: rule.to_owned(), outcome: Outcome::Unknown, said }
     }
 }

@@ -19,7 +19,7 @@ use crate::plan::{Cell, CellKey};
 use crate::taxonomy::Verdict;
 
 pub(crate) use comparison::{Both, Parts, SideBySide};
-pub(crate) use judgement::{Check, Differential, Judgement, Missing, Outcome};
+pub(crate) use judgement::{Check, Differential, Judgement, Outcome};
 pub(crate) use marks::Mark;
 
 /// Version of the result file.

@@ -22,7 +22,7 @@ impl Trial {
     pub(crate) fn wanted(&self) -> Option<(String, String)> {
         let Trap::Set(caught) = &self.mutant.trap else { return None };
         let Caught { scenario, cgroup, policy, rule, fact, verdict: _ } = caught;
-        let rule = fact.as_ref().map_or(rule.clone(), |fact| format!("{rule} {fact}"));
+        let rule = fact.as_ref().map_or_else(|| rule.to_string(), |fact| format!("{rule} {fact}"));
         Some((format!("{scenario}.{cgroup}.{policy}"), rule))
     }
 
@@ -99,7 +99,7 @@ fn must(expect: Expectation, caught: &Caught) -> Expectation {
     let named = |fact: &String| caught.fact.as_ref() == Some(fact);
     Expectation {
         verdict: caught.verdict,
-        breaks: vec![caught.rule.clone()],
+        breaks: vec![caught.rule],
         or_more: true,
         or_better: false,
         may_break: Vec::new(),

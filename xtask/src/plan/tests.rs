@@ -165,7 +165,7 @@ fn a_mutant_must_fail_on_the_path_under_test_beside_its_control() {
     assert_eq!(cells[0].request.seed, cells[1].request.seed);
     assert_eq!(cells[0].expect, good().scenario("open").unwrap().expect["overcharge"]);
     let expect = &cells[1].expect;
-    assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["E".to_owned()][..]));
+    assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["E".into()][..]));
     assert!(expect.or_more && !expect.exercised.is_empty());
     let asked: Vec<&str> = expect.facts.iter().map(|fact| fact.fact.as_str()).collect();
     assert_eq!(asked, ["peak_bytes"], "no other expectation is asked");

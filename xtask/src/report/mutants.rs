@@ -6,6 +6,7 @@ use super::numbers::time_ms;
 use super::terminal::verdict;
 use crate::outcome::{CellResult, RunResult};
 use crate::plan::Trial;
+use crate::taxonomy::Rule;
 use crate::verdict::Score;
 
 /// A mutant and what came of it.
@@ -92,7 +93,7 @@ fn columns(row: &MutantRow<'_>) -> [String; 7] {
     let mutant = &row.trial.mutant;
     let (cell, must) = row.trial.wanted().unwrap_or_else(|| ("-".to_owned(), "-".to_owned()));
     let judgement = row.ran.map(CellResult::judgement);
-    let broken = judgement.map_or(String::new(), |judgement| judgement.breaks.join(","));
+    let broken = judgement.map_or(String::new(), |judgement| Rule::list(&judgement.breaks));
     [
         mutant.name.clone(),
         mutant.bug.clone(),

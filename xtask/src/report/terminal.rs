@@ -10,7 +10,7 @@ use super::style::Style;
 use crate::outcome::{CellResult, RunResult};
 use crate::outcome::{Differential, Judgement};
 use crate::plan::Cell;
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{Rule, Verdict};
 
 const HEAD: [&str; 10] = [
     "scenario",
@@ -116,7 +116,7 @@ fn row(cell: &CellResult) -> [String; 10] {
 /// `FAIL I1,I3`
 pub(super) fn verdict(judgement: &Judgement) -> String {
     match judgement.verdict {
-        Verdict::Fail => format!("FAIL {}", judgement.breaks.join(",")),
+        Verdict::Fail => format!("FAIL {}", Rule::list(&judgement.breaks)),
         other => other.to_string(),
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn wanted(cell: &Cell) -> String {
     let expect = &cell.expect;
     match expect.verdict {
         _ if expect.or_better => "nothing worse than the unpatched kernel".to_owned(),
-        Verdict::Fail => format!("FAIL {}", expect.breaks.join(",")),
+        Verdict::Fail => format!("FAIL {}", Rule::list(&expect.breaks)),
         other => other.to_string(),
     }
 }

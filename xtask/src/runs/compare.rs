@@ -12,7 +12,7 @@ use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, RunResult, by_key};
 use crate::outcome::{Differential, Judgement};
 use crate::plan::CellKey;
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{Rule, Verdict};
 
 /// A verdict that is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ fn moved(key: &CellKey, old: &[&CellResult], new: &[&CellResult]) -> Option<Move
 /// Each verdict once: `PASS`, `FAIL I1|PASS`.
 pub(super) fn verdicts(cells: &[&CellResult]) -> String {
     let label = |judgement: &Judgement| match judgement.verdict {
-        Verdict::Fail => format!("FAIL {}", judgement.breaks.join(",")),
+        Verdict::Fail => format!("FAIL {}", Rule::list(&judgement.breaks)),
         other => other.to_string(),
     };
     let labels: BTreeSet<String> = cells.iter().map(|cell| label(cell.judgement())).collect();

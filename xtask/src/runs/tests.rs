@@ -34,7 +34,7 @@ fn failed(cell: &CellResult) -> CellResult {
     let mut cell = cell.clone();
     let judgement = &mut cell.first.judgement;
     judgement.verdict = crate::taxonomy::Verdict::Fail;
-    judgement.breaks = vec!["I3".to_owned()];
+    judgement.breaks = vec!["I3".into()];
     judgement.why = "I3: late".to_owned();
     judgement.as_expected = false;
     cell

@@ -21,6 +21,7 @@ pub(crate) fn read(configs: &Path) -> anyhow::Result<Config> {
         coverage: tomls(configs, "coverage")?,
         mutants: tomls(configs, "mutants")?,
         fragments: names(configs, "fragments", "config")?,
+        rules: crate::verdict::invariants(),
     };
     Ok(Config::read(&texts)?)
 }

@@ -10,7 +10,7 @@
 //! Fisher's exact test: what both kernels would do less often than once in 100 runs is a difference.
 
 use super::judge::is_time;
-use super::{Differential, Judgement, Verdict, i11_off_is_mainline, no_worse};
+use super::{Differential, Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
 use crate::chance::Shown;
 use crate::config::Scenario;
 use crate::outcome::{Both, SideBySide};
@@ -76,7 +76,7 @@ pub(crate) fn compare(
             Wanted::Fix => Vec::new(),
             Wanted::Nothing => i11_off_is_mainline::beside(&base, &patched)
                 .into_iter()
-                .map(|difference| format!("I11: {difference}"))
+                .map(|difference| format!("{}: {difference}", i11_off_is_mainline::RULE.rule))
                 .collect(),
             Wanted::NoWorse => no_worse::beside(&base, &patched),
         };
@@ -114,11 +114,11 @@ fn outcome(
     // What the baseline breaks is nothing new, and what it is known to break now and then is not either, unless it
     // loses more calls here than by chance: a kernel that never kills and always fails is no better for it.
     let more_lost = i11_off_is_mainline::more_lost(base, patched);
-    let known = |rule: &String| {
+    let known = |rule: &Rule| {
         let breaks = |b: &Judged<'_>| b.judgement.breaks.contains(rule);
         let now_and_then = |b: &Judged<'_>| b.cell.expect.may_break.contains(rule);
         match base.iter().any(now_and_then) {
-            true => rule != "I1" || !more_lost,
+            true => *rule != i1_no_escape::RULE.rule || !more_lost,
             false => base.iter().any(breaks),
         }
     };
@@ -129,7 +129,9 @@ fn outcome(
             Verdict::Crash | Verdict::Hang => {
                 base.iter().all(|b| b.judgement.verdict != judgement.verdict)
             }
-            Verdict::Fail => judgement.breaks.iter().any(|rule| rule == "E" || !known(rule)),
+            Verdict::Fail => {
+                judgement.breaks.iter().any(|rule| *rule == Rule::Expectation || !known(rule))
+            }
             _ => false,
         }
     });

@@ -17,10 +17,16 @@ use std::collections::BTreeMap;
 
 use protocol::{Fact, ProcessEnd, ProcessRole};
 
-use super::{Case, Check, Missing, i1_no_escape};
+use super::{Answer, Case, Invariant, Missing, i1_no_escape};
 use crate::evidence::oom::ooms;
 
-const RULE: &str = "I10";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    10,
+    "progress",
+    "calls go on after a reconciliation, and the number of OOM reports is bounded",
+    check,
+);
 
 /// Charges of one failed call that may each end in a report.
 const TRIES: u64 = 2;
@@ -36,23 +42,23 @@ pub(super) const REPORT_BYTES: u64 = 120 * 80;
 pub(super) const PROCESS_BYTES: u64 = 140;
 
 /// Looks for calls that never came back and for a console that was flooded.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let mut check = goes_on(case)?;
     check.add("console", prints(case));
     Ok(check)
 }
 
-fn goes_on(case: &Case<'_>) -> Result<Check, Missing> {
+fn goes_on(case: &Case<'_>) -> Result<Answer, Missing> {
     if !case.overcharges() {
-        return Ok(Check::not_asked(RULE, "the policy lets nothing over the limit"));
+        return Ok(Answer::not_asked("the policy lets nothing over the limit"));
     }
     let writes = &case.cell.request.writes;
     if writes.iter().any(|write| write.file == "memory.oom_control" && write.value == "1") {
-        return Ok(Check::not_asked(RULE, "the OOM killer is disabled: calls wait for user space"));
+        return Ok(Answer::not_asked("the OOM killer is disabled: calls wait for user space"));
     }
     let told = |name: &str| case.facts.get(name).unwrap_or(0.0);
     if case.need("counters.charges")? + told("counters.user") == 0.0 {
-        return Ok(Check::not_asked(RULE, "nothing went over the limit"));
+        return Ok(Answer::not_asked("nothing went over the limit"));
     }
     let unfinished = operations(case).map(|op| op.unfinished).sum::<u64>();
     let ended = case.evidence.events.iter().filter(|event| {
@@ -68,13 +74,13 @@ fn goes_on(case: &Case<'_>) -> Result<Check, Missing> {
     });
     let ended = ended.count() as u64;
     let said = format!("{unfinished} calls never returned, {ended} actors were ended in one");
-    Ok(Check::of(RULE, unfinished <= ended, said))
+    Ok(Answer::of(unfinished <= ended, said))
 }
 
-fn prints(case: &Case<'_>) -> Result<Check, Missing> {
+fn prints(case: &Case<'_>) -> Result<Answer, Missing> {
     let console = &case.evidence.console;
     if case.evidence.console_dropped_bytes > 0 {
-        return Ok(Check::not_asked(RULE, "a part of the console is missing"));
+        return Ok(Answer::not_asked("a part of the console is missing"));
     }
     let kills = case.need("kills")? as u64;
     let ooms = ooms(console);
@@ -90,7 +96,7 @@ fn prints(case: &Case<'_>) -> Result<Check, Missing> {
         "{reports} OOM reports, bound {reports_max} ({failed} failed calls, {unfinished} that never \
          returned, {limits} limits lowered, {kills} kills); {bytes} bytes, bound {bytes_max}"
     );
-    Ok(Check::of(RULE, reports <= reports_max && bytes <= bytes_max, said))
+    Ok(Answer::of(reports <= reports_max && bytes <= bytes_max, said))
 }
 
 /// Bytes of the console from this line on.

@@ -16,22 +16,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Fact, MemcgRole, Stage};
 
-use super::{Case, Check, Judged, Missing, i1_no_escape};
+use super::{Answer, Case, Invariant, Judged, Missing, i1_no_escape};
 use crate::chance::falls_on;
 use crate::taxonomy::names;
 
-const RULE: &str = "I11";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    11,
+    "off is mainline",
+    "with the policy off the kernel behaves like the unpatched one",
+    check,
+);
 
 /// What is less likely than this is no chance.
 const CHANCE: f64 = 0.001;
 
 /// Looks for traces of the patch where it should do nothing.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     if case.cell.request.counters_file.is_none() {
-        return Ok(Check::not_asked(RULE, "the kernel has no policy that could be off"));
+        return Ok(Answer::not_asked("the kernel has no policy that could be off"));
     }
     if case.overcharges() {
-        return Ok(Check::not_asked(RULE, "the policy is on"));
+        return Ok(Answer::not_asked("the policy is on"));
     }
     let (mut asked, mut moved) = (0, Vec::new());
     for (prefix, name) in counters(case) {
@@ -52,7 +58,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
         "{} of {asked} counters of the patch moved{list}; {kills} kills from the reconciliation",
         moved.len()
     );
-    Ok(Check::of(RULE, moved.is_empty() && kills == 0.0, said))
+    Ok(Answer::of(moved.is_empty() && kills == 0.0, said))
 }
 
 /// The counters of every memcg that tells them when settled.
@@ -108,7 +114,7 @@ fn is_lost_call(name: &str) -> bool {
 /// In what cells differ from those of the unpatched kernel by kinds of errnos, kills and events, for people.
 pub(crate) fn beside(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<String> {
     let errnos =
-        !base.iter().any(|base| base.cell.expect.may_break.iter().any(|rule| rule == "I1"));
+        !base.iter().any(|base| base.cell.expect.may_break.contains(&i1_no_escape::RULE.rule));
     let facts: BTreeSet<&String> = base
         .iter()
         .chain(off)

@@ -14,9 +14,15 @@ use std::collections::BTreeMap;
 
 use protocol::{Charges, Fact, ProcessEnd, ProcessRole};
 
-use super::{Case, Check, Missing, charges};
+use super::{Answer, Case, Invariant, Missing, charges};
 
-const RULE: &str = "I1";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    1,
+    "no escape",
+    "no eligible charge of kernel memory fails, openly or in disguise",
+    check,
+);
 
 /// `ENFILE`: `alloc_file()` of pipes and sockets; `ENOSPC`: tmpfs; `EFAULT` and `SHORT`: copies
 /// that end at a page that could not be charged; `E2BIG`: `execve()` without a page for its arguments
@@ -35,7 +41,7 @@ const SIGSEGV: i32 = 11;
 const EXEMPT: [&str; 1] = ["setpipe_sz"];
 
 /// Counts the failures of the actors against the denials.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let (mut calls, mut failures, mut said) = (0, 0, Vec::new());
     for event in &case.evidence.events {
         let Fact::Operations { role: ProcessRole::Actor, op, attempted, errnos, .. } = &event.fact
@@ -81,18 +87,18 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     let escaped = case.overcharges() && eligible > denied;
     let said = format!("{said}; {eligible} eligible charges failed{}", example(seen));
     if failures > denied || escaped {
-        return Ok(Check::of(RULE, false, said));
+        return Ok(Answer::of(false, said));
     }
     // A failed charge that nobody saw, or whose callers nobody knows, may be one too many.
     let nameless = seen.failed.iter().find(|row| charges::is_nameless(row));
     match (seen.lost, nameless) {
-        _ if !case.overcharges() => Ok(Check::of(RULE, true, said)),
+        _ if !case.overcharges() => Ok(Answer::of(true, said)),
         (1.., _) => Err(Missing(format!("what {} charges returned", seen.lost))),
         (0, Some(row)) => {
             let path = row.path.join(" < ");
             Err(Missing(format!("what {} failed charges were for ({path})", row.count)))
         }
-        (0, None) => Ok(Check::of(RULE, true, said)),
+        (0, None) => Ok(Answer::of(true, said)),
     }
 }
 

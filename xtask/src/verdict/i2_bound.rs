@@ -14,9 +14,15 @@
 
 use protocol::{Asked, Overcharges};
 
-use super::{Case, Check, Missing, charges};
+use super::{Answer, Case, Invariant, Missing, charges};
 
-const RULE: &str = "I2";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    2,
+    "bound",
+    "usage stays within limit plus cap; without the feature, within the limit",
+    check,
+);
 
 /// Largest charge that is eligible, pages: `1 << PAGE_ALLOC_COSTLY_ORDER`.
 const CHARGE_PAGES_MAX: u64 = 8;
@@ -25,11 +31,11 @@ const CHARGE_PAGES_MAX: u64 = 8;
 const BATCH_PAGES: u64 = 64;
 
 /// Compares the recorded peak of each memcg under test with its bound.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
-    let mut check = of(case, RULE, "")?;
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
+    let mut check = of(case, "")?;
     // A workload may remove the second one: its peak went with it.
     if case.facts.get("second.peak_bytes").is_some() {
-        check.add("second", of(case, RULE, "second."));
+        check.add("second", of(case, "second."));
     }
     match charges::traced(&case.evidence.events) {
         Some(overcharges) => check.add("gfp", only_eligible(overcharges)),
@@ -42,7 +48,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
 }
 
 /// No charge went over a limit that the patch should have left alone.
-fn only_eligible(overcharges: &Overcharges) -> Result<Check, Missing> {
+fn only_eligible(overcharges: &Overcharges) -> Result<Answer, Missing> {
     let asked = || overcharges.memcgs.iter().flat_map(|memcg| &memcg.asked);
     let exempt = || asked().filter(|asked| !charges::may_go_over(asked));
     let count = |asked: &mut dyn Iterator<Item = &Asked>| asked.map(|asked| asked.count).sum();
@@ -54,11 +60,11 @@ fn only_eligible(overcharges: &Overcharges) -> Result<Check, Missing> {
     if wrong == 0 && overcharges.lost > 0 {
         return Err(Missing(format!("how {} charges were asked for", overcharges.lost)));
     }
-    Ok(Check::of(RULE, wrong == 0, said))
+    Ok(Answer::of(wrong == 0, said))
 }
 
 /// The same of the memcg whose facts begin with `prefix`.
-pub(crate) fn of(case: &Case<'_>, rule: &str, prefix: &str) -> Result<Check, Missing> {
+pub(crate) fn of(case: &Case<'_>, prefix: &str) -> Result<Answer, Missing> {
     let peak_bytes = case.need(&format!("{prefix}peak_bytes"))?;
     let limit_bytes = case.need(&format!("{prefix}limit_bytes"))?;
     let over_bytes = case.need(&format!("{prefix}peak_over_bytes"))?;
@@ -67,7 +73,7 @@ pub(crate) fn of(case: &Case<'_>, rule: &str, prefix: &str) -> Result<Check, Mis
     let said = format!(
         "peak {peak_bytes} - max {limit_bytes} = {over_bytes} {sign} bound {bound_bytes} ({from})"
     );
-    Ok(Check::of(rule, over_bytes <= bound_bytes, said))
+    Ok(Answer::of(over_bytes <= bound_bytes, said))
 }
 
 fn bound(case: &Case<'_>, prefix: &str) -> Result<(f64, String), Missing> {

@@ -10,9 +10,11 @@
 //! that only the gaps could carry over the tolerance is unknown, not kept. So is one that the host has stretched over it, as it has
 //! stretched the cell ([`Evidence::stretch`](crate::evidence::Evidence::stretch)).
 
-use super::{Case, Check, Missing, Outcome};
+use super::{Answer, Case, Invariant, Missing, Outcome};
 
-const RULE: &str = "I3";
+/// The invariant.
+pub(super) const RULE: Invariant =
+    Invariant::new(3, "timely", "usage returns to the limit soon", check).of_time();
 
 /// An RCU grace period on a busy machine, milliseconds; some tens are usual.
 const GRACE_PERIOD_MS: f64 = 100.0;
@@ -31,31 +33,27 @@ const REAPER_DELAY_MS: f64 = 2000.0;
 const REAPER_RETRIES_MS: f64 = 1000.0;
 
 /// Compares the longest run above the limit of each memcg under test with the tolerance.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let request = &case.cell.request;
-    let mut check = of(case, RULE, "", request.killable || request.hog_bytes > 0)?;
+    let mut check = of(case, "", request.killable || request.hog_bytes > 0)?;
     if let Some(second) = &request.second {
         let killable = second.hog_bytes > 0 || (request.killable && second.tasks > 0);
-        check.add("second", of(case, RULE, "second.", killable));
+        check.add("second", of(case, "second.", killable));
     }
     Ok(check)
 }
 
 /// The same of the memcg whose facts begin with `prefix`, in or below which somebody can be killed
 /// or not.
-pub(crate) fn of(
-    case: &Case<'_>,
-    rule: &str,
-    prefix: &str,
-    killable: bool,
-) -> Result<Check, Missing> {
-    let not_asked = |said: &str| Check::not_asked(rule, said);
+pub(crate) fn of(case: &Case<'_>, prefix: &str, killable: bool) -> Result<Answer, Missing> {
     if !case.overcharges() {
-        return Ok(not_asked("the policy lets nothing over the limit; I2 holds it to that"));
+        return Ok(Answer::not_asked(
+            "the policy lets nothing over the limit; I2 holds it to that",
+        ));
     }
     if !killable {
         let said = "nothing can be killed, so nothing brings usage down before the tasks end";
-        return Ok(not_asked(said));
+        return Ok(Answer::not_asked(said));
     }
     let need = |name: &str| case.need(&format!("{prefix}{name}"));
     let (over_ms, gap_ms) = (need("over_ms_max")?, need("sampler.gap_ms")?);
@@ -74,7 +72,7 @@ pub(crate) fn of(
     let stranded = settled != 1.0 && case.need("killable.left")? == 0.0;
     if stranded && over_ms <= need("over_ms_last")? {
         let said = "everybody who could be killed is dead, and what is left belongs to no task";
-        return Ok(not_asked(said));
+        return Ok(Answer::not_asked(said));
     }
     let outcome = if (settled != 1.0 && !stranded) || late {
         Outcome::Broken
@@ -100,7 +98,7 @@ pub(crate) fn of(
             String::new()
         },
     );
-    Ok(Check { rule: rule.to_owned(), outcome, said })
+    Ok(Answer { outcome, said })
 }
 
 /// Of a kernel with such trace events.

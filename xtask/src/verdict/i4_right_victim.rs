@@ -10,16 +10,22 @@
 
 use protocol::{CgroupVersion, Fact, MemcgRole, ProcessRole, Stage};
 
-use super::{Case, Check, Missing};
+use super::{Answer, Case, Invariant, Missing};
 use crate::evidence::oom::{Report, ooms};
 
-const RULE: &str = "I4";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    4,
+    "right victim",
+    "every kill is counted, and its victim is below the memcg that was over its limit",
+    check,
+);
 
 /// Looks at every kill.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     if case.evidence.console_dropped_bytes > 0 {
         // Such a cell never passes; what else is broken must still be told.
-        return Ok(Check::not_asked(RULE, "a part of the console is missing, and with it kills"));
+        return Ok(Answer::not_asked("a part of the console is missing, and with it kills"));
     }
     let printed = case.need("kills")?;
     let counted = counted(case)? as f64;
@@ -34,7 +40,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
             kills().count()
         ),
     };
-    Ok(Check::of(RULE, wrong.is_empty() && printed == counted, said))
+    Ok(Answer::of(wrong.is_empty() && printed == counted, said))
 }
 
 /// Kills counted in all memcgs of the cell, from before the load until everybody had gone.

@@ -8,9 +8,15 @@
 //! and the second one. No dying memcg, and the folder can be removed. Nothing is given back
 //! more often than it was taken either: no counter and no reference goes below zero.
 
-use super::{Case, Check, Finding, Missing};
+use super::{Answer, Case, Finding, Invariant, Missing};
 
-const RULE: &str = "I5";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    5,
+    "no leak",
+    "once every task has exited nothing stays charged and no memcg is left dying",
+    check,
+);
 
 /// Left on a CPU whose stocks another memcg has just flushed.
 const STOCK_PAGES: u64 = 2;
@@ -22,7 +28,7 @@ const UNDERFLOWS: [(&str, &str); 2] = [
 ];
 
 /// Looks at what was left behind, in the memcg under test and around it.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let mut check = of_limited(case)?;
     // A workload may remove the second one: its folder is gone then, and `dying` counts it.
     if case.facts.get("second.after.current_bytes").is_some() {
@@ -34,14 +40,14 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
 }
 
 /// What stays charged to the memcg whose facts begin with `prefix`; stocks may belong to so many.
-fn stays(case: &Case<'_>, prefix: &str, memcgs: u64) -> Result<Check, Missing> {
+fn stays(case: &Case<'_>, prefix: &str, memcgs: u64) -> Result<Answer, Missing> {
     let current_bytes = case.need(&format!("{prefix}after.current_bytes"))?;
     let bound_bytes = memcgs * STOCK_PAGES * case.page_bytes * u64::from(case.cpus);
     let said = format!("{current_bytes} bytes stay charged, stocks hold up to {bound_bytes}");
-    Ok(Check::of(RULE, current_bytes <= bound_bytes as f64, said))
+    Ok(Answer::of(current_bytes <= bound_bytes as f64, said))
 }
 
-fn of_limited(case: &Case<'_>) -> Result<Check, Missing> {
+fn of_limited(case: &Case<'_>) -> Result<Answer, Missing> {
     let current_bytes = case.need("after.current_bytes")?;
     let (removed, dying) = (case.need("removed")?, case.need("dying")?);
     let bound_bytes = STOCK_PAGES * case.page_bytes * u64::from(case.cpus);
@@ -55,7 +61,7 @@ fn of_limited(case: &Case<'_>) -> Result<Check, Missing> {
         if removed == 1.0 { "memcg removed" } else { "memcg could not be removed" },
         underflow.map_or_else(String::new, |kind| format!(", {kind}")),
     );
-    Ok(Check::of(RULE, kept, said))
+    Ok(Answer::of(kept, said))
 }
 
 /// Which of them a report shows, if only inside another one.

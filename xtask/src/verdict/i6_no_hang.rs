@@ -9,10 +9,17 @@
 
 use protocol::{Fact, ProcessEnd, ProcessRole};
 
-use super::{Case, Check, Missing, Verdict};
+use super::{Answer, Case, Invariant, Missing, Verdict};
 use crate::evidence::Ending;
 
-const RULE: &str = "I6";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    6,
+    "no hang",
+    "no task hangs, every task can be killed, and a heartbeat outside goes on",
+    check,
+)
+.of_time();
 
 /// Longest time between two beats on KVM, milliseconds; the period is 10.
 const HEARTBEAT_GAP_MS_MAX: f64 = 1000.0;
@@ -21,12 +28,12 @@ const HEARTBEAT_GAP_MS_MAX: f64 = 1000.0;
 const CALL_MS_MAX: f64 = 5000.0;
 
 /// Looks for everything that went on for too long.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     if let Some(hang) = case.findings.iter().find(|finding| finding.class == Verdict::Hang) {
-        return Ok(Check::of(RULE, false, format!("console: {}", hang.title)));
+        return Ok(Answer::of(false, format!("console: {}", hang.title)));
     }
     if let Ending::Deadline { deadline_ms, .. } = case.evidence.ending {
-        return Ok(Check::of(RULE, false, format!("not at an end after {deadline_ms} ms")));
+        return Ok(Answer::of(false, format!("not at an end after {deadline_ms} ms")));
     }
     let gap_ms = case.need("heartbeat.gap_ms")?;
     let gap_ms_max = HEARTBEAT_GAP_MS_MAX * f64::from(case.pace.slowdown);
@@ -43,7 +50,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
         if bystander { "; the bystander was killed" } else { "" },
     );
     let kept = gap_ms <= gap_ms_max && unkillable == 0.0 && !bystander && call_kept;
-    Ok(Check::of(RULE, kept, said))
+    Ok(Answer::of(kept, said))
 }
 
 fn bystander_killed(case: &Case<'_>) -> bool {

@@ -13,15 +13,22 @@
 
 use protocol::{Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
 
-use super::{Case, Check, Missing};
+use super::{Answer, Case, Invariant, Missing};
 
-const RULE: &str = "I7";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    7,
+    "bystanders",
+    "tasks outside the memcg are not killed, see no events or errors, and are not slowed down",
+    check,
+)
+.of_time();
 
 /// Of the longest delay of a task that only sleeps.
 const TIMES_AS_LATE: f64 = 3.0;
 
 /// Looks at the bystander, its memcg, and the outsider.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let ((control, _), (load, failed)) = (calls(case, "control")?, calls(case, "stat")?);
     let late_us = case.need("heartbeat.gap_ms")? * 1000.0;
     let bound_us = control.max as f64 + TIMES_AS_LATE * late_us;
@@ -36,7 +43,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
         moved.iter().map(|name| format!(" {name}")).collect::<String>(),
     );
     let kept = load.max as f64 <= bound_us && failed == 0 && moved.is_empty() && ended == 0;
-    Ok(Check::of(RULE, kept, said))
+    Ok(Answer::of(kept, said))
 }
 
 /// The bystander's calls of one kind, how long they took and how many failed; it made some.

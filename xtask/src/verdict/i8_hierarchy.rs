@@ -6,19 +6,21 @@
 //! within the cap of its parent, and the parent must come back to its limit as soon as the child.
 //! Tolerances: as I2 and I3, of the parent's own limit, cap and samples.
 
-use super::{Case, Check, Missing, i2_bound, i3_timely};
+use super::{Answer, Case, Invariant, Missing, i2_bound, i3_timely};
 
-const RULE: &str = "I8";
+/// The invariant.
+pub(super) const RULE: Invariant =
+    Invariant::new(8, "hierarchy", "bound and timely hold for a parent with a limit too", check);
 
 /// Compares the parent's peak and its time above the limit with their bounds.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let request = &case.cell.request;
     let Some(parent) = &request.parent else {
-        return Ok(Check::not_asked(RULE, "the parent has no limit"));
+        return Ok(Answer::not_asked("the parent has no limit"));
     };
     let second_hog = request.second.as_ref().is_some_and(|second| second.hog_bytes > 0);
     let killable = request.killable || request.hog_bytes > 0 || second_hog || parent.hog_bytes > 0;
-    let mut check = i2_bound::of(case, RULE, "parent.")?;
-    check.add("in time", i3_timely::of(case, RULE, "parent.", killable));
+    let mut check = i2_bound::of(case, "parent.")?;
+    check.add("in time", i3_timely::of(case, "parent.", killable));
     Ok(check)
 }

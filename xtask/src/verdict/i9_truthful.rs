@@ -13,9 +13,15 @@
 
 use protocol::{CgroupVersion, Fact, MemcgRole, Stage};
 
-use super::{Case, Check, Missing};
+use super::{Answer, Case, Invariant, Missing};
 
-const RULE: &str = "I9";
+/// The invariant.
+pub(super) const RULE: Invariant = Invariant::new(
+    9,
+    "truthful",
+    "statistics, counters and trace events agree with each other",
+    check,
+);
 
 /// `MEMCG_CHARGE_BATCH`, pages.
 const BATCH_PAGES: u64 = 64;
@@ -24,9 +30,9 @@ const BATCH_PAGES: u64 = 64;
 const PARTS: [&str; 4] = ["anon", "file", "kernel", "sock"];
 
 /// Compares the files of the limited memcg with each other.
-pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
+fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let mut check = match case.cell.key.cgroup {
-        CgroupVersion::V1 => Check::not_asked(RULE, "v1's memory.stat has no sum"),
+        CgroupVersion::V1 => Answer::not_asked("v1's memory.stat has no sum"),
         CgroupVersion::V2 => sum(case)?,
     };
     if case.cell.request.counters_file.is_some() {
@@ -43,7 +49,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<Check, Missing> {
     Ok(check)
 }
 
-fn sum(case: &Case<'_>) -> Result<Check, Missing> {
+fn sum(case: &Case<'_>) -> Result<Answer, Missing> {
     let missing = || Missing("memory.stat of the limited memcg when settled".to_owned());
     let (current_bytes, stat) = case
         .evidence
@@ -70,12 +76,12 @@ fn sum(case: &Case<'_>) -> Result<Check, Missing> {
         "memory.current {current_bytes}, {} {sum_bytes}: {apart_bytes} apart, bound {bound_bytes}",
         PARTS.join(" + ")
     );
-    Ok(Check::of(RULE, apart_bytes <= bound_bytes, said))
+    Ok(Answer::of(apart_bytes <= bound_bytes, said))
 }
 
 /// The counters of the memcg whose facts begin with `prefix`; so many others may charge in it at the
 /// same moment.
-fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Check, Missing> {
+fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Answer, Missing> {
     let over_bytes = case.need(&format!("{prefix}peak_over_bytes"))?;
     let charges = case.need(&format!("{prefix}counters.charges"))?;
     // Not every version of the patch tells all of them.
@@ -104,7 +110,7 @@ fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Check, Missing
         shown(kills.map(|(kills, _)| kills)),
         shown(kills.map(|(_, events)| events)),
     );
-    Ok(Check::of(RULE, !hidden && !less && !uncounted && !differs, said))
+    Ok(Answer::of(!hidden && !less && !uncounted && !differs, said))
 }
 
 fn shown(number: Option<f64>) -> String {

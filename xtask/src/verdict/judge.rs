@@ -8,32 +8,16 @@
 
 use protocol::Fact;
 
+use super::rule::{Answer, Missing};
 use super::{
-    Case, Check, Finding, Judgement, Missing, Outcome, Pace, RULES, Verdict, console, facts,
-    i1_no_escape, i2_bound, i3_timely, i4_right_victim, i5_no_leak, i6_no_hang, i7_bystanders,
-    i8_hierarchy, i9_truthful, i10_progress, i11_off_is_mainline, proof,
+    Case, Check, Finding, INVARIANTS, Judgement, Outcome, Pace, Rule, Verdict, console, facts,
+    proof,
 };
-use crate::config::{Condition, Scenario};
+use crate::config::{Condition, Expectation, Scenario};
 use crate::evidence::console::message;
 use crate::evidence::oom::ooms;
 use crate::evidence::{Ending, Evidence};
 use crate::plan::Cell;
-
-type Rule = fn(&Case<'_>) -> Result<Check, Missing>;
-
-const ASKED: [Rule; RULES.len()] = [
-    i1_no_escape::check,
-    i2_bound::check,
-    i3_timely::check,
-    i4_right_victim::check,
-    i5_no_leak::check,
-    i6_no_hang::check,
-    i7_bystanders::check,
-    i8_hierarchy::check,
-    i9_truthful::check,
-    i10_progress::check,
-    i11_off_is_mainline::check,
-];
 
 /// Judges one cell by its evidence, the rules, and what is expected of it ([`Cell::expect`]).
 pub(crate) fn judge(
@@ -76,13 +60,13 @@ pub(crate) fn judge(
 }
 
 /// Whether a verdict and its broken rules are those expected.
-fn as_expected(cell: &Cell, verdict: Verdict, breaks: &[String], checks: &[Check]) -> bool {
+fn as_expected(cell: &Cell, verdict: Verdict, breaks: &[Rule], checks: &[Check]) -> bool {
     let expect = &cell.expect;
     if verdict != Verdict::Fail {
         // A verdict that outranks FAIL makes no promise about which rules could be asked.
         return verdict == expect.verdict;
     }
-    let may = |rule: &String| {
+    let may = |rule: &Rule| {
         expect.or_more || expect.breaks.contains(rule) || expect.may_break.contains(rule)
     };
     let may_fail = expect.verdict == Verdict::Fail || expect.verdict == Verdict::Pass;
@@ -108,46 +92,51 @@ fn checks(
         _ => None,
     });
     let mut checks = Vec::new();
-    for (rule, ask) in RULES.iter().zip(ASKED) {
-        let outcome = match hello {
+    for invariant in INVARIANTS {
+        let answer = match hello {
             None => Err(Missing("the guest's Hello".to_owned())),
-            Some((cpus, page_bytes)) => {
-                ask(&Case { cell, scenario, evidence, facts, findings, pace, cpus, page_bytes })
-            }
+            Some((cpus, page_bytes)) => (invariant.check)(&Case {
+                cell,
+                scenario,
+                evidence,
+                facts,
+                findings,
+                pace,
+                cpus,
+                page_bytes,
+            }),
         };
-        checks.push(outcome.unwrap_or_else(|missing| Check::unknown(rule, &missing)));
+        checks.push(Answer::or_unknown(answer).into_check(invariant.rule));
     }
-    let asked = |rule, condition| asked(rule, condition, facts, evidence.stretch());
-    checks.extend(cell.expect.exercised.iter().map(|condition| asked("X", condition)));
-    checks.extend(cell.expect.facts.iter().map(|condition| asked("E", condition)));
+    let asked = |rule, condition| {
+        Answer::or_unknown(asked(condition, facts, evidence.stretch())).into_check(rule)
+    };
+    let Expectation { exercised, facts: stated, .. } = &cell.expect;
+    checks.extend(exercised.iter().map(|condition| asked(Rule::Exercised, condition)));
+    checks.extend(stated.iter().map(|condition| asked(Rule::Expectation, condition)));
     checks
 }
 
-fn asked(rule: &str, condition: &Condition, facts: &facts::Facts, stretch: f64) -> Check {
-    let Some(value) = facts.get(&condition.fact) else {
-        return Check::unknown(rule, &Missing(condition.fact.clone()));
-    };
-    let mut check = Check::of(rule, condition.holds(value), format!("{condition}: it is {value}"));
-    // It would hold without what the host has made of it: nobody knows.
-    if check.outcome == Outcome::Broken
+fn asked(condition: &Condition, facts: &facts::Facts, stretch: f64) -> Result<Answer, Missing> {
+    let value = facts.get(&condition.fact).ok_or_else(|| Missing(condition.fact.clone()))?;
+    let mut answer = Answer::of(condition.holds(value), format!("{condition}: it is {value}"));
+    // Had the host not slowed the cell down, it might hold: unknown.
+    if answer.outcome == Outcome::Broken
         && is_time(&condition.fact)
         && condition.holds(value / stretch)
     {
-        check.outcome = Outcome::Unknown;
-        check.said = format!("{}, stretched {stretch:.1} times by the host", check.said);
+        answer.outcome = Outcome::Unknown;
+        answer.said = format!("{}, stretched {stretch:.1} times by the host", answer.said);
     }
-    check
+    Ok(answer)
 }
 
-/// Broken rules, each once. `X` is not among them: a path that never ran breaks nothing.
-fn broken(checks: &[Check]) -> Vec<String> {
-    let mut rules: Vec<String> = Vec::new();
-    for check in checks.iter().filter(|check| check.outcome == Outcome::Broken && check.rule != "X")
-    {
-        if !rules.contains(&check.rule) {
-            rules.push(check.rule.clone());
-        }
-    }
+/// Broken rules, each once. A path that never ran breaks nothing.
+fn broken(checks: &[Check]) -> Vec<Rule> {
+    let broken = checks.iter().filter(|check| check.outcome == Outcome::Broken);
+    let mut rules: Vec<Rule> =
+        broken.map(|check| check.rule).filter(|rule| *rule != Rule::Exercised).collect();
+    rules.dedup();
     rules
 }
 
@@ -185,9 +174,6 @@ fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
     Some((finding.class, format!("{}: {}", finding.kind, finding.title)))
 }
 
-/// Rules of nothing but time.
-const OF_TIME: [&str; 3] = ["I3", "I6", "I7"];
-
 /// Of a cell's time, waited for a CPU of the host: then its times say nothing about the kernel.
 const STARVED: f64 = 0.5;
 
@@ -202,7 +188,8 @@ fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)>
     let Evidence { starved_ms, wall_ms, .. } = evidence;
     let of_time = |check: &Check| {
         let fact = check.said.split_whitespace().next().unwrap_or_default();
-        OF_TIME.contains(&check.rule.as_str()) || (check.rule == "E" && is_time(fact))
+        INVARIANTS.iter().any(|invariant| invariant.of_time && invariant.rule == check.rule)
+            || (check.rule == Rule::Expectation && is_time(fact))
     };
     let mut broken = checks.iter().filter(|check| check.outcome == Outcome::Broken);
     let starved = *starved_ms > 0 && *starved_ms as f64 >= *wall_ms as f64 * STARVED;
@@ -272,21 +259,24 @@ fn not_proven(doubts: &[String], checks: &[Check]) -> Option<(Verdict, String)> 
 
 /// What is broken whatever else cannot be told: a rule, or what the scenario states of a path that did run.
 fn surely_failed(checks: &[Check]) -> Option<(Verdict, String)> {
-    let ran = checks.iter().filter(|check| check.rule == "X").all(|x| x.outcome == Outcome::Kept);
+    let ran = checks
+        .iter()
+        .filter(|check| check.rule == Rule::Exercised)
+        .all(|x| x.outcome == Outcome::Kept);
     broken_rules(checks).or_else(|| not_as_stated(checks).filter(|_| ran))
 }
 
 fn broken_rules(checks: &[Check]) -> Option<(Verdict, String)> {
-    first(checks, |check| RULES.contains(&check.rule.as_str())).map(|why| (Verdict::Fail, why))
+    first(checks, |check| matches!(check.rule, Rule::Invariant(_))).map(|why| (Verdict::Fail, why))
 }
 
 fn not_exercised(checks: &[Check]) -> Option<(Verdict, String)> {
-    let why = first(checks, |check| check.rule == "X")?;
+    let why = first(checks, |check| check.rule == Rule::Exercised)?;
     Some((Verdict::Inconclusive, format!("the path under test never ran: {why}")))
 }
 
 fn not_as_stated(checks: &[Check]) -> Option<(Verdict, String)> {
-    first(checks, |check| check.rule == "E").map(|why| (Verdict::Fail, why))
+    first(checks, |check| check.rule == Rule::Expectation).map(|why| (Verdict::Fail, why))
 }
 
 /// The first broken check of those, and how many more there are.

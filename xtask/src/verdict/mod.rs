@@ -24,6 +24,7 @@ mod judge;
 pub(crate) mod ktap;
 mod no_worse;
 mod proof;
+mod rule;
 mod score;
 pub(crate) mod selftests;
 #[cfg(test)]
@@ -34,9 +35,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{MAINLINE, Scenario};
 use crate::evidence::Evidence;
-use crate::outcome::{Check, Differential, Judgement, Missing, Outcome};
+use crate::outcome::{Check, Differential, Judgement, Outcome};
 use crate::plan::Cell;
-use crate::taxonomy::{RULES, Verdict, names};
+use crate::taxonomy::{Rule, Verdict, names};
 
 pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};
@@ -44,7 +45,40 @@ pub(crate) use differential::{Judged, compare};
 pub(crate) use inject::{Site, sites};
 pub(crate) use judge::{by_emulator, judge};
 pub(crate) use proof::wrong_clock;
+use rule::{Answer, Invariant, Missing};
 pub(crate) use score::{Ran, Score, score};
+
+/// Every invariant, in the order in which they are evaluated.
+const INVARIANTS: [Invariant; 11] = [
+    i1_no_escape::RULE,
+    i2_bound::RULE,
+    i3_timely::RULE,
+    i4_right_victim::RULE,
+    i5_no_leak::RULE,
+    i6_no_hang::RULE,
+    i7_bystanders::RULE,
+    i8_hierarchy::RULE,
+    i9_truthful::RULE,
+    i10_progress::RULE,
+    i11_off_is_mainline::RULE,
+];
+
+/// The rules that there are, besides what a scenario itself expects.
+pub(crate) fn invariants() -> Vec<Rule> {
+    INVARIANTS.iter().map(|invariant| invariant.rule).collect()
+}
+
+/// Name of a rule and the rule in a sentence; empty for an unknown one.
+pub(crate) fn rule_words(rule: Rule) -> (&'static str, &'static str) {
+    match rule {
+        Rule::Expectation => ("expectation", "what the scenario itself expects of this policy"),
+        Rule::Exercised => ("exercised", "the path under test ran"),
+        Rule::Invariant(_) => {
+            let found = INVARIANTS.iter().find(|invariant| invariant.rule == rule);
+            found.map_or(("", ""), |found| (found.name, found.says))
+        }
+    }
+}
 
 /// How slow the machine is that the cell ran on: tolerances in time that do not come from the
 /// kernel's own timers grow with it.

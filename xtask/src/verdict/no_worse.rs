@@ -6,7 +6,7 @@
 //! [`i11_off_is_mainline::beside`] compares them, with its tolerance. Whether a difference is wanted only
 //! the author of the patch can tell; a rule that is newly broken is not asked here, but REGRESSED.
 
-use super::{Judged, Verdict, facts, i11_off_is_mainline};
+use super::{Judged, Rule, Verdict, facts, i11_off_is_mainline};
 use crate::config::Condition;
 
 /// The differences, for people.
@@ -17,7 +17,7 @@ pub(super) fn beside(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<String>
     if !base.iter().chain(patched).all(usable) {
         return Vec::new();
     }
-    let breaks = |judged: &Judged<'_>, rule: &String| judged.judgement.breaks.contains(rule);
+    let breaks = |judged: &Judged<'_>, rule: &Rule| judged.judgement.breaks.contains(rule);
     let mended = first.cell.expect.breaks.iter().filter(|rule| {
         base.iter().all(|base| breaks(base, rule)) && !patched.iter().any(|here| breaks(here, rule))
     });

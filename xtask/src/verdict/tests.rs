@@ -149,6 +149,7 @@ impl Bench {
 
     /// What one rule says.
     pub(crate) fn outcome(&self, rule: &str) -> Outcome {
+        let rule = Rule::from(rule);
         self.judge().checks.iter().find(|check| check.rule == rule).unwrap().outcome
     }
 

@@ -15,7 +15,7 @@ use crate::evidence::Evidence;
 use crate::outcome::{CellResult, Manifest};
 use crate::outcome::{Check, Outcome};
 use crate::symbols::Symbols;
-use crate::taxonomy::rule_words;
+use crate::verdict::rule_words;
 
 /// What is stored of the attempt that counts, beside its result.
 pub(crate) struct Seen<'a, 'k> {
@@ -118,7 +118,7 @@ fn rules(checks: &[Check]) -> Markup {
                 @for (at, Check { rule, outcome, said }) in checks.iter().enumerate() {
                     @let is_first = at == 0 || checks[at - 1].rule != *rule;
                     @let (class, sign, word) = outcome_words(*outcome);
-                    @let (name, says) = rule_words(rule);
+                    @let (name, says) = rule_words(*rule);
                     tr class=(class) {
                         th scope="row" { (rule) " " (name) @if is_first { span.of { (says) } } }
                         td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (word) } }

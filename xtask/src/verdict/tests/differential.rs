@@ -9,7 +9,7 @@ use Differential::{Fixed, Inert, NoDifference, NotFixed, Regressed, Unknown};
 fn judged(bench: &Bench, verdict: Verdict, enomem: f64) -> (Cell, Judgement) {
     let mut judgement = bench.judge();
     judgement.verdict = verdict;
-    judgement.breaks = if enomem > 0.0 { vec!["I1".to_owned()] } else { Vec::new() };
+    judgement.breaks = if enomem > 0.0 { vec!["I1".into()] } else { Vec::new() };
     if verdict == Verdict::Error {
         judgement.facts.clear();
     } else {
@@ -103,7 +103,7 @@ fn the_sentence_has_the_numbers_of_both_sides() {
 fn a_new_broken_rule_is_a_regression_though_the_problem_is_gone() {
     let (base_cell, base) = judged(&Bench::mainline(), Verdict::Fail, 5.0);
     let (cell, mut patched) = judged(&Bench::overcharge(), Verdict::Fail, 0.0);
-    patched.breaks = vec!["I2".to_owned()];
+    patched.breaks = vec!["I2".into()];
     let all = [
         Judged { cell: &base_cell, judgement: &base },
         Judged { cell: &cell, judgement: &patched },
@@ -124,7 +124,7 @@ fn what_the_baseline_breaks_now_and_then_is_no_regression() {
         compare(&Bench::overcharge().scenario, "baseline", &all)[0].outcome
     };
     assert_eq!(outcome(&base_cell), Regressed);
-    base_cell.expect.may_break = vec!["I1".to_owned()];
+    base_cell.expect.may_break = vec!["I1".into()];
     assert_eq!(outcome(&base_cell), Inert);
 }
 

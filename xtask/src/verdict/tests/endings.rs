@@ -89,7 +89,7 @@ fn a_deadline_is_a_hang_whatever_ran() {
             "the cell had not ended after 10000 ms; silent for the last 9000 ms"
         );
     }
-    assert!(ended(deadline(true), BOOT, usize::MAX).breaks.contains(&"I6".to_owned()));
+    assert!(ended(deadline(true), BOOT, usize::MAX).breaks.contains(&"I6".into()));
     let boot = ended(deadline(false), BOOT, 0);
     assert_eq!(boot.verdict, Verdict::Hang);
     assert!(boot.why.starts_with("the guest had not come up"));
@@ -151,7 +151,7 @@ fn a_hung_task_on_the_console_is_a_hang_even_when_the_cell_ended() {
     let console =
         CONSOLE.to_owned() + "[    9.0] INFO: task actor-0:70 blocked for more than 10 seconds.\n";
     let judgement = ended(Ending::PoweredOff, &console, usize::MAX);
-    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Hang, vec!["I6".to_owned()]));
+    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Hang, vec!["I6".into()]));
     let oops_too = ended(Ending::PoweredOff, &(console + OOPS), usize::MAX);
     assert_eq!(oops_too.verdict, Verdict::Crash, "of two causes the first in order is told");
 }

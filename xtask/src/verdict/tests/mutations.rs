@@ -268,7 +268,7 @@ fn a_path_that_never_ran_is_inconclusive_and_a_wrong_number_a_failure() {
     };
     bench.cell.expect.facts = vec![number("open.succeeded", 2000.0)];
     let failed = bench.judge();
-    assert_eq!((failed.verdict, failed.breaks), (Verdict::Fail, vec!["E".to_owned()]));
+    assert_eq!((failed.verdict, failed.breaks), (Verdict::Fail, vec!["E".into()]));
     bench.cell.expect.facts = vec![number("open.ENOMEM", 1.0)];
     assert_eq!(bench.judge().verdict, Verdict::Fail, "an errno that did not occur is zero");
     bench.cell.expect.facts = vec![number("opne.ENOMEM", 0.0)];

@@ -11,15 +11,15 @@ fn pair() -> [(Cell, Judgement); 2] {
     let bench = Bench::mainline();
     let mut judgement = bench.judge();
     judgement.verdict = Verdict::Fail;
-    judgement.breaks = vec!["I1".to_owned()];
+    judgement.breaks = vec!["I1".into()];
     judgement.facts.insert("open.ENOMEM".to_owned(), 5.0);
     judgement.facts.insert("kills".to_owned(), 0.0);
     let mut base = bench.cell.clone();
     base.expect.verdict = Verdict::Fail;
-    base.expect.breaks = vec!["I1".to_owned()];
+    base.expect.breaks = vec!["I1".into()];
     let mut cell = bench.cell;
     cell.key.kernel = "series".to_owned();
-    cell.expect.may_break = vec!["I1".to_owned()];
+    cell.expect.may_break = vec!["I1".into()];
     cell.expect.or_better = true;
     [(base, judgement.clone()), (cell, judgement)]
 }
@@ -56,7 +56,7 @@ fn worse_is_a_regression() {
     assert_eq!(crash.outcome, Regressed);
     let hang = changed(|[_, (_, here)]| here.verdict = Verdict::Hang);
     assert_eq!(hang.outcome, Regressed);
-    let rule = changed(|[_, (_, here)]| here.breaks.push("I5".to_owned()));
+    let rule = changed(|[_, (_, here)]| here.breaks.push("I5".into()));
     assert_eq!(rule.outcome, Regressed);
     let shows = changed(|[(_, base), (_, here)]| {
         base.facts.insert("open.ENOMEM".to_owned(), 0.0);

@@ -45,7 +45,7 @@ fn a_broken_rule_stands_beside_one_that_cannot_be_told() {
     // What was expected to be broken takes all rules to be believed.
     let mut expected = torn_between(losing(10));
     expected.cell.expect.verdict = Verdict::Fail;
-    expected.cell.expect.breaks = vec!["I1".to_owned()];
+    expected.cell.expect.breaks = vec!["I1".into()];
     assert_eq!(expected.judge().verdict, Verdict::Error);
     // And what is stated of a path takes that it ran.
     let mut stated = torn_between(losing(0));
@@ -206,13 +206,13 @@ fn of_kills_without_a_report_nobody_knows_where_they_were() {
 fn a_starved_host_catches_no_mutant_and_shows_no_problem() {
     let mut mutant = Bench::overcharge().with_hog().set(USAGE, "/over_us_max", 900_000);
     mutant.cell.expect.verdict = Verdict::Fail;
-    mutant.cell.expect.breaks = vec!["I3".to_owned()];
+    mutant.cell.expect.breaks = vec!["I3".into()];
     mutant.cell.expect.or_more = true;
     let wanted = Caught {
         scenario: "open".to_owned(),
         cgroup: CgroupVersion::V2,
         policy: "overcharge".to_owned(),
-        rule: "I3".to_owned(),
+        rule: "I3".into(),
         fact: None,
         verdict: Verdict::Fail,
     };
@@ -270,7 +270,7 @@ fn beside_the_baseline(before: u64, lost: u64, kills: bool) -> (Judgement, Diffe
         )
     };
     let mut base = with_kill(losing(Bench::mainline().with_hog(), before));
-    base.cell.expect.may_break = vec!["I1".to_owned()];
+    base.cell.expect.may_break = vec!["I1".into()];
     base.cell.expect.exercised = vec![condition("events.oom_kill", Comparison::AtLeast, 1.0)];
     let mut here = Bench::mainline().with_hog();
     here.cell.key.kernel = "series".to_owned();

@@ -150,7 +150,7 @@ fn apart(name: &str, base: &[f64], off: &[f64], may_break: bool) -> usize {
         let one = |count: &f64| {
             let (mut cell, mut judgement) = (bench.cell.clone(), bench.judge());
             if may_break {
-                cell.expect.may_break = vec!["I1".to_owned()];
+                cell.expect.may_break = vec!["I1".into()];
             }
             judgement.facts.retain(|fact, _| fact == "load.ms");
             if *count > 0.0 {

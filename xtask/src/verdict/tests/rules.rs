@@ -289,7 +289,7 @@ fn i5_allows_the_stocks_of_each_cpu() {
          [    0.9] WARNING: CPU: 0 PID: 9 at mm/page_counter.c:60 page_counter_cancel+0x5/0x6\n",
     );
     let judgement = underflow.judge();
-    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".to_owned()]));
+    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".into()]));
     let mut references = Bench::overcharge();
     references.evidence.console.insert_str(
         0,
@@ -298,7 +298,7 @@ fn i5_allows_the_stocks_of_each_cpu() {
          [    0.9] WARNING: CPU: 1 PID: 0 at lib/percpu-refcount.c:197 percpu_ref_switch_to_atomic_rcu+0x5/0x6\n",
     );
     let judgement = references.judge();
-    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".to_owned()]));
+    assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".into()]));
     assert!(judgement.why.contains("reference underflow"), "{}", judgement.why);
 }
 
@@ -331,7 +331,7 @@ fn what_may_break_is_no_surprise_and_nothing_else_may() {
     let mut bench = failing(Bench::overcharge(), "ENOMEM", 1);
     assert_eq!(bench.judge().breaks, ["I1"]);
     assert!(!bench.judge().as_expected);
-    bench.cell.expect.may_break = vec!["I1".to_owned()];
+    bench.cell.expect.may_break = vec!["I1".into()];
     assert_eq!(bench.judge().verdict, Verdict::Fail, "it is told all the same");
     assert!(bench.judge().as_expected);
     let leaks_too = bench.clone().set(AFTER, "/current_bytes", MIB);
@@ -342,11 +342,11 @@ fn what_may_break_is_no_surprise_and_nothing_else_may() {
 fn a_mutant_may_break_more_than_it_must() {
     let mut bench = failing(Bench::overcharge(), "ENOMEM", 1).set(AFTER, "/current_bytes", MIB);
     bench.cell.expect.verdict = Verdict::Fail;
-    bench.cell.expect.breaks = vec!["I5".to_owned()];
+    bench.cell.expect.breaks = vec!["I5".into()];
     assert_eq!(bench.judge().breaks, ["I1", "I5"]);
     assert!(!bench.judge().as_expected);
     bench.cell.expect.or_more = true;
     assert!(bench.judge().as_expected);
-    bench.cell.expect.breaks = vec!["I2".to_owned()];
+    bench.cell.expect.breaks = vec!["I2".into()];
     assert!(!bench.judge().as_expected);
 }

@@ -25,7 +25,7 @@ pub(crate) fn benches() -> [Bench; 2] {
         json!({ "ENOMEM": 50 }),
     );
     baseline.cell.expect.verdict = Verdict::Fail;
-    baseline.cell.expect.breaks = vec!["I1".to_owned()];
+    baseline.cell.expect.breaks = vec!["I1".into()];
     [baseline, Bench::overcharge()]
 }
 

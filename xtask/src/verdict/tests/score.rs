@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 fn judged(verdict: Verdict, breaks: &[&str], as_expected: bool) -> Judgement {
     Judgement {
         verdict,
-        breaks: breaks.iter().map(|&rule| rule.to_owned()).collect(),
+        breaks: breaks.iter().map(|&rule| rule.into()).collect(),
         why: String::new(),
         as_expected,
         checks: Vec::new(),
@@ -21,7 +21,7 @@ fn wanted(rule: &str, verdict: Verdict) -> Caught {
         scenario: "open".to_owned(),
         cgroup: protocol::CgroupVersion::V2,
         policy: "overcharge".to_owned(),
-        rule: rule.to_owned(),
+        rule: rule.into(),
         fact: None,
         verdict,
     }
