@@ -7,6 +7,7 @@
 pub(crate) mod digest;
 pub(crate) mod file;
 pub(crate) mod process;
+pub(crate) mod stop;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,9 @@ pub(crate) fn missing<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Vec<&'a 
 
 /// Where a program is: in `PATH`, or where a user's `PATH` does not lead (`/usr/sbin`).
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|file| is_executable(file));
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places =
         std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into(), "/usr/bin".into()]);

@@ -1,64 +1,45 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Child processes: bounded in time and output, and never left behind.
 //!
-//! Contract: a child is the leader of its own process group. The group ends when the child ends,
-//! at the deadline, when the harness is asked to stop, and (by `PR_SET_PDEATHSIG`) when the harness
-//! is killed. The asking signal is SIGTERM, since make then deletes the targets it was writing;
-//! SIGKILL follows after [`GRACE`]. Standard output and error come as one stream of lines.
+//! Contract: a child leads its own process group. The group ends when the child ends, at the
+//! deadline, when the harness is asked to stop, and (by `PR_SET_PDEATHSIG`) when the harness is
+//! killed. It gets SIGTERM first, since make then deletes the targets it was writing; SIGKILL
+//! follows after [`GRACE`]. Standard output and error come as one stream of lines.
 
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use super::stop::unless_process_asked;
 use crate::exit::{Exit, Fault};
 
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long output is still read after the child itself has ended.
+/// How long output is still read after the child has ended.
 const DRAIN: Duration = Duration::from_secs(2);
-/// A longer line is cut.
+/// A longer line is split.
 const LINE_BYTES: u64 = 64 * 1024;
-/// [`capture`] keeps so much.
+/// Output kept by [`capture`].
 const CAPTURE_BYTES: usize = 8 * 1024 * 1024;
 
-/// The harness-wide wish to stop; signals are a matter of the whole process, and so is this.
-static STOP: OnceLock<Box<dyn Fn() -> bool + Send + Sync>> = OnceLock::new();
-
-/// Ends every child, and every wait for a lock, once `asked` says so. The first call counts.
-pub(crate) fn obey(asked: impl Fn() -> bool + Send + Sync + 'static) {
-    // A second call comes from a second task in the same process and means the same signals.
-    let _ = STOP.set(Box::new(asked));
-}
-
-/// Refuses to go on once the harness was asked to stop.
-///
-/// # Errors
-/// [`Exit::Interrupted`].
-pub(crate) fn unless_stopped() -> Result<(), Fault> {
-    if STOP.get().is_some_and(|asked| asked()) {
-        return Err(Fault::new(Exit::Interrupted, "stopped; what was finished is kept"));
-    }
-    Ok(())
-}
-
-/// In the chain of an error: the child did not end when asked to, and may have left half a file.
+/// In an error's chain: the child ignored SIGTERM and may have left half a file.
 #[derive(Debug)]
 pub(crate) struct Killed;
 
 impl std::fmt::Display for Killed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("it did not end when asked to and was killed")
+        f.write_str("it did not end on SIGTERM and was killed")
     }
 }
 
-/// How a child ended, with what it said.
+/// How a child ended, and what it printed.
 pub(crate) struct Output {
     /// Exit status.
     pub(crate) status: ExitStatus,
@@ -66,17 +47,17 @@ pub(crate) struct Output {
     pub(crate) text: String,
 }
 
-/// The command line as a person would type it, for messages.
+/// The command line as one would type it, for messages.
 pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// Runs to the end and gives every line to `heard` as it comes, and `None` about ten times a second.
+/// Runs to the end; `heard` gets every line as it comes, and `None` about ten times a second.
 ///
 /// # Errors
 /// [`Exit::MissingTool`] if there is no such program, [`Exit::Host`] at the deadline,
-/// [`Exit::Interrupted`]. A child that fails is no error here: the caller reads the status.
+/// [`Exit::Interrupted`]. A child that fails is no error: the caller checks the status.
 pub(crate) fn follow(
     mut command: Command,
     deadline: Duration,
@@ -86,11 +67,11 @@ pub(crate) fn follow(
     let (reader, writer) = std::io::pipe().context("making a pipe")?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = Group(spawn(&mut command)?);
-    // The command still holds the writing end: without this the pipe would never end.
+    // The command holds the writing end: without this the pipe would never end.
     drop(command);
     let lines = read_lines(reader);
     let outcome = watch(&mut child.0, &lines, Instant::now() + deadline, &mut heard);
-    // First: a child that waits for us to read would not come to its end.
+    // First: a child that blocks on a full pipe would not end.
     drop(lines);
     let gently = child.end();
     let late = || {
@@ -116,16 +97,16 @@ fn watch(
             Err(RecvTimeoutError::Timeout) => heard(None),
             Err(RecvTimeoutError::Disconnected) => {
                 drained = true;
-                // The last line comes a moment before the end; do not spin until then.
+                // The pipe closes a moment before the child ends; do not spin until then.
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
-        unless_stopped()?;
+        unless_process_asked()?;
         if ended.is_none() {
             ended = child.try_wait()?.map(|status| (status, Instant::now()));
         }
         match ended {
-            // A grandchild that was left behind may keep the pipe open for ever.
+            // A grandchild may keep the pipe open for ever.
             Some((status, at)) if drained || at.elapsed() > DRAIN => return Ok(Some(status)),
             None if Instant::now() > deadline => return Ok(None),
             _ => {}
@@ -133,7 +114,7 @@ fn watch(
     }
 }
 
-/// Runs to the end and keeps what it says.
+/// Runs to the end and keeps what it prints.
 ///
 /// # Errors
 /// As [`follow`].
@@ -149,29 +130,42 @@ pub(crate) fn capture(command: Command, deadline: Duration) -> anyhow::Result<Ou
     Ok(Output { status, text })
 }
 
-/// Starts a command that ends with the harness: own process group, SIGTERM when this thread dies.
+/// Runs a tool that must succeed; returns what it printed.
 ///
 /// # Errors
-/// [`Exit::MissingTool`] if there is no such program.
-pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Child> {
-    let parent = nix::unistd::getpid();
-    command.process_group(0);
-    // SAFETY: only system calls that are async-signal-safe are made between fork and exec.
-    unsafe {
-        command.pre_exec(move || {
-            nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
-            // The parent may have died before the request was made.
-            if nix::unistd::getppid() != parent {
-                return Err(std::io::Error::other("the harness has ended"));
-            }
-            Ok(())
-        });
+/// As [`follow`]; `exit` with the command and its output if the tool fails.
+pub(crate) fn succeed(command: Command, deadline: Duration, exit: Exit) -> anyhow::Result<String> {
+    let said = shown(&command);
+    let Output { status, text } = capture(command, deadline)?;
+    match status.success() {
+        true => Ok(text),
+        false => {
+            Err(Fault::new(exit, format!("`{said}` failed ({status}): {}", text.trim())).into())
+        }
     }
+}
+
+/// Puts the child into its own process group and lets the kernel send it `signal` when the calling
+/// thread ends, for whatever reason.
+pub(crate) fn tie_to_harness(command: &mut Command, signal: Signal) {
+    let harness = Pid::this();
+    command.process_group(0);
+    let before_exec = move || {
+        nix::sys::prctl::set_pdeathsig(signal)?;
+        // The harness may have died before this request: then the signal never comes.
+        if Pid::parent() == harness { Ok(()) } else { Err(Errno::ESRCH.into()) }
+    };
+    // SAFETY: between fork and exec it only makes async-signal-safe system calls.
+    unsafe { command.pre_exec(before_exec) };
+}
+
+fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+    tie_to_harness(command, Signal::SIGTERM);
     command.spawn().map_err(|error| {
         let program = command.get_program().to_string_lossy().into_owned();
         if error.kind() == std::io::ErrorKind::NotFound {
             Fault::new(Exit::MissingTool, format!("there is no program `{program}`"))
-                .hint("`cargo xtask doctor` says what is missing and how to get it")
+                .hint("`cargo xtask doctor` lists what is missing and how to install it")
                 .into()
         } else {
             anyhow::Error::new(error).context(format!("starting `{}`", shown(command)))
@@ -179,14 +173,14 @@ pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Child> {
     })
 }
 
-/// A child whose group is ended when this is dropped.
+/// A child whose process group ends when this is dropped.
 struct Group(Child);
 
 impl Group {
-    /// Ends all of it; false if SIGTERM did not suffice.
+    /// Ends the group; false if it took a SIGKILL.
     fn end(&mut self) -> bool {
         let group = Pid::from_raw(self.0.id().cast_signed());
-        // Even after its leader ended, a group with members in it keeps its number.
+        // A group with members keeps its number even after its leader ended.
         let _ = killpg(group, Signal::SIGTERM);
         let begun = Instant::now();
         while begun.elapsed() < GRACE {
@@ -198,7 +192,7 @@ impl Group {
         }
         let _ = killpg(group, Signal::SIGKILL);
         let begun = Instant::now();
-        // Not for ever: a child that became another user (sudo) does not take our signals.
+        // With a limit: a child that became another user (sudo) does not take our signals.
         while begun.elapsed() < GRACE && matches!(self.0.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -213,7 +207,7 @@ impl Drop for Group {
 }
 
 fn read_lines(reader: PipeReader) -> Receiver<String> {
-    // Bounded, so that a child that floods waits for us and memory does not grow.
+    // Bounded: a child that floods blocks, and memory does not grow.
     let (sender, receiver) = sync_channel(1024);
     std::thread::spawn(move || {
         let mut reader = BufReader::new(reader);

@@ -293,7 +293,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
         assert_eq!(known(&cache, "linux-source-6.12").unwrap(), None);
-        let sha256 = crate::host::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(b"deb"));
+        let sha256 = crate::host::digest::sha256(b"deb");
         let deb = Deb { version: "1".into(), sha256, name: "x.deb".into() };
         fs::write(cache.downloads().join("x.deb"), "deb").unwrap();
         write_whole(&record(&cache, "linux-source-6.12"), &serde_json::to_vec(&deb).unwrap())

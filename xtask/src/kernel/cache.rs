@@ -28,7 +28,7 @@ use fs4::fs_std::FileExt as _;
 use tempfile::TempDir;
 
 use crate::exit::{Exit, Fault};
-use crate::host::process;
+use crate::host::stop::unless_process_asked;
 use crate::progress::Step;
 
 /// Longest wait for another process; longer than any build takes.
@@ -183,7 +183,7 @@ fn wait_for(
     let step = Step::begin(format!("waiting for another build of {what} (process {holder})"), None);
     let begun = Instant::now();
     while !try_lock(file)? {
-        process::unless_stopped()?;
+        unless_process_asked()?;
         if begun.elapsed() > LOCK_WAIT {
             let text = format!("process {holder} has held {} for two hours", path.display());
             return Err(Fault::new(Exit::Host, text)

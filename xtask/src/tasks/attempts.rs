@@ -15,6 +15,7 @@ use crate::report;
 use crate::verdict;
 use crate::vm;
 use crate::vm::cell::Begin;
+use crate::vm::rig::Job;
 
 impl Run<'_> {
     /// Runs all cells and repeats the unexpected ones; in plan order. Cells that a stop kept from
@@ -115,7 +116,7 @@ impl Run<'_> {
                     1 => self.boots.begin(&self.ready.rig, cell, &kernel.bzimage),
                     _ => Begin::Boot(&kernel.bzimage),
                 };
-                vm::cell::run(&self.ready.rig, cell, begin, &dir, &self.stop)
+                vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop)
             }
             None => {
                 let why = format!("no image of kernel {}", cell.key.kernel);

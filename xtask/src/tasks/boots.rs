@@ -10,13 +10,15 @@ use std::path::Path;
 use super::bootable::Bootable;
 use super::rig::pace;
 use crate::evidence::Ending;
+use crate::host::stop::Stop;
 use crate::plan::Cell;
 use crate::progress::Step;
 use crate::results::RunFolder;
 use crate::verdict::{by_emulator, findings, wrong_clock};
-use crate::vm::cell::{Begin, Job, Rig};
+use crate::vm::cell::Begin;
+use crate::vm::pool;
+use crate::vm::rig::{Job, Rig};
 use crate::vm::snapshot::{self, Snapshot};
-use crate::vm::{Stop, pool};
 
 /// Boots of one kind that are tried. An emulator breaks about one in fifty, and on a busy host a kernel may measure its
 /// clock wrongly: then every cell that begins from there would be an ERROR.

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Folders, inputs, stop_on_signals, user_series};
+use super::{Folders, inputs, user_series};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel, Origin, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::host;
+use crate::host::stop::Stop;
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::progress::{note, print};
 use crate::taxonomy::USER_SERIES;
@@ -32,7 +33,7 @@ pub(crate) struct Wanted<'a> {
 /// As [`build`].
 pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    stop_on_signals()?;
+    Stop::on_signals()?;
     let cli::BuildKernel { kernels, user_series, print_image, build: options } = args;
     let user_series::Configured { config, pair, .. } =
         user_series::configured(&folders, user_series, options, MATRIX)?;

@@ -14,7 +14,8 @@ use crate::progress::Step;
 use crate::report::{self, InjectColumn, InjectResult};
 use crate::verdict;
 use crate::vm;
-use crate::vm::cell::{Begin, Job};
+use crate::vm::cell::Begin;
+use crate::vm::rig::Job;
 
 /// Where under the results the table and its evidence are kept.
 pub(super) const FOLDER: &str = "inject";
@@ -55,7 +56,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
         for number in 1..=ATTEMPTS {
             let dir = run.folder.attempt(&cell.id, number);
             let begin = Begin::Boot(&run.kernels[&cell.kernel].bzimage);
-            let evidence = vm::cell::run_job(&run.ready.rig, job, begin, &dir, &run.stop);
+            let evidence = vm::cell::run(&run.ready.rig, job, begin, &dir, &run.stop);
             sites = verdict::sites(&evidence, overcharges);
             if sites.is_ok() || run.stop.asked() {
                 break;

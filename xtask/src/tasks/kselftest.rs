@@ -20,8 +20,8 @@ use crate::progress::Step;
 use crate::report::{self, ProgramBeside};
 use crate::verdict::ktap::{self, ProgramEnd, Results};
 use crate::verdict::{findings, selftests::compare};
-use crate::vm::selftest::{Order, Said};
-use crate::vm::{self, Program, guest_binary};
+use crate::vm::program::{self, Said, Selftest};
+use crate::vm::{Program, guest_binary};
 
 /// For one program on a machine that is not emulated; the slowest needs about a minute there.
 const LIMIT: Duration = Duration::from_secs(200);
@@ -180,7 +180,7 @@ impl Kselftest<'_> {
             cmdline: kernel_config.cmdline.clone(),
             counted: false,
         };
-        let order = Order {
+        let test = Selftest {
             program: name,
             bzimage: &self.run.kernels[kernel].bzimage,
             initramfs: &self.initramfs,
@@ -188,7 +188,7 @@ impl Kselftest<'_> {
             limit: LIMIT * kernel_config.slowdown,
             boot_limit: BOOT_LIMIT * kernel_config.slowdown,
         };
-        let said = vm::selftest::run(&self.run.ready.rig, order, &self.run.stop)?;
+        let said = program::selftest(&self.run.ready.rig, test, &self.run.stop)?;
         let Said { output, end, console, wall } = &said;
         let place = format!("selftests/{name}/{kernel}-{number}");
         self.run.folder.write_text(&format!("{place}.ktap"), output)?;

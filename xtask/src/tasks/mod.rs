@@ -40,12 +40,10 @@ use std::path::{Path, PathBuf};
 use crate::chance;
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
-use crate::host::process;
 use crate::kernel::Cache;
 use crate::plan::{Cell, Selection};
 use crate::progress::print;
 use crate::report::Style;
-use crate::vm::Stop;
 
 /// The folders a task works with, all absolute.
 #[derive(Clone, Debug)]
@@ -87,17 +85,6 @@ impl Folders {
             workspace,
         })
     }
-}
-
-/// The flag that SIGINT and SIGTERM set; programs that run meanwhile are ended when it is.
-///
-/// # Errors
-/// When the signals cannot be caught.
-fn stop_on_signals() -> anyhow::Result<Stop> {
-    let stop = Stop::on_signals()?;
-    let asked = stop.clone();
-    process::obey(move || asked.asked());
-    Ok(stop)
 }
 
 /// Colours for people at a terminal who did not refuse them (<https://no-color.org>).

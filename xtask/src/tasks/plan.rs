@@ -8,10 +8,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::build_kernel::{self, Wanted};
 use super::past::Past;
-use super::{Folders, parts, selection, stop_on_signals, user_series};
+use super::{Folders, parts, selection, user_series};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::host::file::write_whole;
+use crate::host::stop::Stop;
 use crate::plan::{self, Plan};
 use crate::progress::print;
 
@@ -24,7 +25,7 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let user_series::Configured { config, series, .. } =
         user_series::configured(&folders, user_series, build, matrix)?;
-    stop_on_signals()?;
+    Stop::on_signals()?;
     let cells = plan::plan(&config, config.matrix(matrix)?, &selection(select))?;
     let past = Past::read(&folders.results);
     let divided = plan::divide(&cells, |cell| past.estimate_ms(cell), *parts)?;

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use super::Folders;
 use crate::cli::AccelChoice;
+use crate::host::stop::Stop;
 use crate::progress::note;
 use crate::verdict::Pace;
-use crate::vm::accel::{self, Wish};
-use crate::vm::cell::Rig;
 use crate::vm::guest_binary::Binaries;
-use crate::vm::{self, Accel, QEMU_BINARY, Qemu, Stop, disk, guest_binary};
+use crate::vm::kvm::{self, Wish};
+use crate::vm::rig::Rig;
+use crate::vm::{self, Accel, QEMU_BINARY, Qemu, disk, guest_binary};
 
 /// How slow guests are under this accelerator, for tolerances that are no timers of the kernel.
 pub(super) fn pace(accel: Accel) -> Pace {
@@ -46,7 +47,7 @@ pub(crate) fn prepare(
         AccelChoice::Kvm => Wish::Kvm,
         AccelChoice::Tcg => Wish::Tcg,
     };
-    let choice = accel::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
+    let choice = kvm::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
     note(&format!("accelerator: {}", choice.said));
     let rig = Rig { qemu, accel: choice.accel, initramfs, disk: Some(disk), watched: Vec::new() };
     Ok(Ready { rig, binaries })

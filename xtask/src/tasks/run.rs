@@ -12,16 +12,16 @@ use super::bootable::Bootable;
 use super::boots::Boots;
 use super::past::Past;
 use super::rig::{self, Ready};
-use super::{Folders, conclude, stop_on_signals, style, user_series};
+use super::{Folders, conclude, style, user_series};
 use crate::cli::{AccelChoice, Vms};
 use crate::config::{Config, Matrix};
+use crate::host::stop::Stop;
 use crate::host::{self, digest::sha256_of};
 use crate::outcome::{CellResult, Host, Manifest, RunResult};
 use crate::plan::Cell;
 use crate::report::Style;
 use crate::results::RunFolder;
 use crate::verdict::Pace;
-use crate::vm::Stop;
 
 /// A command that is going to boot VMs: tools are there and signals are caught.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl Start {
     /// # Errors
     /// [`Exit::MissingTool`] with the command that installs it.
     pub(super) fn new(install: bool) -> anyhow::Result<Self> {
-        let (begun, stop) = (Instant::now(), stop_on_signals()?);
+        let (begun, stop) = (Instant::now(), Stop::on_signals()?);
         host::provide(&host::missing(host::RUN), install)?;
         Ok(Self { stop, begun })
     }

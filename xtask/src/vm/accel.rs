@@ -1,186 +1,77 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What executes guest code: KVM if it works here, else QEMU's emulation (TCG).
-//!
-//! Contract: KVM is believed only after a guest booted under it and said Hello within a deadline.
-//! Nothing less tells: on some hosts `/dev/kvm` exists, opens and makes VMs, and an unmodified
-//! kernel never prints a line; `-accel kvm:tcg` then hangs and `-cpu host` aborts. The answer is
-//! kept in the cache for this boot of the host, this QEMU and this `/dev/kvm`.
+//! What executes guest code, and what that changes: QEMU's options, the kernel's command line, and
+//! how long to wait. Pure.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Rig, probe};
-use super::command::Accel;
-use super::qemu::Qemu;
-use super::stop::Stop;
-use crate::exit::{Exit, Fault};
-use crate::host::file::publish;
-
-const DEV_KVM: &str = "/dev/kvm";
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// A guest under a working KVM says Hello in well under a second; a broken KVM never does.
-const PROBE_LIMIT_MS: u64 = 5_000;
-
-/// What the person asked for (`--accel`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// KVM if it works, else TCG.
-    #[default]
-    Auto,
-    /// KVM or an error.
+/// What executes guest code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Accel {
+    /// The host's CPUs, through `/dev/kvm`.
     Kvm,
-    /// TCG.
+    /// QEMU's translator.
     Tcg,
+    /// QEMU's translator counting instructions: each one takes a nanosecond of guest time and one
+    /// tick of the TSC. An idle guest skips to its next timer. All vCPUs share one host thread.
+    #[serde(rename = "tcg-icount")]
+    Counting,
 }
 
-/// The accelerator in use, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
-    /// What is used.
-    pub(crate) accel: Accel,
-    /// Why, for people: `TCG: no /dev/kvm`.
-    pub(crate) said: String,
-}
-
-/// What of the host the answer depends on, and the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Remembered {
-    boot_id: String,
-    qemu_version: String,
-    dev_kvm: String,
-    /// Why KVM does not work; `None` if it does.
-    trouble: Option<String>,
-}
-
-/// Chooses by booting `kernel` with `initramfs` under KVM, or by remembering that.
-///
-/// # Errors
-/// [`Exit::Host`] if KVM was asked for and does not boot; [`Exit::Interrupted`].
-pub(crate) fn choose(
-    wish: Wish,
-    qemu: &Qemu,
-    kernel: &Path,
-    initramfs: &Path,
-    cache: &Path,
-    stop: &Stop,
-) -> Result<Choice, Fault> {
-    if wish == Wish::Tcg {
-        return Ok(Choice { accel: Accel::Tcg, said: "TCG: asked for".to_owned() });
+impl Accel {
+    /// The factor by which time limits grow.
+    ///
+    /// Emulated code runs 5 to 20 times slower, but a cell mostly waits and the limits are generous:
+    /// a boot takes 1.5 s under TCG on an idle machine, and took 8 s with six busy processes a core.
+    pub(crate) fn patience(self) -> u64 {
+        match self {
+            Self::Kvm => 1,
+            Self::Tcg => 3,
+            // A boot takes 5 s on an idle machine, most of it on one host CPU.
+            Self::Counting => 12,
+        }
     }
-    let memory = cache.join("accel.json");
-    let trouble = match dev_kvm() {
-        Err(why) => Some(why),
-        Ok(dev_kvm) => {
-            let boot_id = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-            let asked =
-                Remembered { boot_id, qemu_version: qemu.version.clone(), dev_kvm, trouble: None };
-            match recall(&memory, &asked) {
-                Some(trouble) => trouble.map(|why| format!("{why} (remembered)")),
-                None => {
-                    let trouble = try_kvm(qemu, kernel, initramfs, stop)?;
-                    remember(&memory, &Remembered { trouble: trouble.clone(), ..asked });
-                    trouble
-                }
+
+    /// QEMU's options, separated by blanks.
+    pub(super) fn qemu_options(self) -> &'static str {
+        match self {
+            Self::Kvm => "-accel kvm -cpu host",
+            // One host thread a vCPU: some scenarios are about races between CPUs.
+            Self::Tcg => "-accel tcg,thread=multi -cpu max",
+            // The date is the guest's own: the host's would differ between runs.
+            Self::Counting => {
+                "-accel tcg,thread=single -icount shift=0,sleep=off \
+                 -rtc base=2000-01-01,clock=vm -cpu max"
             }
         }
-    };
-    match (trouble, wish) {
-        (None, _) => Ok(Choice { accel: Accel::Kvm, said: "KVM: a guest booted".to_owned() }),
-        (Some(why), Wish::Kvm) => Err(Fault::new(
-            Exit::Host,
-            format!("KVM does not work here: {why}"),
-        )
-        .hint(format!("--accel tcg runs without it; delete {} to try again", memory.display()))),
-        (Some(why), _) => {
-            Ok(Choice { accel: Accel::Tcg, said: format!("TCG, which is slower: {why}") })
+    }
+
+    /// Words of the kernel's command line.
+    pub(super) fn kernel_words(self) -> &'static [&'static str] {
+        match self {
+            Self::Kvm => &[],
+            Self::Tcg => &[
+                // Otherwise the second CPU calibrates for 0.1 to 0.5 s, again and again on a busy
+                // host. The value suits a TSC of 4 GHz at HZ=250; it only scales `udelay()`.
+                "lpj=16000000",
+                // An emulator does not speculate, but thunks and flushes cost it time: a boot to
+                // power-off takes 1.46 s of CPU with them, 1.12 s without. Counting VMs keep them.
+                "mitigations=off",
+            ],
+            // As above, for the TSC of 1 GHz that counting gives.
+            Self::Counting => &["lpj=4000000"],
         }
     }
 }
 
-/// Identity and permissions of `/dev/kvm`, or why it is of no use.
-fn dev_kvm() -> Result<String, String> {
-    let meta = std::fs::metadata(DEV_KVM).map_err(|_| format!("no {DEV_KVM}"))?;
-    std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(DEV_KVM)
-        .map_err(|error| format!("{DEV_KVM} does not open: {error}"))?;
-    let (mode, uid, gid) = (meta.mode(), meta.uid(), meta.gid());
-    Ok(format!("{}:{} {mode:o} {uid}:{gid}", meta.dev(), meta.ino()))
-}
-
-/// Boots a guest under KVM; gives why that failed.
-fn try_kvm(
-    qemu: &Qemu,
-    kernel: &Path,
-    initramfs: &Path,
-    stop: &Stop,
-) -> Result<Option<String>, Fault> {
-    let rig = Rig {
-        qemu: qemu.clone(),
-        accel: Accel::Kvm,
-        initramfs: initramfs.to_owned(),
-        disk: None,
-        watched: Vec::new(),
-    };
-    let trouble = probe(&rig, kernel, PROBE_LIMIT_MS, stop);
-    if stop.asked() {
-        return Err(Fault::new(Exit::Interrupted, "stopped while KVM was tried"));
-    }
-    Ok(trouble)
-}
-
-/// The remembered answer, if it is about the same host, QEMU and device.
-fn recall(memory: &Path, asked: &Remembered) -> Option<Option<String>> {
-    let known: Remembered = serde_json::from_slice(&std::fs::read(memory).ok()?).ok()?;
-    let trouble = known.trouble.clone();
-    (Remembered { trouble: None, ..known } == *asked).then_some(trouble)
-}
-
-/// Failing to remember costs the next run a few seconds and nothing else.
-fn remember(memory: &Path, answer: &Remembered) {
-    let _ = publish(memory, |file| Ok(serde_json::to_writer_pretty(file, answer)?));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(trouble: Option<&str>) -> Remembered {
-        Remembered {
-            boot_id: "b".into(),
-            qemu_version: "7.2".into(),
-            dev_kvm: "1:2".into(),
-            trouble: trouble.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn an_answer_is_remembered_for_the_same_host_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let memory = dir.path().join("accel.json");
-        assert_eq!(recall(&memory, &answer(None)), None);
-        remember(&memory, &answer(Some("silent")));
-        assert_eq!(recall(&memory, &answer(None)), Some(Some("silent".into())));
-        for other in [
-            Remembered { boot_id: "c".into(), ..answer(None) },
-            Remembered { qemu_version: "8".into(), ..answer(None) },
-            Remembered { dev_kvm: "1:3".into(), ..answer(None) },
-        ] {
-            assert_eq!(recall(&memory, &other), None, "{other:?}");
-        }
-        remember(&memory, &answer(None));
-        assert_eq!(recall(&memory, &answer(None)), Some(None));
-    }
-
-    #[test]
-    fn a_spoilt_memory_is_no_memory() {
-        let dir = tempfile::tempdir().unwrap();
-        let memory = dir.path().join("accel.json");
-        std::fs::write(&memory, "{").unwrap();
-        assert_eq!(recall(&memory, &answer(None)), None);
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+            Self::Counting => "tcg-icount",
+        })
     }
 }

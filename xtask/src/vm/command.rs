@@ -5,53 +5,10 @@
 //! nothing to them, so what `qemu.cmdline` shows is what ran. Each device and kernel parameter stands
 //! here with its reason; what is not here, the VM does not have (`-nodefaults`).
 
-use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
+use super::accel::Accel;
 use super::kernel_cmdline::{Watchdogs, kernel_cmdline};
-
-/// What executes guest code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Accel {
-    /// The host's CPUs, through `/dev/kvm`.
-    Kvm,
-    /// QEMU's translator.
-    Tcg,
-    /// QEMU's translator counting: each executed instruction is one nanosecond of guest time and
-    /// one tick of the time stamp counter, and an idle guest skips to its next timer. One host CPU
-    /// executes all virtual ones in turn.
-    #[serde(rename = "tcg-icount")]
-    Counting,
-}
-
-impl Accel {
-    /// By how much limits of waits are stretched.
-    ///
-    /// Emulated code runs 5 to 20 times slower, but most of a cell is waiting, and the limits are
-    /// far from what a cell needs: a boot takes 1.5 s under TCG on an idle machine and has taken 8 s
-    /// with six runnable processes a core.
-    pub(crate) fn patience(self) -> u64 {
-        match self {
-            Self::Kvm => 1,
-            Self::Tcg => 3,
-            // A boot takes 5 s on an idle machine, and most of that is work for one host CPU.
-            Self::Counting => 12,
-        }
-    }
-}
-
-impl fmt::Display for Accel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-            Self::Counting => "tcg-icount",
-        })
-    }
-}
 
 /// Id of the console's chardev, as QMP names it.
 pub(super) const CONSOLE_CHARDEV: &str = "console";
@@ -120,6 +77,19 @@ pub(super) enum Wiring {
     ByHand,
 }
 
+impl Wiring {
+    /// For a file that shows what ran: the descriptors mean nothing there.
+    pub(super) const SHOWN: Self = Self::Inherited { console: -1, port: -1, qmp: -1, code: -1 };
+
+    /// The same console, and nothing else.
+    pub(super) fn bare(self) -> Self {
+        match self {
+            Self::Inherited { console, .. } => Self::Bare { console },
+            other => other,
+        }
+    }
+}
+
 /// The whole command, the binary first.
 pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     let Spec {
@@ -145,10 +115,10 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     add(&["-no-reboot"]);
     add(&["-name", &escaped(name)]);
     add(&["-machine", &machine(memory)]);
-    add(accel_words(*accel));
+    add(&accel.qemu_options().split(' ').collect::<Vec<_>>());
     add(&["-smp", &cpus.to_string(), "-m", &format!("{memory_mib}M")]);
     add(&["-kernel", kernel, "-initrd", initramfs]);
-    add(&["-append", &kernel_cmdline(*accel, *watchdogs, extra_cmdline)]);
+    add(&["-append", &kernel_cmdline(accel.kernel_words(), *watchdogs, extra_cmdline)]);
     words.extend(memory_words(memory, *memory_mib));
     words.extend(wire_words(wiring));
     words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
@@ -179,25 +149,6 @@ fn memory_words(memory: &Memory, memory_mib: u32) -> Vec<String> {
         format!("memory-backend-file,id=memory,size={memory_mib}M,mem-path={file},share={share}");
     let words = ["-object", &backend].into_iter().chain(incoming.iter().copied());
     words.map(str::to_owned).collect()
-}
-
-fn accel_words(accel: Accel) -> &'static [&'static str] {
-    match accel {
-        // One host thread a virtual CPU: races between CPUs are what some scenarios are about.
-        Accel::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max"],
-        Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
-        // The date is the guest's own: the host's would be the one thing that differs between runs.
-        Accel::Counting => &[
-            "-accel",
-            "tcg,thread=single",
-            "-icount",
-            "shift=0,sleep=off",
-            "-rtc",
-            "base=2000-01-01,clock=vm",
-            "-cpu",
-            "max",
-        ],
-    }
 }
 
 fn wire_words(wiring: Wiring) -> Vec<String> {

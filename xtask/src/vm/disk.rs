@@ -2,48 +2,36 @@
 //! The ext4 image that every cell gets as `/dev/vda`.
 //!
 //! Contract: made once and never written to again; a VM writes to its own throw-away overlay. The
-//! same recipe gives the same name, and a changed recipe another one.
+//! name follows the recipe.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
-use super::qemu::run_tool;
+use crate::exit::Exit;
+use crate::host::digest::sha256;
 use crate::host::file::publish;
+use crate::host::{self, process};
 
-/// Size of the image, MiB. Sparse: an empty file system needs 0.4 MiB of the host's disk.
+const MKFS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Size of the image, MiB. It is sparse: an empty file system takes 0.4 MiB of the host's disk.
 const SIZE_MIB: u64 = 256;
 
-/// No journal: its commits are I/O at times of their own, beside what is measured. One inode each
-/// 4 KiB (65536): the lookup workload makes many small entries. Fixed UUID and hash seed: the same
-/// names fall into the same directory blocks in every image.
-const OPTIONS: &[&str] = &[
-    "-q",
-    "-F",
-    "-O",
-    "^has_journal",
-    "-i",
-    "4096",
-    "-m",
-    "0",
-    "-L",
-    "scratch",
-    "-U",
-    "6d656d63-6700-4000-8000-000000000001",
-    "-E",
-    "hash_seed=6d656d63-6700-4000-8000-000000000002,lazy_itable_init=1,nodiscard",
-];
+/// No journal: its commits would add I/O at times of their own. One inode per 4 KiB (65536): the
+/// lookup workload makes many small entries. Fixed UUID and hash seed: the same names fall into the
+/// same directory blocks in every image.
+const OPTIONS: &str = "-q -F -O ^has_journal -i 4096 -m 0 -L scratch \
+    -U 6d656d63-6700-4000-8000-000000000001 \
+    -E hash_seed=6d656d63-6700-4000-8000-000000000002,lazy_itable_init=1,nodiscard";
 
 /// The image, made if it is not there yet.
 ///
 /// # Errors
-/// [`crate::exit::Exit::MissingTool`] without `mkfs.ext4`; the cache cannot be written to.
+/// [`Exit::MissingTool`] without `mkfs.ext4`; the cache cannot be written to.
 pub(crate) fn scratch(cache: &Path) -> anyhow::Result<PathBuf> {
-    let recipe = format!("{SIZE_MIB} {}", OPTIONS.join(" "));
-    let hash = format!("{:x}", Sha256::digest(recipe));
+    let hash = sha256(format!("{SIZE_MIB} {OPTIONS}").as_bytes());
     let path = cache.join("disk").join(format!("scratch-{}.ext4", &hash[..12]));
     if path.exists() {
         return Ok(path);
@@ -59,14 +47,11 @@ pub(crate) fn scratch(cache: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn make_file_system(image: &Path) -> anyhow::Result<()> {
-    let mut command = Command::new("mkfs.ext4");
-    // Debian's PATH for people other than root has no sbin.
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    let mut command = Command::new(host::require_program("mkfs.ext4", "e2fsprogs")?);
     // e2fsprogs' own variable for reproducible images; newer ones know the common one too.
     command.env("E2FSPROGS_FAKE_TIME", "1").env("SOURCE_DATE_EPOCH", "1");
-    command.args(OPTIONS).arg(image);
-    run_tool(&mut command, "e2fsprogs", Duration::from_secs(60))?;
+    command.args(OPTIONS.split(' ')).arg(image);
+    process::succeed(command, MKFS_DEADLINE, Exit::Host)?;
     Ok(())
 }
 

@@ -2,8 +2,6 @@
 //! The kernel's command line as data: what every VM has, and when the kernel's own hang detectors
 //! fire. Pure.
 
-use super::command::Accel;
-
 /// Lengths of cells are told apart in steps of so many seconds.
 const STEP_S: u64 = 30;
 
@@ -62,29 +60,11 @@ const CMDLINE: &[&str] = &[
     "8250.nr_uarts=1",
 ];
 
-/// What only an emulated boot needs.
-const CMDLINE_TCG: &[&str] = &[
-    // Without it the second CPU counts loops for a jiffy, over and over when the host is busy: 0.1 to
-    // 0.5 s. The number is only the scale of `udelay()`, right for a TSC of 4 GHz at HZ=250; on a
-    // slower one, delays last longer than asked for.
-    "lpj=16000000",
-    // Nothing is speculated by an emulator, but thunks and flushes take their time: 1.46 s of CPU for a
-    // boot to power-off, 1.12 s without. Counted VMs keep them, as the machines people run do.
-    "mitigations=off",
-];
-
-/// The same for a TSC of 1 GHz, which is what counting instructions makes it.
-const CMDLINE_COUNTING: &str = "lpj=4000000";
-
-/// All words of it, for a VM with these limits.
-pub(super) fn kernel_cmdline(accel: Accel, watchdogs: Watchdogs, extra: &[String]) -> String {
+/// The command line of a VM: what every VM has, then what its accelerator needs, then `extra`.
+pub(super) fn kernel_cmdline(of_accel: &[&str], watchdogs: Watchdogs, extra: &[String]) -> String {
     let Watchdogs { rcu_stall_s, watchdog_thresh_s, hung_task_s } = watchdogs;
-    let mut words: Vec<String> = CMDLINE.iter().map(|word| (*word).to_owned()).collect();
-    match accel {
-        Accel::Kvm => {}
-        Accel::Tcg => words.extend(CMDLINE_TCG.iter().map(|word| (*word).to_owned())),
-        Accel::Counting => words.push(CMDLINE_COUNTING.to_owned()),
-    }
+    let mut words: Vec<String> =
+        CMDLINE.iter().chain(of_accel).map(|word| (*word).to_owned()).collect();
     words.extend([
         format!("rcupdate.rcu_cpu_stall_timeout={rcu_stall_s}"),
         format!("watchdog_thresh={watchdog_thresh_s}"),

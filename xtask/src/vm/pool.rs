@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use super::stop::Stop;
+use crate::host;
+use crate::host::stop::Stop;
 
 /// Memory that is left to the host, MiB.
 const RESERVE_MIB: u64 = 1024;
@@ -32,9 +33,8 @@ pub(crate) struct Room {
 impl Room {
     /// Looks at this host.
     pub(crate) fn of_host() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        Self { cores: cores as u64, memory_mib: available_mib(&meminfo).unwrap_or(RESERVE_MIB) }
+        let memory_mib = host::memory_available_mib().unwrap_or(RESERVE_MIB);
+        Self { cores: host::cores() as u64, memory_mib }
     }
 
     /// How many VMs of this shape run at once, at least one. `asked` is `--jobs`; `busy` VMs, of kernels
@@ -50,12 +50,6 @@ impl Room {
         let jobs = asked.unwrap_or(by_cores).min(by_memory).max(1);
         usize::try_from(jobs).unwrap_or(1)
     }
-}
-
-fn available_mib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib / 1024)
 }
 
 /// Runs `job` for every item on `jobs` threads, the ones with the largest `rank` first; `done` gets
@@ -129,14 +123,6 @@ mod tests {
         assert_eq!(room.jobs(None, 2, 512, false), 4);
         assert_eq!(room.jobs(Some(50), 2, 512, false), 4);
         assert_eq!(Room { cores: 1, memory_mib: 100 }.jobs(None, 2, 4096, false), 1);
-    }
-
-    #[test]
-    fn memory_is_read_from_meminfo() {
-        let text = "MemTotal:  24684600 kB\nMemAvailable:   24222720 kB\n";
-        assert_eq!(available_mib(text), Some(23_655));
-        assert_eq!(available_mib("MemTotal: 1 kB\n"), None);
-        assert!(Room::of_host().cores > 0);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One QEMU process with its wires: console, port, control channel, stderr and the log of translated code.
+//! One QEMU process with its wires: console, port, control channel, stderr and the log of
+//! translated code.
 //!
 //! Contract: it never outlives the harness. The kernel kills it when the thread that spawned it
-//! ends, for whatever reason (`PR_SET_PDEATHSIG`), so that thread must be the one that waits for
-//! it; dropping a [`Vm`] kills and reaps it. It has its own process group, so that a terminal's
-//! Ctrl-C reaches only the harness, which ends it in order. No read or write here blocks longer
-//! than the time given.
+//! ends, so that thread must also wait for it. Dropping a [`Vm`] kills and reaps it. Its own process
+//! group keeps a terminal's Ctrl-C from it. No read or write blocks longer than the given time.
 
 use std::fs::File;
 use std::io::{self, IoSlice, PipeReader, Write as _};
@@ -23,14 +22,17 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
 
 use super::command::Wiring;
+use crate::host::process::tie_to_harness;
 
-/// Read at once from one wire.
+/// Most bytes of one read.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A process that was sent SIGKILL is gone after this, or stuck in the host's kernel.
+/// A process that got SIGKILL is gone after this, or stuck in the host's kernel.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait once QEMU has hung up and only its exit status is missing.
+const TICK_AT_END: Duration = Duration::from_millis(2);
 
-/// Where bytes come from or go to.
+/// A connection to QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     /// Serial console, both ways.
@@ -65,7 +67,7 @@ struct Socket {
 }
 
 impl Vm {
-    /// Starts the command that `words` gives for the wires it gets.
+    /// Starts the command line that `words` makes for these wires.
     ///
     /// # Errors
     /// No such binary (`NotFound`), no permission, out of descriptors or processes.
@@ -88,9 +90,9 @@ impl Vm {
             words.split_first().ok_or_else(|| io::Error::other("empty command"))?;
         let mut command = Command::new(binary);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.process_group(0);
+        tie_to_harness(&mut command, Signal::SIGKILL);
         let wires = [console_there, port_there, qmp_there].map(OwnedFd::from);
-        tie_to_harness(&mut command, wires.into_iter().chain([code_there.into()]).collect());
+        inherit(&mut command, wires.into_iter().chain([code_there.into()]).collect());
         let mut child = command.spawn()?;
         let stderr = child.stderr.take();
         let socket = |wire, stream| Socket { wire, stream: Some(stream), pending: Vec::new() };
@@ -111,10 +113,10 @@ impl Vm {
         }
     }
 
-    /// Sends text over the control channel together with a descriptor, which the text names.
+    /// Sends text over the control channel together with a descriptor that the text names.
     ///
     /// # Errors
-    /// QEMU has gone, or does not take what was sent before.
+    /// QEMU is gone, or did not take what was sent before.
     pub(super) fn send_with(&mut self, file: &File, text: &str) -> io::Result<()> {
         let socket = self.sockets.iter_mut().find(|socket| socket.wire == Wire::Qmp);
         let socket = socket.ok_or_else(|| io::Error::other("no control channel"))?;
@@ -135,11 +137,27 @@ impl Vm {
         }
     }
 
-    /// Waits at most `limit` for something to arrive and gives at most one chunk of each wire.
+    /// Waits at most `limit`. Returns how QEMU ended, if it has, and what arrived on its wires.
+    pub(super) fn turn(
+        &mut self,
+        limit: Duration,
+    ) -> io::Result<(Option<ExitStatus>, Vec<(Wire, Vec<u8>)>)> {
+        // Before the read, which then gets everything that an ended process wrote.
+        let exited = self.exited()?;
+        let hung_up = self.sockets.iter().any(|it| it.wire == Wire::Qmp && it.stream.is_none());
+        let limit = match (exited, hung_up) {
+            (Some(_), _) => Duration::ZERO,
+            (None, true) => limit.min(TICK_AT_END),
+            (None, false) => limit,
+        };
+        Ok((exited, self.read(limit)?))
+    }
+
+    /// Waits at most `limit` for bytes and returns at most one chunk of each wire.
     pub(super) fn read(&mut self, limit: Duration) -> io::Result<Vec<(Wire, Vec<u8>)>> {
         self.wait_readable(limit)?;
         let mut chunks = Vec::new();
-        // First: what the guest says may end the session, and the chunks after it are not looked at.
+        // First: an event of the guest may end the session, and later chunks are then dropped.
         read_chunk(Wire::Code, &mut self.code, &mut chunks)?;
         for socket in &mut self.sockets {
             socket.write_pending();
@@ -149,21 +167,16 @@ impl Vm {
         Ok(chunks)
     }
 
-    /// Whether QEMU closed its control channel: it is about to end, or has ended.
-    pub(super) fn hung_up(&self) -> bool {
-        self.sockets.iter().any(|socket| socket.wire == Wire::Qmp && socket.stream.is_none())
-    }
-
     /// How the process ended, if it has.
-    pub(super) fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
+    fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
         }
         Ok(self.status)
     }
 
-    /// How long the worst off of its threads was runnable and did not run, since it began. Zero where the host's kernel
-    /// keeps no account (`/proc/<pid>/schedstat`, CONFIG_SCHED_INFO).
+    /// How long its most starved thread has been runnable without running. Zero if the host's
+    /// kernel does not account for it (`/proc/<pid>/schedstat`, CONFIG_SCHED_INFO).
     pub(super) fn waited_for_cpu(&self) -> Duration {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
         let waited_ns = |task: std::fs::DirEntry| {
@@ -174,11 +187,11 @@ impl Vm {
         Duration::from_nanos(most_ns.unwrap_or(0))
     }
 
-    /// Kills it with whatever it started, and reaps it.
+    /// Kills it and its children, and reaps it.
     pub(super) fn kill(&mut self) {
         let begun = Instant::now();
         while let Ok(None) = self.exited() {
-            // Only a pid that is not yet reaped is certain to be ours.
+            // Until it is reaped, the pid is certain to be ours.
             if let Ok(pid) = i32::try_from(self.child.id()) {
                 let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
             }
@@ -209,11 +222,11 @@ impl Vm {
             }
         }
         wanted.extend(self.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
-        // Rounded up: a wait of half a millisecond must not become a busy loop.
+        // Rounded up: half a millisecond must not become a busy loop.
         let millis = limit.as_millis().saturating_add(1);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         match poll(&mut wanted, timeout) {
-            // A signal: the caller looks at its flag and comes back.
+            // A signal: the caller checks its flag and comes back.
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -227,7 +240,7 @@ impl Drop for Vm {
 }
 
 impl Socket {
-    /// Writes what fits. A closed wire swallows bytes: its end is noticed where it is read.
+    /// Writes what fits. A closed wire swallows bytes: reading notices that it is closed.
     fn write_pending(&mut self) {
         while !self.pending.is_empty() {
             let Some(stream) = &mut self.stream else { return self.pending.clear() };
@@ -264,24 +277,18 @@ fn read_chunk<R: io::Read>(
     Ok(())
 }
 
-/// Lets the child inherit `wires`, and die when the thread that calls this does.
-fn tie_to_harness(command: &mut Command, wires: Vec<OwnedFd>) {
-    let harness = Pid::this();
+/// Lets the child inherit `wires`.
+fn inherit(command: &mut Command, wires: Vec<OwnedFd>) {
     let before_exec = move || {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // The harness may have died between fork and prctl; then nobody would send the signal.
-        if Pid::parent() != harness {
-            return Err(Errno::ESRCH.into());
-        }
         for wire in &wires {
-            // Cleared in this child only: QEMUs started at the same time must not hold each
+            // Cleared only in this child: QEMUs that start at the same time must not hold each
             // other's sockets open.
             let fd: BorrowedFd<'_> = wire.as_fd();
             fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
         Ok(())
     };
-    // SAFETY: between fork and exec it makes three kinds of system call, and neither allocates nor
+    // SAFETY: between fork and exec it makes one kind of system call, and neither allocates nor
     // takes a lock.
     unsafe { command.pre_exec(before_exec) };
 }

@@ -11,15 +11,14 @@ use protocol::{CellRequest, Fact, Order};
 
 use super::process::{Vm, Wire};
 use super::qmp::{self, Said, Shutdown};
-use super::stop::Stop;
+use super::rig::Limits;
 use crate::evidence::lines::{Line, Lines};
 use crate::evidence::store::Recorder;
 use crate::evidence::{DUMP_MARK, Ending};
+use crate::host::stop::Stop;
 
-/// Longest wait between two looks at the stop flag and at the process.
-const TICK: Duration = Duration::from_millis(100);
-/// The same once QEMU has hung up and its exit status is all that is missing.
-const TICK_AT_END: Duration = Duration::from_millis(2);
+/// Longest wait between two checks of the stop flag and the process.
+pub(super) const TICK: Duration = Duration::from_millis(100);
 /// QEMU ends within a few milliseconds after it said why; then it is killed.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 /// For the kernel to print where its blocked tasks and CPUs are, after the deadline.
@@ -46,15 +45,6 @@ pub(super) enum Goal<'a> {
     Save(&'a File),
     /// To run a cell in the state that this descriptor has.
     Restored(&'a CellRequest, &'a File),
-}
-
-/// Limits of the waits, for the accelerator in use.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// From start to Hello, or to the restored state, milliseconds.
-    pub(super) boot_ms: u64,
-    /// From the request to the end, milliseconds.
-    pub(super) cell_ms: u64,
 }
 
 /// How a session ended.
@@ -94,23 +84,10 @@ impl<'a> Session<'a> {
         limits: Limits,
         stop: &'a Stop,
     ) -> Self {
-        let now = Instant::now();
-        let qmp = Lines::new(qmp::LINE_BYTES_MAX);
-        let (shutdown, stderr) = (None, Vec::new());
+        let (since, last_sign) = (Instant::now(), Instant::now());
+        let (qmp, shutdown, stderr) = (Lines::new(qmp::LINE_BYTES_MAX), None, Vec::new());
         let booted = false;
-        Self {
-            vm,
-            recorder,
-            goal,
-            limits,
-            stop,
-            since: now,
-            booted,
-            last_sign: now,
-            qmp,
-            shutdown,
-            stderr,
-        }
+        Self { vm, recorder, goal, limits, stop, since, booted, last_sign, qmp, shutdown, stderr }
     }
 
     /// Runs it to its end. The VM is gone afterwards.
@@ -140,8 +117,7 @@ impl<'a> Session<'a> {
             if left.is_zero() {
                 return End::Vm(self.out_of_time());
             }
-            let tick = if self.vm.hung_up() { TICK_AT_END } else { TICK };
-            match self.turn(left.min(tick)) {
+            match self.turn(left.min(TICK)) {
                 Ok(Some(end)) => return end,
                 Ok(None) => {}
                 Err(error) => return host_failed(format!("{error:#}")),
@@ -149,11 +125,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits once, takes what arrived, and says whether that was the end.
+    /// Waits once and handles what arrived; returns the end, if that was it.
     fn turn(&mut self, limit: Duration) -> anyhow::Result<Option<End>> {
-        // Asked before reading: what a process wrote before it ended is then read for certain.
-        let exited = self.vm.exited()?;
-        let chunks = self.vm.read(if exited.is_some() { Duration::ZERO } else { limit })?;
+        let (exited, chunks) = self.vm.turn(limit)?;
         if let (Some(status), true) = (exited, chunks.is_empty()) {
             return Ok(Some(End::Vm(self.ended(status))));
         }

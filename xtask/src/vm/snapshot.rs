@@ -21,13 +21,13 @@ use anyhow::Context as _;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use protocol::CellRequest;
 
-use super::cell::{Job, Rig, limits, spec};
 use super::command::{self, Memory, Spec, Wiring};
 use super::process::Vm;
+use super::rig::{Job, Rig};
 use super::session::{End, Goal, Session, millis};
-use super::stop::Stop;
 use crate::evidence::store::{self, Recorder};
 use crate::evidence::{Ending, Evidence};
+use crate::host::stop::Stop;
 
 /// A booted VM. Dropping it frees its memory.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct Snapshot {
 /// # Errors
 /// A path that is not UTF-8.
 pub(crate) fn key(rig: &Rig, job: Job<'_>, bzimage: &Path) -> anyhow::Result<String> {
-    let nameless = Spec { name: String::new(), ..spec(rig, &job, bzimage)? };
+    let nameless = Spec { name: String::new(), ..rig.job_spec(&job, bzimage)? };
     Ok(command::shell(&command::words(&nameless, Wiring::ByHand)))
 }
 
@@ -69,15 +69,13 @@ pub(crate) fn take(
     let begun = Instant::now();
     let request = CellRequest::idle();
     let (memory, state) = (in_memory("memory")?, in_memory("state")?);
-    let mut spec = spec(rig, &job, bzimage)?;
+    let mut spec = rig.job_spec(&job, bzimage)?;
     spec.memory = Memory::Kept(name_of(&memory));
     let words = |wiring| command::words(&spec, wiring);
-    let shown =
-        command::shell(&words(Wiring::Inherited { console: -1, port: -1, qmp: -1, code: -1 }));
-    let mut recorder = Recorder::create(dir, &request, &shown)?;
+    let mut recorder = Recorder::create(dir, &request, &command::shell(&words(Wiring::SHOWN)))?;
     let vm = Vm::spawn(words).with_context(|| format!("cannot start {}", spec.qemu))?;
     let goal = Goal::Save(&state);
-    let end = Session::new(vm, &mut recorder, goal, limits(rig, &job), stop).run();
+    let end = Session::new(vm, &mut recorder, goal, rig.limits(&job), stop).run();
     let ending = match end {
         End::Saved => Ending::Saved,
         End::Vm(ending) => ending,
@@ -124,8 +122,8 @@ impl Snapshot {
         File::open(name_of(&self.state)).context("cannot open the state of a snapshot")
     }
 
-    /// What was printed and said before.
-    pub(super) fn tell(&self, recorder: &mut Recorder) -> anyhow::Result<()> {
+    /// Gives the recorder what was printed and said before the snapshot.
+    pub(super) fn replay(&self, recorder: &mut Recorder) -> anyhow::Result<()> {
         recorder.console(&self.console)?;
         recorder.port(&self.said)?;
         Ok(())

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use protocol::{CellRequest, Fact, Order};
 use tempfile::TempDir;
 
-use super::cell::{Begin, Job, Rig, run_job};
+use super::Accel;
+use super::cell::{self, Begin};
 use super::process::Vm;
-use super::qemu::Qemu;
+use super::rig::{Job, Qemu, Rig};
 use super::snapshot::{self, Boot};
-use super::{Accel, Stop};
 use crate::evidence::{DUMP_MARK, Ending, Evidence};
 use crate::evidence::{console, store};
+use crate::host::stop::Stop;
 use crate::plan::{Deadline, VmShape};
 
 /// Finds the descriptors of the wires in the arguments, as QEMU does.
@@ -85,7 +86,7 @@ impl Lab {
     fn run_from(&self, rig: &Rig, begin: Begin<'_>) -> Evidence {
         let request = CellRequest { cell: "the-cell".into(), ..CellRequest::idle() };
         let job = self.job(&request);
-        let evidence = run_job(rig, job, begin, &self.path("cell"), &self.stop);
+        let evidence = cell::run(rig, job, begin, &self.path("cell"), &self.stop);
         if evidence.wall_ms > 0 && self.path("cell/ending.json").exists() {
             let loaded = store::load(&self.path("cell")).unwrap();
             assert_eq!(format!("{loaded:?}"), format!("{evidence:?}"), "read back");

@@ -19,9 +19,10 @@ use crate::progress::{Step, note};
 use crate::report::Times;
 use crate::taxonomy::Verdict;
 use crate::verdict;
-use crate::vm::cell::{Begin, Job};
+use crate::vm::cell::Begin;
+use crate::vm::rig::Job;
 use crate::vm::snapshot::{self, Snapshot};
-use crate::vm::{self, floor, guest_binary, pool};
+use crate::vm::{self, guest_binary, pool, program};
 
 /// Times a measurement is begun before the host is given up.
 const ATTEMPTS: u32 = 3;
@@ -94,7 +95,7 @@ fn bare_qemu(
     bzimage: &Path,
     bare: &Path,
 ) -> anyhow::Result<Duration> {
-    let boot = || floor::boot(&run.ready.rig, shape, bzimage, bare, FLOOR_LIMIT, &run.stop);
+    let boot = || program::floor(&run.ready.rig, shape, bzimage, bare, FLOOR_LIMIT, &run.stop);
     for _ in 1..ATTEMPTS {
         match boot() {
             Err(error) if !run.stop.asked() => note(&format!("{error:#}")),
@@ -126,7 +127,7 @@ fn nothing(run: &Run<'_>, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Durat
         let dir = tempfile::tempdir()?;
         let job = Job { request: &request, ..Job::of(like) };
         let begun = Instant::now();
-        let evidence = vm::cell::run_job(&run.ready.rig, job, begin, dir.path(), &run.stop);
+        let evidence = vm::cell::run(&run.ready.rig, job, begin, dir.path(), &run.stop);
         let took = begun.elapsed();
         let ended = evidence.events.iter().any(|event| event.fact == Fact::Ended);
         let clean = verdict::findings(&evidence.console).is_empty();
@@ -181,7 +182,7 @@ fn timed(run: &Run<'_>, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<Duratio
 fn attempt(run: &Run<'_>, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<(Duration, Judgement)> {
     let dir = tempfile::tempdir()?;
     let begun = Instant::now();
-    let evidence = vm::cell::run(&run.ready.rig, cell, begin, dir.path(), &run.stop);
+    let evidence = vm::cell::run(&run.ready.rig, Job::of(cell), begin, dir.path(), &run.stop);
     let took = begun.elapsed();
     Ok((took, run.judge(cell, &evidence)))
 }

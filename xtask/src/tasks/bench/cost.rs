@@ -11,7 +11,8 @@ use crate::plan::CostCell;
 use crate::progress::{Step, note};
 use crate::report::CostColumn;
 use crate::verdict::{self, Cost};
-use crate::vm::cell::{Begin, Job, Rig};
+use crate::vm::cell::Begin;
+use crate::vm::rig::{Job, Rig};
 use crate::vm::{self, Accel};
 
 /// Boots of each cell. The second only shows that the number is one of the kernel and not of a boot.
@@ -54,7 +55,7 @@ fn boot(run: &Run<'_>, cell: &CostCell, boot: u32) -> anyhow::Result<Vec<Cost>> 
     let rig = Rig { accel: Accel::Counting, disk: None, ..run.ready.rig.clone() };
     let job = Job { id, vm, request, deadline: *deadline };
     let dir = run.folder.attempt(id, boot);
-    let evidence = vm::cell::run_job(&rig, job, Begin::Boot(bzimage), &dir, &run.stop);
+    let evidence = vm::cell::run(&rig, job, Begin::Boot(bzimage), &dir, &run.stop);
     if run.stop.asked() {
         return Err(Fault::new(Exit::Interrupted, "stopped").into());
     }

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the VMs of a run share, and the VM that a job gets from it. Pure.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use protocol::CellRequest;
+
+use super::accel::Accel;
+use super::command::{Memory, Spec};
+use super::kernel_cmdline::Watchdogs;
+use crate::plan::{Cell, Deadline, VmShape};
+
+/// A QEMU that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Qemu {
+    /// Path, or a name looked up in `PATH`.
+    pub(crate) binary: String,
+    /// First line of `--version`.
+    pub(crate) version: String,
+}
+
+/// What all VMs of a run have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Rig {
+    /// The QEMU.
+    pub(crate) qemu: Qemu,
+    /// The accelerator.
+    pub(crate) accel: Accel,
+    /// The packed guest ([`super::guest_binary::pack`]).
+    pub(crate) initramfs: PathBuf,
+    /// The ext4 image ([`super::disk::scratch`]).
+    pub(crate) disk: Option<PathBuf>,
+    /// Kernel code whose execution is recorded ([`crate::evidence::store::code`]); TCG only.
+    pub(crate) watched: Vec<Range<u64>>,
+}
+
+/// What a VM needs to know of a [`Cell`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    /// Names the VM.
+    pub(crate) id: &'a str,
+    /// Its shape.
+    pub(crate) vm: &'a VmShape,
+    /// What the guest must do.
+    pub(crate) request: &'a CellRequest,
+    /// Its time limits.
+    pub(crate) deadline: Deadline,
+}
+
+/// Time limits of a VM under the accelerator in use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From start to Hello, or to the restored state, milliseconds.
+    pub(super) boot_ms: u64,
+    /// From the request to the end, milliseconds.
+    pub(super) cell_ms: u64,
+}
+
+impl<'a> Job<'a> {
+    /// The job of this cell.
+    pub(crate) fn of(cell: &'a Cell) -> Self {
+        let Cell { id, vm, request, deadline, .. } = cell;
+        Job { id, vm, request, deadline: *deadline }
+    }
+}
+
+impl Rig {
+    /// A VM of this shape that boots `bzimage` and is killed after `limit_ms`.
+    ///
+    /// # Errors
+    /// A path that is not UTF-8: QEMU's options are text.
+    pub(super) fn spec(
+        &self,
+        name: &str,
+        shape: &VmShape,
+        bzimage: &Path,
+        limit_ms: u64,
+    ) -> anyhow::Result<Spec> {
+        Ok(Spec {
+            qemu: self.qemu.binary.clone(),
+            name: name.to_owned(),
+            accel: self.accel_for(shape),
+            cpus: shape.cpus,
+            memory_mib: shape.memory_mib,
+            kernel: text(bzimage)?,
+            initramfs: text(&self.initramfs)?,
+            disk: self.disk.as_deref().map(text).transpose()?,
+            memory: Memory::Own,
+            watchdogs: Watchdogs::within(limit_ms),
+            watched: self.watched.clone(),
+            extra_cmdline: shape.cmdline.clone(),
+        })
+    }
+
+    /// The VM that boots for this job.
+    ///
+    /// # Errors
+    /// As [`Rig::spec`].
+    pub(super) fn job_spec(&self, job: &Job<'_>, bzimage: &Path) -> anyhow::Result<Spec> {
+        self.spec(job.id, job.vm, bzimage, self.limits(job).cell_ms)
+    }
+
+    /// The job's time limits under this accelerator.
+    pub(super) fn limits(&self, job: &Job<'_>) -> Limits {
+        let patience = self.accel_for(job.vm).patience();
+        Limits {
+            boot_ms: job.deadline.boot_ms.saturating_mul(patience),
+            cell_ms: job.deadline.cell_ms.saturating_mul(patience),
+        }
+    }
+
+    /// A real CPU is best. An emulated one can keep time that the host's load does not stretch.
+    fn accel_for(&self, shape: &VmShape) -> Accel {
+        match self.accel {
+            Accel::Tcg if shape.counted => Accel::Counting,
+            other => other,
+        }
+    }
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}
