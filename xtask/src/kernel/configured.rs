@@ -6,12 +6,10 @@
 
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use super::fragments::{self, Wish};
 use super::overlay::Overlay;
 use crate::config::Gone;
-use crate::host::digest::hex;
+use crate::host::digest::{hex, sha256_of_parts};
 
 /// Files with these endings are compiled or read by people; Kconfig looks at none of them, unless
 /// they are in `scripts/`, where its probes of the tools are.
@@ -35,26 +33,14 @@ impl Asked<'_> {
     /// The digest, for a tree that was left with this `.config`.
     pub(super) fn digest(&self, config: &[u8]) -> String {
         let Self { source_id, overlay, wishes, gone, toolchain } = self;
-        let mut hash = Sha256::new();
-        let mut add = |part: &[u8]| {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        };
-        add(config);
-        add(source_id.as_bytes());
-        add(toolchain.as_bytes());
-        add(fragments::canonical(wishes).as_bytes());
-        for gone in *gone {
-            add(gone.symbol.as_bytes());
-        }
+        let wishes = fragments::canonical(wishes);
+        let mut parts = vec![config, source_id.as_bytes(), toolchain.as_bytes(), wishes.as_bytes()];
+        parts.extend(gone.iter().map(|gone| gone.symbol.as_bytes()));
         for (path, content) in overlay.files.iter().filter(|(path, _)| is_read(path)) {
-            add(path.as_os_str().as_encoded_bytes());
-            match content {
-                Some(content) => add(&content.bytes),
-                None => add(b"removed"),
-            }
+            parts.push(path.as_os_str().as_encoded_bytes());
+            parts.push(content.as_ref().map_or(b"removed", |content| &content.bytes));
         }
-        hex(&hash.finalize())
+        hex(&sha256_of_parts(parts))
     }
 }
 

@@ -8,11 +8,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use super::diff::{Diff, stays_inside};
 use crate::exit::{Exit, Fault};
-use crate::host::digest::hex;
+use crate::host::digest::{sha256, sha256_of_parts};
 
 /// A patch is text that people review; more than this is a mistake.
 const PATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -78,12 +76,7 @@ impl Series {
 
     /// The same for the same texts in the same order; names do not matter.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        for patch in &self.patches {
-            hash.update((patch.text.len() as u64).to_le_bytes());
-            hash.update(&patch.text);
-        }
-        hash.finalize().into()
+        sha256_of_parts(self.patches.iter().map(|patch| patch.text.as_slice()))
     }
 
     /// What KCIDB names a patch set by: `sha256sum *.patch | cut -c-64 | sha256sum | cut -c-64`, and an empty text for
@@ -92,9 +85,9 @@ impl Series {
         if self.patches.is_empty() {
             return String::new();
         }
-        let of_patch = |patch: &Patch| format!("{}\n", hex(&Sha256::digest(&patch.text)));
+        let of_patch = |patch: &Patch| format!("{}\n", sha256(&patch.text));
         let list: String = self.patches.iter().map(of_patch).collect();
-        hex(&Sha256::digest(list.as_bytes()))
+        sha256(list.as_bytes())
     }
 }
 

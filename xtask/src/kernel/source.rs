@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::apt::{self, Package};
 use super::cache::Cache;
 use super::pristine::{self, Source};
 use super::{local, tarball};
 use crate::exit::{Exit, Fault};
-use crate::host::digest::{hex, sha256_of};
+use crate::host::digest::{sha256, sha256_of};
 use crate::host::file::write_whole;
 
 /// What a source is to be made of.
@@ -265,7 +264,7 @@ fn slot(path: &Path) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
         .collect();
-    let place = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
+    let place = sha256(path.as_os_str().as_encoded_bytes());
     format!("{}-{}", &fit[..fit.len().min(40)], &place[..8])
 }
 
@@ -300,7 +299,7 @@ fn memo(
     signature: &str,
     hash: impl FnOnce() -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
-    let name = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
+    let name = sha256(path.as_os_str().as_encoded_bytes());
     let file = cache.sources().join(format!("{}.memo", &name[..32]));
     let old = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Memo>(&bytes).ok());
     if let Some(memo) = old.filter(|memo| memo.signature == signature) {

@@ -193,6 +193,7 @@ fn unpack_with(mut command: Command, what: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::digest::sha256;
     use std::io::{BufRead as _, BufReader};
     use std::net::TcpListener;
 
@@ -233,16 +234,16 @@ mod tests {
     #[test]
     fn a_good_download_is_kept_and_used_without_the_server() {
         let (_dir, cache) = cache();
-        let sha256 = hex(&Sha256::digest(b"kernel"));
-        let path = download(&cache, &server(answer(6, b"kernel")), &sha256).unwrap();
+        let hash = sha256(b"kernel");
+        let path = download(&cache, &server(answer(6, b"kernel")), &hash).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"kernel");
-        assert_eq!(download(&cache, "http://127.0.0.1:1/l.tar.gz", &sha256).unwrap(), path);
+        assert_eq!(download(&cache, "http://127.0.0.1:1/l.tar.gz", &hash).unwrap(), path);
     }
 
     #[test]
     fn a_wrong_download_is_named_with_both_hashes_and_not_kept() {
         let (_dir, cache) = cache();
-        let (wanted, got) = (hex(&Sha256::digest(b"kernel")), hex(&Sha256::digest(b"colonel")));
+        let (wanted, got) = (sha256(b"kernel"), sha256(b"colonel"));
         let url = server(answer(7, b"colonel"));
         let error = download(&cache, &url, &wanted).unwrap_err();
         assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Source);
@@ -255,8 +256,7 @@ mod tests {
     #[test]
     fn a_truncated_download_is_refused_and_not_kept() {
         let (_dir, cache) = cache();
-        let error = download(&cache, &server(answer(600, b"kern")), &hex(&Sha256::digest(b"kern")))
-            .unwrap_err();
+        let error = download(&cache, &server(answer(600, b"kern")), &sha256(b"kern")).unwrap_err();
         assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Source);
         assert!(error.to_string().contains("cut off after 4"), "{error}");
         assert_eq!(kept(&cache), 0);

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::initramfs::{self, Program};
 use crate::exit::{Exit, Fault};
+use crate::host::digest::hex;
 use crate::host::file::publish;
 use crate::progress::Step;
 
@@ -95,7 +96,7 @@ pub(crate) fn pack_with(
         hash.update(format!("\0{name}\0{}\0", bytes.len()));
         hash.update(bytes);
     }
-    let hash = format!("{:x}", hash.finalize());
+    let hash = hex(&hash.finalize());
     let dir = cache.join("guest");
     let path = dir.join(format!("{}.cpio", &hash[..16]));
     if path.exists() {

@@ -47,6 +47,9 @@ pub(super) enum Wire {
     Code,
 }
 
+/// Bytes that arrived, each with its wire.
+pub(super) type Chunks = Vec<(Wire, Vec<u8>)>;
+
 /// A running QEMU. Dropping it kills it.
 #[derive(Debug)]
 pub(super) struct Vm {
@@ -138,10 +141,7 @@ impl Vm {
     }
 
     /// Waits at most `limit`. Returns how QEMU ended, if it has, and what arrived on its wires.
-    pub(super) fn turn(
-        &mut self,
-        limit: Duration,
-    ) -> io::Result<(Option<ExitStatus>, Vec<(Wire, Vec<u8>)>)> {
+    pub(super) fn turn(&mut self, limit: Duration) -> io::Result<(Option<ExitStatus>, Chunks)> {
         // Before the read, which then gets everything that an ended process wrote.
         let exited = self.exited()?;
         let hung_up = self.sockets.iter().any(|it| it.wire == Wire::Qmp && it.stream.is_none());
@@ -154,9 +154,9 @@ impl Vm {
     }
 
     /// Waits at most `limit` for bytes and returns at most one chunk of each wire.
-    pub(super) fn read(&mut self, limit: Duration) -> io::Result<Vec<(Wire, Vec<u8>)>> {
+    pub(super) fn read(&mut self, limit: Duration) -> io::Result<Chunks> {
         self.wait_readable(limit)?;
-        let mut chunks = Vec::new();
+        let mut chunks = Chunks::new();
         // First: an event of the guest may end the session, and later chunks are then dropped.
         read_chunk(Wire::Code, &mut self.code, &mut chunks)?;
         for socket in &mut self.sockets {
@@ -257,7 +257,7 @@ impl Socket {
 fn read_chunk<R: io::Read>(
     wire: Wire,
     from: &mut Option<R>,
-    chunks: &mut Vec<(Wire, Vec<u8>)>,
+    chunks: &mut Chunks,
 ) -> io::Result<()> {
     let Some(reader) = from else { return Ok(()) };
     let mut bytes = vec![0; CHUNK_BYTES];
