@@ -156,15 +156,23 @@ fn targets(text: &Text, line: &str) -> Vec<String> {
         return pages.collect();
     }
     let folder = Path::new(&text.path).parent().unwrap_or(Path::new(""));
-    line.split("](")
+    let ours = |code: &&str| {
+        let at_top = ["configs/", "docs/", "guest/", "kernel-patches/", "xtask/"];
+        at_top.iter().any(|top| code.starts_with(top))
+            && code.chars().all(is_word)
+            && !code.contains("/NAME.")
+    };
+    let quoted = line.split('`').skip(1).step_by(2).filter(ours).map(str::to_owned);
+    let linked = line
+        .split("](")
         .skip(1)
         .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
         .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
         .map(|target| match target.strip_prefix('#') {
             Some(_) => target.to_owned(),
             None => normal(&folder.join(target)),
-        })
-        .collect()
+        });
+    linked.chain(quoted).collect()
 }
 
 /// Anchors of a page's headings, as GitHub makes them.

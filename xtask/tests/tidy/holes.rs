@@ -2,6 +2,7 @@
 //! Each rule broken once, on small texts: a check that never failed is no check.
 
 use crate::docs::{Flags, commands, links, lone_flags, long_pages};
+use crate::map::quoted;
 use crate::rooms::Side::{Decides, Touches};
 use crate::rooms::{Room, calls, circles, table, touches, without_row};
 use crate::source::{Text, Tree};
@@ -253,7 +254,7 @@ fn links_that_lead_nowhere_are_seen() {
         text("docs/b.md", "# Title\n## What `x` is, here\n"),
         text(
             "docs/a.md",
-            "[b](b.md#what-x-is-here) [a](#none)\n[b](b.md#gone) [c](../gone.md) [d](https://d)",
+            "[b](b.md#what-x-is-here) [a](#none)\n[b](b.md#gone) [c](../gone.md) [d](https://d)\n`xtask/src/none.rs` `xtask/src`, `configs/NAME.toml`",
         ),
         text("a.rs", "// docs/b.md and docs/gone.md, not Documentation/docs/lost.md"),
     ];
@@ -264,9 +265,21 @@ fn links_that_lead_nowhere_are_seen() {
             "docs/a.md:1: docs/a.md has no heading #none",
             "docs/a.md:2: docs/b.md has no heading #gone",
             "docs/a.md:2: gone.md is not there",
+            "docs/a.md:3: xtask/src/none.rs is not there",
             "a.rs:1: docs/gone.md is not there",
         ]
     );
+}
+
+#[test]
+fn items_that_are_not_there_are_seen() {
+    let files = [
+        ("brain.rs", "mod lobe; pub(crate) use lobe::{Cell as Neuron, Lobe}; fn think() {}"),
+        ("brain/lobe.rs", "pub(crate) struct Lobe; struct Cell;"),
+    ];
+    let page = "`brain::Lobe` `brain::think` `brain::lobe::Cell` `brain::Neuron` `std::fs` `a::b()`\n`brain::Cell`";
+    let found = quoted(&tree("mod brain;", &files), &[text("a.md", page)]);
+    assert_eq!(found, ["a.md:2: there is no brain::Cell"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod docs;
 mod holes;
+mod map;
 mod names;
 mod rooms;
 mod source;
@@ -50,6 +51,7 @@ const RULES: &[Rule] = &[
         let missing = !house.texts.iter().any(there);
         missing.then(|| format!("{advice}\n\n{table}")).into_iter().collect()
     }),
+    ("quoted items exist", |house| map::quoted(&house.tree, &house.texts)),
     ("every file has its licence line", |house| text::licences(&house.texts)),
     ("lines are short", |house| house.texts.iter().flat_map(text::long_lines).collect()),
     ("pages are short", |house| docs::long_pages(&house.texts)),

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::names::{Mention, Names, names};
-use crate::source::{Source, Tree};
+use crate::map::{Map, Place, places};
+use crate::names::Mention;
+use crate::source::Tree;
 
 /// Whether a room may reach for the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,21 +191,10 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     &["xtask/src/vm/command.rs", "xtask/src/vm/kernel_cmdline.rs"],
 ];
 
-/// A file of the binary with what it says of names.
-struct Place<'a> {
-    source: &'a Source,
-    names: Names,
-}
-
-impl Place<'_> {
-    fn room(&self) -> &str {
-        self.source.module.first().map_or("main", String::as_str)
-    }
-
-    fn decides(&self, rooms: &[Room]) -> bool {
-        says_pure(&self.source.text)
-            || rooms.iter().any(|room| room.name == self.room() && room.side == Decides)
-    }
+/// Whether a file promises to decide: by its room, or by itself.
+fn decides(place: &Place<'_>, rooms: &[Room]) -> bool {
+    let by_room = rooms.iter().any(|room| room.name == place.room() && room.side == Decides);
+    by_room || says_pure(&place.source.text)
 }
 
 /// Whether the module documentation has the word "Pure".
@@ -213,15 +203,6 @@ fn says_pure(text: &str) -> bool {
         .filter_map(|line| line.strip_prefix("//!"))
         .flat_map(|line| line.split(|c: char| !c.is_alphanumeric()))
         .any(|word| word == "Pure")
-}
-
-/// The files of `xtask/src`, without test code.
-fn places(tree: &Tree) -> Vec<Place<'_>> {
-    tree.sources
-        .iter()
-        .filter(|source| source.root == "xtask/src/main.rs" && !source.test)
-        .map(|source| Place { source, names: names(source) })
-        .collect()
 }
 
 /// Modules without a row, and rows without a module.
@@ -277,9 +258,9 @@ pub(crate) fn calls(tree: &Tree, rooms: &[Room]) -> Vec<String> {
 pub(crate) fn touches(tree: &Tree, rooms: &[Room]) -> Vec<String> {
     let places = places(tree);
     let map = Map::new(&places);
-    let worldly = map.worldly(&places, rooms);
+    let worldly = worldly(&map, &places, rooms);
     let mut broken = Vec::new();
-    for place in places.iter().filter(|place| place.decides(rooms)) {
+    for place in places.iter().filter(|place| decides(place, rooms)) {
         let path = &place.source.path;
         for Mention { line, name, reexport } in &place.names.mentions {
             if is_worldly(name) {
@@ -293,6 +274,30 @@ pub(crate) fn touches(tree: &Tree, rooms: &[Room]) -> Vec<String> {
         }
     }
     broken
+}
+
+/// Files of the side that touches which do so, themselves or through a file that they name.
+fn worldly<'a>(map: &Map<'a>, places: &'a [Place<'a>], rooms: &[Room]) -> BTreeSet<&'a str> {
+    let mut worldly: BTreeSet<&str> = BTreeSet::new();
+    loop {
+        let more: Vec<&str> = places
+            .iter()
+            .filter(|place| !decides(place, rooms))
+            .filter(|place| !worldly.contains(place.source.path.as_str()))
+            .filter(|place| {
+                place.names.mentions.iter().filter(|mention| !mention.reexport).any(|mention| {
+                    let target = map.file(&mention.name);
+                    is_worldly(&mention.name)
+                        || target.is_some_and(|it| worldly.contains(it.source.path.as_str()))
+                })
+            })
+            .map(|place| place.source.path.as_str())
+            .collect();
+        if more.is_empty() {
+            return worldly;
+        }
+        worldly.extend(more);
+    }
 }
 
 fn is_worldly(name: &str) -> bool {
@@ -368,68 +373,4 @@ fn knots<'a>(graph: &Graph<'a>) -> Vec<Vec<&'a str>> {
         }
     }
     knots.into_iter().collect()
-}
-
-/// Finds the file that defines a name, through re-exports.
-struct Map<'a> {
-    modules: BTreeMap<String, &'a Place<'a>>,
-}
-
-impl<'a> Map<'a> {
-    fn new(places: &'a [Place<'a>]) -> Self {
-        let name = |place: &Place<'_>| {
-            ["crate"]
-                .into_iter()
-                .chain(place.source.module.iter().map(String::as_str))
-                .collect::<Vec<_>>()
-                .join("::")
-        };
-        Self { modules: places.iter().map(|place| (name(place), place)).collect() }
-    }
-
-    /// Files of the side that touches which do so, themselves or through a file that they name.
-    fn worldly(&self, places: &'a [Place<'a>], rooms: &[Room]) -> BTreeSet<&'a str> {
-        let mut worldly: BTreeSet<&str> = BTreeSet::new();
-        loop {
-            let more: Vec<&str> = places
-                .iter()
-                .filter(|place| !place.decides(rooms))
-                .filter(|place| !worldly.contains(place.source.path.as_str()))
-                .filter(|place| {
-                    place.names.mentions.iter().filter(|mention| !mention.reexport).any(|mention| {
-                        let target = self.file(&mention.name);
-                        is_worldly(&mention.name)
-                            || target.is_some_and(|it| worldly.contains(it.source.path.as_str()))
-                    })
-                })
-                .map(|place| place.source.path.as_str())
-                .collect();
-            if more.is_empty() {
-                return worldly;
-            }
-            worldly.extend(more);
-        }
-    }
-
-    fn file(&self, name: &str) -> Option<&'a Place<'a>> {
-        let mut name = name.to_owned();
-        for _ in 0..8 {
-            let (module, rest) = self.module(&name)?;
-            let (item, below) = rest.split_once("::").unwrap_or((rest, ""));
-            let Some(target) = module.names.reexports.get(item) else { return Some(module) };
-            name = if below.is_empty() { target.clone() } else { format!("{target}::{below}") };
-        }
-        None
-    }
-
-    /// The innermost module of a full name, and what follows it.
-    fn module<'n>(&self, name: &'n str) -> Option<(&'a Place<'a>, &'n str)> {
-        let mut end = name.len();
-        loop {
-            if let Some(place) = self.modules.get(&name[..end]) {
-                return Some((place, name[end..].trim_start_matches("::")));
-            }
-            end = name[..end].rfind("::")?;
-        }
-    }
 }

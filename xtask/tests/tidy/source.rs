@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use syn::{Attribute, ImplItem, Item};
+use syn::{Attribute, Ident, ImplItem, Item, Visibility};
 
 /// One Rust file.
 pub(crate) struct Source {
@@ -194,6 +194,20 @@ pub(crate) fn attrs_of(item: &Item) -> &[Attribute] {
         Item::Union(item) => &item.attrs,
         Item::Use(item) => &item.attrs,
         _ => &[],
+    }
+}
+
+/// Visibility and name of an item that can be documented by itself.
+pub(crate) fn name_of(item: &Item) -> Option<(&Visibility, &Ident)> {
+    match item {
+        Item::Const(item) => Some((&item.vis, &item.ident)),
+        Item::Enum(item) => Some((&item.vis, &item.ident)),
+        Item::Fn(item) => Some((&item.vis, &item.sig.ident)),
+        Item::Static(item) => Some((&item.vis, &item.ident)),
+        Item::Struct(item) => Some((&item.vis, &item.ident)),
+        Item::Trait(item) => Some((&item.vis, &item.ident)),
+        Item::Type(item) => Some((&item.vis, &item.ident)),
+        _ => None,
     }
 }
 

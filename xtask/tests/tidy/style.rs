@@ -4,7 +4,7 @@
 use syn::visit::{self, Visit};
 use syn::{Attribute, ImplItem, Item, Visibility};
 
-use crate::source::{Source, attrs_in_impl, attrs_of, is_test};
+use crate::source::{Source, attrs_in_impl, attrs_of, is_test, name_of};
 
 const MODULE_LINES_MAX: usize = 450;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -138,7 +138,7 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
         let outside = self.in_test;
         self.in_test |= is_test(attrs_of(item));
-        if let Some((_, name)) = public_name(item).filter(|(vis, _)| is_public(vis)) {
+        if let Some((_, name)) = name_of(item).filter(|(vis, _)| is_public(vis)) {
             self.documented(attrs_of(item), name);
         }
         self.members(item);
@@ -192,18 +192,5 @@ fn is_public(vis: &Visibility) -> bool {
         Visibility::Public(_) => true,
         Visibility::Restricted(vis) => vis.path.is_ident("crate"),
         Visibility::Inherited => false,
-    }
-}
-
-fn public_name(item: &Item) -> Option<(&Visibility, &syn::Ident)> {
-    match item {
-        Item::Const(item) => Some((&item.vis, &item.ident)),
-        Item::Enum(item) => Some((&item.vis, &item.ident)),
-        Item::Fn(item) => Some((&item.vis, &item.sig.ident)),
-        Item::Static(item) => Some((&item.vis, &item.ident)),
-        Item::Struct(item) => Some((&item.vis, &item.ident)),
-        Item::Trait(item) => Some((&item.vis, &item.ident)),
-        Item::Type(item) => Some((&item.vis, &item.ident)),
-        _ => None,
     }
 }
