@@ -51,7 +51,11 @@ fn matrix(
     }
     let (kernels_text, raw_kernels) = own_or_inherited!(kernels).unzip();
     let (scenarios_text, raw_scenarios) = own_or_inherited!(scenarios).unzip();
-    let raw_scenarios = raw_scenarios.map_or(&[][..], Vec::as_slice);
+    let mut wanted = spelled_out(raw_scenarios.map_or(&[][..], Vec::as_slice), refer.scenarios);
+    let lists = [parent.filter(|_| raw.scenarios.is_none()), Some((text, raw))];
+    for (text, raw) in lists.into_iter().flatten() {
+        leave_out(text, &raw.without, &mut wanted)?;
+    }
     let kernels = names(
         kernels_text.unwrap_or(text),
         "kernel",
@@ -59,10 +63,9 @@ fn matrix(
         refer.kernels,
     )?;
     let scenarios_text = scenarios_text.unwrap_or(text);
-    let mut scenarios = names(scenarios_text, "scenario", raw_scenarios, refer.scenarios)?;
-    leave_out(text, &raw.without, &mut scenarios)?;
+    let scenarios = names(scenarios_text, "scenario", &wanted, refer.scenarios)?;
     for kernel in &kernels {
-        for scenario in raw_scenarios {
+        for scenario in &wanted {
             expects(scenarios_text, kernel, scenario, refer)?;
         }
     }
@@ -98,16 +101,32 @@ fn matrix(
     })
 }
 
+/// The scenarios that a list names. `*` stands for all that it does not name, in order of name.
+fn spelled_out(list: &[Spanned<String>], all: &BTreeMap<String, Scenario>) -> Vec<Spanned<String>> {
+    let is_other = |name: &&String| list.iter().all(|entry| entry.get_ref() != *name);
+    let others = |star: &Spanned<String>| -> Vec<Spanned<String>> {
+        let others = all.keys().filter(is_other);
+        others.map(|name| Spanned::new(star.span(), name.clone())).collect()
+    };
+    let names = list.iter().map(|entry| match entry.get_ref().as_str() {
+        "*" => others(entry),
+        _ => vec![entry.clone()],
+    });
+    names.flatten().collect()
+}
+
 /// Takes what `without` names out of the scenarios.
 fn leave_out(
     text: &Text,
     without: &[Spanned<String>],
-    scenarios: &mut Vec<String>,
+    scenarios: &mut Vec<Spanned<String>>,
 ) -> Result<(), Fault> {
     for name in without {
-        let Some(at) = scenarios.iter().position(|scenario| scenario == name.get_ref()) else {
+        let Some(at) = scenarios.iter().position(|scenario| scenario.get_ref() == name.get_ref())
+        else {
             let what = format!("`without`: `{}` is not one of the scenarios", name.get_ref());
-            let hint = did_you_mean(name.get_ref(), scenarios.iter().map(String::as_str));
+            let known = scenarios.iter().map(|scenario| scenario.get_ref().as_str());
+            let hint = did_you_mean(name.get_ref(), known);
             return Err(text.fault(name.span(), what).hint(hint));
         };
         scenarios.remove(at);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Config files that parse, and ones that must be refused at the right place.
+mod matrices;
 mod user_series;
 use super::*;
 
@@ -366,22 +367,6 @@ fn unknown_names_are_faults_that_list_the_known_ones() {
     let fault = good().matrix("defualt").unwrap_err();
     assert_eq!(fault.what, "there is no matrix `defualt`");
     assert_eq!(fault.hint, "did you mean `default`? known: default");
-}
-
-#[test]
-fn a_matrix_can_do_without_some_scenarios_of_another() {
-    let with = |without: &str| {
-        let mut all = texts("default", "[\"open\"]", "[\"open\", \"close\"]");
-        all.scenarios.push(text("scenarios", "close", SCENARIO));
-        let child = format!("extends = \"default\"\nwithout = {without}\n");
-        all.matrices.push(text("matrices", "fewer", &child));
-        Config::read(&all)
-    };
-    assert_eq!(with("[\"open\"]").unwrap().matrix("fewer").unwrap().scenarios, ["close"]);
-    let fault = with("[\"opne\"]").unwrap_err();
-    let place = "configs/matrices/fewer.toml:2:12: `without`: `opne` is not one of the scenarios";
-    assert_eq!(fault.what, place);
-    assert!(fault.hint.contains("did you mean `open`"), "{}", fault.hint);
 }
 
 #[test]
