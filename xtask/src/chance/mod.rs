@@ -13,3 +13,16 @@ pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     let lower = sorted[(sorted.len() - 1) / 2];
     Some((lower + upper) / 2.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0]), Some(3.0));
+        assert_eq!(median(&[1.0, 2.0]), Some(1.5));
+        assert_eq!(median(&[1.0, 2.0, 9.0]), Some(2.0));
+    }
+}

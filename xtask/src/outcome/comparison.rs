@@ -1,71 +1,144 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A patched kernel compared with the baseline: one differential verdict with both sides.
+//! A patched kernel compared with the baseline: the verdict on the patch, with what both sides did.
+//!
+//! Contract: only data. `report` makes the sentence of it, and nothing reads that back.
 
 use serde::{Deserialize, Serialize};
 
-use super::Differential;
-use crate::chance::{Shown, by_chance};
+use crate::chance::Shown;
+use crate::config::Condition;
 use crate::plan::CellKey;
+use crate::taxonomy::{Rule, Verdict};
 
-/// One differential verdict: a scenario on one cgroup version, one policy of one patched kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SideBySide {
-    /// The patched side.
-    #[serde(flatten)]
-    pub(crate) key: CellKey,
+/// The verdict on the patch in one cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Comparison {
+    /// The cell of the patched kernel.
+    pub(crate) cell: CellKey,
+    /// What was asked of the patched kernel.
+    pub(crate) wanted: Wanted,
+    /// The problem: a repetition shows it where all of these hold. Empty in a control.
+    pub(crate) problem: Vec<Condition>,
     /// The verdict on the patch.
     pub(crate) outcome: Differential,
-    /// One sentence for people, with the numbers of both sides.
-    pub(crate) said: String,
-    /// How often each side shows the problem, where every repetition can tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) shown: Option<Both>,
-}
-
-/// How often each side shows the problem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Both {
     /// The unpatched kernel.
-    pub(crate) baseline: Shown,
+    pub(crate) baseline: Side,
     /// The patched one.
-    pub(crate) here: Shown,
+    pub(crate) patched: Side,
+    /// Probability of a difference this large between equal kernels; only with repetitions.
+    pub(crate) chance: Option<f64>,
+    /// In what the patched kernel differs besides the problem.
+    pub(crate) differences: Vec<Difference>,
 }
 
-impl Both {
-    /// How likely a difference as large as this one is if there is none.
-    pub(crate) fn by_chance(self) -> f64 {
-        let Self { baseline, here } = self;
-        by_chance(baseline, here).min(by_chance(here, baseline))
+/// What is asked of a patched kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Wanted {
+    /// That it solves the problem.
+    Fix,
+    /// That it changes nothing: the policy is off.
+    Nothing,
+    /// That it does no worse: nothing is stated of it.
+    NoWorse,
+}
+
+/// The repetitions of the cell on one kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Side {
+    /// How often it shows the problem; `None` if any repetition has no usable verdict.
+    pub(crate) shown: Option<Shown>,
+    /// In plan order.
+    pub(crate) repetitions: Vec<Repetition>,
+}
+
+/// One repetition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Repetition {
+    /// Its number, from 1.
+    pub(crate) repetition: u32,
+    /// Its verdict.
+    pub(crate) verdict: Verdict,
+    /// Whether it shows the problem; `None` if it has no usable verdict.
+    pub(crate) shows: Option<bool>,
+    /// For each condition of the problem the value of its fact, where there is one.
+    pub(crate) values: Vec<Option<f64>>,
+}
+
+impl Side {
+    /// Numbers of the repetitions that are not as most of their side.
+    pub(crate) fn flaky(&self) -> Vec<u32> {
+        let Some(shown) = self.shown else { return Vec::new() };
+        let odd = |one: &&Repetition| one.shows == Some(shown.shows * 2 <= shown.of);
+        self.repetitions.iter().filter(odd).map(|one| one.repetition).collect()
     }
 }
 
-/// A sentence of a differential verdict in its parts, for tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Parts<'a> {
-    /// What the verdict means.
-    pub(crate) meaning: &'a str,
-    /// The problem that was asked for; empty where there is none.
-    pub(crate) asked: &'a str,
-    /// The numbers of the baseline, with its verdicts.
-    pub(crate) baseline: &'a str,
-    /// The numbers of the patched kernel, with its verdicts and other differences.
-    pub(crate) here: &'a str,
+/// In what a patched kernel differs from the baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Difference {
+    /// The baseline breaks a rule in every repetition, the patched kernel in none.
+    Kept {
+        /// The rule.
+        rule: Rule,
+    },
+    /// What the scenario states of the unpatched kernel holds on the baseline alone.
+    Stated {
+        /// The fact that it is stated of.
+        fact: String,
+        /// Its values on the baseline.
+        baseline: Vec<f64>,
+        /// Its values on the patched kernel.
+        patched: Vec<f64>,
+    },
+    /// A kind of error, kill or event occurs on one side alone, and not by chance.
+    Count {
+        /// The fact that counts it.
+        fact: String,
+        /// Sum over the repetitions of the baseline.
+        baseline: f64,
+        /// Sum over the repetitions of the patched kernel.
+        patched: f64,
+    },
 }
 
-impl SideBySide {
-    /// The parts of what [`sentence`] said; all of it as the meaning, where it has no such parts.
-    pub(crate) fn parts(&self) -> Parts<'_> {
-        let parts = || {
-            let (begin, numbers) = self.said.split_once(": baseline ")?;
-            let (baseline, here) = numbers.split_once("; here ")?;
-            let (meaning, asked) = match begin.strip_suffix(']') {
-                Some(begin) => begin.split_once(" [")?,
-                None => (begin, ""),
-            };
-            Some(Parts { meaning, asked, baseline, here })
-        };
-        let whole = Parts { meaning: &self.said, asked: "", baseline: "", here: "" };
-        parts().unwrap_or(whole)
+/// The verdict on a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Differential {
+    /// The baseline shows the problem, the patched kernel does not.
+    Fixed,
+    /// Both show the problem.
+    NotFixed,
+    /// Neither shows the problem: the scenario says nothing about the patch.
+    NoDifference,
+    /// Only the patched kernel shows the problem or fails.
+    Regressed,
+    /// A policy that should change nothing changes nothing.
+    Inert,
+    /// A kernel of which nothing is stated does what the baseline does.
+    Same,
+    /// Such a kernel does something else, and breaks no rule that the baseline keeps.
+    Changed,
+    /// One side has no usable verdict.
+    Unknown,
+}
+
+impl std::fmt::Display for Differential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Fixed => "FIXED",
+            Self::NotFixed => "NOT FIXED",
+            Self::NoDifference => "NO DIFFERENCE",
+            Self::Regressed => "REGRESSED",
+            Self::Inert => "INERT",
+            Self::Same => "SAME",
+            Self::Changed => "CHANGED",
+            Self::Unknown => "UNKNOWN",
+        })
     }
 }

@@ -18,12 +18,12 @@ use crate::evidence::Evidence;
 use crate::plan::{Cell, CellKey};
 use crate::taxonomy::Verdict;
 
-pub(crate) use comparison::{Both, Parts, SideBySide};
-pub(crate) use judgement::{Check, Differential, Judgement, Outcome};
+pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
+pub(crate) use judgement::{Check, Judgement, Outcome};
 pub(crate) use marks::Mark;
 
 /// Version of the result file.
-pub(crate) const SCHEMA_VERSION: u32 = 2;
+pub(crate) const SCHEMA_VERSION: u32 = 3;
 
 /// Points of a cell's usage over time, at most; its evidence has more.
 const POINTS_MAX: usize = 100;
@@ -43,17 +43,17 @@ pub(crate) struct RunResult {
     pub(crate) scenarios: BTreeMap<String, ScenarioNote>,
     /// Cells that ran, in plan order.
     pub(crate) cells: Vec<CellResult>,
-    /// Baseline beside patched.
-    pub(crate) differentials: Vec<SideBySide>,
+    /// Patched kernels compared with the baseline.
+    pub(crate) comparisons: Vec<Comparison>,
     /// Sums over `cells`.
     pub(crate) totals: Totals,
 }
 
 impl RunResult {
-    /// Whether the cells of a patched kernel that a differential verdict is on are all as the scenario expects of
-    /// that policy: some policies leave some problems alone.
-    pub(crate) fn is_as_stated(&self, side: &SideBySide) -> bool {
-        let mut cells = self.cells.iter().filter(|cell| cell.cell.key == side.key);
+    /// Whether the patched cells of a comparison are all as the scenario expects of that policy: some
+    /// policies leave some problems alone.
+    pub(crate) fn is_as_stated(&self, comparison: &Comparison) -> bool {
+        let mut cells = self.cells.iter().filter(|cell| cell.cell.key == comparison.cell);
         cells.all(|cell| cell.judgement().as_expected)
     }
 }
@@ -265,8 +265,8 @@ impl CellResult {
 
 impl Totals {
     /// Sums up; `planned` is the number of cells that were selected.
-    pub(crate) fn of(planned: usize, cells: &[CellResult], sides: &[SideBySide]) -> Self {
-        let regressed = |side: &&SideBySide| side.outcome == Differential::Regressed;
+    pub(crate) fn of(planned: usize, cells: &[CellResult], comparisons: &[Comparison]) -> Self {
+        let regressed = |one: &&Comparison| one.outcome == Differential::Regressed;
         let count = |fits: &dyn Fn(&CellResult) -> bool| {
             cells.iter().filter(|cell| fits(cell)).count() as u32
         };
@@ -280,7 +280,7 @@ impl Totals {
             as_expected: count(&|cell| cell.judgement().as_expected),
             flaky: count(&CellResult::flaky),
             unexpected: count(&|cell| !cell.judgement().as_expected && !cell.flaky()),
-            regressed: sides.iter().filter(regressed).count() as u32,
+            regressed: comparisons.iter().filter(regressed).count() as u32,
             verdicts,
         }
     }

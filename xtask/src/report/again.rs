@@ -4,7 +4,7 @@
 use crate::outcome::{CellResult, Manifest};
 use crate::taxonomy::USER_SERIES;
 
-/// Options that choose cells or say how many at once, each with a value: the cell's own filter stands in their place. A plan
+/// Options that choose cells or say how many in parallel, each with a value: the cell's own filter stands in their place. A plan
 /// is a file of long ago, whose matrix and seed are known.
 const REPLACED: [&str; 6] = ["--filter", "-f", "--partition", "--jobs", "-j", "--plan"];
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::cost::{CostColumn, costs};
+use super::numbers::plural;
+use super::text::{Style, Table};
 use crate::outcome::Manifest;
+use crate::runs::Spread;
 
 /// Everything that a bench found, and on what.
 #[derive(Clone, Debug, Serialize)]
@@ -36,7 +39,7 @@ pub(crate) struct Whole {
 /// A whole matrix, once.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct WholeRow {
-    /// Cells at once.
+    /// Cells in parallel.
     pub(crate) jobs: usize,
     /// Whether cells began from boots they share.
     pub(crate) snapshots: bool,
@@ -54,23 +57,26 @@ pub(crate) struct WholeRow {
 
 /// The table of a whole matrix.
 pub(crate) fn whole(whole: &Whole) -> String {
-    let mut text = format!(
-        "matrix {}, seconds\n  at once  begin        cells  seconds  building  CPU of VMs  of the harness\n",
-        whole.matrix
-    );
+    let mut table = Table::indented(2).right(["jobs"]).left(["begin"]).right([
+        "cells",
+        "seconds",
+        "building",
+        "CPU of VMs",
+        "of the harness",
+    ]);
     for row in &whole.rows {
         let share = 100.0 * row.harness_cpu_s / (row.harness_cpu_s + row.vms_cpu_s).max(0.001);
-        text.push_str(&format!(
-            "  {:>7}  {:11}  {:>5}  {:>7.1}  {:>8}  {:>10.1}  {:>5.1} ({share:.1} %)\n",
-            row.jobs,
-            if row.snapshots { "shared boot" } else { "own boots" },
-            row.cells,
-            row.seconds,
+        table.row([
+            row.jobs.to_string(),
+            if row.snapshots { "shared boot" } else { "own boots" }.to_owned(),
+            row.cells.to_string(),
+            format!("{:.1}", row.seconds),
             if row.building_s > 0.0 { format!("{:.1}", row.building_s) } else { String::new() },
-            row.vms_cpu_s,
-            row.harness_cpu_s,
-        ));
+            format!("{:.1}", row.vms_cpu_s),
+            format!("{:.1} ({share:.1} %)", row.harness_cpu_s),
+        ]);
     }
+    let mut text = format!("matrix {}, seconds\n{}", whole.matrix, table.text(Style::default()));
     text.push_str(&format!("peak memory of the harness: {} MiB\n", whole.peak_kib / 1024));
     text
 }
@@ -108,33 +114,24 @@ impl Times {
         self.seconds.push(took.as_secs_f64());
     }
 
-    /// Least, median, greatest.
-    fn spread(&self) -> Option<(f64, f64, f64)> {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        Some((*sorted.first()?, sorted[sorted.len() / 2], *sorted.last()?))
+    fn spread(&self) -> Option<Spread> {
+        Spread::of(&self.seconds)
     }
 }
 
 /// A table of seconds, with the ratio of each median to that of the first row.
 fn table(title: &str, times: &[Times]) -> String {
-    let width = times.iter().map(|times| times.name.len()).max().unwrap_or(0);
     let rounds = times.first().map_or(0, |times| times.seconds.len());
-    let mut text = format!("{title}, {rounds} rounds, seconds\n");
-    text.push_str(&format!(
-        "{:width$}  {:>6}  {:>6}  {:>6}  {:>6}\n",
-        "", "min", "median", "max", "ratio"
-    ));
-    let unit = times.first().and_then(Times::spread).map(|(_, median, _)| median);
+    let unit = times.first().and_then(Times::spread).map(|spread| spread.median);
+    let mut table = Table::default().left([""]).right(["min", "median", "max", "ratio"]);
     for row in times {
-        let Some((min, median, max)) = row.spread() else { continue };
+        let Some(Spread { min, median, max, .. }) = row.spread() else { continue };
         let ratio = unit.map_or(String::new(), |unit| format!("{:.2}", median / unit));
-        let name = &row.name;
-        text.push_str(&format!(
-            "{name:width$}  {min:>6.3}  {median:>6.3}  {max:>6.3}  {ratio:>6}\n"
-        ));
+        let seconds = [min, median, max].map(|seconds| format!("{seconds:.3}"));
+        table.row([row.name.clone()].into_iter().chain(seconds).chain([ratio]));
     }
-    text
+    let rounds = plural(rounds, "round");
+    format!("{title}, {rounds}, seconds\n{}", table.text(Style::default()))
 }
 
 #[cfg(test)]
@@ -153,15 +150,8 @@ mod tests {
             vms_cpu_s: 49.0,
         };
         let rows = vec![row(1, 0.0), row(4, 17.2)];
-        assert_eq!(
-            whole(&Whole { matrix: "default".into(), rows, peak_kib: 40_960 }),
-            "matrix default, seconds
-  at once  begin        cells  seconds  building  CPU of VMs  of the harness
-        1  own boots       27     40.0                  49.0    1.0 (2.0 %)
-        4  shared boot     27     40.0      17.2        49.0    1.0 (2.0 %)
-peak memory of the harness: 40 MiB
-"
-        );
+        let whole = whole(&Whole { matrix: "default".into(), rows, peak_kib: 40_960 });
+        insta::assert_snapshot!(whole);
     }
 
     #[test]
@@ -172,12 +162,7 @@ peak memory of the harness: 40 MiB
             floor.add(Duration::from_millis(ms));
             cell.add(Duration::from_millis(ms * 3 / 2));
         }
-        assert_eq!(
-            table("k under tcg", &[floor, cell, Times::new("never measured")]),
-            "k under tcg, 3 rounds, seconds\n\
-             \x20                  min  median     max   ratio\n\
-             floor            1.800   2.000   2.400    1.00\n\
-             a cell           2.700   3.000   3.600    1.50\n"
-        );
+        let times = [floor, cell, Times::new("never measured")];
+        insta::assert_snapshot!(table("k under tcg", &times));
     }
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two sides beside each other, for people: the worst first, then what is only different, then the rule.
+//! Two sets of runs compared, for people: the worst first, then what is only different, then the rule.
 
-use super::spread::number;
-use super::style::Style;
+use super::differential;
+use super::numbers::{number, plural};
+use super::text::{Style, Table};
 use crate::plan::CellKey;
-use crate::runs::{BY_CHANCE, Change, Comparison, DOUBLED, GROWTH, Moved, Number, Side};
+use crate::runs::{
+    BY_CHANCE, Change, DOUBLED, GROWTH, Moved, Number, PatchMoved, RunComparison, Spread,
+};
 
 /// Names that are listed of cells that one side does not have.
 const NAMES_MAX: usize = 8;
@@ -12,95 +15,97 @@ const NAMES_MAX: usize = 8;
 const ROWS_MAX: usize = 20;
 
 /// The whole text; `old` and `new` say which runs these are.
-pub(crate) fn comparison(found: &Comparison, old: &str, new: &str, style: Style) -> String {
+pub(crate) fn comparison(found: &RunComparison, old: &str, new: &str, style: Style) -> String {
     let mut text = format!("old: {old}\nnew: {new}\n");
     for difference in &found.unlike {
         text.push_str(&format!("     {difference}\n"));
     }
-    let verdicts = |change| found.moved.iter().filter(move |moved| moved.change == change);
-    let beside = |change| found.beside.iter().filter(move |moved| moved.change == change);
-    let numbers = |change| found.numbers.iter().filter(move |number| number.change == change);
-    text.push_str(&moved(&style.bad("worse"), verdicts(Change::Worse)));
-    text.push_str(&moved(&style.bad("worse beside the baseline"), beside(Change::Worse)));
-    text.push_str(&moved(&style.odd("flaky"), verdicts(Change::Flaky)));
-    text.push_str(&table(&style.bad("slower, or further over"), numbers(Change::Worse)));
-    text.push_str(&moved(&style.good("better"), verdicts(Change::Better)));
-    text.push_str(&moved(&style.good("better beside the baseline"), beside(Change::Better)));
-    text.push_str(&table(&style.good("faster, or less far over"), numbers(Change::Better)));
-    text.push_str(&moved("other, as good or bad as before", verdicts(Change::Other)));
-    text.push_str(&moved("other beside the baseline", beside(Change::Other)));
-    text.push_str(&table("has doubled or halved, unproven", numbers(Change::Other)));
+    let verdicts = |change| cells(&found.moved, change);
+    let patches = |change| patches(&found.patches, change);
+    let numbers = |change| table(&found.numbers, change, style);
+    let spread = ": median (min .. max; values)";
+    let parts = [
+        (style.bad("worse"), verdicts(Change::Worse)),
+        (style.bad("worse, compared with the baseline"), patches(Change::Worse)),
+        (style.odd("flaky"), verdicts(Change::Flaky)),
+        (style.bad("slower, or further over") + spread, numbers(Change::Worse)),
+        (style.good("better"), verdicts(Change::Better)),
+        (style.good("better, compared with the baseline"), patches(Change::Better)),
+        (style.good("faster, or less far over") + spread, numbers(Change::Better)),
+        ("different, as good or bad as before".to_owned(), verdicts(Change::Other)),
+        ("different, compared with the baseline".to_owned(), patches(Change::Other)),
+        (format!("doubled or halved, unproven{spread}"), numbers(Change::Other)),
+    ];
+    for (title, body) in parts.iter().filter(|(_, body)| !body.is_empty()) {
+        text.push_str(&format!("\n{title}\n{body}"));
+    }
     text.push_str(&names("only in old", &found.gone));
     text.push_str(&names("only in new", &found.added));
     for run in &found.incomplete {
-        text.push_str(&format!("\n{}: {run}\n", style.bad("not whole, so no proof")));
+        text.push_str(&format!("\n{}: {run}\n", style.bad("incomplete, so no proof")));
     }
     text.push_str(&rule(found));
     text.push_str(&ending(found, style));
     text
 }
 
-fn moved<'a>(title: &str, moved: impl Iterator<Item = &'a Moved>) -> String {
-    let mut text = String::new();
-    for Moved { key, old, new, why, .. } in moved {
-        text.push_str(&format!("  {key}: {old} -> {new}\n"));
-        if !why.is_empty() {
-            text.push_str(&format!("    {why}\n"));
-        }
-    }
-    if text.is_empty() { text } else { format!("\n{title}\n{text}") }
+fn moved(key: &CellKey, old: &str, new: &str, why: &str) -> String {
+    let why = if why.is_empty() { String::new() } else { format!("    {why}\n") };
+    format!("  {key}: {old} -> {new}\n{why}")
 }
 
-fn table<'a>(title: &str, numbers: impl Iterator<Item = &'a Number>) -> String {
-    let mut rows = vec![["", "fact", "old", "new", "times", "by chance"].map(str::to_owned)];
-    let mut numbers: Vec<&Number> = numbers.collect();
+fn cells(all: &[Moved], change: Change) -> String {
+    let these = all.iter().filter(|one| one.change == change);
+    these.map(|Moved { key, old, new, why, .. }| moved(key, old, new, why)).collect()
+}
+
+fn patches(all: &[PatchMoved], change: Change) -> String {
+    let these = all.iter().filter(|one| one.change == change);
+    let line = |PatchMoved { old, new, .. }: &PatchMoved| {
+        let why = differential::sentence(new, false);
+        moved(&new.cell, &old.to_string(), &new.outcome.to_string(), &why)
+    };
+    these.map(line).collect()
+}
+
+fn table(numbers: &[Number], change: Change, style: Style) -> String {
+    let mut numbers: Vec<&Number> = numbers.iter().filter(|one| one.change == change).collect();
     // What moved farthest comes first.
     let factor = |number: &Number| (number.new.median.max(1e-9) / number.old.median.max(1e-9)).ln();
     numbers.sort_by(|a, b| factor(b).abs().total_cmp(&factor(a).abs()));
+    let heads = ["", "fact", "old", "new", "times", "by chance"];
+    let mut table = Table::indented(2).left(heads);
     let more = numbers.len().saturating_sub(ROWS_MAX);
     for Number { key, fact, old, new, chance, .. } in numbers.into_iter().take(ROWS_MAX) {
         let times = match old.median {
             0.0 => "from 0".to_owned(),
             median => format!("{:.2}", new.median / median),
         };
-        rows.push([
-            key.to_string(),
-            fact.clone(),
-            side(fact, old),
-            side(fact, new),
-            times,
-            odds(*chance),
-        ]);
+        let sides = [spread(fact, old), spread(fact, new)];
+        table.row(
+            [key.to_string(), fact.clone()].into_iter().chain(sides).chain([times, odds(*chance)]),
+        );
     }
-    if rows.len() == 1 {
+    if table.is_empty() {
         return String::new();
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let mut text = format!("\n{title}: median (min .. max; values)\n");
-    for row in &rows {
-        let columns = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = columns.collect::<Vec<_>>().join("  ");
-        text.push_str(&format!("  {}\n", line.trim_end()));
-    }
     if more > 0 {
-        text.push_str(&format!("  and {more} more\n"));
+        table.note(format!("  and {more} more"));
     }
-    text
+    table.text(style)
 }
 
-/// `410 ms  (390 ms .. 450 ms; 7)`, and how many of the values are of loads that were cut.
-fn side(fact: &str, side: &Side) -> String {
-    let (shown, count) = (|value| number(fact, value), side.count);
-    let cut = if side.cut > 0 { format!(", {} cut", side.cut) } else { String::new() };
+/// `410 ms  (390 ms .. 450 ms; 7)`, and how many of the values are of loads that timed out.
+fn spread(fact: &str, spread: &Spread) -> String {
+    let Spread { count, min, median, max, timed_out } = *spread;
+    let [min, median, max] = [min, median, max].map(|value| number(fact, value));
+    let timed_out = match timed_out {
+        0 => String::new(),
+        timed_out => format!(", {timed_out} timed out"),
+    };
     match count {
-        1 => format!("{}  (1{cut})", shown(side.median)),
-        _ => format!(
-            "{}  ({} .. {}; {count}{cut})",
-            shown(side.median),
-            shown(side.min),
-            shown(side.max)
-        ),
+        1 => format!("{median}  (1{timed_out})"),
+        _ => format!("{median}  ({min} .. {max}; {count}{timed_out})"),
     }
 }
 
@@ -119,22 +124,22 @@ fn names(title: &str, names: &[CellKey]) -> String {
     let shown: Vec<String> = names.iter().take(NAMES_MAX).map(CellKey::to_string).collect();
     let more = names.len().saturating_sub(NAMES_MAX);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    format!("\n{title}, {} cells: {}{more}\n", names.len(), shown.join(", "))
+    format!("\n{title}, {}: {}{more}\n", plural(names.len(), "cell"), shown.join(", "))
 }
 
-fn rule(found: &Comparison) -> String {
-    let Comparison { held, provable, times_unlike, numbers, .. } = found;
+fn rule(found: &RunComparison) -> String {
+    let RunComparison { compared, provable, times_unlike, numbers, .. } = found;
+    let (grown, one_in) = ((GROWTH - 1.0) * 100.0, 1.0 / BY_CHANCE);
     let mut text = format!(
-        "\n{held} numbers are on both sides, {provable} of them with values enough to rule out chance. Slower or further over is a \
-         median\nthat grew by more than {:.0} % and beyond chance: fewer than 1 in {:.0} comparisons finds such a thing where nothing has \
-         changed\n(exact rank-sum test, Bonferroni). Unproven is what only moved by a factor of {DOUBLED:.0}: repeat with --repetitions, or give more \
-         runs.\n",
-        (GROWTH - 1.0) * 100.0,
-        1.0 / BY_CHANCE,
+        "\n{} compared, {provable} with values enough to rule out chance. Slower or further over: the median\n\
+         grew by more than {grown:.0} % and beyond chance, which fewer than 1 in {one_in:.0} comparisons of equal kernels\n\
+         find (exact rank-sum test, Bonferroni). Unproven: moved by a factor of {DOUBLED:.0}; repeat with --repetitions,\n\
+         or give more runs.\n",
+        plural(*compared, "number"),
     );
-    if numbers.iter().any(|number| number.old.cut + number.new.cut > 0) {
+    if numbers.iter().any(|number| number.old.timed_out + number.new.timed_out > 0) {
         text.push_str(
-            "A load that was cut took at least so long: it makes no side that is called faster.\n",
+            "A load that timed out would have taken longer: no side is called faster because of one.\n",
         );
     }
     if let Some(unlike) = times_unlike {
@@ -143,18 +148,19 @@ fn rule(found: &Comparison) -> String {
     text
 }
 
-fn ending(found: &Comparison, style: Style) -> String {
-    let count = |change| {
-        let verdicts = found.moved.iter().chain(&found.beside).filter(|m| m.change == change);
-        (verdicts.count(), found.numbers.iter().filter(|n| n.change == change).count())
-    };
-    let ((worse, slower), (better, faster)) = (count(Change::Worse), count(Change::Better));
-    let (flaky, _) = count(Change::Flaky);
+fn ending(found: &RunComparison, style: Style) -> String {
+    let verdicts = found.moved.iter().map(|one| one.change);
+    let verdicts = verdicts.chain(found.patches.iter().map(|one| one.change));
+    let [worse, flaky, better] = [Change::Worse, Change::Flaky, Change::Better]
+        .map(|wanted| verdicts.clone().filter(|change| *change == wanted).count());
+    let [slower, faster] = [Change::Worse, Change::Better]
+        .map(|wanted| found.numbers.iter().filter(|number| number.change == wanted).count());
     let said = format!(
-        "{} cells on both sides: {worse} worse, {flaky} flaky, {better} better; {slower} numbers worse, {faster} better",
-        found.cells
+        "{} on both sides: {worse} worse, {flaky} flaky, {better} better; {} worse, {faster} better",
+        plural(found.cells, "cell"),
+        plural(slower, "number"),
     );
-    format!("\n{}\n", if found.regressed() { style.bad(&said) } else { style.good(&said) })
+    format!("\n{}\n", style.good_if(!found.regressed(), &said))
 }
 
 #[cfg(test)]
@@ -170,7 +176,8 @@ mod tests {
             new: "FAIL I3 (not expected)".to_owned(),
             why: "I3: late".to_owned(),
         };
-        let side = |count, min, median, max, cut| Side { count, min, median, max, cut };
+        let side =
+            |count, min, median, max, timed_out| Spread { count, min, median, max, timed_out };
         let number = Number {
             key: CellKey::v2("open", "patched", "overcharge"),
             fact: "load.ms".to_owned(),
@@ -179,20 +186,20 @@ mod tests {
             change: Change::Other,
             chance: 1.0 / 8.0,
         };
-        let found = Comparison {
+        let found = RunComparison {
             cells: 3,
             moved: vec![moved],
             numbers: vec![number],
-            held: 12,
+            compared: 12,
             gone: vec![CellKey::v2("stat", "patched", "off")],
-            ..Comparison::default()
+            ..RunComparison::default()
         };
         let text = comparison(&found, "a", "b", Style::default());
         for part in [
             "old: a\nnew: b\n\nworse\n  open.v2.patched.overcharge: PASS -> FAIL I3 (not expected)\n    I3: late\n",
-            "has doubled or halved, unproven: median (min .. max; values)\n",
+            "doubled or halved, unproven: median (min .. max; values)\n",
             "load.ms  410 ms  (390 ms .. 450 ms; 7)  820 ms  (1)  2.00   1 in 8.0\n",
-            "\nonly in old, 1 cells: stat.v2.patched.off\n",
+            "\nonly in old, 1 cell: stat.v2.patched.off\n",
             "\n3 cells on both sides: 1 worse, 0 flaky, 0 better; 0 numbers worse, 0 better\n",
         ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
@@ -201,7 +208,13 @@ mod tests {
 
     #[test]
     fn a_length_that_is_only_a_bound_is_said_to_be_one() {
-        let side = |count, cut| Side { count, min: 6000.0, median: 6050.0, max: 6100.0, cut };
+        let side = |count, timed_out| Spread {
+            count,
+            min: 6000.0,
+            median: 6050.0,
+            max: 6100.0,
+            timed_out,
+        };
         let moved = |new| Number {
             key: CellKey::v2("create", "patched", "off"),
             fact: "load.ms".to_owned(),
@@ -211,15 +224,16 @@ mod tests {
             chance: 1e-5,
         };
         let text = |new| {
-            let found = Comparison { numbers: vec![moved(new)], ..Comparison::default() };
+            let found = RunComparison { numbers: vec![moved(new)], ..RunComparison::default() };
             comparison(&found, "a", "b", Style::default())
         };
-        assert!(!text(side(10, 0)).contains("cut"));
-        for (new, part) in
-            [(side(10, 9), "6.0 s  (6.0 s .. 6.1 s; 10, 9 cut)"), (side(1, 1), "6.0 s  (1, 1 cut)")]
-        {
+        assert!(!text(side(10, 0)).contains("timed out"));
+        for (new, part) in [
+            (side(10, 9), "6.0 s  (6.0 s .. 6.1 s; 10, 9 timed out)"),
+            (side(1, 1), "6.0 s  (1, 1 timed out)"),
+        ] {
             let text = text(new);
-            assert!(text.contains(part) && text.contains("at least so long"), "{text}");
+            assert!(text.contains(part) && text.contains("would have taken longer"), "{text}");
         }
     }
 

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use super::numbers::plural;
+use super::text::{Style, Table};
 use crate::verdict::Cost;
 
 /// Decimals of a percentage: one instruction of 2,500 shows.
@@ -27,32 +29,22 @@ pub(crate) fn costs(columns: &[CostColumn]) -> String {
     let Some(first) = columns.first() else { return String::new() };
     let boots = columns.iter().map(|column| column.boots).min().unwrap_or(0);
     let mut text = format!(
-        "instructions per system call, exact, always under TCG with -icount ({boots} boots each, equal); \
-         below the limit, most frequent number\n"
+        "instructions per system call, exact, always under TCG with -icount ({} each, equal); \
+         below the limit, most frequent number\n",
+        plural(boots, "boot")
     );
-    let names: Vec<String> =
-        columns.iter().map(|column| format!("{} {}", column.kernel, column.policy)).collect();
-    let op_width = first.costs.iter().map(|cost| cost.op.len()).max().unwrap_or(0);
-    let widths: Vec<usize> = names.iter().map(|name| name.len().max(NUMBER_WIDTH)).collect();
-    text.push_str(&format!("{:op_width$}", ""));
-    for (name, width) in names.iter().zip(&widths) {
-        text.push_str(&format!("  {name:>width$}"));
-    }
-    text.push_str("  same number in\n");
+    let names = columns.iter().map(|column| format!("{} {}", column.kernel, column.policy));
+    let mut table = Table::default().left([""]).right(names).right(["same number in"]);
     for cost in &first.costs {
         let row: Vec<Option<&Cost>> = columns.iter().map(|column| column.of(&cost.op)).collect();
-        text.push_str(&format!("{:op_width$}", cost.op));
-        for (found, width) in row.iter().zip(&widths) {
-            text.push_str(&format!("  {:>width$}", cell(cost, *found)));
-        }
         let least = row.iter().flatten().map(|cost| cost.usual_percent()).fold(100.0, f64::min);
-        text.push_str(&format!("  {least:>5.1} % of calls\n"));
+        let numbers = row.iter().map(|found| cell(cost, *found));
+        let share = format!("{least:.1} % of calls");
+        table.row([cost.op.clone()].into_iter().chain(numbers).chain([share]));
     }
+    text.push_str(&table.text(Style::default()));
     text
 }
-
-/// Room for `1234 +123 (+12.34 %)`.
-const NUMBER_WIDTH: usize = 20;
 
 impl CostColumn {
     fn of(&self, op: &str) -> Option<&Cost> {
@@ -103,13 +95,7 @@ mod tests {
             column("patched", "off", &[("open", 2000, 90), ("close", 699, 100)]),
             column("patched", "kmem", &[("open", 2002, 94)]),
         ];
-        assert_eq!(
-            costs(&columns),
-            "instructions per system call, exact, always under TCG with -icount (3 boots each, equal); below the limit, most frequent number\n\
-             \x20             base mainline           patched off          patched kmem  same number in\n\
-             open                   2000                  2000     2002 +2 (+0.10 %)   90.0 % of calls\n\
-             close                   700      699 -1 (-0.14 %)                     -  100.0 % of calls\n"
-        );
+        insta::assert_snapshot!(costs(&columns));
     }
 
     #[test]

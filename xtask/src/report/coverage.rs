@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What `coverage` prints: lines that never ran, with their neighbours, and the sums.
 
-use super::Style;
+use super::text::{Style, Table};
 use crate::coverage::{Coverage, FileCoverage, Line, State};
 
 /// Added lines shown before and after one that never ran.
@@ -25,7 +25,7 @@ pub(crate) fn coverage(coverage: &Coverage, cells: &str, folder: &str, style: St
         coverage.count(explained),
         coverage.count(|state| *state == State::Never),
     );
-    let sum = if coverage.good() { style.good(&sum) } else { style.bad(&sum) };
+    let sum = style.good_if(coverage.good(), &sum);
     text.push_str(&format!("\n{cells}\n{sum}\nevidence: {folder}\n"));
     text
 }
@@ -80,30 +80,27 @@ fn listing(file: &FileCoverage, style: Style) -> String {
 }
 
 fn table(coverage: &Coverage, style: Style) -> String {
-    let width = coverage.files.iter().map(|file| file.path.len()).max().unwrap_or(0).max(4);
-    let head = format!("{:width$}  added  with code  run  never run  explained", "file");
-    let mut text = format!("{}\n", style.strong(&head));
+    let mut table = Table::default().left(["file"]).right([
+        "added",
+        "with code",
+        "run",
+        "never run",
+        "explained",
+    ]);
     for file in &coverage.files {
-        text.push_str(&row(&file.path, width, file.lines.iter()));
+        table.row(row(&file.path, file.lines.iter()));
     }
-    let all = coverage.files.iter().flat_map(|file| &file.lines);
-    text.push_str(&row("", width, all));
-    text
+    table.row(row("", coverage.files.iter().flat_map(|file| &file.lines)));
+    table.text(style)
 }
 
-fn row<'a>(name: &str, width: usize, lines: impl Iterator<Item = &'a Line>) -> String {
-    let (mut added, mut ran, mut never, mut why) = (0, 0, 0, 0);
-    for line in lines {
-        added += 1;
-        match line.state {
-            State::NoCode => {}
-            State::Run => ran += 1,
-            State::Never => never += 1,
-            State::Explained { .. } => (never, why) = (never + 1, why + 1),
-        }
-    }
-    let code = ran + never;
-    format!("{name:width$}  {added:5}  {code:9}  {ran:3}  {never:9}  {why:9}\n")
+fn row<'a>(name: &str, lines: impl Iterator<Item = &'a Line> + Clone) -> [String; 6] {
+    let count = |of: fn(&State) -> bool| lines.clone().filter(|line| of(&line.state)).count();
+    let code = count(|state| *state != State::NoCode);
+    let ran = count(|state| *state == State::Run);
+    let counts = [lines.clone().count(), code, ran, code - ran, count(explained)];
+    let [added, code, ran, never, why] = counts.map(|count| count.to_string());
+    [name.to_owned(), added, code, ran, never, why]
 }
 
 #[cfg(test)]
@@ -128,27 +125,6 @@ mod tests {
         let file = FileCoverage { path: "mm/a.c".into(), absent: None, lines };
         let whole = Coverage { files: vec![file], stale: vec!["c:1: gone".into()] };
         let text = coverage(&whole, "2 cells", "results/x", Style::default());
-        let expected = "\
-mm/a.c
-  run     4      if (!p)
-never     5          return;
-          6  }
-     ...
-            why: memory is there
-  why    20  a();
-  why    21  b();
-
-file    added  with code  run  never run  explained
-mm/a.c      6          5    2          3          2
-            6          5    2          3          2
-
-reasons that are none
-  c:1: gone
-
-2 cells
-2 of 5 added lines with code have run, 2 are explained, 1 are not
-evidence: results/x
-";
-        assert_eq!(text, expected);
+        insta::assert_snapshot!(text);
     }
 }

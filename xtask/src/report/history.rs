@@ -3,12 +3,14 @@
 
 mod page;
 
-use super::spread::number;
-use super::style::Style;
+use super::numbers::number;
+use super::text::{Style, Table};
 use crate::runs::{Line, Night, Trends, Variant};
 
 pub(crate) use page::history_page;
 
+const HEAD: [&str; 9] =
+    ["run", "", "cells", "as expected", "flaky", "not", "fixed", "worse", "took"];
 /// Verdict changes that are listed of one run.
 const CHANGES_MAX: usize = 10;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -28,25 +30,12 @@ pub(crate) fn history(matrices: &[Trends], style: Style) -> String {
 }
 
 fn nights(nights: &[Night], style: Style) -> String {
-    let head = ["run", "", "cells", "as expected", "flaky", "not", "fixed", "worse", "took"];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(nights.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 9] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let mut text = String::new();
-    for (at, row) in rows.iter().enumerate() {
-        let columns = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = columns.collect::<Vec<_>>().join("  ");
-        let line = line.trim_end();
-        match at.checked_sub(1).map(|at| &nights[at]) {
-            None => text.push_str(&format!("  {}\n", style.strong(line))),
-            Some(night) => {
-                let shown = if night.good { style.good(line) } else { style.bad(line) };
-                text.push_str(&format!("  {shown}\n{}", changes(night)));
-            }
-        }
+    let mut table = Table::indented(2).left(HEAD);
+    for night in nights {
+        table.row(row(night).map(|text| style.good_if(night.good, &text)));
+        changes(night).into_iter().for_each(|change| table.note(format!("    {change}")));
     }
-    text
+    table.text(style)
 }
 
 pub(super) fn row(night: &Night) -> [String; 9] {
@@ -67,18 +56,16 @@ pub(super) fn row(night: &Night) -> [String; 9] {
     ]
 }
 
-fn changes(night: &Night) -> String {
-    let mut text = String::new();
+fn changes(night: &Night) -> Vec<String> {
+    let mut lines = Vec::new();
     if !night.rebuilt.is_empty() {
-        text.push_str(&format!("    other build of {}\n", night.rebuilt.join(", ")));
+        lines.push(format!("other build of {}", night.rebuilt.join(", ")));
     }
-    for change in night.changes.iter().take(CHANGES_MAX) {
-        text.push_str(&format!("    {change}\n"));
-    }
+    lines.extend(night.changes.iter().take(CHANGES_MAX).cloned());
     if let more @ 1.. = night.changes.len().saturating_sub(CHANGES_MAX) {
-        text.push_str(&format!("    and {more} more verdicts changed\n"));
+        lines.push(format!("and {more} more verdicts changed"));
     }
-    text
+    lines
 }
 
 fn overall(line: &Line<Variant>) -> String {
@@ -110,7 +97,7 @@ fn bars(values: &[Option<f64>]) -> String {
 mod tests {
     use super::*;
     use crate::plan::CellKey;
-    use crate::runs::Side;
+    use crate::runs::Spread;
 
     pub(super) fn made() -> Trends {
         let night = |run: &str, unexpected: u32| Night {
@@ -129,8 +116,9 @@ mod tests {
             rebuilt: vec!["patched".to_owned(); unexpected as usize],
             changes: vec!["open.v2.<patched>: PASS -> FAIL I1".to_owned(); unexpected as usize],
         };
-        let side =
-            |median| Some(Side { count: 3, min: median / 2.0, median, max: median * 2.0, cut: 0 });
+        let side = |median| {
+            Some(Spread { count: 3, min: median / 2.0, median, max: median * 2.0, timed_out: 0 })
+        };
         let (kernel, policy) = ("patched".to_owned(), "off".to_owned());
         let fact = "load.ms".to_owned();
         Trends {
@@ -152,19 +140,7 @@ mod tests {
     #[test]
     fn a_night_is_a_row_with_what_changed_below_it() {
         let text = history(&[made()], Style::default());
-        assert_eq!(
-            text,
-            "\
-default
-  run              cells  as expected  flaky  not  fixed  worse  took
-  2026-01-30  kvm  2      2            0      0    1      0      41.0 s
-  2026-01-31  kvm  2      1            0      1    1      0      41.0 s
-    other build of patched
-    open.v2.<patched>: PASS -> FAIL I1
-  patched.off                  load.ms            ▂█  800 ms, middle of 3 cells
-
-"
-        );
+        insta::assert_snapshot!(text);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::Style;
+use super::numbers::plural;
+use super::text::{Style, Table};
 use crate::verdict::ktap::Outcome;
 use crate::verdict::selftests::{Beside, TestBeside};
 
@@ -40,30 +41,23 @@ impl ProgramBeside {
 
 /// The table, what differs, and the sum; `folder` is where the logs are.
 pub(crate) fn kselftest(programs: &[ProgramBeside], folder: &str, style: Style) -> String {
-    let width = programs.iter().map(|p| p.program.len()).max().unwrap_or(0).max(7);
-    let other = programs.iter().map(|p| p.patched.len()).max().unwrap_or(0).max(12);
-    let head =
-        format!("{:width$}  {:other$}  tests  {COUNTS:23}  with the series", "program", "kernel");
-    let mut text = format!("{}\n", style.strong(&head));
-    for program in programs {
-        text.push_str(&line(program, width, other, style));
-    }
+    let mut table = Table::default()
+        .left(["program", "kernel"])
+        .right(["tests", "base pass/fail/skip/none", "with the series"])
+        .left([""]);
+    programs.iter().for_each(|program| table.row(row(program, style)));
+    let mut text = table.text(style);
     text.push_str(&details(programs, style));
     let good = programs.iter().filter(|program| program.good()).count();
     let tests: usize = programs.iter().map(|program| named(program).count()).sum();
-    let sum = format!(
-        "{good} of {} programs are as on the base or better, {tests} tests",
-        programs.len()
-    );
-    let whole = good == programs.len() && tests > 0;
-    let sum = if whole { style.good(&sum) } else { style.bad(&sum) };
+    let of = plural(programs.len(), "program");
+    let sum = format!("{good} of {of} as on the base or better, {}", plural(tests, "test"));
+    let sum = style.good_if(good == programs.len() && tests > 0, &sum);
     text.push_str(&format!("\n{sum}\nlogs: {folder}\n"));
     text
 }
 
-const COUNTS: &str = "base pass/fail/skip/none";
-
-fn line(program: &ProgramBeside, width: usize, other: usize, style: Style) -> String {
+fn row(program: &ProgramBeside, style: Style) -> [String; 6] {
     let count = |of: fn(&TestBeside) -> &Vec<Outcome>| {
         let worst = |test: &TestBeside| of(test).iter().min().copied().unwrap_or(Outcome::NoResult);
         let with = |outcome| named(program).filter(|test| worst(test) == outcome).count();
@@ -73,18 +67,18 @@ fn line(program: &ProgramBeside, width: usize, other: usize, style: Style) -> St
     };
     let word = match program.tests.iter().map(|test| test.beside).min() {
         _ if !program.faults.is_empty() => style.bad("console fault"),
-        None => style.bad("untold"),
+        None => style.bad("NO RESULT"),
         Some(worst) => said(worst, style),
     };
     let new = if program.is_new { " (new)" } else { "" };
-    format!(
-        "{:width$}  {:other$}  {:>5}  {:>24}  {:>12}  {word}{new}\n",
-        program.program,
-        program.patched,
-        named(program).count(),
+    [
+        program.program.clone(),
+        program.patched.clone(),
+        named(program).count().to_string(),
         count(|test| &test.base),
         count(|test| &test.patched),
-    )
+        format!("{word}{new}"),
+    ]
 }
 
 /// Tests, without the program as a whole.
@@ -160,7 +154,7 @@ mod tests {
             text.contains("test_kmem test_a: WORSE: baseline pass | overcharge fail"),
             "{text}"
         );
-        assert!(text.contains("0 of 1 programs"), "{text}");
+        assert!(text.contains("0 of 1 program "), "{text}");
         assert!(!worse.good() && worse.unsettled());
     }
 

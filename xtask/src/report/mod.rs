@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Results -> texts: a table for a terminal, the result file, the evidence of one cell.
+//! Results -> texts: tables for a terminal, a page, the formats of other tools, the evidence of one cell.
 //!
-//! A report decides nothing and touches nothing: values come in, text goes out, and the caller says
-//! whether it may have colours.
+//! Contract: values come in, text goes out, and nothing reads that text back. What is good or bad was
+//! decided before, in `verdict`, `outcome` and `runs`. The caller says whether a text may have colours.
 
 mod again;
 mod bench;
@@ -10,6 +10,7 @@ mod chart;
 mod comparison;
 mod cost;
 mod coverage;
+mod differential;
 pub(crate) mod export;
 mod history;
 mod html;
@@ -21,10 +22,10 @@ mod series;
 mod show;
 mod soak;
 mod spread;
-mod style;
 mod terminal;
 #[cfg(test)]
 pub(crate) mod tests;
+mod text;
 
 pub(crate) use bench::{BenchResult, Times, Whole, WholeRow, bench, times, whole};
 pub(crate) use comparison::comparison;
@@ -38,5 +39,5 @@ pub(crate) use mutants::{MutantRow, all_caught, mutants};
 pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};
 pub(crate) use show::show;
 pub(crate) use soak::{ConsoleFault, soak, soaked};
-pub(crate) use style::Style;
 pub(crate) use terminal::{cell_line, run};
+pub(crate) use text::Style;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What `mutants` ends with: a line a mutant, why those that were not caught were not, the score.
 
-use super::Style;
-use super::numbers::time_ms;
-use super::terminal::verdict;
+use super::numbers::plural;
+use super::terminal::{conditions, verdict, why as why_of};
+use super::text::{Style, Table};
 use crate::outcome::{CellResult, RunResult};
 use crate::plan::Trial;
 use crate::taxonomy::Rule;
@@ -43,7 +43,9 @@ pub(crate) fn mutants(
     folder: &str,
     style: Style,
 ) -> String {
-    let mut text = table(rows, style);
+    let mut table = Table::default().left(HEAD);
+    rows.iter().for_each(|row| table.row(columns(row, style)));
+    let mut text = table.text(style);
     for row in rows {
         text.push_str(&why(row, result, style));
     }
@@ -52,56 +54,34 @@ pub(crate) fn mutants(
     controls.dedup_by_key(|control| &control.cell.id);
     let good = controls.iter().filter(|control| control.judgement().as_expected).count();
     let caught = rows.iter().filter(|row| row.score == Score::Caught).count();
-    let sum = format!("{caught} of {} mutants caught", counted(rows).count());
-    let sum = if all_caught(rows) { style.good(&sum) } else { style.bad(&sum) };
-    let (manifest, control) = (&result.manifest, controls.len());
+    let sum = format!("{caught} of {} caught", plural(counted(rows).count(), "mutant"));
+    let (sum, control) = (style.good_if(all_caught(rows), &sum), plural(controls.len(), "cell"));
+    let ran = conditions(&result.manifest);
     text.push_str(&format!(
-        "\n{sum}; without a bug {good} of {control} cells as expected ({}, {}, {} at once)\nevidence: {folder}\n",
-        time_ms(manifest.duration_ms as f64),
-        manifest.accelerator,
-        manifest.jobs
+        "\n{sum}; without a bug {good} of {control} as expected ({ran})\nevidence: {folder}\n"
     ));
     text
 }
 
-fn table(rows: &[MutantRow<'_>], style: Style) -> String {
-    let lines: Vec<[String; 7]> = rows.iter().map(columns).collect();
-    let mut widths = HEAD.map(str::len);
-    for line in &lines {
-        for (width, text) in widths.iter_mut().zip(line) {
-            *width = (*width).max(text.chars().count());
-        }
-    }
-    let join = |columns: Vec<String>| columns.join("  ").trim_end().to_owned();
-    let pad = |(text, width): (&str, usize)| format!("{text:width$}");
-    let head: Vec<String> = HEAD.into_iter().zip(widths).map(pad).collect();
-    let mut text = format!("{}\n", style.strong(&join(head)));
-    for (row, line) in rows.iter().zip(&lines) {
-        let mut columns: Vec<String> =
-            line.iter().map(String::as_str).zip(widths).map(pad).collect();
-        columns[6] = match row.score {
-            Score::Caught => style.good(&line[6]),
-            Score::Equivalent => style.odd(&line[6]),
-            _ => style.bad(&line[6]),
-        };
-        text.push_str(&format!("{}\n", join(columns)));
-    }
-    text
-}
-
-fn columns(row: &MutantRow<'_>) -> [String; 7] {
+fn columns(row: &MutantRow<'_>, style: Style) -> [String; 7] {
+    let none = || "-".to_owned();
     let mutant = &row.trial.mutant;
-    let (cell, must) = row.trial.wanted().unwrap_or_else(|| ("-".to_owned(), "-".to_owned()));
+    let (cell, must) = row.trial.wanted().unwrap_or_else(|| (none(), none()));
     let judgement = row.ran.map(CellResult::judgement);
-    let broken = judgement.map_or(String::new(), |judgement| Rule::list(&judgement.breaks));
+    let broken = judgement.map(|judgement| Rule::list(&judgement.breaks));
+    let word = word(row.score);
     [
         mutant.name.clone(),
         mutant.bug.clone(),
         cell,
         must,
-        if broken.is_empty() { "-".to_owned() } else { broken },
-        judgement.map_or("-".to_owned(), |judgement| judgement.verdict.to_string()),
-        word(row.score).to_owned(),
+        broken.filter(|broken| !broken.is_empty()).unwrap_or_else(none),
+        judgement.map_or_else(none, |judgement| judgement.verdict.to_string()),
+        match row.score {
+            Score::Caught => style.good(word),
+            Score::Equivalent => style.odd(word),
+            _ => style.bad(word),
+        },
     ]
 }
 
@@ -129,12 +109,8 @@ fn why(row: &MutantRow<'_>, result: &RunResult, style: Style) -> String {
     }
     let mut text = format!("\n{} was not caught: {}\n", style.bad(name), meaning(row.score));
     for cell in row.ran.iter().chain(&row.control) {
-        let (id, judgement) = (&cell.cell.id, cell.judgement());
-        text.push_str(&format!("  {id} is {}: {}\n", verdict(judgement), judgement.why));
-        if let Some(again) = &cell.again {
-            text.push_str(&format!("  run again alone: {}\n", verdict(&again.judgement)));
-        }
-        text.push_str(&format!("  cargo xtask show {id} --run {}\n", result.run));
+        let got = verdict(cell.judgement());
+        text.push_str(&format!("{} is {got}:\n{}", cell.cell.id, why_of(cell, &result.run)));
     }
     text
 }
@@ -145,7 +121,7 @@ fn meaning(score: Score) -> &'static str {
         Score::Equivalent => "there is nothing to catch",
         Score::Survived => "no rule was broken",
         Score::Otherwise => "by another rule than the one named, or with another verdict",
-        Score::OnlyTime => "only its time was up, which any bug can do",
+        Score::OnlyTime => "only the deadline passed, which any bug can do",
         Score::Flaky => "the second time only",
         Score::Control => "the kernel without the bug does not keep the rule there either",
         Score::NoVerdict => "there is no verdict on it or on the kernel without the bug",

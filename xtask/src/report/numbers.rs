@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+type Facts = BTreeMap<String, f64>;
+
 /// `512 KiB`, `4 MiB`, `20 B`; one digit after the point where it is not whole.
 pub(super) fn size(bytes: f64) -> String {
     let (number, unit) = match bytes {
@@ -22,13 +24,75 @@ pub(super) fn time_ms(ms: f64) -> String {
     if ms >= 1000.0 { format!("{:.1} s", ms / 1000.0) } else { format!("{ms:.0} ms") }
 }
 
-/// `1` and not `1.0`; a fraction with two digits.
+/// `300 us`, `12 ms`, `1.2 s`.
+pub(super) fn time_us(us: f64) -> String {
+    if us < 1000.0 { format!("{us:.0} us") } else { time_ms(us / 1000.0) }
+}
+
+/// `1` and not `1.0`, `0` and not `-0`; a fraction with two digits.
 pub(super) fn plain(number: f64) -> String {
+    let number = number + 0.0;
     if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
 }
 
+/// A value of a fact with the unit that its name ends in.
+pub(super) fn number(fact: &str, value: f64) -> String {
+    match unit(fact) {
+        Some(Unit::Bytes) => size(value),
+        Some(Unit::Us) => time_us(value),
+        Some(Unit::Ms) => time_ms(value),
+        None => plain(value),
+    }
+}
+
+/// `1 charge`, `2 charges`.
+pub(super) fn plural(count: impl TryInto<u64>, word: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {word}"),
+        count if word.ends_with("ch") => format!("{count} {word}es"),
+        count => format!("{count} {word}s"),
+    }
+}
+
+/// What a fact counts, where it has a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Bytes,
+    Us,
+    Ms,
+}
+
+/// The unit that the fact's name ends in.
+pub(super) fn unit(fact: &str) -> Option<Unit> {
+    if fact.ends_with("_bytes") {
+        Some(Unit::Bytes)
+    } else if fact.ends_with("_us") {
+        Some(Unit::Us)
+    } else if fact.ends_with("ms") || fact.contains("_ms_") {
+        Some(Unit::Ms)
+    } else {
+        None
+    }
+}
+
+/// A fact of a cell as it stands in a table: `?` where it is not known.
+pub(super) fn fact(facts: &Facts, name: &str) -> String {
+    facts.get(name).map_or("?".to_owned(), |value| number(name, *value))
+}
+
+/// How long the load took: `500 ms`, `timed out (6.0 s)`, `?`.
+pub(super) fn load(facts: &Facts) -> String {
+    let took = fact(facts, "load.ms");
+    if timed_out(facts) { format!("timed out ({took})") } else { took }
+}
+
+/// Whether the load hit its time limit.
+pub(super) fn timed_out(facts: &Facts) -> bool {
+    facts.get("load.complete") == Some(&0.0)
+}
+
 /// Calls of the actors that failed, by errno: `50 ENOMEM, 1 EFAULT`, or `0`.
-pub(super) fn lost(facts: &BTreeMap<String, f64>) -> String {
+pub(super) fn lost(facts: &Facts) -> String {
     if !facts.keys().any(|name| name.ends_with(".attempted")) {
         return "?".to_owned();
     }
@@ -47,7 +111,7 @@ pub(super) fn lost(facts: &BTreeMap<String, f64>) -> String {
 }
 
 /// Kills and from where: `1 in charge`, `2 on return`, `0`.
-pub(super) fn kills(facts: &BTreeMap<String, f64>) -> String {
+pub(super) fn kills(facts: &Facts) -> String {
     let Some(kills) = facts.get("kills").or_else(|| facts.get("events.oom_kill")) else {
         return "?".to_owned();
     };
@@ -67,5 +131,22 @@ pub(super) fn kills(facts: &BTreeMap<String, f64>) -> String {
             format!("{} {one}", plain(*kills))
         }
         several => format!("{} ({})", plain(*kills), several.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_unit_of_their_fact() {
+        assert_eq!(number("load.ms", 1234.0), "1.2 s");
+        assert_eq!(number("over_ms_max", 12.0), "12 ms");
+        assert_eq!(number("outsider.create.max_us", 999.0), "999 us");
+        assert_eq!(number("outsider.create.max_us", 52_000.0), "52 ms");
+        assert_eq!(number("peak_over_bytes", 8192.0), "8 KiB");
+        assert_eq!(number("kills", 16.0), "16");
+        assert_eq!([plain(-0.0), plain(0.5)], ["0", "0.50"]);
+        assert_eq!([plural(0u32, "kill"), plural(1u32, "kill")], ["0 kills", "1 kill"]);
     }
 }

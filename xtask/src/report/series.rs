@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::Style;
+use super::numbers::plural;
+use super::text::{Style, Table};
 
 /// What is asked of the tree after each patch, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +97,12 @@ pub(crate) fn patch_line(row: &PatchRow, style: Style) -> String {
 
 /// The table, then every finding; `folder` is where the logs are.
 pub(crate) fn series(rows: &[PatchRow], planned: usize, folder: &str, style: Style) -> String {
-    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("patch".len());
-    let head: String = CHECKS.iter().map(|check| format!("  {check:>11}")).collect();
-    let mut text = format!("{}\n", style.strong(&format!("    {:width$}{head}", "patch")));
+    let mut table = Table::default().right([""]).left(["patch"]).left(CHECKS);
     for row in rows {
-        let cells: String =
-            row.checks.iter().enumerate().map(|(at, check)| cell(row, at, check, style)).collect();
-        text.push_str(&format!("{:>2}  {:width$}{cells}\n", row.number, row.name));
+        let checks = row.checks.iter().enumerate().map(|(at, check)| cell(row, at, check, style));
+        table.row([row.number.to_string(), row.name.clone()].into_iter().chain(checks));
     }
+    let mut text = table.text(style);
     for row in rows.iter().filter(|row| !row.good()) {
         text.push_str(&format!("\n{}{}\n", row.name, failures(row)));
     }
@@ -120,33 +119,26 @@ pub(crate) fn series(rows: &[PatchRow], planned: usize, folder: &str, style: Sty
         }
     }
     let good = rows.iter().filter(|row| row.good()).count();
+    let of = plural(rows.len(), "patch");
     let line = match planned - rows.len() {
-        0 => format!("{good} of {} patches pass every check that ran", rows.len()),
-        left => format!("{good} of {} patches pass, {left} were not looked at", rows.len()),
+        0 => format!("{good} of {of} pass every check that ran"),
+        left => format!("{good} of {of} pass, {left} not checked"),
     };
-    let whole = good == planned;
-    let line = if whole { style.good(&line) } else { style.bad(&line) };
+    let line = style.good_if(good == planned, &line);
     text.push_str(&format!("\n{line}\nlogs: {folder}\n"));
     text
 }
 
-/// ` pass    12 s`; the build of an image that was there is `cached`.
+/// `pass    12 s`; the build of an image that was there is `cached`.
 fn cell(row: &PatchRow, at: usize, check: &Checked, style: Style) -> String {
     let seconds = format!("{:>5.0} s", check.seconds);
-    let paint = |word: &str| match check.mark {
-        Mark::Pass => style.good(word),
-        Mark::Fail(_) => style.bad(word),
-        Mark::Skip(_) => style.odd(word),
-        Mark::None => word.to_owned(),
-    };
-    let (word, after) = match check.mark {
-        Mark::Pass if CHECKS[at] == "build" && row.hit => ("pass", " cached".to_owned()),
-        Mark::Pass => ("pass", seconds),
-        Mark::Fail(_) => ("FAIL", seconds),
-        Mark::Skip(_) => ("SKIP", " ".repeat(7)),
-        Mark::None => ("-", " ".repeat(7)),
-    };
-    format!("  {}{after}", paint(&format!("{word:4}")))
+    match check.mark {
+        Mark::Pass if CHECKS[at] == "build" && row.hit => format!("{} cached", style.good("pass")),
+        Mark::Pass => format!("{}{seconds}", style.good("pass")),
+        Mark::Fail(_) => format!("{}{seconds}", style.bad("FAIL")),
+        Mark::Skip(_) => style.odd("SKIP"),
+        Mark::None => "-".to_owned(),
+    }
 }
 
 fn failures(row: &PatchRow) -> String {
@@ -202,6 +194,6 @@ mod tests {
             text.contains("SKIP: clippy did not run: apt-get install rust-web-clippy"),
             "{text}"
         );
-        assert!(text.contains("2 were not looked at"), "{text}");
+        assert!(text.contains("2 not checked"), "{text}");
     }
 }

@@ -4,17 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, Overcharges, ProcessEnd, ProcessRole};
+use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, Overcharges, ProcessEnd};
 
 use super::again::{NONE, again};
 use super::chart;
-use super::numbers::{plain, size};
-use super::style::Style;
-use super::terminal::verdict;
+use super::numbers::{plain, plural, size};
+use super::terminal::{attempts, verdict};
+use super::text::Style;
 use crate::evidence::Evidence;
-use crate::evidence::oom::Report;
-use crate::outcome::{CellResult, Manifest, ScenarioNote};
-use crate::outcome::{Check, Outcome};
+use crate::evidence::oom::{Ooms, Report};
+use crate::outcome::{CellResult, Check, Manifest, Outcome, ScenarioNote};
 use crate::verdict;
 
 /// Faults of the console that are shown in full; the rest mostly follow from the first.
@@ -65,12 +64,8 @@ fn heading(scenario: &ScenarioNote, cell: &CellResult, style: Style) -> String {
         style.of(cell, &verdict(judgement)),
         judgement.why
     );
-    if let Some(again) = &cell.again {
-        text.push_str(&format!(
-            "run again alone: {}: {}\n",
-            verdict(&again.judgement),
-            again.judgement.why
-        ));
+    if let Some(attempts) = attempts(cell) {
+        text.push_str(&format!("{attempts}\n"));
     }
     text.push_str(&format!("\n{}\n{}\n", scenario.title, scenario.about));
     text
@@ -82,11 +77,11 @@ fn asked(cell: &CellResult) -> String {
         request.policy.iter().map(|write| format!("{} = {}", write.file, write.value)).collect();
     let killable = if request.killable { "killable" } else { "not killable" };
     let mut text = format!(
-        "  {} on cgroup {}, memory.max {}, {} tasks ({killable}), hog {}, at most {} operations or {} ms each\n",
+        "  {} on cgroup {}, memory.max {}, {} ({killable}), hog {}, at most {} operations or {} ms each\n",
         request.workload,
         request.cgroup,
         size(request.limit_bytes as f64),
-        request.tasks,
+        plural(request.tasks, "task"),
         size(request.hog_bytes as f64),
         request.operations,
         request.load_ms_max,
@@ -116,16 +111,13 @@ fn facts(cell: &CellResult) -> String {
 }
 
 fn events(events: &[Event]) -> String {
-    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
     let mut text = String::new();
     for event in events {
-        if let Fact::ProcessEnded { role, end, by_guest, .. } = &event.fact {
-            *ends.entry(end_of(*role, *end, *by_guest)).or_insert(0) += 1;
-        } else if let Some(line) = said(&event.fact) {
+        if let Some(line) = said(&event.fact) {
             text.push_str(&format!("  {:>10.3} s  {line}\n", event.at_us as f64 / 1e6));
         }
     }
-    for (end, count) in ends {
+    for (end, count) in ends(events) {
         text.push_str(&format!("  {count:>10} x  {end}\n"));
     }
     text
@@ -134,7 +126,8 @@ fn events(events: &[Event]) -> String {
 pub(super) fn said(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Hello { kernel_release, cpus, memory_bytes, protocol, .. } => format!(
-            "hello: Linux {kernel_release}, {cpus} CPUs, {}, protocol {protocol}",
+            "hello: Linux {kernel_release}, {}, {}, protocol {protocol}",
+            plural(*cpus, "CPU"),
             size(*memory_bytes as f64)
         ),
         Fact::Unsupported { missing } => format!("unsupported: {missing}"),
@@ -157,7 +150,7 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
             )
         }
         Fact::LoadEnded { duration_us, complete } => {
-            let how = if *complete { "complete" } else { "cut at its longest time" };
+            let how = if *complete { "complete" } else { "timed out" };
             format!("load ends after {} ms, {how}", duration_us / 1000)
         }
         Fact::Settled { settled, after_us } => {
@@ -235,13 +228,20 @@ fn owed(Overcharges { traced: _, lost, memcgs }: &Overcharges) -> String {
     text
 }
 
-pub(super) fn end_of(role: ProcessRole, end: ProcessEnd, by_guest: bool) -> String {
-    let end = match end {
-        ProcessEnd::Exited(status) => format!("exited with {status}"),
-        ProcessEnd::Signaled(signal) => format!("ended by signal {signal}"),
-        ProcessEnd::Unkillable => "did NOT end".to_owned(),
-    };
-    format!("{role:?} {end}{}", if by_guest { ", sent by the guest" } else { "" })
+/// How processes ended, and how many of them so.
+pub(super) fn ends(events: &[Event]) -> BTreeMap<String, u32> {
+    let mut ends = BTreeMap::new();
+    for event in events {
+        let Fact::ProcessEnded { role, end, by_guest, .. } = event.fact else { continue };
+        let how = match end {
+            ProcessEnd::Exited(status) => format!("exited with {status}"),
+            ProcessEnd::Signaled(signal) => format!("ended by signal {signal}"),
+            ProcessEnd::Unkillable => "did NOT end".to_owned(),
+        };
+        let by_guest = if by_guest { ", sent by the guest" } else { "" };
+        *ends.entry(format!("{role:?} {how}{by_guest}")).or_insert(0) += 1;
+    }
+    ends
 }
 
 fn usage(cell: &CellResult, events: &[Event]) -> String {
@@ -265,29 +265,37 @@ fn console(console: &str, style: Style) -> String {
         text.push_str(&format!("  {} more faults\n", findings.len() - FINDINGS_SHOWN));
     }
     let ooms = crate::evidence::oom::ooms(console);
-    // One of each kind tells more than ten of the same.
-    let mut kinds: Vec<&Report> = Vec::new();
-    for report in &ooms.reports {
-        let same = |known: &&Report| {
-            known.origin == report.origin && known.killed.is_some() == report.killed.is_some()
-        };
-        if !kinds.iter().any(same) && kinds.len() < STACKS_SHOWN {
-            kinds.push(report);
-        }
-    }
+    let kinds = of_each_kind(&ooms.reports, STACKS_SHOWN);
     if !ooms.reports.is_empty() || ooms.kills > 0 {
-        text.push_str(&format!(
-            "  {} OOM reports, {} tasks killed, {} times nobody to kill\n",
-            ooms.reports.len(),
-            ooms.kills,
-            ooms.no_victim
-        ));
+        text.push_str(&format!("  {}\n", oom_counts(&ooms)));
     }
     for report in kinds {
-        let victim =
-            report.killed.map_or("killed nobody".to_owned(), |pid| format!("killed {pid}"));
-        text.push_str(&format!("  line {}: {victim}, {}:\n", report.line + 1, report.origin));
+        text.push_str(&format!("  line {}: {}:\n", report.line + 1, victim(report)));
         text.push_str(&format!("    {}\n", report.stack.join(" < ")));
     }
     text
+}
+
+/// One of each kind says more than ten of the same; at most so many.
+pub(super) fn of_each_kind(reports: &[Report], most: usize) -> Vec<&Report> {
+    let kind = |report: &Report| (report.origin, report.killed.is_some());
+    let mut kinds: Vec<&Report> = Vec::new();
+    for report in reports {
+        if kinds.len() < most && !kinds.iter().any(|known| kind(known) == kind(report)) {
+            kinds.push(report);
+        }
+    }
+    kinds
+}
+
+/// Who was killed, and from where.
+pub(super) fn victim(report: &Report) -> String {
+    let killed = report.killed.map_or("nobody".to_owned(), |pid| pid.to_string());
+    format!("killed {killed}, {}", report.origin)
+}
+
+/// `2 OOM reports, 1 task killed, nobody to kill 0 times`.
+pub(super) fn oom_counts(ooms: &Ooms) -> String {
+    let (reports, tasks) = (plural(ooms.reports.len(), "OOM report"), plural(ooms.kills, "task"));
+    format!("{reports}, {tasks} killed, nobody to kill {}", plural(ooms.no_victim, "time"))
 }

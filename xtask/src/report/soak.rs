@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::numbers::time_ms;
-use super::{Style, cell_line};
+use super::numbers::plural;
+use super::terminal::{cell_line, conditions};
+use super::text::{Style, Table};
 use crate::outcome::{CellResult, RunResult};
 use crate::taxonomy::Verdict;
 
@@ -46,18 +47,17 @@ pub(crate) fn soak(
     for cell in &result.cells {
         by_scenario.entry(&cell.cell.key.scenario).or_default().push(cell);
     }
-    let width = by_scenario.keys().map(|name| name.len()).max().unwrap_or(0).max(8);
-    let head = format!("{:width$}  cells  expected  flaky    not", "scenario");
-    let mut text = format!("{}\n", style.strong(&head));
+    let mut table =
+        Table::default().left(["scenario"]).right(["cells", "expected", "flaky", "not"]);
     for (scenario, cells) in &by_scenario {
         let expected = cells.iter().filter(|cell| cell.judgement().as_expected).count();
         let flaky = cells.iter().filter(|cell| cell.flaky()).count();
         let not = cells.len() - expected - flaky;
-        let line =
-            format!("{scenario:width$}  {:>5}  {expected:>8}  {flaky:>5}  {not:>5}", cells.len());
-        let line = if not > 0 { style.bad(&line) } else { line };
-        text.push_str(&format!("{line}\n"));
+        let paint = |text: String| if not > 0 { style.bad(&text) } else { text };
+        let counts = [cells.len(), expected, flaky, not].map(|count| count.to_string());
+        table.row([(*scenario).to_owned()].into_iter().chain(counts).map(paint));
     }
+    let mut text = table.text(style);
     for cell in result.cells.iter().filter(|cell| !cell.first.judgement.as_expected) {
         text.push_str(&format!("\n{}", cell_line(cell, style)));
     }
@@ -70,20 +70,20 @@ pub(crate) fn soak(
     let manifest = &result.manifest;
     let kernels: Vec<&str> = manifest.kernels.keys().map(String::as_str).collect();
     let line = format!(
-        "{}: {} cells in {rounds} rounds, {}; seed {}, {}",
+        "{}: {} in {}, {}; seed {}",
         kernels.join(", "),
-        totals.ran,
-        time_ms(manifest.duration_ms as f64),
+        plural(totals.ran, "cell"),
+        plural(rounds, "round"),
+        conditions(manifest),
         manifest.seed,
-        manifest.accelerator
     );
     let sum = format!(
-        "{} console faults, {} cells not as expected; at first {} with another verdict on the kernel",
-        faults.len(),
-        totals.unexpected,
+        "{}, {} not as expected; at first {} with another verdict on the kernel",
+        plural(faults.len(), "console fault"),
+        plural(totals.unexpected, "cell"),
         other(result)
     );
-    let sum = if soaked(result, faults) { style.good(&sum) } else { style.bad(&sum) };
+    let sum = style.good_if(soaked(result, faults), &sum);
     text.push_str(&format!(
         "\n{line}\nverdicts: {}\n{sum}\nevidence: {folder}\n",
         verdicts.join(", ")

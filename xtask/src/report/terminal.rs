@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of verdicts that a run ends with, and the line a finished cell gets.
 //!
-//! Numbers come from the judgements; whether a verdict is good or bad depends only on whether it is
+//! Numbers come from the judgements. Whether a verdict is good or bad depends only on whether it is
 //! the expected one: the baseline is expected to fail.
 
-use super::numbers::{kills, lost, size, time_ms};
-use super::spread;
-use super::style::Style;
-use crate::outcome::{CellResult, RunResult};
-use crate::outcome::{Differential, Judgement};
+use super::numbers::{fact, kills, load, lost, plural, time_ms};
+use super::text::{Style, Table};
+use super::{differential, spread};
+use crate::outcome::{CellResult, Differential, Judgement, Manifest, RunResult, Totals};
 use crate::plan::Cell;
 use crate::taxonomy::{Rule, Verdict};
 
@@ -25,16 +24,20 @@ const HEAD: [&str; 10] = [
     "load",
 ];
 
-/// The whole report: cells, what was not expected, baseline beside patched, totals.
+/// The whole report: cells, what was not expected, comparisons with the baseline, totals.
 ///
 /// `folder` is the run folder as people should read it.
 pub(crate) fn run(result: &RunResult, folder: &str, style: Style) -> String {
-    let mut text = table(result, style);
-    text.push_str(&surprises(result, style));
-    text.push_str(&differentials(result, style));
-    text.push_str(&spread::table(result, style));
-    text.push_str(&totals(result, folder, style));
-    text
+    let totals = &result.totals;
+    [
+        table(result, style),
+        surprises(result, style),
+        comparisons(result, style),
+        spread::table(result, style),
+        format!("\n{} ", style.good_if(totals.good(), &sum(totals))),
+        format!("({})\nevidence: {folder}\n", conditions(&result.manifest)),
+    ]
+    .concat()
 }
 
 /// One line for a cell that has just ended.
@@ -46,71 +49,47 @@ pub(crate) fn cell_line(cell: &CellResult, style: Style) -> String {
         (true, _) => {
             format!(": {} at first: {}", verdict(&cell.first.judgement), cell.first.judgement.why)
         }
-        (_, true) => ": not as expected, but when run alone (flaky)".to_owned(),
+        (_, true) => ": as expected only when rerun alone (flaky)".to_owned(),
         _ => format!(": {}", judgement.why),
     };
     format!("{word} {} ({}){end}", cell.cell.id, time_ms(cell.first.wall_ms as f64))
 }
 
 fn table(result: &RunResult, style: Style) -> String {
-    let rows: Vec<[String; 10]> = result.cells.iter().map(row).collect();
-    let mut widths = HEAD.map(str::len);
-    for row in &rows {
-        for (width, text) in widths.iter_mut().zip(row) {
-            *width = (*width).max(text.chars().count());
-        }
-    }
-    let pad = |text: &str, width: usize| format!("{text:width$}");
-    let head: Vec<String> = HEAD.iter().zip(widths).map(|(head, width)| pad(head, width)).collect();
-    let mut text = format!("{}\n", style.strong(head.join("  ").trim_end()));
+    let mut table = Table::default().left(HEAD);
     let mut scenario = "";
-    for (row, cell) in rows.iter().zip(&result.cells) {
-        let mut columns: Vec<String> =
-            row.iter().zip(widths).map(|(text, width)| pad(text, width)).collect();
-        if cell.cell.key.scenario == scenario {
-            columns[0] = " ".repeat(widths[0]);
-        }
-        scenario = &cell.cell.key.scenario;
-        for column in [4, 5] {
-            columns[column] = style.of(cell, &columns[column]);
-        }
-        text.push_str(columns.join("  ").trim_end());
-        text.push('\n');
+    for cell in &result.cells {
+        let key = &cell.cell.key;
+        let is_next = std::mem::replace(&mut scenario, &key.scenario) != key.scenario;
+        let policy = match cell.cell.repetition {
+            1 => key.policy.clone(),
+            repetition => format!("{} r{repetition}", key.policy),
+        };
+        let facts = &cell.judgement().facts;
+        table.row([
+            if is_next { key.scenario.clone() } else { String::new() },
+            key.cgroup.to_string(),
+            key.kernel.clone(),
+            policy,
+            style.of(cell, &verdict(cell.judgement())),
+            style.of(cell, expected(cell)),
+            lost(facts),
+            kills(facts),
+            fact(facts, "peak_over_bytes"),
+            load(facts),
+        ]);
     }
-    text
+    table.text(style)
 }
 
-fn row(cell: &CellResult) -> [String; 10] {
-    let (judgement, planned) = (cell.judgement(), &cell.cell);
-    let facts = &judgement.facts;
-    let fact =
-        |name: &str, show: fn(f64) -> String| facts.get(name).map_or("?".into(), |v| show(*v));
-    let load = match facts.get("load.complete") {
-        Some(0.0) => format!(">{}", fact("load.ms", time_ms)),
-        _ => fact("load.ms", time_ms),
-    };
-    let policy = match planned.repetition {
-        1 => planned.key.policy.clone(),
-        repetition => format!("{} r{repetition}", planned.key.policy),
-    };
-    let expected = match (judgement.as_expected, cell.flaky()) {
+/// Whether a cell is as expected, in a word.
+pub(super) fn expected(cell: &CellResult) -> &'static str {
+    match (cell.judgement().as_expected, cell.flaky()) {
         (true, _) if cell.again.is_some() => "2nd try",
         (true, _) => "yes",
         (_, true) => "flaky",
         _ => "NO",
-    };
-    [
-        planned.key.scenario.clone(),
-        planned.key.cgroup.to_string(),
-        planned.key.kernel.clone(),
-        policy,
-        verdict(judgement),
-        expected.to_owned(),
-        lost(facts),
-        kills(facts),
-        fact("peak_over_bytes", size),
-        load,
-    ]
+    }
 }
 
 /// `FAIL I1,I3`
@@ -131,51 +110,62 @@ pub(super) fn wanted(cell: &Cell) -> String {
     }
 }
 
+/// How the attempt went that does not count, if there was one.
+pub(super) fn attempts(cell: &CellResult) -> Option<String> {
+    let again = cell.again.as_ref()?;
+    let (name, other) = match cell.first_says_nothing() {
+        true => ("the first try was", &cell.first.judgement),
+        false => ("rerun alone:", &again.judgement),
+    };
+    Some(format!("{name} {}: {}", verdict(other), other.why))
+}
+
 fn surprises(result: &RunResult, style: Style) -> String {
     let mut text = String::new();
     for cell in result.cells.iter().filter(|cell| cell.judgement().as_expected) {
-        if cell.again.is_some() {
-            let Judgement { verdict, why, .. } = &cell.first.judgement;
-            text.push_str(&format!("\n{}: the first try was {verdict}: {why}\n", cell.cell.id));
+        if let Some(attempts) = attempts(cell) {
+            text.push_str(&format!("\n{}: {attempts}\n", cell.cell.id));
         }
     }
     for cell in result.cells.iter().filter(|cell| !cell.judgement().as_expected) {
-        let (judgement, wanted) = (cell.judgement(), wanted(&cell.cell));
-        let got = style.of(cell, &verdict(judgement));
-        text.push_str(&format!(
-            "\n{} is {got}, expected {wanted}\n  {}\n",
-            cell.cell.id, judgement.why
-        ));
-        if let Some(again) = &cell.again {
-            text.push_str(&format!("  run again alone: {}\n", verdict(&again.judgement)));
-        }
-        text.push_str(&format!("  cargo xtask show {} --run {}\n", cell.cell.id, result.run));
+        let got = style.of(cell, &verdict(cell.judgement()));
+        let head = format!("{} is {got}, expected {}", cell.cell.id, wanted(&cell.cell));
+        text.push_str(&format!("\n{head}\n{}", why(cell, &result.run)));
     }
     text
 }
 
-fn differentials(result: &RunResult, style: Style) -> String {
-    if result.differentials.is_empty() {
+/// The reason for a verdict, the other attempt, and the command that shows more.
+pub(super) fn why(cell: &CellResult, run: &str) -> String {
+    let attempts = attempts(cell).map_or(String::new(), |attempts| format!("  {attempts}\n"));
+    let (why, id) = (&cell.judgement().why, &cell.cell.id);
+    format!("  {why}\n{attempts}  cargo xtask show {id} --run {run}\n")
+}
+
+fn comparisons(result: &RunResult, style: Style) -> String {
+    if result.comparisons.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{}\n", style.strong("beside the baseline"));
-    for side in &result.differentials {
-        let word = format!("{:<13}", side.outcome);
-        let word = match side.outcome {
+    let mut text = format!("\n{}\n", style.strong("compared with the baseline"));
+    for comparison in &result.comparisons {
+        let stated = result.is_as_stated(comparison);
+        let word = format!("{:<13}", comparison.outcome);
+        let word = match comparison.outcome {
             Differential::Fixed | Differential::Inert | Differential::Same => style.good(&word),
-            Differential::NotFixed if result.is_as_stated(side) => style.odd(&word),
+            Differential::NotFixed if stated => style.odd(&word),
             Differential::NotFixed | Differential::Regressed => style.bad(&word),
             Differential::NoDifference | Differential::Changed | Differential::Unknown => {
                 style.odd(&word)
             }
         };
-        text.push_str(&format!("{word} {}: {}\n", side.key, side.said));
+        let said = differential::sentence(comparison, stated);
+        text.push_str(&format!("{word} {}: {said}\n", comparison.cell));
     }
     text
 }
 
-fn totals(result: &RunResult, folder: &str, style: Style) -> String {
-    let totals = &result.totals;
+/// `27 cells: 25 as expected, 1 not, 1 flaky`.
+pub(super) fn sum(totals: &Totals) -> String {
     let mut parts = vec![format!("{} as expected", totals.as_expected)];
     let more =
         [(totals.unexpected, "not"), (totals.flaky, "flaky"), (totals.regressed, "REGRESSED")];
@@ -183,13 +173,11 @@ fn totals(result: &RunResult, folder: &str, style: Style) -> String {
     if totals.ran < totals.planned {
         parts.push(format!("{} of {} did not run", totals.planned - totals.ran, totals.planned));
     }
-    let manifest = &result.manifest;
-    let line = format!("{} cells: {}", totals.ran, parts.join(", "));
-    let line = if totals.good() { style.good(&line) } else { style.bad(&line) };
-    format!(
-        "\n{line} ({}, {}, {} at once)\nevidence: {folder}\n",
-        time_ms(manifest.duration_ms as f64),
-        manifest.accelerator,
-        manifest.jobs
-    )
+    format!("{}: {}", plural(totals.ran, "cell"), parts.join(", "))
+}
+
+/// How the cells of a run ran: `41.0 s, tcg, 2 jobs`.
+pub(super) fn conditions(manifest: &Manifest) -> String {
+    let took = time_ms(manifest.duration_ms as f64);
+    format!("{took}, {}, {}", manifest.accelerator, plural(manifest.jobs, "job"))
 }

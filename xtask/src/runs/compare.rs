@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two sides held beside each other: what is worse, better, flaky or slower in the new one.
+//! Two sets of runs compared: what is worse, better, flaky or slower in the new one.
 //!
 //! Contract: a cell that only one side has is named; a new side that did not run all that it planned is
 //! no proof of anything.
@@ -9,15 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::likeness::{times_unlike, unlike};
 use super::numbers::{self, Change, Groups, Number};
 use crate::exit::{Exit, Fault};
-use crate::outcome::{CellResult, RunResult, by_key};
-use crate::outcome::{Differential, Judgement};
+use crate::outcome::{CellResult, Comparison, Differential, Judgement, RunResult, by_key};
 use crate::plan::CellKey;
 use crate::taxonomy::{Rule, Verdict};
 
 /// A verdict that is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
-    /// The cell, or the patched side of a comparison.
+    /// The cell.
     pub(crate) key: CellKey,
     /// What became of it.
     pub(crate) change: Change,
@@ -29,21 +28,32 @@ pub(crate) struct Moved {
     pub(crate) why: String,
 }
 
+/// A verdict on the patch that is another one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PatchMoved {
+    /// What became of it.
+    pub(crate) change: Change,
+    /// The verdict before.
+    pub(crate) old: Differential,
+    /// The comparison with the baseline now.
+    pub(crate) new: Comparison,
+}
+
 /// All that two sides say.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Comparison {
+pub(crate) struct RunComparison {
     /// In what the sides are not alike, for people.
     pub(crate) unlike: Vec<String>,
     /// Cells that both have.
     pub(crate) cells: usize,
     /// Verdicts that are others.
     pub(crate) moved: Vec<Moved>,
-    /// The same of verdicts beside the baseline.
-    pub(crate) beside: Vec<Moved>,
+    /// Verdicts on the patch that are others.
+    pub(crate) patches: Vec<PatchMoved>,
     /// Numbers that have moved.
     pub(crate) numbers: Vec<Number>,
     /// Numbers that both sides have.
-    pub(crate) held: usize,
+    pub(crate) compared: usize,
     /// Of these, numbers with values enough to rule out chance.
     pub(crate) provable: usize,
     /// Why times of the two sides prove nothing.
@@ -56,20 +66,24 @@ pub(crate) struct Comparison {
     pub(crate) incomplete: Vec<String>,
 }
 
-impl Comparison {
+impl RunComparison {
     /// Whether anything got worse, or cannot be told to be no worse.
     pub(crate) fn regressed(&self) -> bool {
         let bad = |change: Change| matches!(change, Change::Worse | Change::Flaky);
         !self.incomplete.is_empty()
-            || self.moved.iter().chain(&self.beside).any(|moved| bad(moved.change))
+            || self.moved.iter().any(|moved| bad(moved.change))
+            || self.patches.iter().any(|moved| bad(moved.change))
             || self.numbers.iter().any(|number| bad(number.change))
     }
 }
 
-/// Holds `new` beside `old`; the runs of a side count together.
+/// Compares `new` with `old`; the runs of a side count together.
 ///
 /// A fault of [`Exit::Usage`] when they have no cell in common.
-pub(crate) fn compare<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Result<Comparison, Fault> {
+pub(crate) fn compare<'a>(
+    old: &'a [RunResult],
+    new: &'a [RunResult],
+) -> Result<RunComparison, Fault> {
     let groups = |runs: &'a [RunResult]| by_key(runs.iter().flat_map(|run| &run.cells));
     let (before, after) = (groups(old), groups(new));
     let both: Vec<&CellKey> =
@@ -86,13 +100,13 @@ pub(crate) fn compare<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Result<
     let times_unlike = times_unlike(old, new);
     let measured = numbers::measured(old, new);
     let held = numbers::hold(&both, &before, &after, &measured, times_unlike.is_none());
-    Ok(Comparison {
+    Ok(RunComparison {
         unlike: unlike(old, new),
         cells: both.len(),
         moved: both.iter().filter_map(|key| moved(key, &before[key], &after[key])).collect(),
-        beside: beside(old, new),
+        patches: patches(old, new),
         numbers: held.moved,
-        held: held.count,
+        compared: held.count,
         provable: held.provable,
         times_unlike,
         gone: only(&before, &after),
@@ -163,28 +177,27 @@ fn badness(outcome: Differential) -> u32 {
 }
 
 /// Of several runs the worst counts.
-fn beside<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Vec<Moved> {
+fn patches<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Vec<PatchMoved> {
     let worst = |runs: &'a [RunResult]| {
-        let mut worst: BTreeMap<&CellKey, (Differential, String)> = BTreeMap::new();
-        for pair in runs.iter().flat_map(|run| &run.differentials) {
-            let known = worst.entry(&pair.key).or_insert_with(|| (pair.outcome, pair.said.clone()));
-            if badness(pair.outcome) > badness(known.0) {
-                *known = (pair.outcome, pair.said.clone());
+        let mut worst: BTreeMap<&CellKey, &Comparison> = BTreeMap::new();
+        for one in runs.iter().flat_map(|run| &run.comparisons) {
+            let known = worst.entry(&one.cell).or_insert(one);
+            if badness(one.outcome) > badness(known.outcome) {
+                *known = one;
             }
         }
         worst
     };
-    let (before, mut after) = (worst(old), worst(new));
-    let both = before.into_iter().filter_map(|(key, was)| Some((after.remove(key)?, key, was)));
-    let moved =
-        both.filter(|((is, _), _, (was, _))| is != was).map(|((is, why), key, (was, _))| {
-            let change = match badness(was).cmp(&badness(is)) {
-                std::cmp::Ordering::Less => Change::Worse,
-                std::cmp::Ordering::Greater => Change::Better,
-                std::cmp::Ordering::Equal => Change::Other,
-            };
-            Moved { key: key.clone(), change, old: was.to_string(), new: is.to_string(), why }
-        });
+    let (before, after) = (worst(old), worst(new));
+    let both = before.into_iter().filter_map(|(key, was)| Some((was.outcome, *after.get(key)?)));
+    let moved = both.filter(|(was, is)| *was != is.outcome).map(|(old, new)| {
+        let change = match badness(old).cmp(&badness(new.outcome)) {
+            std::cmp::Ordering::Less => Change::Worse,
+            std::cmp::Ordering::Greater => Change::Better,
+            std::cmp::Ordering::Equal => Change::Other,
+        };
+        PatchMoved { change, old, new: new.clone() }
+    });
     moved.collect()
 }
 

@@ -11,8 +11,8 @@ mod retention;
 mod tests;
 mod trends;
 
-pub(crate) use compare::{Comparison, Moved, compare};
+pub(crate) use compare::{Moved, PatchMoved, RunComparison, compare};
 pub(crate) use merge::{PartRun, join, unlike};
-pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Side};
+pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};
 pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};
 pub(crate) use trends::{FACTS, Line, Night, Trends, Variant, trends};

@@ -4,8 +4,7 @@
 //! Contract: a number is worse only when its median is more than [`GROWTH`] higher and chance is ruled
 //! out: over all numbers of a comparison together, such a find comes by chance in fewer than
 //! [`BY_CHANCE`] of the comparisons. One value a side proves nothing; where it has doubled it is named,
-//! and does not count. A load that was cut took at least so long: it proves nothing that it could not
-//! prove whenever it had ended.
+//! and does not count. A load that timed out proves only what it would prove whenever it had ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,9 +50,9 @@ pub(super) struct Held {
     pub(super) provable: usize,
 }
 
-/// The values of one side.
+/// Values of a number: of repetitions, nights or rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Side {
+pub(crate) struct Spread {
     /// How many there are.
     pub(crate) count: usize,
     /// The least.
@@ -62,8 +61,8 @@ pub(crate) struct Side {
     pub(crate) median: f64,
     /// The highest.
     pub(crate) max: f64,
-    /// How many of them are of loads that were cut, and so are the least that it can have been.
-    pub(crate) cut: usize,
+    /// How many of them are of loads that timed out: each would have taken at least so long.
+    pub(crate) timed_out: usize,
 }
 
 /// A number that has moved.
@@ -74,9 +73,9 @@ pub(crate) struct Number {
     /// Its name.
     pub(crate) fact: String,
     /// Before.
-    pub(crate) old: Side,
+    pub(crate) old: Spread,
     /// Now.
-    pub(crate) new: Side,
+    pub(crate) new: Spread,
     /// Worse, better, or [`Change::Other`] where that is not proven.
     pub(crate) change: Change,
     /// How likely such a difference is when nothing has changed.
@@ -119,10 +118,10 @@ fn floors(fact: &str) -> (f64, f64) {
 /// The values of a fact on one side.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
-    /// Of loads that came to their end, and all that is no length of a load.
+    /// Of loads that ended, and of all that is no length of a load.
     pub(super) whole: Vec<f64>,
-    /// Of loads that were cut.
-    cut: Vec<f64>,
+    /// Of loads that timed out.
+    timed_out: Vec<f64>,
 }
 
 impl Values {
@@ -131,36 +130,36 @@ impl Values {
         let mut values = Self::default();
         for judgement in cells.iter().map(|cell| cell.judgement()) {
             let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
-            let cut = fact == "load.ms" && judgement.facts.get("load.complete") != Some(&1.0);
-            let into = if cut { &mut values.cut } else { &mut values.whole };
+            let timed_out = fact == "load.ms" && judgement.facts.get("load.complete") != Some(&1.0);
+            let into = if timed_out { &mut values.timed_out } else { &mut values.whole };
             into.extend(judgement.facts.get(fact).filter(|_| usable));
         }
         values
     }
 
-    /// The least that they can have been: each load that was cut would have ended just then.
+    /// The least that they can have been: each load that timed out would have ended just then.
     fn least(&self) -> Vec<f64> {
-        [self.whole.as_slice(), &self.cut].concat()
+        [self.whole.as_slice(), &self.timed_out].concat()
     }
 
-    /// The most that they can have been: no load that was cut would ever have ended.
+    /// The most that they can have been: no load that timed out would ever have ended.
     fn most(&self) -> Vec<f64> {
-        [self.whole.as_slice(), &vec![f64::INFINITY; self.cut.len()]].concat()
+        [self.whole.as_slice(), &vec![f64::INFINITY; self.timed_out.len()]].concat()
     }
 
     /// Their spread, with the least that they can have been.
-    fn side(&self) -> Option<Side> {
-        Some(Side { cut: self.cut.len(), ..Side::of(&self.least())? })
+    fn spread(&self) -> Option<Spread> {
+        Some(Spread { timed_out: self.timed_out.len(), ..Spread::of(&self.least())? })
     }
 }
 
-impl Side {
+impl Spread {
     /// Nothing without values.
-    pub(super) fn of(values: &[f64]) -> Option<Self> {
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
-        Some(Self { count: sorted.len(), min, median: median(&sorted)?, max, cut: 0 })
+        Some(Self { count: sorted.len(), min, median: median(&sorted)?, max, timed_out: 0 })
     }
 }
 
@@ -182,10 +181,10 @@ pub(super) fn hold(
         for fact in measured.get(&key.scenario).into_iter().flatten() {
             let (old, new) = (Values::of(&before[key], fact), Values::of(&after[key], fact));
             if old.whole.is_empty() && new.whole.is_empty() {
-                // Which of two loads that were cut would have ended first nobody knows.
+                // Which of two loads that timed out would have ended first is unknown.
                 continue;
             }
-            if let (Some(was), Some(is)) = (old.side(), new.side()) {
+            if let (Some(was), Some(is)) = (old.spread(), new.spread()) {
                 held.push(((*key).clone(), fact.clone(), old, new, was, is));
             }
         }
@@ -202,10 +201,10 @@ pub(super) fn hold(
         provable += usize::from(enough && comparable);
         let (floor, far) = floors(&fact);
         let grew = |from: f64, to: f64, times: f64, by: f64| to > from * times && to - from >= by;
-        // Of when a load that was cut would have ended counts what speaks most against the change.
+        // A load that timed out would have ended when it speaks most against the change.
         let change = |lower: &Values, higher: &Values, proven: Change| {
             let (from, to) = (lower.most(), higher.least());
-            let (a, b) = (Side::of(&from)?.median, Side::of(&to)?.median);
+            let (a, b) = (Spread::of(&from)?.median, Spread::of(&to)?.median);
             if !grew(a, b, GROWTH, floor) {
                 return None;
             }

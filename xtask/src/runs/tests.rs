@@ -48,9 +48,9 @@ fn run(cells: Vec<CellResult>) -> RunResult {
         .iter()
         .map(|ran| Judged { cell: &ran.cell, judgement: ran.judgement() })
         .collect();
-    run.differentials =
+    run.comparisons =
         beside(&crate::verdict::tests::Bench::overcharge().scenario, "baseline", &judged);
-    run.totals = Totals::of(run.cells.len(), &run.cells, &run.differentials);
+    run.totals = Totals::of(run.cells.len(), &run.cells, &run.comparisons);
     run
 }
 

@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::verdicts;
-use super::numbers::{Side, Values};
-use crate::chance::median;
+use super::numbers::{Spread, Values};
 use crate::outcome::{CellResult, Differential, RunResult, by_key};
 use crate::plan::CellKey;
 
@@ -44,7 +43,7 @@ pub(crate) struct Night {
     pub(crate) flaky: u32,
     /// See above.
     pub(crate) unexpected: u32,
-    /// Verdicts beside the baseline: fixed, and worse than the baseline.
+    /// Compared with the baseline: fixed, and regressed.
     pub(crate) fixed: usize,
     /// See above.
     pub(crate) regressed: usize,
@@ -64,7 +63,7 @@ pub(crate) struct Line<Of> {
     /// Name of the fact.
     pub(crate) fact: String,
     /// For each night.
-    pub(crate) points: Vec<Option<Side>>,
+    pub(crate) points: Vec<Option<Spread>>,
 }
 
 /// A kernel and a policy: `patched.overcharge`.
@@ -136,7 +135,7 @@ fn nights<'a>(runs: &[&'a RunResult]) -> Vec<Night> {
                 .insert((*name).clone(), kernel.image_sha256.clone())
                 .is_some_and(|was| was != kernel.image_sha256)
         });
-        let count = |outcome| run.differentials.iter().filter(|d| d.outcome == outcome).count();
+        let count = |outcome| run.comparisons.iter().filter(|d| d.outcome == outcome).count();
         Night {
             rebuilt: rebuilt.map(|(name, _)| name.clone()).collect(),
             run: run.run.clone(),
@@ -166,9 +165,9 @@ fn lines(runs: &[&RunResult]) -> Vec<Line<CellKey>> {
             let point = |night: &BTreeMap<&CellKey, Vec<&CellResult>>| {
                 let cells = night.get(key)?;
                 let walls = || cells.iter().map(|ran| ran.first.wall_ms as f64).collect();
-                Side::of(&if fact == WALL { walls() } else { Values::of(cells, fact).whole })
+                Spread::of(&if fact == WALL { walls() } else { Values::of(cells, fact).whole })
             };
-            let points: Vec<Option<Side>> = nights.iter().map(point).collect();
+            let points: Vec<Option<Spread>> = nights.iter().map(point).collect();
             // A line that is zero throughout says that this kernel has no such thing.
             if points.iter().flatten().any(|side| side.max > 0.0) {
                 lines.push(Line { of: key.clone(), fact: fact.to_owned(), points });
@@ -192,12 +191,9 @@ fn overall(lines: &[Line<CellKey>], runs: &[&RunResult]) -> Vec<Line<Variant>> {
         together.entry((Variant { kernel, policy }, &line.fact)).or_default().push(line);
     }
     let middle = |lines: &[&Line<CellKey>], night: usize| {
-        let mut medians: Vec<f64> =
+        let medians: Vec<f64> =
             lines.iter().filter_map(|line| Some(line.points[night]?.median)).collect();
-        medians.sort_by(f64::total_cmp);
-        let (min, max) = (*medians.first()?, *medians.last()?);
-        let side = Side { count: medians.len(), min, median: median(&medians)?, max, cut: 0 };
-        whole[night].then_some(side)
+        Spread::of(&medians).filter(|_| whole[night])
     };
     let line = |((of, fact), lines): ((Variant, &str), Vec<&Line<CellKey>>)| Line {
         of,

@@ -25,22 +25,22 @@ pub(super) fn result(
     let judged: Vec<Judged<'_>> =
         cells.iter().map(|ran| Judged { cell: &ran.cell, judgement: ran.judgement() }).collect();
     let names: BTreeSet<&String> = cells.iter().map(|ran| &ran.cell.key.scenario).collect();
-    let mut differentials = Vec::new();
+    let mut comparisons = Vec::new();
     let mut scenarios = BTreeMap::new();
     for scenario in names.into_iter().map(|name| &config.scenarios[name]) {
         if let Some(baseline) = &matrix.baseline {
-            differentials.extend(compare(scenario, baseline, &judged));
+            comparisons.extend(compare(scenario, baseline, &judged));
         }
         scenarios.insert(scenario.name.clone(), scenario_note(scenario));
     }
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: run.to_owned(),
-        totals: Totals::of(planned, &cells, &differentials),
+        totals: Totals::of(planned, &cells, &comparisons),
         manifest,
         scenarios,
         cells,
-        differentials,
+        comparisons,
     }
 }
 

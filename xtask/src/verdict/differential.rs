@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Baseline beside patched: what a scenario says of the patch.
+//! The patched kernel compared with the baseline: what a scenario says of the patch.
 //!
 //! The problem is a list of conditions that the scenario states once and that is asked of every
-//! kernel alike. A scenario that states none is a control and says nothing here, but of a policy that is
-//! off (I11) and of a kernel of which nobody has stated anything ([`no_worse`]): those are held beside
-//! the baseline in every scenario. Passing on both sides says nothing about the patch either.
+//! kernel alike. A control states none. It compares only a policy that is off (I11) and a kernel of
+//! which nothing is stated ([`no_worse`]); those two are compared in every scenario.
 //!
-//! With repetitions a side may show the problem now and then. That is told apart from chance by
-//! Fisher's exact test: what both kernels would do less often than once in 100 runs is a difference.
+//! With repetitions a side may show the problem now and then. Fisher's exact test tells that from
+//! chance: what equal kernels would do less often than once in 100 runs is a difference.
 
 use super::judge::is_time;
-use super::{Differential, Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
-use crate::chance::Shown;
+use super::{Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
+use crate::chance::{Shown, by_chance};
 use crate::config::Scenario;
-use crate::outcome::{Both, SideBySide};
+use crate::outcome::{Comparison, Differential, Repetition, Side, Wanted};
 use crate::plan::Cell;
 
 /// A cell and what was judged of it.
@@ -28,69 +27,39 @@ pub(crate) struct Judged<'a> {
 /// What is less likely is no chance.
 const CHANCE: f64 = 0.01;
 
-/// Of a cell's time, waited for a CPU of the host: then it may be four times as slow as it would be, and a long time shows no
-/// problem. With several cells at once half of it is usual, and the bounds of problems are far from both kernels.
+/// Share of a cell's time spent waiting for a host CPU. Such a cell may be four times as slow as it
+/// would be, so a long time shows no problem. Half of it is usual with parallel jobs.
 const STARVED: f64 = 0.75;
-
-/// What is asked of a patched kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    /// That it solves the problem.
-    Fix,
-    /// That it changes nothing: the policy is off.
-    Nothing,
-    /// That it does no worse: nobody has stated what it is for.
-    NoWorse,
-}
 
 /// Compares each (cgroup version, kernel, policy) of one scenario with the baseline, in plan order.
 ///
-/// `cells` may be of any scenario; those of others are left out. Nothing comes back for a scenario
-/// without a problem, but of a policy that is off, or for a run without the baseline.
+/// `cells` may be of any scenario; those of others are left out. A scenario without a problem
+/// compares only what the module's documentation names, a run without the baseline nothing.
 pub(crate) fn compare(
     scenario: &Scenario,
     baseline: &str,
     cells: &[Judged<'_>],
-) -> Vec<SideBySide> {
+) -> Vec<Comparison> {
     let ours: Vec<Judged<'_>> =
         cells.iter().copied().filter(|judged| judged.cell.key.scenario == scenario.name).collect();
-    let mut outcomes: Vec<SideBySide> = Vec::new();
-    for judged in ours.iter().filter(|judged| judged.cell.key.kernel != baseline) {
-        let cell = judged.cell;
-        let known = outcomes.iter().any(|known| known.key == cell.key);
-        let base: Vec<Judged<'_>> = ours
-            .iter()
-            .copied()
-            .filter(|other| {
-                other.cell.key.kernel == baseline && other.cell.key.cgroup == cell.key.cgroup
-            })
-            .collect();
-        let wanted = wanted(&base, cell);
-        let control = scenario.problem.is_empty() && wanted == Wanted::Fix;
-        if known || base.is_empty() || control {
+    let those = |fits: &dyn Fn(&Cell) -> bool| -> Vec<Judged<'_>> {
+        ours.iter().copied().filter(|judged| fits(judged.cell)).collect()
+    };
+    let mut found: Vec<Comparison> = Vec::new();
+    for Judged { cell, .. } in ours.iter().filter(|judged| judged.cell.key.kernel != baseline) {
+        if found.iter().any(|known| known.cell == cell.key) {
             continue;
         }
-        let patched: Vec<Judged<'_>> =
-            ours.iter().copied().filter(|other| other.cell.key == cell.key).collect();
-        let unlike = match wanted {
-            Wanted::Fix => Vec::new(),
-            Wanted::Nothing => i11_off_is_mainline::beside(&base, &patched)
-                .into_iter()
-                .map(|difference| format!("{}: {difference}", i11_off_is_mainline::RULE.rule))
-                .collect(),
-            Wanted::NoWorse => no_worse::beside(&base, &patched),
-        };
-        let both = side(scenario, &base).zip(side(scenario, &patched));
-        let both = both.map(|(baseline, here)| Both { baseline, here });
-        let outcome = outcome(side(scenario, &base), both, &base, &patched, (wanted, &unlike));
-        outcomes.push(SideBySide {
-            key: cell.key.clone(),
-            outcome,
-            said: sentence(scenario, outcome, both, &base, &patched, &unlike),
-            shown: both.filter(|_| !scenario.problem.is_empty()),
-        });
+        let base = those(&|c| c.key.kernel == baseline && c.key.cgroup == cell.key.cgroup);
+        let wanted = wanted(&base, cell);
+        let control = scenario.problem.is_empty() && wanted == Wanted::Fix;
+        if base.is_empty() || control {
+            continue;
+        }
+        let patched = those(&|c| c.key == cell.key);
+        found.push(compared(scenario, wanted, cell, &base, &patched));
     }
-    outcomes
+    found
 }
 
 fn wanted(base: &[Judged<'_>], cell: &Cell) -> Wanted {
@@ -103,16 +72,39 @@ fn wanted(base: &[Judged<'_>], cell: &Cell) -> Wanted {
     }
 }
 
-/// `unlike`: in what the cells differ from those of the baseline, where that was asked.
-fn outcome(
-    before: Option<Shown>,
-    both: Option<Both>,
+fn compared(
+    scenario: &Scenario,
+    wanted: Wanted,
+    cell: &Cell,
     base: &[Judged<'_>],
     patched: &[Judged<'_>],
-    (wanted, unlike): (Wanted, &[String]),
-) -> Differential {
-    // What the baseline breaks is nothing new, and what it is known to break now and then is not either, unless it
-    // loses more calls here than by chance: a kernel that never kills and always fails is no better for it.
+) -> Comparison {
+    let sides = [base, patched].map(|cells| side(scenario, cells));
+    let both = sides[0].shown.zip(sides[1].shown).filter(|_| !scenario.problem.is_empty());
+    let repeated = both.filter(|(one, other)| one.of + other.of > 2);
+    let [baseline, here] = sides;
+    let mut comparison = Comparison {
+        cell: cell.key.clone(),
+        wanted,
+        problem: scenario.problem.clone(),
+        outcome: Differential::Unknown,
+        baseline,
+        patched: here,
+        chance: repeated.map(|(a, b)| by_chance(a, b).min(by_chance(b, a))),
+        differences: match wanted {
+            Wanted::Fix => Vec::new(),
+            Wanted::Nothing => i11_off_is_mainline::differences(base, patched),
+            Wanted::NoWorse => no_worse::differences(base, patched),
+        },
+    };
+    comparison.outcome = outcome(&comparison, is_worse(base, patched));
+    comparison
+}
+
+/// Whether the patched kernel crashes, hangs or breaks a rule that the baseline keeps.
+fn is_worse(base: &[Judged<'_>], patched: &[Judged<'_>]) -> bool {
+    // What the baseline breaks, always or now and then, is nothing new, unless more calls are lost here
+    // than by chance: a kernel that never kills and always fails is no better for it.
     let more_lost = i11_off_is_mainline::more_lost(base, patched);
     let known = |rule: &Rule| {
         let breaks = |b: &Judged<'_>| b.judgement.breaks.contains(rule);
@@ -122,8 +114,7 @@ fn outcome(
             false => base.iter().any(breaks),
         }
     };
-    // The patched kernel crashes, hangs or breaks a rule that the baseline keeps.
-    let worse = patched.iter().any(|patched| {
+    patched.iter().any(|patched| {
         let judgement = patched.judgement;
         match judgement.verdict {
             Verdict::Crash | Verdict::Hang => {
@@ -134,129 +125,71 @@ fn outcome(
             }
             _ => false,
         }
-    });
-    if before.is_none() {
-        return Differential::Unknown;
-    }
-    if worse {
+    })
+}
+
+fn outcome(compared: &Comparison, is_worse: bool) -> Differential {
+    let Some(baseline) = compared.baseline.shown else { return Differential::Unknown };
+    if is_worse {
         return Differential::Regressed;
     }
-    let Some(both) = both else { return Differential::Unknown };
-    let Both { baseline, here } = both;
+    let Some(here) = compared.patched.shown else { return Differential::Unknown };
     let agree = (baseline.always() || baseline.never()) && (here.always() || here.never());
-    let differ = if agree { baseline.always() != here.always() } else { both.by_chance() < CHANCE };
-    if wanted == Wanted::Nothing {
-        // Nothing should change here, so a change for the better is one too many as well.
-        let inert = !differ && unlike.is_empty();
-        return if inert { Differential::Inert } else { Differential::Regressed };
-    }
+    let differ = match agree {
+        true => baseline.always() != here.always(),
+        false => compared.chance.is_some_and(|chance| chance < CHANCE),
+    };
     let rarer = u64::from(here.shows) * u64::from(baseline.of)
         < u64::from(baseline.shows) * u64::from(here.of);
-    if wanted == Wanted::NoWorse {
-        return match (differ, rarer) {
-            (true, true) if here.never() => Differential::Fixed,
-            (true, false) => Differential::Regressed,
-            // A side shows it now and then, too seldom to tell.
-            (false, _) if baseline.never() != here.never() => Differential::Unknown,
-            (false, _) if unlike.is_empty() => Differential::Same,
-            _ => Differential::Changed,
-        };
-    }
-    match (baseline.never(), here.never()) {
-        (true, true) => Differential::NoDifference,
-        (false, true) if differ => Differential::Fixed,
-        (_, false) if differ && !rarer => Differential::Regressed,
+    let alike = compared.differences.is_empty();
+    match (compared.wanted, baseline.never(), here.never()) {
+        // Nothing should change here, so a change for the better is one too many as well.
+        (Wanted::Nothing, ..) if !differ && alike => Differential::Inert,
+        (Wanted::Nothing, ..) => Differential::Regressed,
+        (Wanted::NoWorse, _, true) if differ && rarer => Differential::Fixed,
+        (Wanted::NoWorse, ..) if differ && !rarer => Differential::Regressed,
+        // One side shows it now and then, too seldom to be more than chance.
+        (Wanted::NoWorse, a, b) if !differ && a != b => Differential::Unknown,
+        (Wanted::NoWorse, ..) if !differ && alike => Differential::Same,
+        (Wanted::NoWorse, ..) => Differential::Changed,
+        (Wanted::Fix, true, true) => Differential::NoDifference,
+        (Wanted::Fix, false, true) if differ => Differential::Fixed,
+        (Wanted::Fix, _, false) if differ && !rarer => Differential::Regressed,
         // Rarer than on the baseline, but there.
-        (false, false) => Differential::NotFixed,
-        // A side shows it now and then, too seldom to tell.
-        (true, false) | (false, true) => Differential::Unknown,
+        (Wanted::Fix, false, false) => Differential::NotFixed,
+        // One side shows it now and then, too seldom to be more than chance.
+        (Wanted::Fix, ..) => Differential::Unknown,
     }
 }
 
-/// A side speaks only when every repetition is usable.
-fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Option<Shown> {
-    let mut shown = Shown::default();
-    for judged in cells {
-        let usable = matches!(judged.judgement.verdict, Verdict::Pass | Verdict::Fail);
-        let shows = shows(scenario, judged.judgement).filter(|_| usable)?;
-        shown.shows += u32::from(shows);
-        shown.of += 1;
-    }
-    (shown.of > 0).then_some(shown)
+/// What one kernel did. A side speaks only when every repetition is usable.
+fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Side {
+    let repetition = |&Judged { cell, judgement }: &Judged<'_>| {
+        let facts = scenario.problem.iter().map(|condition| &condition.fact);
+        let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
+        Repetition {
+            repetition: cell.repetition,
+            verdict: judgement.verdict,
+            shows: shows(scenario, judgement).filter(|_| usable),
+            values: facts.map(|fact| super::facts::get(&judgement.facts, fact)).collect(),
+        }
+    };
+    let repetitions: Vec<Repetition> = cells.iter().map(repetition).collect();
+    let known: Vec<bool> = repetitions.iter().filter_map(|one| one.shows).collect();
+    let shows = known.iter().filter(|shows| **shows).count() as u32;
+    let shown = Shown { shows, of: known.len() as u32 };
+    let whole = !known.is_empty() && known.len() == repetitions.len();
+    Side { shown: whole.then_some(shown), repetitions }
 }
 
-/// Whether the problem shows; `None` when a fact it asks for is missing, or is a time of a cell that the host did not let run.
+/// Whether the problem shows, which it never does in a control. `None` if a fact it asks for is missing,
+/// or is a time of a cell that the host did not let run.
 fn shows(scenario: &Scenario, judgement: &Judgement) -> Option<bool> {
     let starved = judgement.facts.get("host.starved").is_some_and(|share| *share >= STARVED);
     if starved && scenario.problem.iter().any(|condition| is_time(&condition.fact)) {
         return None;
     }
-    scenario.problem.iter().try_fold(true, |all, condition| {
+    scenario.problem.iter().try_fold(!scenario.problem.is_empty(), |all, condition| {
         Some(all && condition.holds(super::facts::get(&judgement.facts, &condition.fact)?))
     })
-}
-
-fn sentence(
-    scenario: &Scenario,
-    outcome: Differential,
-    both: Option<Both>,
-    base: &[Judged<'_>],
-    patched: &[Judged<'_>],
-    unlike: &[String],
-) -> String {
-    let numbers = |shown: Option<Shown>, cells: &[Judged<'_>]| {
-        if let Some(shown) = shown.filter(|shown| shown.of > 1 && !scenario.problem.is_empty()) {
-            return format!("shows it in {shown}{}", odd_ones(scenario, shown, cells));
-        }
-        let one = |judged: &Judged<'_>| {
-            let facts = scenario.problem.iter().map(|condition| {
-                let value = super::facts::get(&judged.judgement.facts, &condition.fact);
-                let value = value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
-                format!("{} {value}", condition.fact)
-            });
-            let facts: Vec<String> = facts.collect();
-            format!("{} ({})", facts.join(", "), judged.judgement.verdict).trim_start().to_owned()
-        };
-        cells.iter().map(one).collect::<Vec<_>>().join(" | ")
-    };
-    let problem: Vec<String> = scenario.problem.iter().map(ToString::to_string).collect();
-    let asked = match problem.join(" and ") {
-        none if none.is_empty() => none,
-        problem => format!(" [{problem}]"),
-    };
-    let meaning = match outcome {
-        Differential::Fixed => "the baseline shows the problem and this kernel does not",
-        Differential::NotFixed => "both show the problem",
-        Differential::NoDifference => {
-            "neither shows the problem, so this says nothing about the patch"
-        }
-        Differential::Regressed => {
-            "this kernel does worse than the baseline, or other than it should"
-        }
-        Differential::Inert => "does as the baseline does, as it should",
-        Differential::Same => "does as the baseline does",
-        Differential::Changed => "does other than the baseline, and breaks no more rules",
-        Differential::Unknown => "a side has no usable verdict, or its repetitions disagree",
-    };
-    let unlike: String = unlike.iter().map(|difference| format!("; {difference}")).collect();
-    let (before, after) = (both.map(|both| both.baseline), both.map(|both| both.here));
-    let repeated = both.filter(|both| both.baseline.of + both.here.of > 2);
-    let chance =
-        repeated.filter(|_| matches!(outcome, Differential::Fixed | Differential::Regressed));
-    let chance = chance.map_or_else(String::new, |both| {
-        format!("; by chance in 1 of {:.0} runs", 1.0 / both.by_chance())
-    });
-    format!(
-        "{meaning}{asked}: baseline {}; here {}{chance}{unlike}",
-        numbers(before, base),
-        numbers(after, patched)
-    )
-}
-
-/// The names of repetitions that are not as most of their side.
-fn odd_ones(scenario: &Scenario, shown: Shown, cells: &[Judged<'_>]) -> String {
-    let few = shown.shows * 2 <= shown.of;
-    let odd = cells.iter().filter(|cell| shows(scenario, cell.judgement) == Some(few));
-    let names: Vec<String> = odd.map(|cell| format!("r{}", cell.cell.repetition)).collect();
-    if names.is_empty() { String::new() } else { format!(" (flaky: {})", names.join(", ")) }
 }

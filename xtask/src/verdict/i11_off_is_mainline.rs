@@ -4,7 +4,7 @@
 //! Of one cell: none of the patch's counters moves, and nobody is killed from the reconciliation.
 //! Tolerance: none.
 //!
-//! Of cells beside those of the baseline ([`beside`]): the same errnos of each call, kinds of kills and
+//! Of cells beside those of the baseline ([`differences`]): the same errnos of each call, kinds of kills and
 //! events of the memcg. Which of two errnos a call gives depends on how full a page of objects was,
 //! so numbers are not compared, but whether a kind occurs at all. Tolerance: a kind that occurs on one
 //! side alone may be chance. Were both kernels the same, each of `n` occurrences would fall
@@ -18,6 +18,7 @@ use protocol::{Fact, MemcgRole, Stage};
 
 use super::{Answer, Case, Invariant, Judged, Missing, i1_no_escape};
 use crate::chance::falls_on;
+use crate::outcome::Difference;
 use crate::taxonomy::names;
 
 /// The invariant.
@@ -111,8 +112,8 @@ fn is_lost_call(name: &str) -> bool {
     })
 }
 
-/// In what cells differ from those of the unpatched kernel by kinds of errnos, kills and events, for people.
-pub(crate) fn beside(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<String> {
+/// In what cells differ from those of the unpatched kernel by kinds of errnos, kills and events.
+pub(crate) fn differences(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<Difference> {
     let errnos =
         !base.iter().any(|base| base.cell.expect.may_break.contains(&i1_no_escape::RULE.rule));
     let facts: BTreeSet<&String> = base
@@ -134,7 +135,11 @@ pub(crate) fn beside(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<String> {
             _ => continue,
         };
         if by_chance < CHANCE {
-            differences.push(format!("{name} {before} on the baseline, {now} here"));
+            differences.push(Difference::Count {
+                fact: name.clone(),
+                baseline: before,
+                patched: now,
+            });
         }
     }
     differences

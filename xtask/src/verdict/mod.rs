@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{MAINLINE, Scenario};
 use crate::evidence::Evidence;
-use crate::outcome::{Check, Differential, Judgement, Outcome};
+use crate::outcome::{Check, Judgement, Outcome};
 use crate::plan::Cell;
 use crate::taxonomy::{Rule, Verdict, names};
 

@@ -76,7 +76,7 @@ const CELLS: [&str; 4] = ["--matrix", "smoke", "--filter", "open-unkillable.v2"]
 
 #[test]
 #[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
-fn an_mbox_gets_verdicts_beside_the_baseline_and_a_bug_in_it_is_a_regression() {
+fn an_mbox_is_compared_with_the_baseline_and_a_bug_in_it_is_a_regression() {
     let bench = Bench::new();
     let repository = repository(&bench);
     let mbox = bench.folder.path().join("own.mbx");
@@ -90,7 +90,7 @@ fn an_mbox_gets_verdicts_beside_the_baseline_and_a_bug_in_it_is_a_regression() {
         .expect_error("0001-mm-memcg-say-that");
     let result = bench.result();
     let outcomes = |result: &serde_json::Value| -> Vec<String> {
-        let sides = result["differentials"].as_array().expect("a list").iter();
+        let sides = result["comparisons"].as_array().expect("a list").iter();
         sides.map(|side| side["outcome"].as_str().expect("an outcome").to_owned()).collect()
     };
     assert_eq!(outcomes(&result), ["same"], "{result:#}");

@@ -70,7 +70,7 @@ fn make_hostile(run: &Path) {
     let mut result: Value = serde_json::from_str(&text).expect("JSON");
     result["manifest"]["qemu"] = json!(HOSTILE);
     result["manifest"]["kernels"]["baseline"]["key"] = json!("0000");
-    result["differentials"][0]["said"] = json!(HOSTILE.repeat(20));
+    result["comparisons"][0]["problem"][0]["fact"] = json!(HOSTILE.repeat(20));
     let judgement = &mut result["cells"][0]["first"]["judgement"];
     judgement["as_expected"] = json!(false);
     judgement["verdict"] = json!("CRASH");

@@ -68,8 +68,12 @@ fn result() -> Value {
         ("error", "unknown"),
     ];
     let sides = outcomes.map(|(scenario, outcome)| {
-        json!({ "scenario": scenario, "cgroup": "v2", "kernel": "patched", "policy": "overcharge",
-            "outcome": outcome, "said": format!("{outcome}: {NASTY}") })
+        let side = json!({ "shown": null, "repetitions": [
+            { "repetition": 1, "verdict": "PASS", "shows": null, "values": [0.0] }] });
+        json!({ "cell": { "scenario": scenario, "cgroup": "v2", "kernel": "patched", "policy": "overcharge" },
+            "wanted": "fix", "outcome": outcome, "baseline": side, "patched": side, "chance": null,
+            "problem": [{ "fact": NASTY, "comparison": "at_least", "number": 1.0 }],
+            "differences": [] })
     });
     let count = |verdict: &str| {
         let counts = |cell: &&Value| judgement_of(cell)["verdict"] == verdict;
@@ -88,8 +92,8 @@ fn result() -> Value {
         })
         .collect();
     json!({
-        "schema_version": 2, "run": RUN, "manifest": manifest(), "scenarios": scenarios,
-        "differentials": sides,
+        "schema_version": 3, "run": RUN, "manifest": manifest(), "scenarios": scenarios,
+        "comparisons": sides,
         "totals": { "planned": cells.len(), "ran": cells.len(), "as_expected": 5, "flaky": 1,
             "unexpected": 7, "verdicts": verdicts },
         "cells": cells,

@@ -22,13 +22,13 @@ const READ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers/read.py")
 /// What each case of the hand-made run is to `kunit_parser.py` and to a JUnit reader.
 const MADE: &[(&str, &str, &str)] = &[
     ("run/complete", "FAILURE", "errors"),
-    ("beside-baseline/open.v2.patched.overcharge", "SUCCESS", "passed"),
-    ("beside-baseline/better.v2.patched.overcharge", "SUCCESS", "passed"),
-    ("beside-baseline/fail.v2.patched.overcharge", "FAILURE", "failures"),
-    ("beside-baseline/left-alone.v2.patched.overcharge", "SKIPPED", "skipped"),
-    ("beside-baseline/flaky.v2.patched.overcharge", "FAILURE", "failures"),
-    ("beside-baseline/skip-known.v2.patched.overcharge", "SKIPPED", "skipped"),
-    ("beside-baseline/error.v2.patched.overcharge", "SKIPPED", "skipped"),
+    ("vs-baseline/open.v2.patched.overcharge", "SUCCESS", "passed"),
+    ("vs-baseline/better.v2.patched.overcharge", "SUCCESS", "passed"),
+    ("vs-baseline/fail.v2.patched.overcharge", "FAILURE", "failures"),
+    ("vs-baseline/left-alone.v2.patched.overcharge", "SKIPPED", "skipped"),
+    ("vs-baseline/flaky.v2.patched.overcharge", "FAILURE", "failures"),
+    ("vs-baseline/skip-known.v2.patched.overcharge", "SKIPPED", "skipped"),
+    ("vs-baseline/error.v2.patched.overcharge", "SKIPPED", "skipped"),
     ("open/open.v2.baseline.mainline", "SUCCESS", "passed"),
     ("open/open.v2.patched.overcharge", "SUCCESS", "passed"),
     ("crash/crash.v2.patched.overcharge", "FAILURE", "failures"),
@@ -191,7 +191,7 @@ fn kcidb_takes_every_verdict() {
         ("skip-known", "DONE"),
         ("error", "SKIP"),
     ] {
-        assert_eq!(status(&format!("beside-baseline:{scenario}.v2.patched.overcharge")), expected);
+        assert_eq!(status(&format!("vs-baseline:{scenario}.v2.patched.overcharge")), expected);
     }
     let crash = &said["tests"]["crash.v2.patched.overcharge"];
     assert_eq!(crash["path"], "memcg_harness.crash.v2.overcharge");
@@ -241,7 +241,7 @@ fn a_real_run_is_the_same_in_every_format() {
     let status = |id: &str| &kcidb["tests"][id]["status"];
     assert_eq!(status("open-unkillable.v2.baseline.mainline"), "FAIL");
     assert_eq!(status("open-unkillable.v2.overcharge.overcharge"), "PASS");
-    assert_eq!(status("beside-baseline:open-unkillable.v2.overcharge.overcharge"), "PASS");
+    assert_eq!(status("vs-baseline:open-unkillable.v2.overcharge.overcharge"), "PASS");
     // The hash of the patch set, made as KCIDB's documentation makes it.
     let series = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernel-patches/6.12");
     let script =

@@ -71,7 +71,7 @@ pub(crate) const ROOMS: &[Room] = &[
         "outcome",
         Decides,
         "what a run found; the stored schema",
-        &["chance", "evidence", "plan", "taxonomy"],
+        &["chance", "config", "evidence", "plan", "taxonomy"],
     ),
     room(
         "verdict",

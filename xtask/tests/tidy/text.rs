@@ -14,9 +14,11 @@ const COLUMNS_MAX: usize = 100;
 const KNOWN_LONG: &[&str] =
     &["configs/scenarios/", "guest/", "xtask/src/", "xtask/tests/end_to_end/main.rs"];
 
-/// Texts without a licence line among their first three. JSON has no comments.
+/// Texts without a licence line among their first three. JSON has no comments, and insta writes
+/// snapshots.
 pub(crate) fn licences(texts: &[Text]) -> Vec<String> {
-    let has_comments = |text: &&Text| !matches!(text.ending(), "json" | "patch" | "lock" | "svg");
+    let has_comments =
+        |text: &&Text| !matches!(text.ending(), "json" | "patch" | "lock" | "snap" | "svg");
     texts
         .iter()
         .filter(has_comments)

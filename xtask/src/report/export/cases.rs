@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A run as a list of tests, each of which is good, bad or says nothing.
 //!
-//! Contract: a cell is good when it is as expected, and of the differential verdicts only those that say something good
-//! of the patch. What has no verdict is never good. A run that was cut short, or whose cells were skipped, has a bad
-//! test of its own, because a reader that only counts failures would see none.
+//! Contract: a cell is good when it is as expected. Of the verdicts on the patch only those are good that
+//! say something good of it. What has no verdict is never good. A run that was interrupted, or whose cells
+//! were skipped, has a bad test of its own: a reader that only counts failures would see none.
 
-use super::super::terminal::{verdict, wanted};
+use super::super::differential;
+use super::super::numbers::plural;
+use super::super::terminal::{attempts, verdict, wanted};
 use super::Excerpts;
-use crate::outcome::{CellResult, RunResult};
-use crate::outcome::{Differential, Outcome, SideBySide};
+use crate::outcome::{CellResult, Comparison, Differential, Outcome, RunResult};
 use crate::taxonomy::Verdict;
 
-/// Name of the group that holds the differential verdicts.
-pub(super) const BESIDE: &str = "beside-baseline";
+/// Name of the group that holds the verdicts on the patch.
+pub(super) const PATCH: &str = "vs-baseline";
 
 /// Tests that stand together.
 pub(super) struct Group<'a> {
-    /// `run`, `beside-baseline`, or a scenario.
+    /// `run`, [`PATCH`], or a scenario.
     pub(super) name: String,
     /// At least one.
     pub(super) cases: Vec<Case<'a>>,
@@ -24,7 +25,7 @@ pub(super) struct Group<'a> {
 
 /// One test.
 pub(super) struct Case<'a> {
-    /// Id of a cell, or of the patched side of a pair.
+    /// Id of a cell, or key of the patched cell of a comparison.
     pub(super) name: String,
     /// What it is to a reader who wants one of few words.
     pub(super) standing: Standing,
@@ -71,9 +72,9 @@ impl Standing {
 /// The whole run: first whether it is whole, then the verdicts on the patch, then a group a scenario.
 pub(super) fn groups<'a>(result: &'a RunResult, excerpts: &Excerpts) -> Vec<Group<'a>> {
     let mut groups = vec![Group { name: "run".to_owned(), cases: vec![complete(result)] }];
-    if !result.differentials.is_empty() {
-        let cases = result.differentials.iter().map(|side| beside(side, result)).collect();
-        groups.push(Group { name: BESIDE.to_owned(), cases });
+    if !result.comparisons.is_empty() {
+        let cases = result.comparisons.iter().map(|one| on_patch(one, result)).collect();
+        groups.push(Group { name: PATCH.to_owned(), cases });
     }
     for cell in &result.cells {
         let case = of_cell(cell, result, excerpts);
@@ -91,9 +92,9 @@ fn complete(result: &RunResult) -> Case<'static> {
     let totals = &result.totals;
     let skips = |cell: &&CellResult| standing(cell) == Standing::NotSkippable;
     let skipped = result.cells.iter().filter(skips).count();
-    let mut why = format!("{} of {} cells ran", totals.ran, totals.planned);
+    let mut why = format!("{} of {} ran", totals.ran, plural(totals.planned, "cell"));
     if skipped > 0 {
-        why.push_str(&format!(", {skipped} of them were skipped and should not be"));
+        why.push_str(&format!(", {skipped} of them skipped that should not be"));
     }
     if result.manifest.interrupted {
         why.push_str("; the run was interrupted");
@@ -114,27 +115,23 @@ fn complete(result: &RunResult) -> Case<'static> {
     }
 }
 
-fn beside<'a>(side: &SideBySide, result: &'a RunResult) -> Case<'a> {
-    let as_stated = result.is_as_stated(side);
-    let mut why = side.said.clone();
-    let standing = match side.outcome {
+fn on_patch<'a>(comparison: &Comparison, result: &RunResult) -> Case<'a> {
+    let stated = result.is_as_stated(comparison);
+    let standing = match comparison.outcome {
         Differential::Fixed | Differential::Inert | Differential::Same => Standing::Good,
         Differential::Regressed => Standing::Bad,
-        Differential::NotFixed if as_stated => {
-            why = format!("as the scenario expects of this policy, {why}");
-            Standing::Skipped
-        }
-        Differential::NotFixed => Standing::Bad,
-        // To judge what has changed is for people.
-        Differential::NoDifference | Differential::Changed | Differential::Unknown => {
-            Standing::Skipped
-        }
+        Differential::NotFixed if !stated => Standing::Bad,
+        // What has changed is for people to judge.
+        Differential::NotFixed
+        | Differential::NoDifference
+        | Differential::Changed
+        | Differential::Unknown => Standing::Skipped,
     };
     Case {
-        name: side.key.to_string(),
+        name: comparison.cell.to_string(),
         standing,
-        verdict: side.outcome.to_string(),
-        why,
+        verdict: comparison.outcome.to_string(),
+        why: differential::sentence(comparison, stated),
         details: Vec::new(),
         cell: None,
     }
@@ -193,14 +190,4 @@ fn details(cell: &CellResult, result: &RunResult, excerpts: &Excerpts) -> Vec<St
         lines.extend(excerpt.lines().map(|line| format!("  {line}")));
     }
     lines
-}
-
-/// How the attempt went that does not count, if there was one.
-pub(super) fn attempts(cell: &CellResult) -> Option<String> {
-    let again = cell.again.as_ref()?;
-    Some(if cell.first_says_nothing() {
-        format!("the first try was {}: {}", cell.first.judgement.verdict, cell.first.judgement.why)
-    } else {
-        format!("run again alone: {}: {}", verdict(&again.judgement), again.judgement.why)
-    })
 }

@@ -8,9 +8,8 @@ use quick_junit::{
     NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
-use super::Excerpts;
 use super::cases::{Case, Standing, groups};
-use super::excerpt::printable;
+use super::{Excerpts, printable};
 use crate::outcome::{CellResult, RunResult};
 
 /// The run as JUnit XML.

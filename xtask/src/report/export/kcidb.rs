@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::super::terminal::wanted;
-use super::Excerpts;
-use super::cases::{BESIDE, Case, attempts, groups};
-use super::excerpt::printable;
-use crate::outcome::{CellResult, KernelNote, Manifest, RunResult};
-use crate::outcome::{Differential, SideBySide};
+use super::super::differential;
+use super::super::numbers::{Unit, timed_out, unit};
+use super::super::terminal::{attempts, wanted};
+use super::cases::{Case, PATCH, groups};
+use super::{Excerpts, printable};
+use crate::outcome::{CellResult, Comparison, Differential, KernelNote, Manifest, RunResult};
 use crate::plan::CellKey;
 use crate::taxonomy::Verdict;
 
@@ -47,8 +47,7 @@ pub(crate) fn kcidb(result: &RunResult, excerpts: &Excerpts, origin: &str) -> Va
             tests.extend(about.tests(result, case));
         }
     }
-    let sides = result.differentials.iter().filter_map(|side| about.beside(manifest, side));
-    tests.extend(sides);
+    tests.extend(result.comparisons.iter().filter_map(|one| about.on_patch(result, one)));
     json!({
         "version": { "major": 5, "minor": 0 },
         "checkouts": checkouts,
@@ -85,7 +84,7 @@ impl<'a> About<'a> {
 
     fn checkout_id(&self, kernel: &KernelNote) -> String {
         let KernelNote { source, source_id, patchset_hash, patches, image_sha256, .. } = kernel;
-        // Of an image that somebody gave nothing is known but itself.
+        // Of an image that was given only its content is known.
         let image = if kernel.key.is_empty() { image_sha256.as_str() } else { "" };
         let content = json!([source_id.as_ref().unwrap_or(source), patchset_hash, patches, image]);
         format!("{}:{}", self.origin, &sha256(&content.to_string())[..32])
@@ -148,9 +147,7 @@ impl<'a> About<'a> {
         let path = format!("{ROOT}.{}.{}.{}", cell.key.scenario, cell.key.cgroup, cell.key.policy);
         let note = result.scenarios.get(&cell.key.scenario);
         let mut test = self.test(&cell.id, kernel, &path, status(judgement.verdict));
-        let counted = if ran.first_says_nothing() { ran.again.as_ref() } else { None };
-        let wall_ms = counted.unwrap_or(&ran.first).wall_ms;
-        test["duration"] = json!(wall_ms as f64 / 1000.0);
+        test["duration"] = json!(ran.counted().wall_ms as f64 / 1000.0);
         test["comment"] = json!(note.map_or("", |note| note.title.as_str()));
         test["misc"] = misc(ran);
         if judgement.verdict != Verdict::Pass {
@@ -167,24 +164,25 @@ impl<'a> About<'a> {
             let (id, path) = (format!("{}:{name}", cell.id), format!("{path}.{name}"));
             let mut test = self.test(&id, kernel, &path, "DONE");
             test["number"] = number(fact, value);
-            if fact == "load.ms" && judgement.facts.get("load.complete") == Some(&0.0) {
-                test["misc"] = json!({ "cut": "the load took longer" });
+            if fact == "load.ms" && timed_out(&judgement.facts) {
+                test["misc"] = json!({ "timed_out": "the load would have taken longer" });
             }
             Some(test)
         });
         std::iter::once(test).chain(numbers).collect()
     }
 
-    fn beside(&self, manifest: &Manifest, side: &SideBySide) -> Option<Value> {
-        let kernel = manifest.kernels.get(&side.key.kernel)?;
-        let CellKey { scenario, cgroup, policy, .. } = &side.key;
-        let path = format!("{ROOT}.{BESIDE}.{scenario}.{cgroup}.{policy}");
-        let id = format!("{BESIDE}:{}", side.key);
-        let mut test = self.test(&id, kernel, &path, beside_status(side.outcome));
-        test["comment"] = json!("the patched kernel beside the baseline");
-        let said: String = printable(&side.said).chars().take(EXCERPT_CHARS_MAX).collect();
+    fn on_patch(&self, result: &RunResult, comparison: &Comparison) -> Option<Value> {
+        let kernel = result.manifest.kernels.get(&comparison.cell.kernel)?;
+        let CellKey { scenario, cgroup, policy, .. } = &comparison.cell;
+        let path = format!("{ROOT}.{PATCH}.{scenario}.{cgroup}.{policy}");
+        let id = format!("{PATCH}:{}", comparison.cell);
+        let mut test = self.test(&id, kernel, &path, status_on_patch(comparison.outcome));
+        test["comment"] = json!("the patched kernel compared with the baseline");
+        let said = differential::sentence(comparison, result.is_as_stated(comparison));
+        let said: String = printable(&said).chars().take(EXCERPT_CHARS_MAX).collect();
         test["log_excerpt"] = json!(said);
-        test["misc"] = json!({ "outcome": side.outcome });
+        test["misc"] = json!({ "outcome": comparison.outcome });
         Some(test)
     }
 
@@ -206,7 +204,7 @@ fn status(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "PASS",
         Verdict::Fail | Verdict::Crash | Verdict::Hang => "FAIL",
-        // The harness failed: of test and kernel nothing is known.
+        // The harness failed, which says nothing about test and kernel.
         Verdict::Error => "MISS",
         // The test ran and did not do what it is for.
         Verdict::Inconclusive => "ERROR",
@@ -214,14 +212,12 @@ fn status(verdict: Verdict) -> &'static str {
     }
 }
 
-fn beside_status(outcome: Differential) -> &'static str {
+fn status_on_patch(outcome: Differential) -> &'static str {
     match outcome {
-        Differential::Fixed | Differential::Inert => "PASS",
+        Differential::Fixed | Differential::Inert | Differential::Same => "PASS",
         Differential::NotFixed | Differential::Regressed => "FAIL",
-        Differential::NoDifference => "DONE",
-        Differential::Same => "PASS",
-        // DONE: it ran, and to judge what has changed is for people.
-        Differential::Changed => "DONE",
+        // DONE: it ran. What has changed is for people to judge.
+        Differential::NoDifference | Differential::Changed => "DONE",
         Differential::Unknown => "SKIP",
     }
 }
@@ -243,14 +239,11 @@ fn misc(ran: &CellResult) -> Value {
 
 /// With the unit that the fact's name ends in.
 fn number(fact: &str, value: f64) -> Value {
-    if fact.ends_with("_bytes") {
-        json!({ "value": value, "unit": "B", "prefix": "binary" })
-    } else if fact.ends_with("_us") {
-        json!({ "value": value / 1e6, "unit": "s", "prefix": "metric" })
-    } else if fact.ends_with("ms") || fact.contains("_ms_") {
-        json!({ "value": value / 1e3, "unit": "s", "prefix": "metric" })
-    } else {
-        json!({ "value": value })
+    match unit(fact) {
+        Some(Unit::Bytes) => json!({ "value": value, "unit": "B", "prefix": "binary" }),
+        Some(Unit::Us) => json!({ "value": value / 1e6, "unit": "s", "prefix": "metric" }),
+        Some(Unit::Ms) => json!({ "value": value / 1e3, "unit": "s", "prefix": "metric" }),
+        None => json!({ "value": value }),
     }
 }
 

@@ -2,9 +2,8 @@
 //! KTAP version 1, nested: a test a scenario, a subtest a cell. `Documentation/dev-tools/ktap.rst` is the format,
 //! `tools/testing/kunit/kunit_parser.py` the reader it is tested with.
 
-use super::Excerpts;
 use super::cases::{Case, Group, Standing, groups};
-use super::excerpt::printable;
+use super::{Excerpts, printable};
 use crate::outcome::RunResult;
 
 /// Texts at which `kunit_parser.py` takes a kernel for halted and reads no further, wherever in a line they are, and

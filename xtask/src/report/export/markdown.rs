@@ -4,11 +4,10 @@
 //! Contract: at most [`BYTES_MAX`] bytes, because GitHub refuses a longer summary whole. What is left out is counted,
 //! and it is never the totals. A text from a console cannot make a heading, a link, a mention or a tag.
 
-use super::super::numbers::{kills, lost, size, time_ms};
-use super::super::terminal::{verdict, wanted};
-use super::Excerpts;
-use super::cases::{BESIDE, Case, Group, Standing, groups};
-use super::excerpt::printable;
+use super::super::numbers::{fact, kills, load, lost};
+use super::super::terminal::{conditions, expected, sum, verdict, wanted};
+use super::cases::{Case, Group, PATCH, Standing, groups};
+use super::{Excerpts, printable};
 use crate::outcome::{CellResult, RunResult};
 
 /// GitHub takes 1 MiB a step; who appends it to other text needs some of that.
@@ -22,10 +21,9 @@ const RESERVE: usize = 512;
 pub(crate) fn markdown(result: &RunResult, excerpts: &Excerpts) -> String {
     let groups = groups(result, excerpts);
     let mut page = Page { text: head(result, &groups) };
-    let named = |group: &&Group<'_>| group.name == BESIDE;
-    if let Some(group) = groups.iter().find(named) {
-        page.push("\n### Beside the baseline\n\n| | cell | |\n|---|---|---|\n", BYTES_MAX);
-        page.rows(group.cases.iter().map(beside), SHARES[0], "verdicts");
+    if let Some(group) = groups.iter().find(|group| group.name == PATCH) {
+        page.push("\n### Compared with the baseline\n\n| | cell | |\n|---|---|---|\n", BYTES_MAX);
+        page.rows(group.cases.iter().map(on_patch), SHARES[0], "verdicts");
     }
     let cells = || groups.iter().flat_map(|group| &group.cases).filter(|case| case.cell.is_some());
     let surprises: Vec<&Case<'_>> = cells().filter(|case| is_surprise(case)).collect();
@@ -74,27 +72,21 @@ fn head(result: &RunResult, groups: &[Group<'_>]) -> String {
     let bad = |group: &Group<'_>| group.cases.iter().any(|case| case.standing.is_bad());
     let good = totals.good() && !groups.iter().any(bad);
     let mark = if good { "✅" } else { "❌" };
-    let mut parts = vec![format!("{} as expected", totals.as_expected)];
-    let more =
-        [(totals.unexpected, "not"), (totals.flaky, "flaky"), (totals.regressed, "REGRESSED")];
-    parts.extend(more.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
-    let mut text = format!("## {mark} memcg: {} cells: {}\n\n", totals.ran, parts.join(", "));
+    let mut text = format!("## {mark} memcg: {}\n\n", sum(totals));
     let complete = groups.first().and_then(|group| group.cases.first());
     if let Some(incomplete) = complete.filter(|case| case.standing.is_bad()) {
         text.push_str(&format!("**The run is not complete: {}.**\n\n", plain(&incomplete.why)));
     }
     text.push_str(&format!(
-        "Run {}, matrix {}, {}, {}, {} at once.\n",
+        "Run {}, matrix {}, {}.\n",
         code(&result.run),
         code(&manifest.matrix),
-        plain(&manifest.accelerator),
-        time_ms(manifest.duration_ms as f64),
-        manifest.jobs
+        plain(&conditions(manifest))
     ));
     text
 }
 
-fn beside(case: &Case<'_>) -> String {
+fn on_patch(case: &Case<'_>) -> String {
     let mark = match case.standing {
         Standing::Good | Standing::GoodFailure => "✅",
         Standing::Bad | Standing::TimedOut | Standing::NoVerdict => "❌",
@@ -124,23 +116,18 @@ fn surprise(case: &Case<'_>) -> String {
 
 fn row(ran: &CellResult) -> String {
     let (judgement, facts) = (ran.judgement(), &ran.judgement().facts);
-    let fact =
-        |name: &str, show: fn(f64) -> String| facts.get(name).map_or("?".into(), |v| show(*v));
-    let expected = match (judgement.as_expected, ran.flaky()) {
-        (true, _) if ran.again.is_some() => "2nd try",
-        (true, _) => "yes",
-        (_, true) => "**flaky**",
-        _ => "**NO**",
+    let expected = match (judgement.as_expected, expected(ran)) {
+        (true, word) => word.to_owned(),
+        (false, word) => format!("**{word}**"),
     };
-    let cut = if facts.get("load.complete") == Some(&0.0) { "&gt;" } else { "" };
     format!(
-        "| {} | {} | {expected} | {} | {} | {} | {cut}{} |\n",
+        "| {} | {} | {expected} | {} | {} | {} | {} |\n",
         code(&ran.cell.id),
         plain(&verdict(judgement)),
         plain(&lost(facts)),
         plain(&kills(facts)),
-        fact("peak_over_bytes", size),
-        fact("load.ms", time_ms)
+        fact(facts, "peak_over_bytes"),
+        load(facts)
     )
 }
 

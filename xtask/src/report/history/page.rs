@@ -8,8 +8,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::row;
 use crate::plan::CellKey;
-use crate::report::spread::number;
-use crate::runs::{FACTS, Line, Trends};
+use crate::report::numbers::number;
+use crate::runs::{FACTS, Line, Spread, Trends};
 
 const STYLE: &str = include_str!("style.css");
 /// Size of a line's picture, CSS pixels.
@@ -151,7 +151,7 @@ fn picture<Of>(line: &Line<Of>) -> Markup {
 }
 
 /// Runs of points without a gap: nothing is drawn through a night that says nothing.
-fn stretches<Of>(line: &Line<Of>) -> Vec<Vec<(usize, crate::runs::Side)>> {
+fn stretches<Of>(line: &Line<Of>) -> Vec<Vec<(usize, Spread)>> {
     let mut stretches = vec![Vec::new()];
     for (at, point) in line.points.iter().enumerate() {
         match (point, stretches.last_mut()) {

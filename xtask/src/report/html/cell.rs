@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One cell: its verdict in the line that is always seen, and what that rests on below it, to be opened.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 use protocol::{Event, Fact, ProcessRole};
 
 use super::super::again::{NONE, again};
-use super::super::numbers::{kills, lost, plain, size, time_ms};
-use super::super::show::{end_of, said};
+use super::super::numbers::{kills, load, lost, number, plain, plural, size, time_ms};
+use super::super::show::{ends, said};
 use super::super::terminal::{verdict, wanted};
-use super::{Part, anchor, badge, chart, console, load};
+use super::{Part, anchor, badge, chart, console};
 use crate::evidence::Evidence;
-use crate::outcome::{CellResult, Manifest};
-use crate::outcome::{Check, Outcome};
+use crate::outcome::{CellResult, Check, Manifest, Outcome};
 use crate::symbols::Symbols;
 use crate::verdict::rule_words;
 
@@ -36,7 +33,7 @@ pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Seen<'_, '_>) -> Pa
                 @if !judgement.as_expected { p.why { "Expected was " strong { (wanted(&cell.cell)) } "." } }
                 @if let Some(again) = &cell.again {
                     p.why {
-                        "The first try was " strong { (verdict(&cell.first.judgement)) } " (" (cell.first.judgement.why) "); run again alone it was "
+                        "The first try was " strong { (verdict(&cell.first.judgement)) } " (" (cell.first.judgement.why) "); rerun alone it was "
                         strong { (verdict(&again.judgement)) } " (" (again.judgement.why) ")."
                     }
                 }
@@ -68,8 +65,8 @@ fn asked(cell: &CellResult) -> Markup {
     html! {
         p.asked {
             code { (request.workload) } " on cgroup " (request.cgroup) ", memory.max " (size(request.limit_bytes as f64)) ", "
-            (request.tasks) " tasks (" (killable) ")"
-            @if request.hog_bytes > 0 { ", beside a hog of " (size(request.hog_bytes as f64)) }
+            (plural(request.tasks, "task")) " (" (killable) ")"
+            @if request.hog_bytes > 0 { ", next to a hog of " (size(request.hog_bytes as f64)) }
             ", at most " (request.operations) " operations or " (request.load_ms_max) " ms each"
             @for write in &request.policy { "; " code { (write.file) " = " (write.value) } }
         }
@@ -80,23 +77,19 @@ fn asked(cell: &CellResult) -> Markup {
 fn numbers(cell: &CellResult) -> Markup {
     let judgement = cell.judgement();
     let facts = &judgement.facts;
-    let fact = |name: &str, show: fn(f64) -> String| facts.get(name).map(|value| show(*value));
-    let over = fact("peak_over_bytes", size).map(|over| format!("{over} over memory.max"));
+    let fact = |name: &str| facts.get(name).map(|value| number(name, *value));
+    let over = fact("peak_over_bytes").map(|over| format!("{over} over memory.max"));
     let rows = [
-        ("Peak", fact("peak_bytes", size), over),
-        (
-            "Above the limit for",
-            fact("over_ms_max", time_ms),
-            Some("at a stretch, at most".to_owned()),
-        ),
+        ("Peak", fact("peak_bytes"), over),
+        ("Above the limit for", fact("over_ms_max"), Some("at a stretch, at most".to_owned())),
         ("Calls lost", Some(lost(facts)), None),
         ("Killed", Some(kills(facts)), None),
         (
             "Reconciled after",
-            fact("reconcile.p50_us", chart::time),
-            fact("reconcile.max_us", |us| format!("median; at most {}", chart::time(us))),
+            fact("reconcile.p50_us"),
+            fact("reconcile.max_us").map(|longest| format!("median; at most {longest}")),
         ),
-        ("Load", load(judgement), None),
+        ("Load", fact("load.ms").map(|_| load(facts)), None),
         ("VM", Some(time_ms(cell.counted().wall_ms as f64)), None),
     ];
     html! {
@@ -151,7 +144,7 @@ fn stored(evidence: &Evidence, seen: &Seen<'_, '_>) -> Markup {
                 @for event in &evidence.events {
                     @if let Some(line) = told(&event.fact) { li { span.at { (format!("{:.3} s", event.at_us as f64 / 1e6)) } " " (line) } }
                 }
-                @for (end, count) in ends(&evidence.events) { li { span.at { (count) " times" } " " (end) } }
+                @for (end, count) in ends(&evidence.events) { li { span.at { (plural(count, "time")) } " " (end) } }
             }
         }
     }
@@ -192,20 +185,7 @@ fn calls(events: &[Event]) -> Markup {
 
 /// All but what stands elsewhere on the page.
 fn told(fact: &Fact) -> Option<String> {
-    match fact {
-        Fact::Operations { .. } => None,
-        other => said(other),
-    }
-}
-
-fn ends(events: &[Event]) -> BTreeMap<String, u32> {
-    let mut ends = BTreeMap::new();
-    for event in events {
-        if let Fact::ProcessEnded { role, end, by_guest, .. } = event.fact {
-            *ends.entry(end_of(role, end, by_guest)).or_insert(0) += 1;
-        }
-    }
-    ends
+    if matches!(fact, Fact::Operations { .. }) { None } else { said(fact) }
 }
 
 /// Deltas of events and counters first, then all others that are not 0.

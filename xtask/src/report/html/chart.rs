@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use protocol::{DebtEnd, ProcessRole};
 
 use super::super::chart::bottom;
-use super::super::numbers::{size, time_ms};
+use super::super::numbers::{plural, size, time_us};
 use super::anchor;
 use crate::outcome::CellResult;
 use crate::outcome::Mark;
@@ -160,8 +160,8 @@ impl<'a> Plot<'a> {
     fn times(&self) -> Markup {
         html! {
             text.time x="0" y=(self.axis() + 4.0) { "0" }
-            text."time middle" x="50%" y=(self.axis() + 4.0) { (time(self.end_us / 2.0)) }
-            text."time end" x="100%" y=(self.axis() + 4.0) { (time(self.end_us)) }
+            text."time middle" x="50%" y=(self.axis() + 4.0) { (time_us(self.end_us / 2.0)) }
+            text."time end" x="100%" y=(self.axis() + 4.0) { (time_us(self.end_us)) }
         }
     }
 
@@ -200,7 +200,7 @@ impl<'a> Plot<'a> {
         let highest = self.usage.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0) as f64;
         let mut said = format!(
             "{} of guest time; memory.max {}; highest sample {}",
-            time(self.end_us),
+            time_us(self.end_us),
             size(self.limit),
             size(highest)
         );
@@ -223,7 +223,7 @@ fn sentence(mark: &Mark) -> String {
     match mark {
         Mark::Overcharged { since_us, until_us, end, charges, over_bytes_max } => {
             let (since, took) =
-                (time(*since_us as f64), time(until_us.saturating_sub(*since_us) as f64));
+                (time_us(*since_us as f64), time_us(until_us.saturating_sub(*since_us) as f64));
             let end = match end {
                 DebtEnd::Paid => format!("reconciled after {took}"),
                 DebtEnd::Lapsed => "came back by itself".to_owned(),
@@ -243,12 +243,12 @@ fn sentence(mark: &Mark) -> String {
                 ProcessRole::Bystander => "bystander",
             };
             let from = from.map_or(String::new(), |from| format!(", {from}"));
-            let at = at_us.map_or(String::new(), |at_us| format!(" at {}", time(at_us as f64)));
-            format!("{who} {pid} was killed{at}{from}; seen gone at {}", time(*gone_us as f64))
+            let at = at_us.map_or(String::new(), |at_us| format!(" at {}", time_us(at_us as f64)));
+            format!("{who} {pid} was killed{at}{from}; seen gone at {}", time_us(*gone_us as f64))
         }
-        Mark::LoadEnded { at_us } => format!("the load ended at {}", time(*at_us as f64)),
+        Mark::LoadEnded { at_us } => format!("the load ended at {}", time_us(*at_us as f64)),
         Mark::Settled { at_us } => {
-            format!("usage was seen at the limit or below it at {}", time(*at_us as f64))
+            format!("usage was seen at the limit or below it at {}", time_us(*at_us as f64))
         }
     }
 }
@@ -327,14 +327,6 @@ fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
 
 fn short(number: f64) -> String {
     format!("{number:.1}").trim_end_matches(".0").to_owned()
-}
-
-pub(super) fn time(us: f64) -> String {
-    if us < 1000.0 { format!("{us:.0} us") } else { time_ms(us / 1000.0) }
-}
-
-fn plural(count: u64, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 #[cfg(test)]

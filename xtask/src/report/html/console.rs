@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use maud::{Markup, html};
 use regex::Regex;
 
+use super::super::numbers::plural;
+use super::super::show::{of_each_kind, oom_counts, victim as victim_of};
 use crate::evidence::Evidence;
 use crate::evidence::oom::Report;
 use crate::symbols::{Frame, Source, Symbols};
@@ -40,15 +42,16 @@ pub(super) fn console(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) 
     let lines: Vec<&str> = console.lines().collect();
     let (findings, ooms) = (verdict::findings(console), crate::evidence::oom::ooms(console));
     let faults = findings.iter().take(FINDINGS_SHOWN).map(|finding| fault(finding, &lines));
-    let reports = of_each_kind(&ooms.reports).into_iter().map(|kind| report(kind, &lines));
+    let reports =
+        of_each_kind(&ooms.reports, REPORTS_SHOWN).into_iter().map(|kind| report(kind, &lines));
     let excerpts: Vec<Excerpt<'_>> = faults.chain(reports).collect();
     html! {
         p {
             @if findings.is_empty() { "No fault on the console. " }
-            @else { strong { (findings.len()) " faults on the console" } @if findings.len() > FINDINGS_SHOWN { ", the first " (FINDINGS_SHOWN) " shown" } ". " }
+            @else { strong { (plural(findings.len(), "fault")) " on the console" } @if findings.len() > FINDINGS_SHOWN { ", the first " (FINDINGS_SHOWN) " shown" } ". " }
             @if ooms.reports.is_empty() && ooms.kills == 0 { "No OOM report." }
             @else {
-                (ooms.reports.len()) " OOM reports, " (ooms.kills) " tasks killed, " (ooms.no_victim) " times nobody to kill"
+                (oom_counts(&ooms))
                 @if !ooms.reports.is_empty() { "; one of each kind shown" } "."
             }
             @if evidence.console_dropped_bytes > 0 { " " (evidence.console_dropped_bytes) " bytes of the console were dropped." }
@@ -83,27 +86,12 @@ fn report<'a>(report: &Report, lines: &[&'a str]) -> Excerpt<'a> {
         after.map(|(at, line)| (at + 1, *line)).find(|(_, line)| line.contains(&named))
     });
     shown.extend(victim);
-    let killed = report.killed.map_or("killed nobody".to_owned(), |pid| format!("killed {pid}"));
-    Excerpt { title: format!("OOM report: {killed}, {}", report.origin), lines: shown }
+    Excerpt { title: format!("OOM report: {}", victim_of(report)), lines: shown }
 }
 
 fn numbered<'a>(lines: &[&'a str], from: usize, count: usize) -> Vec<(usize, &'a str)> {
     let lines = lines.iter().enumerate().skip(from).take(count);
     lines.map(|(at, line)| (at + 1, *line)).collect()
-}
-
-/// One of each kind tells more than ten of the same.
-fn of_each_kind(reports: &[Report]) -> Vec<&Report> {
-    let mut kinds: Vec<&Report> = Vec::new();
-    for report in reports {
-        let same = |known: &&Report| {
-            (known.origin, known.killed.is_some()) == (report.origin, report.killed.is_some())
-        };
-        if !kinds.iter().any(same) && kinds.len() < REPORTS_SHOWN {
-            kinds.push(report);
-        }
-    }
-    kinds
 }
 
 fn one(number: usize, line: &str, symbols: Option<&Symbols<'_>>) -> Markup {

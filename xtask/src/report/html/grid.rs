@@ -4,11 +4,10 @@
 use maud::{Markup, html};
 use protocol::CgroupVersion;
 
-use super::super::numbers::{kills, lost, size};
+use super::super::numbers::{kills, load, lost, size};
 use super::super::terminal::verdict;
-use super::{Went, anchor, load};
-use crate::outcome::Judgement;
-use crate::outcome::{CellResult, RunResult};
+use super::{Went, anchor};
+use crate::outcome::{CellResult, Judgement, RunResult};
 
 type Row<'a> = (&'a str, CgroupVersion);
 type Column<'a> = (&'a str, &'a str);
@@ -94,7 +93,7 @@ fn numbers(judgement: &Judgement) -> String {
         said(lost).map(|lost| format!("{lost} lost")),
         said(kills).map(|kills| format!("killed: {kills}")),
         over.map(|over| format!("+{}", size(*over))),
-        load(judgement),
+        said(load(facts)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `report.html`: one file for a run, which needs nothing beside it: no network, no script, no other file.
 //!
-//! Differential verdicts first, since that is the question; then the matrix as a grid; then each cell with what its verdict
+//! Verdicts on the patch first, since that is the question; then the matrix as a grid; then each cell with what its verdict
 //! rests on. Every text that comes from a guest, a console or a config file is escaped by the template. Cells are drawn
 //! one by one, so that the evidence of only one is in memory.
 
@@ -15,10 +15,8 @@ mod tests;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::numbers::time_ms;
 use super::spread;
 use super::terminal::verdict;
-use crate::outcome::Judgement;
 use crate::outcome::{CellResult, RunResult};
 
 pub(crate) use cell::{Seen, cell};
@@ -114,13 +112,6 @@ fn badge(cell: &CellResult) -> Markup {
         span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (verdict(cell.judgement())) }
         " " span.went { (words) }
     }
-}
-
-/// Where the load took longer than it was allowed, `>6.0 s`.
-fn load(judgement: &Judgement) -> Option<String> {
-    let time = time_ms(*judgement.facts.get("load.ms")?);
-    let cut = judgement.facts.get("load.complete") == Some(&0.0);
-    Some(if cut { format!(">{time}") } else { time })
 }
 
 /// Anchor of a cell's evidence: letters, digits and dashes, which every reader of HTML takes.

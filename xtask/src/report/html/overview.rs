@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a run says as a whole: totals, differential verdicts, spreads, and what it was made of.
+//! What a run says as a whole: totals, verdicts on the patch, spreads, and what it was made of.
 
 use maud::{Markup, html};
 
-use super::super::numbers::time_ms;
-use super::super::spread;
+use super::super::numbers::plural;
+use super::super::terminal::conditions;
+use super::super::{differential, spread};
 use super::anchor;
-use crate::outcome::{CellResult, RunResult};
-use crate::outcome::{Differential, Parts, SideBySide};
+use crate::outcome::{CellResult, Comparison, Differential, RunResult};
 
-/// Differential verdicts in the order of what a reader must know first.
+/// Verdicts on the patch in the order of what a reader must know first.
 pub(super) const ORDER: [Differential; 8] = [
     Differential::Regressed,
     Differential::NotFixed,
@@ -21,48 +21,43 @@ pub(super) const ORDER: [Differential; 8] = [
     Differential::Inert,
 ];
 
-/// Class, sign and meaning of a differential verdict; `stated`: its cells are as the scenario says of that policy.
-fn look(outcome: Differential, stated: bool) -> (&'static str, &'static str, &'static str) {
-    match outcome {
-        Differential::Regressed => {
-            ("bad", "✗", "this kernel does worse than the baseline, or other than it should")
+/// Comparisons that look alike.
+struct Alike<'a> {
+    outcome: Differential,
+    stated: bool,
+    comparisons: Vec<&'a Comparison>,
+}
+
+impl Alike<'_> {
+    /// Class and sign of the verdict; `known` is what needs no look.
+    fn look(&self) -> (&'static str, &'static str) {
+        match self.outcome {
+            Differential::Regressed => ("bad", "✗"),
+            Differential::NotFixed if self.stated => ("known", "="),
+            Differential::NotFixed => ("bad", "✗"),
+            Differential::Changed | Differential::NoDifference => ("odd", "~"),
+            Differential::Unknown => ("odd", "?"),
+            Differential::Fixed => ("good", "✓"),
+            Differential::Same | Differential::Inert => ("known", "="),
         }
-        Differential::NotFixed if stated => {
-            ("known", "=", "both show the problem, as the scenario states of this policy")
-        }
-        Differential::NotFixed => ("bad", "✗", "both show the problem"),
-        Differential::Changed => {
-            ("odd", "~", "does other than the baseline and breaks no more rules: is that wanted?")
-        }
-        Differential::Unknown => {
-            ("odd", "?", "a side has no usable verdict, or its repetitions disagree")
-        }
-        Differential::NoDifference => {
-            ("odd", "~", "neither shows the problem: this says nothing about the patch")
-        }
-        Differential::Fixed => {
-            ("good", "✓", "the baseline shows the problem, this kernel does not")
-        }
-        Differential::Same => ("known", "=", "does as the baseline does"),
-        Differential::Inert => {
-            ("known", "=", "switched off it does as the baseline does, as it should")
-        }
+    }
+
+    fn meaning(&self) -> &'static str {
+        differential::meaning(self.outcome, self.stated)
     }
 }
 
-/// The differential verdicts of a run that look alike, in the order of [`ORDER`].
-fn alike(run: &RunResult) -> Vec<(Differential, bool, Vec<&SideBySide>)> {
-    let groups = ORDER.into_iter().flat_map(|outcome| [(outcome, false), (outcome, true)]);
-    groups
-        .filter_map(|(outcome, stated)| {
-            let ours = |side: &&SideBySide| {
-                let is_stated = outcome == Differential::NotFixed && run.is_as_stated(side);
-                side.outcome == outcome && is_stated == stated
-            };
-            let sides: Vec<&SideBySide> = run.differentials.iter().filter(ours).collect();
-            (!sides.is_empty()).then_some((outcome, stated, sides))
-        })
-        .collect()
+/// The comparisons of a run that look alike, in the order of [`ORDER`].
+fn alike(run: &RunResult) -> Vec<Alike<'_>> {
+    let kinds = ORDER.into_iter().flat_map(|outcome| [(outcome, false), (outcome, true)]);
+    let of = |(outcome, stated)| {
+        let ours = |one: &&Comparison| {
+            let is_stated = outcome == Differential::NotFixed && run.is_as_stated(one);
+            one.outcome == outcome && is_stated == stated
+        };
+        Alike { outcome, stated, comparisons: run.comparisons.iter().filter(ours).collect() }
+    };
+    kinds.map(of).filter(|group| !group.comparisons.is_empty()).collect()
 }
 
 /// Title, totals and where to go.
@@ -84,13 +79,12 @@ pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
                 @if manifest.interrupted { " " span class="badge odd" { "interrupted" } }
             }
             p.when {
-                "Run " code { (run.run) } ", " (time_ms(manifest.duration_ms as f64)) ", " (manifest.accelerator.to_uppercase())
-                ", " (manifest.jobs) " at once"
+                "Run " code { (run.run) } ", " (conditions(manifest))
             }
             @if !good { (surprises(run)) }
             nav aria-label="Parts of this report" {
                 ul {
-                    @if !run.differentials.is_empty() { li { a href="#verdicts" { "Differential verdicts" } } }
+                    @if !run.comparisons.is_empty() { li { a href="#verdicts" { "Verdicts on the patch" } } }
                     li { a href="#matrix" { "Matrix" } }
                     @if is_repeated { li { a href="#repeated" { "Repetitions" } } }
                     li { a href="#cells" { "Evidence" } }
@@ -116,45 +110,45 @@ fn surprises(run: &RunResult) -> Markup {
     }
 }
 
-/// Baseline beside patched.
+/// Patched kernels compared with the baseline.
 pub(super) fn verdicts(run: &RunResult) -> Markup {
     let groups = alike(run);
     html! {
         section id="verdicts" aria-labelledby="verdicts-title" {
             h2 id="verdicts-title" { "What the series changes" }
-            @if run.differentials.is_empty() {
-                p { "Nothing can be said: this run has no baseline beside a patched kernel." }
+            @if groups.is_empty() {
+                p { "Unknown: this run has no patched kernel to compare with a baseline." }
             }
             ul.tiles {
-                @for (outcome, stated, sides) in &groups {
-                    @let (class, sign, meaning) = look(*outcome, *stated);
+                @for group in &groups {
+                    @let (class, sign) = group.look();
                     li class={ "tile " (class) } {
-                        span.count { (sides.len()) }
-                        span.word { span aria-hidden="true" { (sign) } " " (outcome) }
-                        span.meaning { (meaning) }
+                        span.count { (group.comparisons.len()) }
+                        span.word { span aria-hidden="true" { (sign) } " " (group.outcome) }
+                        span.meaning { (group.meaning()) }
                     }
                 }
             }
-            @for (outcome, stated, sides) in &groups {
-                @let (class, sign, meaning) = look(*outcome, *stated);
-                @if class == "known" {
+            @for group in &groups {
+                @if group.look().0 == "known" {
                     // As many as there are scenarios, and each says that nothing happens.
                     details.more open[groups.len() == 1] {
-                        summary { (sides.len()) " times " (outcome) ": " (meaning) }
-                        (sides_table(run, sides, class, sign))
+                        summary { (plural(group.comparisons.len(), "time")) " " (group.outcome) ": " (group.meaning()) }
+                        (table(run, group))
                     }
                 } @else {
-                    (sides_table(run, sides, class, sign))
+                    (table(run, group))
                 }
             }
         }
     }
 }
 
-fn sides_table(run: &RunResult, sides: &[&SideBySide], class: &str, sign: &str) -> Markup {
+fn table(run: &RunResult, group: &Alike<'_>) -> Markup {
+    let (class, sign) = group.look();
     html! {
         table.sides.blocks {
-            caption.hidden { "Differential verdicts: " (sides[0].outcome) }
+            caption.hidden { "Verdicts on the patch: " (group.outcome) }
             thead {
                 tr {
                     th scope="col" { "Verdict" } th scope="col" { "Scenario" } th scope="col" { "Problem" }
@@ -162,36 +156,25 @@ fn sides_table(run: &RunResult, sides: &[&SideBySide], class: &str, sign: &str) 
                 }
             }
             tbody {
-                @for side in sides {
-                    @let Parts { meaning, asked, baseline, here } = side.parts();
+                @for one in &group.comparisons {
+                    @let (key, problem) = (&one.cell, differential::problem(one));
                     tr {
-                        td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (side.outcome) } }
+                        td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (one.outcome) } }
                         th scope="row" {
-                            (link(run, side))
-                            span.of { "cgroup " (side.key.cgroup) ", kernel " (side.key.kernel) ", policy " (side.key.policy) }
+                            // The first of the cells that the verdict is on.
+                            @match run.cells.iter().find(|cell| cell.cell.key == *key) {
+                                Some(cell) => a href={ "#" (anchor(&cell.cell.id)) } { (key.scenario) },
+                                None => (key.scenario),
+                            }
+                            " " span.of { "cgroup " (key.cgroup) ", kernel " (key.kernel) ", policy " (key.policy) }
                         }
-                        @if baseline.is_empty() {
-                            td colspan="3" { (meaning) }
-                        } @else {
-                            td data-label="Problem" { @if asked.is_empty() { "–" } @else { code { (asked) } } }
-                            td data-label="Baseline" { (baseline) }
-                            td data-label="This kernel" { (here) }
-                        }
+                        td data-label="Problem" { @if problem.is_empty() { "–" } @else { code { (problem) } } }
+                        td data-label="Baseline" { (differential::side(one, &one.baseline)) }
+                        td data-label="This kernel" { (differential::here(one)) }
                     }
                 }
             }
         }
-    }
-}
-
-/// The scenario, with a link to the first of the cells that the verdict is on.
-fn link(run: &RunResult, side: &SideBySide) -> Markup {
-    html! {
-        @match run.cells.iter().find(|cell| cell.cell.key == side.key) {
-            Some(cell) => a href={ "#" (anchor(&cell.cell.id)) } { (side.key.scenario) },
-            None => (side.key.scenario),
-        }
-        " "
     }
 }
 
@@ -223,7 +206,7 @@ pub(super) fn made_of(run: &RunResult) -> Markup {
             h2 id="made-of-title" { "Kernels and host" }
             @for (name, kernel) in &manifest.kernels {
                 details.kernel {
-                    summary { code { (name) } " " span.of { (kernel.source) ", " (kernel.patches.len()) " patches" } }
+                    summary { code { (name) } " " span.of { (kernel.source) ", " (plural(kernel.patches.len(), "patch")) } }
                     dl {
                         dt { "Toolchain" } dd { @for line in kernel.toolchain.lines() { (line) br; } }
                         @if !kernel.key.is_empty() { dt { "Build key" } dd { code { (kernel.key) } } }
@@ -236,8 +219,8 @@ pub(super) fn made_of(run: &RunResult) -> Markup {
             }
             dl.facts {
                 dt { "Started" } dd { time datetime=(manifest.started_at) { (manifest.started_at) } }
-                dt { "Host" } dd { (host.system) ", " (host.cpus) " CPUs, " (host.memory_mib) " MiB free" }
-                dt { "QEMU" } dd { (manifest.qemu) ", " (manifest.accelerator) ", waits stretched " (manifest.slowdown) " times" }
+                dt { "Host" } dd { (host.system) ", " (plural(host.cpus, "CPU")) ", " (host.memory_mib) " MiB free" }
+                dt { "QEMU" } dd { (manifest.qemu) ", " (manifest.accelerator) ", waits stretched " (plural(manifest.slowdown, "time")) }
                 dt { "Seed" } dd { (manifest.seed) }
                 dt { "Guest" } dd { "SHA-256 " code { (manifest.guest_sha256) } }
                 dt { "Command" } dd { code { (manifest.command.join(" ")) } }

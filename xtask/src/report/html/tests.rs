@@ -71,9 +71,9 @@ fn a_page_has_verdicts_the_matrix_and_the_evidence_in_this_order() {
 fn every_differential_verdict_is_on_the_page() {
     let [baseline, patched] = benches();
     let mut run = result(vec![ran(&baseline), ran(&patched)]);
-    let side = run.differentials[0].clone();
+    let side = run.comparisons[0].clone();
     for outcome in overview::ORDER {
-        run.differentials = vec![crate::outcome::SideBySide { outcome, ..side.clone() }];
+        run.comparisons = vec![crate::outcome::Comparison { outcome, ..side.clone() }];
         let html = drawn(&run, &[Ok(&baseline.evidence), Ok(&patched.evidence)]);
         let word = outcome.to_string();
         assert_eq!(html.matches(&format!("</span> {word}<")).count(), 2, "tile and row of {word}");
@@ -87,11 +87,11 @@ fn every_differential_verdict_is_on_the_page() {
 fn a_problem_that_a_policy_is_stated_to_leave_is_no_alarm() {
     let [baseline, patched] = benches();
     let mut run = result(vec![ran(&baseline), ran(&patched)]);
-    run.differentials[0].outcome = crate::outcome::Differential::NotFixed;
+    run.comparisons[0].outcome = crate::outcome::Differential::NotFixed;
     let page = |run: &RunResult| drawn(run, &[Ok(&baseline.evidence), Ok(&patched.evidence)]);
-    has(&page(&run), &["1 times NOT FIXED: both show the problem, as the scenario states"]);
+    has(&page(&run), &["1 time NOT FIXED: both show the problem, as the scenario expects"]);
     run.cells[1].first.judgement.as_expected = false;
-    assert!(!page(&run).contains("as the scenario states"));
+    assert!(!page(&run).contains("as the scenario expects of"));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn nothing_that_was_said_becomes_markup() {
     run.manifest.matrix = SCRIPT.to_owned();
     run.manifest.qemu = SCRIPT.to_owned();
     run.manifest.command = vec![SCRIPT.to_owned()];
-    run.differentials[0].said = SCRIPT.to_owned();
+    run.comparisons[0].problem[0].fact = SCRIPT.to_owned();
     let note = run.scenarios.get_mut("open").unwrap();
     (note.title, note.about) = (SCRIPT.to_owned(), SCRIPT.to_owned());
     let cell = &mut run.cells[1];
@@ -134,7 +134,7 @@ fn what_was_not_expected_comes_first_and_says_so_in_words() {
     run.cells[1].first.judgement.as_expected = false;
     run.cells[1].first.judgement.verdict = Verdict::Crash;
     run.cells[1].again = Some(run.cells[1].first.clone());
-    run.totals = crate::outcome::Totals::of(3, &run.cells, &run.differentials);
+    run.totals = crate::outcome::Totals::of(3, &run.cells, &run.comparisons);
     let html = drawn(&run, &[Ok(&baseline.evidence), Err("no events.jsonl")]);
     has(
         &html,
@@ -144,7 +144,7 @@ fn what_was_not_expected_comes_first_and_says_so_in_words() {
             "1 did not run",
             "NOT as expected",
             "Expected was <strong>PASS</strong>",
-            "run again alone it was",
+            "rerun alone it was",
             "console cannot be shown: no events.jsonl",
         ],
     );
@@ -196,5 +196,5 @@ fn a_kill_is_marked_when_the_signal_was_sent_and_with_its_origin() {
 fn a_run_with_nothing_in_it_is_a_page_too() {
     let run = result(Vec::new());
     let html = drawn(&run, &[]);
-    has(&html, &["0 of 0 cells as expected", "badge bad", "Nothing can be said"]);
+    has(&html, &["0 of 0 cells as expected", "badge bad", "Unknown: this run has"]);
 }

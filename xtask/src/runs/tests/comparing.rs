@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sides held beside each other, and nights in a row.
+//! Sets of runs compared, and nights in a row.
 
-use super::super::compare::{Comparison, compare};
+use super::super::compare::{RunComparison, compare};
 use super::super::numbers::Change;
 use super::super::trends;
 use super::*;
 use crate::outcome::Attempt;
 use crate::outcome::Differential;
 
-fn found(old: &[CellResult], new: &[CellResult]) -> Comparison {
+fn found(old: &[CellResult], new: &[CellResult]) -> RunComparison {
     compare(&[run(old.to_vec())], &[run(new.to_vec())]).unwrap()
 }
 
@@ -19,7 +19,7 @@ fn spread(fact: &str, count: u32, from: f64, step: f64) -> Vec<CellResult> {
     (1..=count).map(|number| with(&repeated(&patched, number), fact, value(number))).collect()
 }
 
-fn changes(comparison: &Comparison, fact: &str) -> Vec<Change> {
+fn changes(comparison: &RunComparison, fact: &str) -> Vec<Change> {
     let of = comparison.numbers.iter().filter(|number| number.fact == fact);
     of.map(|number| number.change).collect()
 }
@@ -28,8 +28,11 @@ fn changes(comparison: &Comparison, fact: &str) -> Vec<Change> {
 fn the_same_twice_is_no_change() {
     let same = found(&good(), &good());
     assert!(!same.regressed());
-    assert_eq!((same.cells, same.moved.len(), same.beside.len(), same.numbers.len()), (2, 0, 0, 0));
-    assert!(same.held > 0 && same.provable == 0);
+    assert_eq!(
+        (same.cells, same.moved.len(), same.patches.len(), same.numbers.len()),
+        (2, 0, 0, 0)
+    );
+    assert!(same.compared > 0 && same.provable == 0);
 }
 
 #[test]
@@ -68,7 +71,7 @@ fn verdicts_get_worse_better_flaky_or_only_different() {
     let other = found(&bad, &[baseline, crash]);
     assert_eq!(
         (other.moved[0].change, other.regressed()),
-        (Change::Other, !other.beside.is_empty())
+        (Change::Other, !other.patches.is_empty())
     );
 }
 
@@ -77,13 +80,13 @@ fn a_verdict_on_the_patch_that_is_lost_is_worse() {
     let [baseline, patched] = good();
     let lost = [with(&baseline, "open.ENOMEM", 0.0), patched];
     let worse = found(&good(), &lost);
-    assert_eq!(worse.beside[0].change, Change::Worse);
+    assert_eq!(worse.patches[0].change, Change::Worse);
     assert_eq!(
-        (worse.beside[0].old.as_str(), worse.beside[0].new.as_str()),
-        ("FIXED", "NO DIFFERENCE")
+        (worse.patches[0].old, worse.patches[0].new.outcome),
+        (Differential::Fixed, Differential::NoDifference)
     );
     assert!(worse.regressed());
-    assert_eq!(found(&lost, &good()).beside[0].change, Change::Better);
+    assert_eq!(found(&lost, &good()).patches[0].change, Change::Better);
     assert!(!found(&lost, &good()).regressed());
 }
 
@@ -91,11 +94,11 @@ fn a_verdict_on_the_patch_that_is_lost_is_worse() {
 fn becomes(old: Differential, new: Differential) -> (Option<Change>, bool) {
     let side = |outcome: Differential| {
         let mut side = run(good().to_vec());
-        side.differentials.iter_mut().for_each(|pair| pair.outcome = outcome);
+        side.comparisons.iter_mut().for_each(|pair| pair.outcome = outcome);
         side
     };
     let found = compare(&[side(old)], &[side(new)]).unwrap();
-    (found.beside.first().map(|moved| moved.change), found.regressed())
+    (found.patches.first().map(|moved| moved.change), found.regressed())
 }
 
 #[test]
@@ -175,25 +178,25 @@ fn times_of_unlike_machines_prove_nothing_and_sizes_do() {
     assert_eq!(changes(&compare(&[old], &[new]).unwrap(), fact), [Change::Worse]);
 }
 
-/// Loads of these many milliseconds, the `cut` longest of which did not end there.
-fn loads(count: u32, from: f64, step: f64, cut: usize) -> Vec<CellResult> {
+/// Loads of these many milliseconds, the longest `timed_out` of which did not end there.
+fn loads(count: u32, from: f64, step: f64, timed_out: usize) -> Vec<CellResult> {
     let mut cells = spread("load.ms", count, from, step);
-    for cell in cells.iter_mut().rev().take(cut) {
+    for cell in cells.iter_mut().rev().take(timed_out) {
         *cell = with(cell, "load.complete", 0.0);
     }
     cells
 }
 
 #[test]
-fn a_load_that_is_cut_now_is_slower_and_never_faster() {
+fn a_load_that_times_out_now_is_slower_and_never_faster() {
     let whole = loads(10, 900.0, 1.0, 0);
     let cut = loads(10, 6000.0, 1.0, 10);
     let slower = found(&whole, &cut);
     assert_eq!(changes(&slower, "load.ms"), [Change::Worse]);
     assert!(slower.regressed());
     let number = slower.numbers.iter().find(|number| number.fact == "load.ms").unwrap();
-    assert_eq!((number.old.cut, number.new.cut, number.new.median), (0, 10, 6004.5));
-    // Cut as early as that, it may have taken any time.
+    assert_eq!((number.old.timed_out, number.new.timed_out, number.new.median), (0, 10, 6004.5));
+    // With so short a limit it may have taken any time.
     assert_eq!(changes(&found(&cut, &loads(10, 100.0, 1.0, 10)), "load.ms"), []);
     assert_eq!(changes(&found(&whole, &loads(10, 100.0, 1.0, 10)), "load.ms"), []);
     // Of a few the others can tell, of most not.
@@ -205,7 +208,7 @@ fn a_load_that_is_cut_now_is_slower_and_never_faster() {
 }
 
 #[test]
-fn a_load_that_was_cut_before_is_no_reason_to_call_another_slower() {
+fn a_load_that_timed_out_before_is_no_reason_to_call_another_slower() {
     let cut = loads(10, 900.0, 1.0, 10);
     let worse = found(&cut, &loads(10, 6000.0, 1.0, 0));
     assert_eq!(changes(&worse, "load.ms"), []);
@@ -220,9 +223,9 @@ fn a_load_that_was_cut_before_is_no_reason_to_call_another_slower() {
 }
 
 #[test]
-fn loads_that_were_cut_on_both_sides_are_not_held_beside_each_other() {
+fn loads_that_timed_out_on_both_sides_are_not_compared() {
     let (whole, cut) = (loads(7, 6000.0, 1.0, 0), loads(7, 6000.0, 1.0, 7));
-    assert_eq!(found(&cut, &cut).held + 1, found(&whole, &cut).held);
+    assert_eq!(found(&cut, &cut).compared + 1, found(&whole, &cut).compared);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn parts(count: u32) -> (Vec<Cell>, Vec<PartRun>) {
             plan.parts[part as usize - 1].cells.iter().map(|cell| cell.id.as_str()).collect();
         let own = whole.cells.iter().filter(|ran| ids.contains(ran.cell.id.as_str()));
         let mut result = result(own.cloned().collect());
-        result.differentials.clear();
+        result.comparisons.clear();
         PartRun { folder: format!("part-{part}"), part, plan: plan.clone(), result }
     };
     (all, (1..=count).map(part).collect())

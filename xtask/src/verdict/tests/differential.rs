@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Baseline beside patched.
+//! A patched kernel compared with the baseline.
 
 use super::*;
-use crate::outcome::{Parts, SideBySide};
+use crate::outcome::{Comparison, Difference, Differential, Side};
 use Differential::{Fixed, Inert, NoDifference, NotFixed, Regressed, Unknown};
 
 /// A judgement with a verdict and a number of failed opens (the problem: at least one).
@@ -18,7 +18,7 @@ fn judged(bench: &Bench, verdict: Verdict, enomem: f64) -> (Cell, Judgement) {
     (bench.cell.clone(), judgement)
 }
 
-fn said(base: &[(Verdict, f64)], patched: &[(Verdict, f64)], policy: &str) -> SideBySide {
+fn found(base: &[(Verdict, f64)], patched: &[(Verdict, f64)], policy: &str) -> Comparison {
     let mut bench = Bench::overcharge();
     bench.cell.key.policy = policy.to_owned();
     if policy == "off" {
@@ -57,7 +57,7 @@ fn every_pair_has_its_word() {
     ];
     for (base, patched, policy, outcome) in table {
         assert_eq!(
-            said(&[base], &[patched], policy).outcome,
+            found(&[base], &[patched], policy).outcome,
             outcome,
             "{base:?} {patched:?} {policy}"
         );
@@ -69,7 +69,7 @@ fn repetitions_that_disagree_tell_what_is_no_chance() {
     let (pass, fail) = ((Verdict::Pass, 0.0), (Verdict::Fail, 5.0));
     let some = |shows: usize, of: usize| [vec![fail; shows], vec![pass; of - shows]].concat();
     let of = |base: (usize, usize), here: (usize, usize), policy| {
-        said(&some(base.0, base.1), &some(here.0, here.1), policy).outcome
+        found(&some(base.0, base.1), &some(here.0, here.1), policy).outcome
     };
     assert_eq!(of((2, 2), (0, 2), "overcharge"), Fixed, "both sides agree with themselves");
     assert_eq!(of((1, 2), (0, 2), "overcharge"), Unknown);
@@ -82,21 +82,24 @@ fn repetitions_that_disagree_tell_what_is_no_chance() {
     assert_eq!(of((9, 10), (10, 10), "overcharge"), NotFixed);
     assert_eq!(of((9, 10), (10, 10), "off"), Inert);
     assert_eq!(of((1, 10), (9, 10), "off"), Regressed);
-    let told = said(&some(9, 10), &some(0, 10), "overcharge").said;
-    assert!(
-        told.ends_with("baseline shows it in 9 of 10 (flaky: r1); here shows it in 0 of 10; by chance in 1 of 16796 runs"),
-        "{told}"
-    );
+    let told = found(&some(9, 10), &some(0, 10), "overcharge");
+    let shown = |side: &Side| side.shown.map(|shown| (shown.shows, shown.of));
+    assert_eq!((shown(&told.baseline), shown(&told.patched)), (Some((9, 10)), Some((0, 10))));
+    assert_eq!((told.baseline.flaky(), told.patched.flaky()), (vec![1], vec![]));
+    assert!((1.0 / told.chance.unwrap() - 16_796.0).abs() < 0.1, "{told:?}");
 }
 
 #[test]
-fn the_sentence_has_the_numbers_of_both_sides() {
-    let fixed = said(&[(Verdict::Fail, 101.0)], &[(Verdict::Pass, 0.0)], "overcharge");
+fn a_comparison_has_the_numbers_of_both_sides() {
+    let fixed = found(&[(Verdict::Fail, 101.0)], &[(Verdict::Pass, 0.0)], "overcharge");
+    let values = |side: &Side| side.repetitions[0].values.clone();
     assert_eq!(
-        fixed.said,
-        "the baseline shows the problem and this kernel does not [open.ENOMEM >= 1]: \
-         baseline open.ENOMEM 101 (FAIL); here open.ENOMEM 0 (PASS)"
+        (values(&fixed.baseline), values(&fixed.patched)),
+        (vec![Some(101.0)], vec![Some(0.0)])
     );
+    assert_eq!((fixed.problem.len(), fixed.chance), (1, None));
+    let error = found(&[(Verdict::Fail, 101.0)], &[(Verdict::Error, 0.0)], "overcharge");
+    assert_eq!((error.patched.shown, values(&error.patched)), (None, vec![None]));
 }
 
 #[test]
@@ -145,35 +148,15 @@ fn a_policy_that_is_off_is_held_beside_the_baseline_in_a_control_too() {
     let (base_cell, base) = judged(&Bench::mainline(), Verdict::Pass, 0.0);
     let (mut cell, mut off) = judged(&Bench::overcharge(), Verdict::Pass, 0.0);
     cell.expects_as = MAINLINE.to_owned();
-    let said = |off: &Judgement| {
+    let found = |off: &Judgement| {
         let all =
             [Judged { cell: &base_cell, judgement: &base }, Judged { cell: &cell, judgement: off }];
         compare(&scenario, "baseline", &all).remove(0)
     };
-    assert_eq!(said(&off).outcome, Inert);
+    assert_eq!(found(&off).outcome, Inert);
     off.facts.insert("kills".to_owned(), 12.0);
-    let other = said(&off);
+    let other = found(&off);
     assert_eq!(other.outcome, Regressed);
-    assert!(other.said.ends_with("; I11: kills 0 on the baseline, 12 here"), "{}", other.said);
-}
-
-#[test]
-fn a_sentence_has_parts_for_tables() {
-    let (pass, fail) = ((Verdict::Pass, 0.0), (Verdict::Fail, 5.0));
-    let fixed = said(&[fail], &[pass], "overcharge");
-    assert_eq!(
-        fixed.parts(),
-        Parts {
-            meaning: "the baseline shows the problem and this kernel does not",
-            asked: "open.ENOMEM >= 1",
-            baseline: "open.ENOMEM 5 (FAIL)",
-            here: "open.ENOMEM 0 (PASS)",
-        }
-    );
-    let repeated = said(&[fail; 5], &[pass; 5], "overcharge");
-    let Parts { baseline, here, .. } = repeated.parts();
-    assert!(baseline.starts_with("shows it in ") && here.contains("by chance"), "{repeated:?}");
-    let other = SideBySide { said: "nothing of the kind".to_owned(), ..fixed };
-    let whole = Parts { meaning: "nothing of the kind", asked: "", baseline: "", here: "" };
-    assert_eq!(other.parts(), whole);
+    let (fact, baseline, patched) = ("kills".to_owned(), 0.0, 12.0);
+    assert_eq!(other.differences, [Difference::Count { fact, baseline, patched }]);
 }

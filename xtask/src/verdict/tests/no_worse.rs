@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A patched kernel of which nobody has stated anything, beside the baseline.
+//! A patched kernel of which nothing is stated, compared with the baseline.
 
 use super::*;
 use crate::config::{Comparison, Condition};
-use crate::outcome::SideBySide;
+use crate::outcome::{Comparison as Compared, Difference, Differential};
 use Differential::{Changed, Fixed, Regressed, Same, Unknown};
 
 /// A baseline that loses five opens, as expected of it, and the same of a kernel with somebody's patches.
@@ -24,13 +24,13 @@ fn pair() -> [(Cell, Judgement); 2] {
     [(base, judgement.clone()), (cell, judgement)]
 }
 
-fn compared(pair: &[(Cell, Judgement); 2], scenario: &crate::config::Scenario) -> SideBySide {
+fn compared(pair: &[(Cell, Judgement); 2], scenario: &crate::config::Scenario) -> Compared {
     let all: Vec<Judged<'_>> =
         pair.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect();
     compare(scenario, "baseline", &all).remove(0)
 }
 
-fn changed(change: impl FnOnce(&mut [(Cell, Judgement); 2])) -> SideBySide {
+fn changed(change: impl FnOnce(&mut [(Cell, Judgement); 2])) -> Compared {
     let mut pair = pair();
     change(&mut pair);
     compared(&pair, &Bench::mainline().scenario)
@@ -40,14 +40,14 @@ fn changed(change: impl FnOnce(&mut [(Cell, Judgement); 2])) -> SideBySide {
 fn the_same_is_the_same_and_better_is_fixed() {
     let same = changed(|_| {});
     assert_eq!(same.outcome, Same);
-    assert!(same.said.starts_with("does as the baseline does [open.ENOMEM >= 1]"), "{}", same.said);
+    assert_eq!(same.differences, []);
     let fixed = changed(|[_, (_, here)]| {
         here.verdict = Verdict::Pass;
         here.breaks.clear();
         here.facts.insert("open.ENOMEM".to_owned(), 0.0);
     });
     assert_eq!(fixed.outcome, Fixed);
-    assert!(fixed.said.contains("I1 is broken on the baseline and kept here"), "{}", fixed.said);
+    assert_eq!(fixed.differences, [Difference::Kept { rule: "I1".into() }]);
 }
 
 #[test]
@@ -74,7 +74,8 @@ fn other_is_changed_and_says_in_what() {
         here.facts.insert("kills".to_owned(), 12.0);
     });
     assert_eq!(kills.outcome, Changed);
-    assert!(kills.said.ends_with("; kills 0 on the baseline, 12 here"), "{}", kills.said);
+    let (fact, baseline, patched) = ("kills".to_owned(), 0.0, 12.0);
+    assert_eq!(kills.differences, [Difference::Count { fact, baseline, patched }]);
     let stated = changed(|[(base, _), (_, here)]| {
         let condition =
             Condition { fact: "kills".to_owned(), comparison: Comparison::Equal, number: 0.0 };
@@ -82,10 +83,12 @@ fn other_is_changed_and_says_in_what() {
         here.facts.insert("kills".to_owned(), 1.0);
     });
     assert_eq!(stated.outcome, Changed, "one kill may be chance, what was stated is not");
+    let (fact, baseline, patched) = ("kills".to_owned(), vec![0.0], vec![1.0]);
+    assert_eq!(stated.differences, [Difference::Stated { fact, baseline, patched }]);
 }
 
 #[test]
-fn a_control_is_held_beside_the_baseline_too() {
+fn a_control_is_compared_too() {
     let (mut pair, mut scenario) = (pair(), Bench::mainline().scenario);
     scenario.problem.clear();
     assert_eq!(compared(&pair, &scenario).outcome, Same);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::config::{Caught, Comparison, Condition};
+use crate::outcome::Differential;
 use Outcome::{Broken, Kept, Unknown};
 
 const ACTOR_ENDED: Which<'_> = &[("fact", "process_ended"), ("role", "actor")];

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::super::i10_progress::{PROCESS_BYTES, REPORT_BYTES};
-use super::super::i11_off_is_mainline::beside;
+use super::super::i11_off_is_mainline::differences;
 use super::*;
 use Outcome::{Broken, Kept, NotApplicable, Unknown};
 
@@ -164,7 +164,7 @@ fn apart(name: &str, base: &[f64], off: &[f64], may_break: bool) -> usize {
     fn judged(cells: &[(Cell, Judgement)]) -> Vec<Judged<'_>> {
         cells.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect()
     }
-    beside(&judged(&before), &judged(&now)).len()
+    differences(&judged(&before), &judged(&now)).len()
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
     };
     let judged: Vec<Judged<'_>> =
         cells.iter().map(|cell| Judged { cell: &cell.cell, judgement: cell.judgement() }).collect();
-    let differentials = compare(&Bench::overcharge().scenario, "baseline", &judged);
+    let comparisons = compare(&Bench::overcharge().scenario, "baseline", &judged);
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: "2026-01-31T04-00-00Z".to_owned(),
@@ -73,8 +73,8 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
             },
         )]
         .into(),
-        totals: Totals::of(cells.len(), &cells, &differentials),
+        totals: Totals::of(cells.len(), &cells, &comparisons),
         cells,
-        differentials,
+        comparisons,
     }
 }
