@@ -6,7 +6,8 @@
 //! under its final name is whole.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
@@ -15,11 +16,15 @@ use super::initramfs::{self, Program};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::hex;
 use crate::host::file::publish;
+use crate::host::process;
 use crate::progress::Step;
 
 /// The gnu target links statically with `crt-static` and, unlike the musl one, comes with every
 /// toolchain.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// A build from nothing takes a minute on two idle cores.
+const BUILD_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// The guest package's binaries.
 #[derive(Clone, Debug)]
@@ -41,26 +46,27 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
     let target_dir = workspace.join("target").join("guest");
     // Set by `cargo xtask` for the toolchain in use.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(&cargo)
+    let mut command = Command::new(cargo);
+    command
         .current_dir(workspace)
         .args(["build", "--quiet", "--locked", "--release", "--package", "guest"])
         .args(["--target", TARGET, "--target-dir"])
         .arg(&target_dir)
         .args(["--config", "profile.release.strip=true"])
-        // The person's own flags (`-C target-cpu=native`, say) are for their machine, not for the
-        // guest's; with an own target folder nothing else is recompiled because of it.
+        // The user's own flags (`-C target-cpu=native`, say) are for this machine, not for the guest;
+        // with a target folder of its own, nothing else is recompiled because of that.
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_RUSTFLAGS")
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {}", cargo.to_string_lossy()))?;
+        .env_remove("CARGO_BUILD_RUSTFLAGS");
+    let output = process::capture(command, BUILD_DEADLINE)?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let what = format!("the guest does not build ({}):\n{}", output.status, said.trim_end());
-        return Err(Fault::new(Exit::Build, what)
-            .hint("cargo build --package guest shows the same, with everything around it")
-            .into());
+        let said = output.text.trim_end();
+        return Err(Fault::new(
+            Exit::Build,
+            format!("the guest does not build ({}):\n{said}", output.status),
+        )
+        .hint("`cargo build --package guest` prints the same errors with their context")
+        .into());
     }
     step.end("built");
     let release = target_dir.join(TARGET).join("release");
