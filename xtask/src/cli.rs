@@ -8,7 +8,6 @@ mod export;
 mod inject;
 mod nightly;
 mod report;
-mod soak;
 mod user_series;
 
 use std::path::PathBuf;
@@ -24,7 +23,6 @@ pub(crate) use export::{Export, Format};
 pub(crate) use inject::Inject;
 pub(crate) use nightly::{Compare, History, Merge, Partition, Plan, Prune};
 pub(crate) use report::Report;
-pub(crate) use soak::Soak;
 pub(crate) use user_series::UserSeriesArgs;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
@@ -95,8 +93,6 @@ pub(crate) enum Command {
     Prune(Prune),
     /// Make the HTML report of a run again from what is stored of it
     Report(Report),
-    /// Run every scenario in random order, round after round, until time is up
-    Soak(Soak),
     /// Measure seconds a cell beside bare QEMU, and instructions per system call
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
@@ -135,10 +131,15 @@ pub(crate) struct RunMatrix {
     /// Matrix in configs/matrices
     #[arg(long, default_value = "default", value_name = "NAME")]
     pub(crate) matrix: String,
+    /// Kernel in configs/kernels to run in place of the matrix's; may be repeated
+    #[arg(long = "kernel", value_name = "KERNEL", conflicts_with_all = ["series", "partition"])]
+    pub(crate) kernels: Vec<String>,
     #[command(flatten)]
     pub(crate) user_series: UserSeriesArgs,
     #[command(flatten)]
     pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) rounds: Rounds,
     #[command(flatten)]
     pub(crate) vms: Vms,
     #[command(flatten)]
@@ -148,6 +149,23 @@ pub(crate) struct RunMatrix {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
+}
+
+/// Random rounds in place of one pass.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Rounds {
+    /// Soak: run the cells in random order, round after round, until --minutes
+    /// or --cells is reached; any fault on a console makes the run fail
+    #[arg(long, conflicts_with_all = ["repetitions", "confidence", "partition"])]
+    pub(crate) shuffle: bool,
+    /// With --shuffle: start no cell after this many minutes
+    #[arg(long, default_value_t = 30, value_name = "N", requires = "shuffle",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) minutes: u32,
+    /// With --shuffle: run at most this many cells
+    #[arg(long, value_name = "N", requires = "shuffle",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cells: Option<u32>,
 }
 
 /// Where cells run, and on which images.

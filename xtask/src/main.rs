@@ -47,7 +47,6 @@ fn main() -> ExitCode {
         Command::Prune(args) => tasks::prune::run(&places, &args),
         Command::Report(args) => tasks::report::run(&places, &args),
         Command::Show(args) => tasks::show::run(&places, &args),
-        Command::Soak(args) => tasks::soak::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),
         Command::Export(args) => tasks::export::run(&places, &args),
         Command::Inject(args) => tasks::inject::run(&places, &args),

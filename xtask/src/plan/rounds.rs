@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Rounds of a soak: every cell of a matrix once, in an order and with seeds of the round's own.
+//! Rounds of `run-matrix --shuffle`: every cell of a matrix once, in random order and with other
+//! seeds each round.
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +25,7 @@ pub(crate) fn round(
         cell.round = Some(number);
         cell.request.cell.clone_from(&cell.id);
     }
-    // By a hash of seed and name: as good as any order, and the same with every version of any crate.
+    // Sorting by a hash of seed and name is random enough, and the same with every crate version.
     cells.sort_by_cached_key(|cell| Sha256::digest(format!("{seed} {}", cell.id)));
     Ok(cells)
 }

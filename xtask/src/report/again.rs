@@ -4,12 +4,15 @@
 use crate::outcome::{CellResult, Manifest};
 use crate::taxonomy::USER_SERIES;
 
-/// Options that choose cells or say how many in parallel, each with a value: the cell's own filter stands in their place. A plan
-/// is a file of long ago, whose matrix and seed are known.
-const REPLACED: [&str; 6] = ["--filter", "-f", "--partition", "--jobs", "-j", "--plan"];
+/// Options with a value that select cells or run them in parallel: the cell's own filter replaces
+/// them. The file of `--plan` may be gone; its matrix and seed are known.
+const REPLACED: [&str; 8] =
+    ["--filter", "-f", "--partition", "--jobs", "-j", "--plan", "--minutes", "--cells"];
+/// The same, without a value.
+const DROPPED: &str = "--shuffle";
 
 /// Who runs cells: `run-matrix`, and those whose kernels or cells it does not know by these names.
-const COMMANDS: [&str; 5] = ["run-matrix", "coverage", "mutants", "soak", "merge"];
+const COMMANDS: [&str; 4] = ["run-matrix", "coverage", "mutants", "merge"];
 
 /// What is said where there is none.
 pub(super) const NONE: &str =
@@ -36,7 +39,7 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
     let (as_run, own) = match command {
         "coverage" => ("coverage", kept.as_slice()),
         // Its words are of other things than cells.
-        "soak" | "merge" => ("run-matrix", &[][..]),
+        "merge" => ("run-matrix", &[][..]),
         _ => ("run-matrix", kept.as_slice()),
     };
     let mut words: Vec<String> = ["cargo", "xtask", as_run].map(str::to_owned).into();
@@ -60,8 +63,8 @@ fn kept<'a>(said: &'a [String], command: &str) -> Vec<&'a String> {
         let short = word.starts_with("-j") || word.starts_with("-f");
         match REPLACED.contains(&name) || short {
             true if REPLACED.contains(&word.as_str()) => drop(own.next()),
-            true => {}
-            false => kept.push(word),
+            false if word != DROPPED => kept.push(word),
+            _ => {}
         }
     }
     kept
@@ -116,9 +119,8 @@ mod tests {
             format!("cargo xtask run-matrix --matrix default --accel kvm {only} --seed 1")
         );
         assert_eq!(
-            said(&["xtask", "soak", "a", "--minutes", "9", "--seed", "5"]),
-            format!("cargo xtask run-matrix --matrix default {only} --seed 1"),
-            "its words are of other things"
+            said(&["xtask", "run-matrix", "--shuffle", "--kernel=a", "--minutes", "9"]),
+            format!("cargo xtask run-matrix --matrix default --kernel=a {only} --seed 1")
         );
         assert_eq!(
             said(&["xtask", "coverage", "--series", "a.mbx", "--filter", "x"]),
@@ -137,7 +139,7 @@ mod tests {
         run.cells[0].cell.key.kernel = "patched".to_owned();
         let said = again(&run.manifest, &run.cells[0]);
         assert_eq!(said.as_deref(), Some("cargo xtask mutants --seed 1"));
-        run.manifest.command = ["xtask", "soak"].map(str::to_owned).into();
+        run.manifest.command = ["xtask", "run-matrix", "--shuffle"].map(str::to_owned).into();
         run.cells[0].cell.id.push_str(".round-001");
         run.cells[0].cell.round = Some(1);
         let said = again(&run.manifest, &run.cells[0]).unwrap();

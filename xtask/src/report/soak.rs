@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `soak` ends with: cells and verdicts by scenario, and every fault the console showed.
+//! The end of a shuffled run: cells and verdicts by scenario, and every fault on a console.
 
 use std::collections::BTreeMap;
 
@@ -35,14 +35,14 @@ fn other(result: &RunResult) -> usize {
     result.cells.iter().filter(other).count()
 }
 
-/// The summary; `rounds` that were begun.
+/// The summary.
 pub(crate) fn soak(
     result: &RunResult,
-    rounds: u32,
     faults: &[ConsoleFault],
     folder: &str,
     style: Style,
 ) -> String {
+    let rounds = result.cells.iter().filter_map(|ran| ran.cell.round).max();
     let mut by_scenario: BTreeMap<&str, Vec<&CellResult>> = BTreeMap::new();
     for cell in &result.cells {
         by_scenario.entry(&cell.cell.key.scenario).or_default().push(cell);
@@ -73,7 +73,7 @@ pub(crate) fn soak(
         "{}: {} in {}, {}; seed {}",
         kernels.join(", "),
         plural(totals.ran, "cell"),
-        plural(rounds, "round"),
+        plural(rounds.unwrap_or(0), "round"),
         conditions(manifest),
         manifest.seed,
     );

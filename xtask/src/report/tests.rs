@@ -236,6 +236,6 @@ fn a_soak_finds_a_wrong_verdict_even_where_the_second_was_right() {
     assert!(!soaked(&result(Vec::new()), &[]));
     let fault = ConsoleFault { cell: "a".to_owned(), title: "BUG".to_owned() };
     assert!(!soaked(&result(vec![good.clone()]), &[fault]));
-    let text = soak(&then_good(&failed), 1, &[], "results/latest", Style::default());
+    let text = soak(&then_good(&failed), &[], "results/latest", Style::default());
     assert!(text.contains("at first 1 with another verdict"), "{text}");
 }

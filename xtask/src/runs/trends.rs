@@ -108,7 +108,7 @@ pub(crate) fn trends(runs: &[RunResult], last: usize) -> Vec<Trends> {
     matrices.into_iter().map(of).collect()
 }
 
-/// A soak runs a matrix in another way, and says so in the names of its cells.
+/// A shuffled matrix (a soak) has trends of its own.
 fn name(run: &RunResult) -> String {
     let matrix = &run.manifest.matrix;
     match run.cells.iter().any(|ran| ran.cell.round.is_some()) {

@@ -6,12 +6,15 @@ use std::path::Path;
 
 use super::{html, shown, style};
 use crate::config::{Config, Matrix, Scenario};
+use crate::evidence::store;
 use crate::exit::Exit;
-use crate::outcome::{CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals};
+use crate::outcome::{
+    Attempt, CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals,
+};
 use crate::progress::print;
-use crate::report::{self, Style};
+use crate::report::{self, ConsoleFault, Style};
 use crate::results::RunFolder;
-use crate::verdict::{Judged, compare};
+use crate::verdict::{self, Judged, Pace, compare};
 
 /// All that a run found; `planned` is the number of cells that were selected.
 pub(super) fn result(
@@ -60,8 +63,32 @@ pub(super) fn scenario_note(scenario: &Scenario) -> ScenarioNote {
 pub(super) fn matrix(folder: &RunFolder, cache: &Path, result: &RunResult) -> anyhow::Result<Exit> {
     folder.write_result(result)?;
     html::write(folder, cache, result)?;
+    let interrupted = result.manifest.interrupted;
+    if result.cells.iter().any(|ran| ran.cell.round.is_some()) {
+        let faults = console_faults(folder, result);
+        report(folder, |place, style| report::soak(result, &faults, place, style))?;
+        return Ok(exit(interrupted, report::soaked(result, &faults)));
+    }
     report(folder, |place, style| report::run(result, place, style))?;
-    Ok(exit(result.manifest.interrupted, result.totals.good()))
+    Ok(exit(interrupted, result.totals.good()))
+}
+
+/// Every fault on the consoles of all attempts, also of those whose verdict has another cause.
+fn console_faults(folder: &RunFolder, result: &RunResult) -> Vec<ConsoleFault> {
+    let pace = Pace { slowdown: result.manifest.slowdown };
+    let mut faults = Vec::new();
+    for ran in &result.cells {
+        for Attempt { folder: place, .. } in std::iter::once(&ran.first).chain(&ran.again) {
+            let titles = match store::console(&folder.dir().join(place)) {
+                Ok(Some(console)) => verdict::console_faults(&console, pace),
+                // A console that cannot be read is not a clean one.
+                _ => vec![format!("{place}: the console cannot be read")],
+            };
+            let fault = |title| ConsoleFault { cell: ran.cell.id.clone(), title };
+            faults.extend(titles.into_iter().map(fault));
+        }
+    }
+    faults
 }
 
 /// Stores a report and prints it; `text` gets the path of the run folder as people read it. It comes
@@ -84,5 +111,35 @@ pub(super) fn exit(interrupted: bool, good: bool) -> Exit {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Ok,
         (false, false) => Exit::Unexpected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::tests::run::{benches, cell, result};
+
+    #[test]
+    fn every_console_fault_of_a_soak_counts_and_so_does_a_missing_console() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = RunFolder::begin(results.path(), jiff::Timestamp::now()).unwrap();
+        let [baseline, _] = benches();
+        let mut result = result(vec![cell(&baseline)]);
+        result.manifest.slowdown = 3;
+        let place = result.cells[0].first.folder.clone();
+        let shown = || -> Vec<String> {
+            console_faults(&folder, &result).into_iter().map(|fault| fault.title).collect()
+        };
+        assert_eq!(shown(), [format!("{place}: the console cannot be read")]);
+        let show = |text| folder.write_text(&format!("{place}/console.log"), text).unwrap();
+        show("[    1.0] BUG: sleeping function called from invalid context at mm/x.c:1\n");
+        assert_eq!(shown(), ["BUG: sleeping function called from invalid context at mm/x.c:1"]);
+        show("[    1.0] all is well\n");
+        assert_eq!(shown(), [""; 0]);
+        let by_emulator = "[    0.2] Oops: int3: 0000 [#1] SMP NOPTI\n\
+                           [    0.3] Kernel panic - not syncing: Fatal exception in interrupt\n";
+        show(by_emulator);
+        assert_eq!(shown(), [""; 0], "the emulator's breakpoint is no fault of the kernel");
+        assert!(!verdict::console_faults(by_emulator, Pace { slowdown: 1 }).is_empty());
     }
 }

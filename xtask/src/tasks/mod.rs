@@ -27,10 +27,10 @@ pub(crate) mod plan;
 pub(crate) mod prune;
 pub(crate) mod report;
 mod rig;
+mod rounds;
 mod run;
 pub(crate) mod run_matrix;
 pub(crate) mod show;
-pub(crate) mod soak;
 pub(crate) mod test;
 mod user_series;
 

@@ -67,7 +67,14 @@ impl Work {
         }
         let user_series::Configured { config, series, .. } =
             user_series::configured(folders, &args.user_series, &args.build, &args.matrix)?;
-        let matrix = config.matrix(&args.matrix)?.clone();
+        let mut matrix = config.matrix(&args.matrix)?.clone();
+        let cli::RunMatrix { kernels, rounds, .. } = args;
+        if !kernels.is_empty() {
+            kernels.iter().try_for_each(|name| config.kernel(name).map(drop))?;
+            matrix.kernels.clone_from(kernels);
+        }
+        // A soak looks for rare faults on each kernel; it compares none.
+        matrix.baseline.take_if(|name| rounds.shuffle || !matrix.kernels.contains(name));
         let cells = plan::plan(&config, &matrix, &selection(&args.select))?;
         let Some(share) = partition else {
             return Ok(Self { config, matrix, seed: args.select.seed, cells, record: None });

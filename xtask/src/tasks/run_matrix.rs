@@ -4,9 +4,10 @@
 use super::parts::{self, Record, Work};
 use super::past::Past;
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, conclude, print_ids};
+use super::{Folders, bootable, conclude, print_ids, selection};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
+use crate::plan::Selection;
 use crate::progress::note;
 
 /// Runs the command.
@@ -31,8 +32,16 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         run.folder.write_json(parts::RECORD, record)?;
         run.past = Past::of_part(record.part());
     }
-    let ran = run.cells(cells)?;
-    let (folder, result) = run.result(matrix, ran, cells.len())?;
+    let (ran, planned) = match args.rounds.shuffle {
+        false => (run.cells(cells)?, cells.len()),
+        true => {
+            let once = Selection { repetitions: Some(1), ..selection(&args.select) };
+            let ran = run.rounds(matrix, &once, &args.rounds)?;
+            let planned = ran.len();
+            (ran, planned)
+        }
+    };
+    let (folder, result) = run.result(matrix, ran, planned)?;
     let exit = conclude::matrix(&folder, &folders.cache, &result)?;
     if let Some(Record { part, plan }) = record {
         note(&format!("part {part} of {}: `cargo xtask merge` joins all parts", plan.count()));

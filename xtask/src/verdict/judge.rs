@@ -165,6 +165,16 @@ pub(crate) fn by_emulator(findings: &[Finding], pace: Pace) -> bool {
     pace.slowdown > 1 && decisive.is_some_and(|finding| finding.title.contains("int3"))
 }
 
+/// Titles of all faults of the kernel that a console shows: none where the emulator broke the boot,
+/// whose cell is an ERROR and runs again.
+pub(crate) fn console_faults(console: &str, pace: Pace) -> Vec<String> {
+    let findings = console::findings(console);
+    match by_emulator(&findings, pace) {
+        true => Vec::new(),
+        false => findings.into_iter().map(|finding| finding.title).collect(),
+    }
+}
+
 fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
     let finding = console::decisive(findings)?;
     if by_emulator(findings, pace) {

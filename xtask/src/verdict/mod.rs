@@ -43,7 +43,7 @@ pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};
 pub(crate) use differential::{Judged, compare};
 pub(crate) use inject::{Site, sites};
-pub(crate) use judge::{by_emulator, judge};
+pub(crate) use judge::{by_emulator, console_faults, judge};
 pub(crate) use proof::wrong_clock;
 use rule::{Answer, Invariant, Missing};
 pub(crate) use score::{Ran, Score, score};
