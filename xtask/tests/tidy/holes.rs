@@ -4,10 +4,10 @@
 use crate::docs::{Flags, commands, links, lone_flags, long_pages};
 use crate::map::quoted;
 use crate::rooms::Side::{Decides, Touches};
-use crate::rooms::{Room, calls, circles, table, touches, without_row};
+use crate::rooms::{Room, calls, circles, table, touches, unused, without_row};
 use crate::source::{Text, Tree};
 use crate::style;
-use crate::text::{licences, long_lines};
+use crate::text::{licences, long_comments, long_lines};
 
 const ROOMS: &[Room] = &[
     Room { name: "main", side: Touches, about: "", calls: &["brain", "hand"] },
@@ -73,6 +73,13 @@ fn every_spelling_of_a_call_is_seen() {
     );
     let found = calls(&deep, ROOMS);
     assert_eq!(found, ["xtask/src/brain/lobe.rs:2: `brain` calls `hand` (crate::hand::grab)"]);
+}
+
+#[test]
+fn rows_that_list_too_much_are_seen() {
+    let files = [("brain.rs", ""), ("hand.rs", "use crate::brainstorm;")];
+    let main = "mod brain; mod hand; fn main() { brain::think(hand::grab()) }";
+    assert_eq!(unused(&tree(main, &files), ROOMS), ["ROOMS: `hand` does not call `brain`"]);
 }
 
 #[test]
@@ -223,6 +230,15 @@ fn long_lines_are_seen() {
             lines.iter().map(|at| format!("{path}:{at}: over 100 columns")).collect();
         assert_eq!(found, expected, "{body}");
     }
+}
+
+#[test]
+fn long_comments_are_seen() {
+    let found = style_of(
+        long_comments,
+        "/// A.\n// b\n// b\n// b\nfn c() {\n    // d\n    // d\n    // d\n    // d\n}",
+    );
+    assert_eq!(found, ["xtask/src/brain.rs:9: a comment over 3 lines"]);
 }
 
 #[test]

@@ -3,12 +3,15 @@
 
 use proc_macro2::{LineColumn, TokenStream, TokenTree};
 
-use crate::source::Text;
+use crate::source::{Source, Text};
 
 const LICENCE: &str = "SPDX-License-Identifier: MIT OR Apache-2.0";
 
 /// Columns of a line of code or prose.
 const COLUMNS_MAX: usize = 100;
+
+/// Lines of a comment.
+const COMMENT_LINES_MAX: usize = 3;
 
 /// Where lines are still too long. May only get shorter.
 const KNOWN_LONG: &[&str] =
@@ -57,6 +60,24 @@ pub(crate) fn long_lines(text: &Text) -> Vec<String> {
     };
     let said = |at| format!("{}:{at}: over {COLUMNS_MAX} columns", text.path);
     broken.into_iter().map(said).collect()
+}
+
+/// Comments of Rust over [`COMMENT_LINES_MAX`], which is no limit for documentation: a longer
+/// story goes to `docs/`.
+pub(crate) fn long_comments(source: &Source) -> Vec<String> {
+    let is_comment = |line: &str| {
+        let rest = line.trim_start().strip_prefix("//");
+        rest.is_some_and(|rest| !rest.starts_with(['/', '!']))
+    };
+    let mut broken = Vec::new();
+    let mut lines = 0;
+    for (line, at) in source.text.lines().zip(1..) {
+        lines = if is_comment(line) { lines + 1 } else { 0 };
+        if lines == COMMENT_LINES_MAX + 1 {
+            broken.push(format!("{}:{at}: a comment over {COMMENT_LINES_MAX} lines", source.path));
+        }
+    }
+    broken
 }
 
 /// Markdown lines with their numbers, without tables and code blocks.
