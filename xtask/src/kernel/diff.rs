@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A text with a diff in it -> the lines that are of the diff, and the files they name.
+//! Finds the diff in a text: its lines, and the files they name. Pure.
 //!
-//! Contract: what this module does not take for a line of a diff never reaches `patch`. `patch` alone would also
-//! apply a diff that is indented, as the example in a commit message or the interdiff below it is, and take a hunk
-//! that it cannot reach for text and leave it out. So here either every line of a diff is one, or the text is refused.
+//! Contract: only lines of the diff reach `patch`. On its own, `patch` would apply an indented diff
+//! (an example in a commit message, an interdiff) and skip a damaged hunk as text. Here every line of
+//! a diff must be valid, or the text is refused.
 
 mod names;
 mod section;
@@ -19,14 +19,14 @@ use section::Section;
 /// The diff in a text.
 #[derive(Debug)]
 pub(super) struct Diff<'a> {
-    /// One for each line of the text; `None` where it is not of the diff.
+    /// One for each line of the text; `None` outside the diff.
     lines: Vec<Option<&'a [u8]>>,
     /// The files that it names, relative to the tree.
     pub(super) touches: BTreeSet<PathBuf>,
 }
 
 impl<'a> Diff<'a> {
-    /// Reads all of a text: a message, a diff, and what a mail program put below it.
+    /// Reads a whole text: a message, a diff, and what a mail program added below it.
     ///
     /// # Errors
     /// `line: why`, with file and hunk.
@@ -36,38 +36,34 @@ impl<'a> Diff<'a> {
         let mut kept = Vec::with_capacity(lines.len());
         for (at, line) in lines.iter().copied().enumerate() {
             let next = lines.get(at + 1).copied().unwrap_or_default();
-            let is_ours = walk.line(line, next).map_err(|why| format!("{}: {why}", at + 1))?;
-            kept.push(is_ours.then_some(line));
+            let in_diff = walk.line(line, next).map_err(|why| format!("{}: {why}", at + 1))?;
+            kept.push(in_diff.then_some(line));
         }
         walk.end().map_err(|why| format!("{}: {why}", lines.len()))?;
-        // `patch` would take the first half of a line for the line.
+        // `patch` would take half a line for a whole one.
         if kept.last().copied().flatten().is_some_and(|line| !line.ends_with(b"\n")) {
-            let why = "the last line has no end: is the patch cut off?";
+            let why = "the last line has no end: is the patch truncated?";
             return Err(format!("{}: {}: {why}", lines.len(), walk.file));
         }
         match walk.touches.is_empty() {
-            true => Err("1: there is no patch in it".to_owned()),
+            true => Err("1: there is no diff in it".to_owned()),
             false => Ok(Self { lines: kept, touches: walk.touches }),
         }
     }
 
-    /// For `patch`: each line where it stands in the text, so that a line number which `patch` prints is one of
-    /// the file that people have, and nothing in place of the others.
+    /// For `patch`: the diff, with empty lines in place of all others. Line numbers that `patch` prints
+    /// are then those of the original file.
     pub(super) fn text(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        for line in &self.lines {
-            text.extend_from_slice(line.unwrap_or(b"\n"));
-        }
-        text
+        self.lines.iter().flat_map(|line| line.unwrap_or(b"\n")).copied().collect()
     }
 
-    /// Whether two diffs are the same, whatever stands around them.
+    /// Whether two diffs are equal, whatever is around them.
     pub(super) fn is_as(&self, other: &Diff<'_>) -> bool {
         self.lines.iter().flatten().eq(other.lines.iter().flatten())
     }
 }
 
-/// Whether a diff begins somewhere in the text; what is quoted or indented does not count.
+/// Whether a diff begins somewhere in the text, not quoted and not indented.
 pub(super) fn is_in(text: &[u8]) -> bool {
     let mut lines = text.split_inclusive(|byte| *byte == b'\n').peekable();
     while let Some(line) = lines.next() {
@@ -81,7 +77,7 @@ pub(super) fn is_in(text: &[u8]) -> bool {
 
 fn begins_section(line: &[u8], next: &[u8]) -> bool {
     let Some(names) = line.strip_prefix(b"diff --git ") else { return false };
-    // "diff --git is a command" may begin a line of a message.
+    // "diff --git is a command" may begin a line of the message.
     names.contains(&b'/') || Section::is_header(next) || next.is_empty()
 }
 
@@ -89,12 +85,12 @@ fn begins_names(line: &[u8], next: &[u8]) -> bool {
     line.starts_with(b"--- ") && next.starts_with(b"+++ ")
 }
 
-/// What the line before was.
+/// What the previous line was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Place {
     /// Text.
     Message,
-    /// Nothing yet, or what `diff -r` puts before the names.
+    /// Nothing yet, or a line of `diff -r` before the names.
     #[default]
     Between,
     /// `diff --git` or a line below it.
@@ -103,7 +99,7 @@ enum Place {
     Old,
     /// `+++ `
     Named,
-    /// In a hunk, with so many lines of the old and the new file to come.
+    /// In a hunk; the lines of the old and the new file that are left.
     Hunk(u64, u64),
     /// The last line of a hunk.
     After,
@@ -115,15 +111,15 @@ enum Place {
 struct Walk {
     place: Place,
     section: Section,
-    /// The file at hand, for messages.
+    /// The current file, for messages.
     file: String,
-    /// Hunks of it so far.
+    /// Its hunks so far.
     hunks: u32,
     touches: BTreeSet<PathBuf>,
 }
 
 impl Walk {
-    /// Whether the line is of the diff.
+    /// Whether the line belongs to the diff.
     fn line(&mut self, line: &[u8], next: &[u8]) -> Result<bool, String> {
         match self.place {
             Place::Hunk(old, new) => self.in_hunk(line, old, new).map(|()| true),
@@ -143,7 +139,7 @@ impl Walk {
     fn end(&mut self) -> Result<(), String> {
         match self.place {
             Place::Hunk(..) => {
-                Err(format!("{}: hunk {} is the last and cut off", self.file, self.hunks))
+                Err(format!("{}: hunk {} is truncated at the end", self.file, self.hunks))
             }
             Place::Old | Place::Named => Err(self.without_hunk()),
             Place::Section => self.section.end(&self.file),
@@ -159,10 +155,8 @@ impl Walk {
             // Editors and mail programs remove the blank of an empty line.
             Some(b' ' | b'\n' | b'\r') => (1, 1),
             _ => {
-                return Err(format!(
-                    "{}: hunk {} ends before its last line: is the patch cut off?",
-                    self.file, self.hunks
-                ));
+                let Self { file, hunks, .. } = self;
+                return Err(format!("{file}: hunk {hunks} is too short: is the patch truncated?"));
             }
         };
         let (Some(old), Some(new)) = (old.checked_sub(olds), new.checked_sub(news)) else {
@@ -172,24 +166,24 @@ impl Walk {
         Ok(())
     }
 
-    /// An edited hunk: `patch` would take what is too much for text and leave it out.
+    /// An edited hunk: `patch` would skip the extra lines as text.
     fn miscounted(&self) -> String {
-        format!("{}: hunk {} has not as many lines as its header says", self.file, self.hunks)
+        format!("{}: hunk {} does not match the line counts in its header", self.file, self.hunks)
     }
 
     fn without_hunk(&self) -> String {
-        format!("{}: no hunk follows its name: is the patch cut off?", self.file)
+        format!("{}: no hunk follows the file name: is the patch truncated?", self.file)
     }
 
     fn hunk_header(&mut self, line: &[u8]) -> Result<(), String> {
-        let text = String::from_utf8_lossy(line);
         if self.place == Place::Named && !line.starts_with(b"@@") {
             return Err(self.without_hunk());
         }
+        let text = String::from_utf8_lossy(line);
         self.hunks += 1;
         let (old, new) = text.strip_prefix("@@ ").and_then(hunk_counts).ok_or_else(|| {
             let (file, hunks) = (&self.file, self.hunks);
-            format!("{file}: hunk {hunks}: not a hunk header: {}", text.trim_end())
+            format!("{file}: hunk {hunks}: malformed header: {}", text.trim_end())
         })?;
         self.place = if old + new == 0 { Place::After } else { Place::Hunk(old, new) };
         Ok(())
@@ -208,7 +202,7 @@ impl Walk {
             return Err(self.without_hunk());
         }
         if line.starts_with(b"GIT binary patch") || line.starts_with(b"Binary files ") {
-            return Err(format!("{}: a binary patch cannot be applied", self.file));
+            return Err(format!("{}: binary patches are not supported", self.file));
         }
         self.section.end(&self.file)?;
         self.place = Place::Between;
@@ -222,7 +216,9 @@ impl Walk {
         let begins = |what: &[u8]| what.starts_with(line);
         if next.is_empty() && (begins(b"diff --git ") || begins(b"@@")) {
             let file = &self.file;
-            return Err(format!("{file}: more was to follow its last hunk: is the patch cut off?"));
+            return Err(format!(
+                "{file}: text after the last hunk is cut: is the patch truncated?"
+            ));
         }
         match line.first() {
             Some(b'\\') => Ok(true),
@@ -231,7 +227,7 @@ impl Walk {
                 self.place = Place::Below;
                 Ok(false)
             }
-            // What stands above a signature, and what b4 puts above the base commit.
+            // The line above a signature, and the one of b4 above the base commit.
             Some(b'-') if matches!(line.trim_ascii_end(), b"--" | b"---") => {
                 self.place = Place::Message;
                 Ok(false)
@@ -245,17 +241,15 @@ impl Walk {
         if line.trim_ascii().is_empty() {
             return Ok(false);
         }
-        // Somebody's name may stand below a patch as `-Name`, so only what is surely of a hunk is.
+        // A line `-Name` may be a signature. These two can only be part of a hunk.
         if line.starts_with(b"@@") || line.starts_with(b"+") {
-            return Err(format!(
-                "{}: a blank line ends hunk {}, and more of a diff comes below it",
-                self.file, self.hunks
-            ));
+            let Self { file, hunks, .. } = self;
+            return Err(format!("{file}: a blank line ends hunk {hunks}, but the diff goes on"));
         }
         self.elsewhere(line, next)
     }
 
-    /// A line outside of a file's part of the diff.
+    /// A line outside any file's section of the diff.
     fn elsewhere(&mut self, line: &[u8], next: &[u8]) -> Result<bool, String> {
         let text = String::from_utf8_lossy(line);
         if begins_section(line, next) {
@@ -269,15 +263,15 @@ impl Walk {
             return self.old_name(line).map(|()| true);
         }
         if text.starts_with("@@ -") {
-            return Err(format!("a hunk without the name of a file: {}", text.trim_end()));
+            return Err(format!("a hunk without a file name: {}", text.trim_end()));
         }
         let of_merge = line.starts_with(b"diff --cc ") || line.starts_with(b"diff --combined ");
         if of_merge && next.starts_with(b"index ") {
-            return Err(format!("a diff of a merge cannot be applied: {}", text.trim_end()));
+            return Err(format!("diffs of merges are not supported: {}", text.trim_end()));
         }
         let ends_a_file = matches!(self.place, Place::After | Place::Between);
         if ends_a_file && (text.starts_with("Binary files ") || text.starts_with("Only in ")) {
-            return Err(format!("a file that is not in the patch: {}", text.trim_end()));
+            return Err(format!("the patch lacks the content of a file: {}", text.trim_end()));
         }
         let goes_on = line.trim_ascii().is_empty() && self.place == Place::Between;
         self.place = match goes_on || ends_a_file && line.starts_with(b"diff -") {

@@ -155,8 +155,8 @@ fn a_series_that_does_not_apply_or_is_not_whole_is_named() {
     fs::write(&mbox, sh(&repository, "git format-patch --stdout -n base..bad")).unwrap();
     let half = fs::read_to_string(&mbox).unwrap().replace("[PATCH 1/2]", "[PATCH 0/2]");
     fs::write(&mbox, half).unwrap();
-    run(mbox.to_str().unwrap()).expect_exit(5).expect_error("these are missing: 1 (there are: 2)");
-    run("gone.mbx").expect_exit(2).expect_error("gone.mbx: there is no such file");
+    run(mbox.to_str().unwrap()).expect_exit(5).expect_error("missing: 1 (found: 2)");
+    run("gone.mbx").expect_exit(2).expect_error("gone.mbx: no such file");
     assert!(!bench.results().join("latest").exists(), "a run folder was made");
     // It applies at an offset; a script of the kernel looks at it, and nothing is built.
     let lint = bench.run(&["check-series", "--lint", "--series", &range]);

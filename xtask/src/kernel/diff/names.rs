@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The file names in a line of a diff.
+//! The file names in a line of a diff. Pure.
 //!
-//! Contract: every name that `patch` could take from the line is inside of the kernel tree.
+//! Contract: every name that `patch` could take from the line is inside the kernel tree.
 
 use std::path::{Component, Path, PathBuf};
 
-/// The files a line names, relative to the tree: without their first part, but where renames have none.
+/// The files that a line names, relative to the tree: without `a/` and `b/`.
 pub(super) fn of(line: &[u8]) -> Result<Vec<PathBuf>, String> {
-    // `touches` has paths made of this text, and `patch` would write to the bytes.
-    let line = std::str::from_utf8(line)
-        .map_err(|_| format!("no file name in UTF-8: {}", String::from_utf8_lossy(line).trim()))?;
+    // `patch` writes to the bytes of a name, so a lossy text is not enough.
+    let not_utf8 = |_| format!("file name is not UTF-8: {}", String::from_utf8_lossy(line).trim());
+    let line = std::str::from_utf8(line).map_err(not_utf8)?;
     let line = line.trim_end_matches(['\n', '\r']);
     within(line)?.into_iter().map(inside_tree).collect()
 }
 
-/// Names in a header line, first component still there or already gone (renames): `(name, strip)`.
+/// Names in a header line, and whether each has a prefix to strip (renames have none).
 fn within(line: &str) -> Result<Vec<(&str, bool)>, String> {
     for prefix in ["rename from ", "rename to ", "copy from ", "copy to "] {
         if let Some(name) = line.strip_prefix(prefix) {
@@ -30,7 +30,7 @@ fn within(line: &str) -> Result<Vec<(&str, bool)>, String> {
     match line.strip_prefix("diff --git ") {
         Some(names) => match names.split(' ').collect::<Vec<_>>()[..] {
             [old, new] => Ok(vec![(old, true), (new, true)]),
-            [one] => Err(format!("`diff --git` with one name: is the patch cut off? {one}")),
+            [one] => Err(format!("`diff --git` has one name: is the patch truncated? {one}")),
             _ => Err(format!("file names with blanks are not supported: {names}")),
         },
         None => Ok(vec![]),
@@ -46,7 +46,7 @@ fn inside_tree((name, strip): (&str, bool)) -> Result<PathBuf, String> {
         Some((first, inner)) if !first.is_empty() && first != ".." => inner,
         _ => {
             return Err(format!(
-                "`{name}` does not look like a/FILE: the path leaves the tree or lacks its first part"
+                "`{name}` is not like a/FILE: it lacks a prefix or leaves the tree"
             ));
         }
     };
@@ -60,7 +60,7 @@ fn inside_tree((name, strip): (&str, bool)) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Whether it names something below the folder that it is relative to.
+/// Whether a relative path stays below its folder.
 pub(in super::super) fn stays_inside(path: &Path) -> bool {
     let mut parts = path.components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))

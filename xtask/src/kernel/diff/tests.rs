@@ -48,7 +48,7 @@ fn an_indented_diff_is_text_wherever_it_stands() {
         assert_eq!(seen(&text), TWO);
     }
     // Right below a hunk it looks like more of the hunk.
-    is_refused(&format!("{TWO}{example}"), "mm/a.c: hunk 2 has not as many lines");
+    is_refused(&format!("{TWO}{example}"), "mm/a.c: hunk 2 does not match the line counts");
 }
 
 #[test]
@@ -80,18 +80,27 @@ fn lines_of_a_message_that_look_like_those_of_a_diff_are_text() {
 fn a_line_that_patch_would_leave_out_is_refused_with_file_and_hunk() {
     let second = "@@ -11,3 +11,3 @@ f\n";
     for (text, why) in [
-        (TWO.replace(second, &format!("+more\n{second}")), "mm/a.c: hunk 1 has not as many lines"),
-        (TWO.replace(second, &format!("-less\n{second}")), "mm/a.c: hunk 1 has not as many lines"),
-        (TWO.replace(second, &format!(" 4\n+more\n{second}")), "mm/a.c: hunk 1 has not as many"),
+        (
+            TWO.replace(second, &format!("+more\n{second}")),
+            "mm/a.c: hunk 1 does not match the line counts",
+        ),
+        (
+            TWO.replace(second, &format!("-less\n{second}")),
+            "mm/a.c: hunk 1 does not match the line counts",
+        ),
+        (
+            TWO.replace(second, &format!(" 4\n+more\n{second}")),
+            "mm/a.c: hunk 1 does not match the line",
+        ),
         (TWO.replace(second, &format!("\n+more\n{second}")), "a blank line ends hunk 1"),
         (TWO.replace(second, &format!("\n{second}")), "mm/a.c: a blank line ends hunk 1"),
-        (TWO.replace(second, "@@-11,3 +11,3@@ f\n"), "mm/a.c: hunk 2: not a hunk header"),
-        (TWO.replace("@@ -1,3", "@@-1,3"), "mm/a.c: hunk 1: not a hunk header"),
-        (TWO.replace("+two\n", "+two\n+2.5\n"), "mm/a.c: hunk 1 has not as many lines"),
-        (TWO.replace(second, &format!("so\n{second}")), "a hunk without the name of a file"),
+        (TWO.replace(second, "@@-11,3 +11,3@@ f\n"), "mm/a.c: hunk 2: malformed header"),
+        (TWO.replace("@@ -1,3", "@@-1,3"), "mm/a.c: hunk 1: malformed header"),
+        (TWO.replace("+two\n", "+two\n+2.5\n"), "mm/a.c: hunk 1 does not match the line counts"),
+        (TWO.replace(second, &format!("so\n{second}")), "a hunk without a file name"),
         (TWO.replace("@@ -1,3 +1,3 @@\n", ""), "mm/a.c: no hunk follows"),
-        (second.to_owned() + TWO, "a hunk without the name"),
-        (format!("{TWO}+++ b/mm/b.c\n"), "mm/a.c: hunk 2 has not as many lines"),
+        (second.to_owned() + TWO, "a hunk without a file"),
+        (format!("{TWO}+++ b/mm/b.c\n"), "mm/a.c: hunk 2 does not match the line counts"),
     ] {
         is_refused(&text, why);
     }
@@ -113,8 +122,8 @@ fn a_patch_that_was_cut_is_refused_wherever_it_was() {
     assert_eq!(files(&whole).unwrap(), ["mm/a.c", "mm/b.c"]);
     let whole = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n";
     assert_eq!(files(whole).unwrap(), ["x"]);
-    assert!(files(&whole[..whole.len() - 3]).unwrap_err().contains("cut off"));
-    assert!(files("").unwrap_err().contains("no patch"));
+    assert!(files(&whole[..whole.len() - 3]).unwrap_err().contains("truncated"));
+    assert!(files("").unwrap_err().contains("no diff"));
 }
 
 #[test]
@@ -143,10 +152,10 @@ fn a_file_without_a_hunk_is_whole_only_if_nothing_of_it_changes() {
         "deleted file mode 100644\nindex 1234567..0000000\n",
     ] {
         let error = of(headers).expect_err(headers);
-        assert!(error.contains("y: its change is not in the patch"), "{headers}: {error}");
+        assert!(error.contains("y: the patch has no change of it"), "{headers}: {error}");
         // As the last of the text, and before the next file.
-        is_refused(&format!("{TWO}diff --git a/x b/y\n{headers}"), "y: its change is not");
-        is_refused(&format!("diff --git a/x b/y\n{headers}{TWO}"), "y: its change is not");
+        is_refused(&format!("{TWO}diff --git a/x b/y\n{headers}"), "y: the patch has no change");
+        is_refused(&format!("diff --git a/x b/y\n{headers}{TWO}"), "y: the patch has no change");
     }
 }
 
@@ -156,20 +165,20 @@ fn what_cannot_be_applied_is_an_error_with_the_file() {
     for (text, why) in [
         (
             format!("{binary}Binary files a/logo.gif and b/logo.gif differ\n{TWO}"),
-            "logo.gif: a binary",
+            "logo.gif: binary",
         ),
-        (format!("{TWO}{binary}GIT binary patch\nliteral 7\nOcm\n\n"), "logo.gif: a binary patch"),
+        (format!("{TWO}{binary}GIT binary patch\nliteral 7\nOcm\n\n"), "logo.gif: binary patches"),
         (format!("{TWO}Binary files l.orig/logo.gif and l/logo.gif differ\n"), "l/logo.gif differ"),
-        (format!("Only in l/mm: new.c\n{TWO}"), "not in the patch: Only in l/mm: new.c"),
+        (format!("Only in l/mm: new.c\n{TWO}"), "lacks the content of a file: Only in l/mm: new.c"),
         (format!("diff -Nurp l.orig/x l/x\nBinary files l.orig/x and l/x differ\n{TWO}"), "l/x"),
         (
             "diff --cc mm/a.c\nindex 1,2..3\n--- a/mm/a.c\n+++ b/mm/a.c\n@@@ -1 -1 +1 @@@\n"
                 .to_owned(),
-            "a merge",
+            "diffs of merges",
         ),
         (
             format!("diff --git a/sub b/sub\nnew file mode 160000\nindex 0..1\n{TWO}"),
-            "sub: a submodule",
+            "sub: changes of submodules",
         ),
     ] {
         is_refused(&text, why);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A file or standard input -> its bytes, unpacked.
+//! A file or standard input -> its bytes, uncompressed.
 //!
-//! Contract: never more than [`BYTES_MAX`] bytes, and never a part of a file as if it were all of it.
+//! Contract: never more than [`BYTES_MAX`] bytes, and never part of a file as if it were whole.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,11 +14,11 @@ use anyhow::Context as _;
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 
-/// More than this is no thread that people read.
+/// More than this is no mail thread.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 const GUNZIP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How files begin that are no text, what they are, and what makes a text of them.
+/// First bytes of unsupported files, what those are, and a command that makes text of them.
 const OTHERS: [(&[u8], &str, &str); 6] = [
     (b"\xfd7zXZ\0", "compressed by xz", "xz -dc"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "zstd -dc"),
@@ -28,14 +28,18 @@ const OTHERS: [(&[u8], &str, &str); 6] = [
     (b"\xfe\xff", "text in UTF-16", "iconv -f UTF-16 -t UTF-8"),
 ];
 
+/// The bytes of a file.
+///
 /// # Errors
-/// [`Exit::Series`] with the path; [`Exit::Usage`] if there is nothing in it.
+/// [`Exit::Series`] with the path; [`Exit::Usage`] if it is empty.
 pub(super) fn of_path(path: &Path) -> anyhow::Result<Vec<u8>> {
     let place = path.display().to_string();
     let file = File::open(path).map_err(|error| fault(&place, &error.to_string()))?;
     read(file, &place)
 }
 
+/// The bytes of standard input.
+///
 /// # Errors
 /// As [`of_path`].
 pub(super) fn of_stdin() -> anyhow::Result<Vec<u8>> {
@@ -47,14 +51,14 @@ fn read(from: impl Read, place: &str) -> anyhow::Result<Vec<u8>> {
     let mut from = from.take(BYTES_MAX + 1);
     from.read_to_end(&mut bytes).map_err(|error| fault(place, &error.to_string()))?;
     bounded(&bytes, place)?;
-    // What lore.kernel.org gives out.
+    // gzip, as lore.kernel.org serves threads.
     if bytes.starts_with(&[0x1f, 0x8b]) {
         bytes = unpacked(&bytes, place)?;
         bounded(&bytes, place)?;
     }
     for (begin, what, command) in OTHERS {
         if bytes.starts_with(begin) {
-            let hint = format!("`{command} FILE > fix.mbx`, and --series fix.mbx");
+            let hint = format!("run `{command} FILE > fix.mbx`, then use --series fix.mbx");
             return Err(fault(place, &format!("it is {what}")).hint(hint).into());
         }
     }

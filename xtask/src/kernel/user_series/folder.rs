@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A path -> its mails: a file, a maildir, a folder of patches with or without a list.
 //!
-//! Contract: a file that stands among patches is taken, or is an error, or is said to be left out.
+//! Contract: a file among patches is read, or is an error, or is reported as left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,27 +14,26 @@ use super::files;
 use super::mail::{self, Mail};
 use crate::exit::{Exit, Fault};
 
-/// What files in a folder of patches are called, also with the name of a compression behind it.
+/// Endings of files in a folder of patches, also in front of one in [`PACKED`].
 const ENDINGS: [&str; 6] = ["patch", "diff", "eml", "mbx", "mbox", "txt"];
 const PACKED: [&str; 4] = ["gz", "xz", "zst", "bz2"];
 
-/// Mails, and what is known of them as a whole.
+/// The mails of one place.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) mails: Vec<Mail>,
-    /// Patches without numbers may follow each other as they stand.
+    /// Whether patches without numbers are in order.
     pub(super) in_order: bool,
-    /// What was left out, for people.
+    /// What was left out, for messages.
     pub(super) notes: Vec<String>,
 }
 
 /// The mails of a file, a maildir, or a folder of patches.
 pub(super) fn mails_at(path: &Path) -> anyhow::Result<Found> {
     let Ok(stat) = fs::metadata(path) else {
-        let what = format!("--series {}: there is no such file or folder", path.display());
         let hint =
-            "say an mbox or a patch, a folder of patches, a maildir, or REPOSITORY@BASE..TIP";
-        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+            "give an mbox or a patch, a folder of patches, a maildir, or REPOSITORY@BASE..TIP";
+        return Err(unusable(path, "no such file or folder").hint(hint).into());
     };
     if !stat.is_dir() {
         return Ok(mailbox(mails_of_file(path)?));
@@ -48,7 +47,7 @@ pub(super) fn mails_at(path: &Path) -> anyhow::Result<Found> {
             }
         }
         return match mails.is_empty() {
-            true => Err(empty(path, "no mail is in this maildir").into()),
+            true => Err(unusable(path, "this maildir has no mail").into()),
             false => Ok(Found { mails, ..Found::default() }),
         };
     }
@@ -58,7 +57,7 @@ pub(super) fn mails_at(path: &Path) -> anyhow::Result<Found> {
     unlisted(path)
 }
 
-/// What is one file or stream: a mailbox, or commits as `git format-patch --stdout` writes them.
+/// One file or stream: a mailbox, or the output of `git format-patch --stdout`.
 pub(super) fn mailbox(mut mails: Vec<Mail>) -> Found {
     let is_written = mails.iter().all(|mail| !mail.sent && mail.tag.part.is_none());
     if is_written && !has_versions(&mails) {
@@ -71,7 +70,7 @@ pub(super) fn mailbox(mut mails: Vec<Mail>) -> Found {
 pub(super) fn mails_of(bytes: &[u8], place: &str) -> Result<Vec<Mail>, Fault> {
     mail::read(bytes, place).map_err(|why| {
         Fault::new(Exit::Series, format!("{place}: {why}"))
-            .hint("a series is an mbox, patches as `git format-patch` writes them, or a maildir")
+            .hint("a series is an mbox, a maildir, or the output of `git format-patch`")
     })
 }
 
@@ -79,18 +78,18 @@ fn mails_of_file(path: &Path) -> anyhow::Result<Vec<Mail>> {
     Ok(mails_of(&files::of_path(path)?, &path.display().to_string())?)
 }
 
-fn empty(path: &Path, why: &str) -> Fault {
+fn unusable(path: &Path, why: &str) -> Fault {
     Fault::new(Exit::Usage, format!("--series {}: {why}", path.display()))
 }
 
-/// The patches that a `series` file lists, as they are listed: its order is the author's word.
+/// The patches that a `series` file lists, in that order.
 fn listed(folder: &Path) -> anyhow::Result<Vec<Mail>> {
     let list = folder.join("series");
     let fault = |why: String| Fault::new(Exit::Series, format!("{}: {why}", list.display()));
     let text = fs::read(&list).map_err(|error| fault(error.to_string()))?;
     let names = series::parse_list(&String::from_utf8_lossy(&text)).map_err(fault)?;
     if names.is_empty() {
-        return Err(empty(&list, "it lists no patch").into());
+        return Err(unusable(&list, "it lists no patch").into());
     }
     let mut patches = Vec::new();
     for name in names {
@@ -117,7 +116,7 @@ fn unlisted(folder: &Path) -> anyhow::Result<Found> {
         };
         let bytes = files::of_path(&file);
         let found = bytes.and_then(|bytes| Ok(mails_of(&bytes, &file.display().to_string())?));
-        // Notes lie beside patches.
+        // A text file may be a note.
         match found {
             Err(_) if ending == "txt" => others.push(name),
             found => {
@@ -128,13 +127,11 @@ fn unlisted(folder: &Path) -> anyhow::Result<Found> {
         }
     }
     if mails.is_empty() {
-        let is_repository = folder.join(".git").exists();
-        return Err(empty(folder, "no patch is in this folder")
-            .hint(match is_repository {
-                true => format!("say which commits: --series {}@BASE..TIP", folder.display()),
-                false => "patches are files as `git format-patch` writes them: *.patch".to_owned(),
-            })
-            .into());
+        let hint = match folder.join(".git").exists() {
+            true => format!("name the commits: --series {}@BASE..TIP", folder.display()),
+            false => "patches are the *.patch files that `git format-patch` writes".to_owned(),
+        };
+        return Err(unusable(folder, "this folder has no patch").hint(hint).into());
     }
     if one_a_file && stands_in_order(&mails) {
         for mail in mails.iter_mut().filter(|mail| !(mail.reply && mail.sent)) {
@@ -143,12 +140,12 @@ fn unlisted(folder: &Path) -> anyhow::Result<Found> {
     }
     let notes = match others.is_empty() {
         true => vec![],
-        false => vec![format!("no patches by their names, left out: {}", others.join(", "))],
+        false => vec![format!("left out, not named like patches: {}", others.join(", "))],
     };
     Ok(Found { mails, in_order: one_a_file, notes })
 }
 
-/// The ending of a name that a patch may have, without that of a compression, which reading knows by itself.
+/// The ending of a patch's name, without that of a compression.
 fn ending(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     let packed = name.rsplit_once('.').filter(|(_, ending)| PACKED.contains(ending));
@@ -157,32 +154,27 @@ fn ending(name: &str) -> Option<&'static str> {
     ENDINGS.into_iter().find(|known| ending == *known)
 }
 
-/// Whether the names of the files are the order, and brackets in subjects are of the commits: no subject has a
-/// number of a part, and none of them is an older version of another.
+/// Whether file names give the order, and brackets in subjects belong to the commits: no subject has
+/// a part number, and no patch is an older version of another.
 fn stands_in_order(mails: &[Mail]) -> bool {
     let patches: Vec<&Mail> = mails.iter().filter(|mail| mail.patch.is_some()).collect();
     if patches.iter().any(|mail| mail.tag.part.is_some()) {
         return false;
     }
-    let names = patches.iter().map(|mail| {
-        Path::new(&mail.of).file_name().unwrap_or_default().to_string_lossy().into_owned()
-    });
-    // As `git format-patch` and `git format-patch -v2` begin them.
-    let names: Vec<(bool, String)> = names
-        .map(|name| {
-            let rest = name.strip_prefix('v').unwrap_or(&name);
-            let number = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
-            (rest.len() < name.len(), rest[..rest.len() - number.len()].to_owned())
-        })
-        .collect();
-    let mut numbers: Vec<&str> = names.iter().map(|(_, number)| number.as_str()).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let versioned = names.iter().any(|(versioned, number)| *versioned && !number.is_empty());
-    if !versioned && numbers.len() == names.len() && numbers.iter().all(|it| !it.is_empty()) {
-        return true;
+    let mut numbers = BTreeSet::new();
+    for mail in &patches {
+        let name = Path::new(&mail.of).file_name().unwrap_or_default().to_string_lossy();
+        // `0001-` of `git format-patch`, and `v2-0001-` of `git format-patch -v2`.
+        let rest = name.strip_prefix('v').unwrap_or(&name);
+        let title = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+        let number = &rest[..rest.len() - title.len()];
+        if rest.len() < name.len() && !number.is_empty() {
+            return false;
+        }
+        numbers.insert(number.to_owned());
     }
-    !versioned && !has_versions(mails)
+    let all_numbered = numbers.len() == patches.len() && !numbers.contains("");
+    all_numbered || !has_versions(mails)
 }
 
 /// Whether a patch is an older version of another one.
@@ -194,7 +186,7 @@ fn has_versions(mails: &[Mail]) -> bool {
     })
 }
 
-/// Everything but folders and hidden files, in the order of the names; also links to nowhere, which reading names.
+/// Everything but folders and hidden files, by name. Dangling links too: reading one reports it.
 pub(super) fn files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {

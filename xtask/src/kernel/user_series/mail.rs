@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One mail -> what it says of itself, and the patch in it, as text that `patch` and checkpatch read.
+//! One mail -> its headers, and the patch in it, as text for `patch` and checkpatch. Pure.
 //!
-//! Contract: bytes of a patch are those of the file that it changes, whatever charset the mail claims;
-//! only the transfer encoding, format=flowed and line ends of mail are taken back.
+//! Contract: the bytes of a patch stay as they are, whatever charset the mail claims. Only the transfer
+//! encoding, format=flowed and the line ends of mail are undone.
 
 use std::path::Path;
 
@@ -16,53 +16,54 @@ use super::mbox;
 pub(super) struct Mail {
     /// Where it was found, for messages.
     pub(super) place: String,
-    /// `place` of the mail that it is, or is attached to.
+    /// `place` of the mail itself, or of the mail it is attached to.
     pub(super) of: String,
     /// Decoded, in one line; empty for a bare diff.
     pub(super) subject: String,
-    /// What the brackets of the subject say.
+    /// The content of the subject's brackets.
     pub(super) tag: Tag,
-    /// Whether it answers another one.
+    /// Whether it is a reply.
     pub(super) reply: bool,
     /// Whether it was sent, rather than written by `git format-patch`.
     pub(super) sent: bool,
-    /// Why it is of no use, should it be one of the series.
+    /// Why it cannot be used in a series.
     pub(super) fault: Option<String>,
-    /// Author, subject, message and diff; `None` where there is no diff.
+    /// Author, subject, message and diff; `None` without a diff.
     pub(super) patch: Option<Vec<u8>>,
 }
 
 /// `[RFC PATCH v3 02/14]`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tag {
-    /// `None` if it says none, which is the first; see [`Tag::version`].
+    /// `None` means the first; see [`Tag::version`].
     pub(super) version: Option<u32>,
-    /// It says `v6.12`: the branch that it is for, or what came between version 6 and 7.
+    /// `v6.12`: a branch, or a version between 6 and 7.
     pub(super) dotted: Option<(u32, u32)>,
-    /// Number and how many; number 0 is the cover letter.
+    /// Number and count of parts; number 0 is the cover letter.
     pub(super) part: Option<(u32, u32)>,
 }
 
 impl Tag {
+    /// The version of the series.
     pub(super) fn version(self) -> u32 {
         self.version.unwrap_or(1)
     }
 }
 
-/// All of a file: its mails, or the bare diff that it is.
+/// The mails in a file, or the bare diff that it is.
 ///
 /// # Errors
-/// What is wrong with it, without its name.
+/// What is wrong, without the file's name.
 pub(super) fn read(bytes: &[u8], place: &str) -> Result<Vec<Mail>, String> {
     if bytes.contains(&0) {
-        return Err("it is binary, neither mails nor patches".to_owned());
+        return Err("it is binary, not mails or patches".to_owned());
     }
     let raw = mbox::mails(bytes);
     if raw.is_empty() {
         let text = with_unix_lines(bytes.to_vec());
         return match diff::is_in(&text) {
             true => Ok(vec![Mail { patch: Some(text), ..Mail::at(place, "") }]),
-            false => Err("there is neither a mail nor a patch in it".to_owned()),
+            false => Err("it has neither a mail nor a patch".to_owned()),
         };
     }
     let mut mails = Vec::new();
@@ -87,25 +88,25 @@ impl Mail {
         }
     }
 
-    /// A commit as `git format-patch` writes it: one mail, even if its message has a line that looks like the
-    /// beginning of another, and in its place whatever its subject says.
+    /// A commit from `git format-patch`: one mail, even if its message has a line like the beginning of
+    /// another, and in order, whatever its subject says.
     pub(super) fn of_commit(bytes: &[u8], place: &str) -> Result<Self, String> {
         match Self::parse(mbox::without_first_line(bytes), place)?.as_mut_slice() {
             [mail] => {
                 mail.apply_as_it_stands();
                 Ok(mail.clone())
             }
-            mails => Err(format!("{place} is no commit but {} mails", mails.len())),
+            mails => Err(format!("{place} has {} mails, not one commit", mails.len())),
         }
     }
 
-    /// What stands in its subject does not count: its place among others is known.
+    /// Ignores its subject: its place in the series is known.
     pub(super) fn apply_as_it_stands(&mut self) {
         self.tag = Tag::default();
         self.reply = false;
     }
 
-    /// Its subject, or the name of the file that it is.
+    /// Its subject, or its file name.
     pub(super) fn title(&self) -> &str {
         if !self.subject.is_empty() {
             return &self.subject;
@@ -137,9 +138,10 @@ impl Mail {
         }
         let message = joined(&inline);
         if diff::is_in(&message) {
-            // Some attach what they fear that mail programs will change.
+            // Some people attach the same patch again, in case a mail program changes the text.
             if !attached.iter().all(|file| is_same(file, &message)) {
-                let why = "has a diff in its text and another one attached: give the one to apply as a file";
+                let why =
+                    "has one diff in its text and another attached: give the right one as a file";
                 mail.fault = Some(why.to_owned());
             }
             mail.patch = Some([head.as_bytes(), &message].concat());
@@ -147,7 +149,7 @@ impl Mail {
         }
         match attached.as_slice() {
             [] => Ok(vec![mail]),
-            // A bare diff needs what the mail says around it.
+            // A bare diff gets the message of the mail.
             [diff] if mbox::mails(diff).is_empty() => {
                 mail.patch = Some([head.as_bytes(), &joined(&[message, diff.clone()])].concat());
                 Ok(vec![mail])
@@ -156,7 +158,7 @@ impl Mail {
         }
     }
 
-    /// Files that are patches by themselves; the mail is only what they came in.
+    /// Attached files that are whole patches; the mail only carries them.
     fn attachments(self, files: &[Vec<u8>]) -> Result<Vec<Self>, String> {
         let mut mails = Vec::new();
         for (at, file) in (1..).zip(files) {
@@ -178,15 +180,15 @@ pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
-/// The parts of a mail as one text: what is said, and every diff.
+/// The parts of a mail as one text: the message, and every diff.
 fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
     let mut whole: Vec<u8> = Vec::new();
     for (number, part) in (1..).zip(parts).filter(|(_, part)| !part.trim_ascii().is_empty()) {
         let begin = part.trim_ascii_start();
         let between = match (diff::is_in(&whole), diff::is_in(part)) {
-            // What a list puts below a patch.
+            // The footer of a mailing list.
             (true, false) => continue,
-            // No line of a hunk begins so: one that was cut stays cut.
+            // No line of a hunk begins like this: a truncated hunk stays truncated.
             (true, true) => format!("Part {number} of the mail:\n"),
             _ if whole.is_empty() => String::new(),
             (false, true) if begin.starts_with(b"diff ") || begin.starts_with(b"--- ") => {
@@ -196,7 +198,7 @@ fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
         };
         whole.extend_from_slice(between.as_bytes());
         whole.extend_from_slice(part);
-        // The last line end before a boundary is of the boundary.
+        // The last line end before a boundary belongs to the boundary.
         if !whole.ends_with(b"\n") && parts.len() > 1 {
             whole.push(b'\n');
         }
@@ -204,7 +206,7 @@ fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
     whole
 }
 
-/// The decoded text of a part, and whether it is a file rather than what the mail says.
+/// The decoded text of a part, and whether it is an attached file.
 fn text_of(part: &ParsedMail<'_>) -> Result<(Vec<u8>, bool), String> {
     let kind = &part.ctype;
     let disposition = part.get_content_disposition();
@@ -212,8 +214,7 @@ fn text_of(part: &ParsedMail<'_>) -> Result<(Vec<u8>, bool), String> {
     let is_attached = disposition.disposition == DispositionType::Attachment
         || named
         || matches!(kind.mimetype.as_str(), "text/x-patch" | "text/x-diff");
-    let readable = is_attached || kind.mimetype == "text/plain";
-    if !readable {
+    if !is_attached && kind.mimetype != "text/plain" {
         return Ok((Vec::new(), false));
     }
     let text = part.get_body_raw().map_err(|error| format!("cannot be decoded: {error}"))?;
@@ -221,17 +222,18 @@ fn text_of(part: &ParsedMail<'_>) -> Result<(Vec<u8>, bool), String> {
     let says = |name: &str, value: &str| {
         kind.params.get(name).is_some_and(|said| said.eq_ignore_ascii_case(value))
     };
-    let flowed = says("format", "flowed").then(|| unflowed(&text, says("delsp", "yes")));
-    // Some say flowed and send the text as it is.
-    let whole = |text: &[u8]| Diff::read(text).is_ok();
-    match flowed {
-        Some(flowed) if whole(&flowed) || !whole(&text) => Ok((flowed, is_attached)),
-        _ => Ok((text, is_attached)),
+    if !says("format", "flowed") {
+        return Ok((text, is_attached));
     }
+    // Some mail programs claim format=flowed and send the text unchanged.
+    let flowed = unflowed(&text, says("delsp", "yes"));
+    let is_whole = |text: &[u8]| Diff::read(text).is_ok();
+    let keep = is_whole(&text) && !is_whole(&flowed);
+    Ok((if keep { text } else { flowed }, is_attached))
 }
 
-/// RFC 3676 taken back: a line that ends in a blank goes on in the next one, and a blank at the
-/// beginning was put there.
+/// Undoes RFC 3676: a blank at the end of a line joins it with the next one, and a blank at the
+/// beginning was added.
 fn unflowed(text: &[u8], delete_space: bool) -> Vec<u8> {
     let mut whole = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|byte| *byte == b'\n') {
@@ -247,7 +249,7 @@ fn unflowed(text: &[u8], delete_space: bool) -> Vec<u8> {
     whole
 }
 
-/// Mail ends every line with CR LF; a patch that changes one file with such lines has others too.
+/// Mail ends every line with CR LF. A patch of a file with such lines has other lines too.
 fn with_unix_lines(text: Vec<u8>) -> Vec<u8> {
     let lines = || text.split_inclusive(|byte| *byte == b'\n');
     if !lines().all(|line| line.ends_with(b"\r\n") || !line.ends_with(b"\n")) {
@@ -263,37 +265,34 @@ fn with_unix_lines(text: Vec<u8>) -> Vec<u8> {
         .collect()
 }
 
-/// Whether the subject is that of an answer, and the subject without what says so.
+/// Whether the subject is that of a reply, and the subject without `Re:`.
 fn answers(subject: &str) -> (bool, &str) {
     let mut bare = subject;
-    let mut found = true;
-    while found {
-        found = false;
-        for word in ["re:", "fwd:", "fw:", "aw:", "sv:"] {
-            if bare.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)) {
-                bare = bare[word.len()..].trim_start();
-                found = true;
-            }
-        }
+    while let Some((word, rest)) = bare.split_once(':')
+        && ["re", "fwd", "fw", "aw", "sv"].iter().any(|mark| word.eq_ignore_ascii_case(mark))
+    {
+        bare = rest.trim_start();
     }
     (bare.len() < subject.len(), bare)
 }
 
-/// A subject without the brackets at its beginning.
-pub(super) fn without_tags(subject: &str) -> &str {
-    let mut rest = subject.trim_start();
-    while let Some((_, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        rest = after.trim_start();
-    }
-    rest
+/// The content of the first brackets, and what follows them.
+fn brackets(subject: &str) -> Option<(&str, &str)> {
+    subject.trim_start().strip_prefix('[')?.split_once(']')
 }
 
-/// What stands in the brackets at the beginning of a subject. Those after the first that says something are of
-/// the commit.
-fn tag(subject: &str) -> Tag {
+/// A subject without the brackets at its beginning.
+pub(super) fn without_tags(mut subject: &str) -> &str {
+    while let Some((_, after)) = brackets(subject) {
+        subject = after;
+    }
+    subject.trim_start()
+}
+
+/// The tag in the brackets of a subject. Brackets after the first with a tag belong to the commit.
+fn tag(mut subject: &str) -> Tag {
     let mut tag = Tag::default();
-    let mut rest = subject.trim_start();
-    while let Some((inside, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    while let Some((inside, after)) = brackets(subject) {
         for word in inside.split(|c: char| c.is_whitespace() || c == ',') {
             if let Some((number, count)) = word.split_once('/')
                 && let (Ok(number), Ok(count)) = (number.parse(), count.parse())
@@ -314,7 +313,7 @@ fn tag(subject: &str) -> Tag {
         if tag != Tag::default() {
             break;
         }
-        rest = after.trim_start();
+        subject = after;
     }
     tag
 }

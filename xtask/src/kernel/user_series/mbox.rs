@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A file of mails -> its mails.
+//! A file of mails -> its mails. Pure.
 //!
-//! A line that begins a mail is told as git tells it: `From `, and at its end a time and a year. Commit
-//! messages have lines that begin with `From ` too, and `git format-patch` does not quote them, so
-//! splitting at each, as the mbox readers of mail crates do, would cut patches in two.
+//! Like git, it splits at lines that begin with `From ` and end with a time and a year. Commit messages
+//! have other lines with `From `, and `git format-patch` does not quote them: the mbox readers of mail
+//! crates would cut patches in two.
 
 use std::sync::LazyLock;
 
@@ -18,32 +18,27 @@ static HEADER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[!-9;-~]+:([ \t]|\r?\n?$)").expect("it is a regular expression")
 });
 
-/// A subject line such as `mm: memcg: a change` looks like a header; these every mail has one of.
+/// Every mail has one of these. A subject such as `mm: memcg: a change` looks like a header, too.
 static OF_EACH_MAIL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)^(from|subject|date|message-id):").expect("it is a regular expression")
 });
 
-/// The mails in `bytes`, without the lines between them; none if it begins like no mail.
+/// The mails in `bytes`, without the lines between them; none if it does not begin with a mail.
 pub(super) fn mails(bytes: &[u8]) -> Vec<Vec<u8>> {
     let bytes = begin(bytes);
     let mut mails: Vec<Vec<u8>> = Vec::new();
     if !BEGIN.is_match(first_line(bytes)) {
         return if begins_like_a_mail(bytes) { vec![bytes.to_vec()] } else { mails };
     }
-    // Where the lines between mails stand.
-    let mut begins: Vec<usize> = Vec::new();
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-    for (at, line) in lines.iter().enumerate() {
-        if BEGIN.is_match(line.trim_ascii_end()) {
-            begins.push(at);
-        }
-    }
+    let is_begin = |at: &usize| BEGIN.is_match(lines[*at].trim_ascii_end());
+    let begins: Vec<usize> = (0..lines.len()).filter(is_begin).collect();
     let mut next = 0;
     while let Some(begin) = begins.get(next) {
         next += 1;
         let end = |next: usize| begins.get(next).copied().unwrap_or(lines.len());
-        // A patch that is attached begins with such a line too, and not every mail program quotes it: the mail goes
-        // on to its last boundary, if there is one.
+        // An attached patch begins with such a line too, and not every mail program quotes it: the
+        // mail goes on to its last boundary, if it has one.
         if let Some(last) = last_boundary(&lines[begin + 1..end(next)])
             && let Some(at) = lines[*begin..].iter().position(|line| line.trim_ascii_end() == last)
         {
@@ -55,7 +50,7 @@ pub(super) fn mails(bytes: &[u8]) -> Vec<Vec<u8>> {
     mails
 }
 
-/// The line that ends a mail of several parts.
+/// The line that ends a multipart mail.
 fn last_boundary(mail: &[&[u8]]) -> Option<Vec<u8>> {
     static BOUNDARY: LazyLock<Regex> = LazyLock::new(|| {
         let field = r#"(?im)^content-type:[ \t]*multipart/(?:[^\n]*\n[ \t])*?[^\n]*boundary="?([^"\r\n;]+)"#;
@@ -66,7 +61,7 @@ fn last_boundary(mail: &[&[u8]]) -> Option<Vec<u8>> {
     Some([b"--", BOUNDARY.captures(&head)?[1].trim_ascii_end(), b"--"].concat())
 }
 
-/// Without the line that begins a mail, if it begins with one.
+/// The mail without its `From ` line, if it has one.
 pub(super) fn without_first_line(bytes: &[u8]) -> &[u8] {
     let first = first_line(bytes);
     if !BEGIN.is_match(first) {
@@ -76,8 +71,8 @@ pub(super) fn without_first_line(bytes: &[u8]) -> &[u8] {
     &bytes[rest..]
 }
 
-/// All of it up to the first blank line is headers. A patch of quilt may begin with `Index: `, or with a
-/// description that has a colon in it.
+/// Whether only headers precede the first blank line. A quilt patch may begin with `Index: `, or with
+/// a description that has a colon.
 fn begins_like_a_mail(bytes: &[u8]) -> bool {
     let lines = bytes.split(|byte| *byte == b'\n');
     let head: Vec<&[u8]> = lines.take_while(|line| !line.trim_ascii().is_empty()).collect();
@@ -95,7 +90,7 @@ fn first_line(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end()
 }
 
-/// `>From ` was `From ` before the mail was put into an mbox. No line of a patch begins so.
+/// An mbox writes `From ` as `>From `. No line of a patch begins like that.
 fn unquoted(line: &[u8]) -> &[u8] {
     let quotes = line.iter().take_while(|byte| **byte == b'>').count();
     if quotes > 0 && line[quotes..].starts_with(b"From ") { &line[1..] } else { line }

@@ -32,14 +32,15 @@ const MAILS_MAX: usize = 10_000;
 pub(crate) struct UserPatches {
     /// Patches in the order they are applied, absolute.
     pub(crate) patches: Vec<PathBuf>,
-    /// What was found and what was left out, for people.
+    /// What was found and what was left out, for messages.
     pub(crate) notes: Vec<String>,
 }
 
-/// Reads what `--series` names. `source` is what `--source` says: a range of commits may be of that repository.
+/// Reads what `--series` names. `source` is the value of `--source`: a range of commits may be in that
+/// repository.
 ///
 /// # Errors
-/// [`Exit::Usage`] if there is nothing of that name, [`Exit::Series`] if it is no whole series.
+/// [`Exit::Usage`] if it does not exist, [`Exit::Series`] if it is no complete series.
 pub(crate) fn read(
     cache: &Cache,
     given: &str,
@@ -56,19 +57,17 @@ pub(crate) fn read(
     }
     let chosen = thread::series(found.mails, found.in_order).map_err(|why| {
         unusable(why).hint(
-            "`b4 am MESSAGE-ID` fetches a whole thread and keeps its newest version; of a folder with a `series` file \
-             that is applied which the file lists",
+            "`b4 am MESSAGE-ID` fetches the newest version of a thread; in a folder, a `series` file \
+             lists the patches to apply",
         )
     })?;
     let mut named = Vec::new();
     for (at, (title, text)) in (1..).zip(&chosen.patches) {
         let name = format!("{at:04}-{}.patch", slug(title));
         Diff::read(text).map_err(|why| {
-            // The file that the line is counted in is not there yet.
+            // Without the line number: the file that it belongs to does not exist yet.
             let why = why.split_once(": ").map_or(why.as_str(), |(_, why)| why);
-            unusable(format!("{name}: {why}")).hint(
-                "a patch is taken whole or not at all: make it again, as `git format-patch` does",
-            )
+            unusable(format!("{name}: {why}")).hint("make the patch again with `git format-patch`")
         })?;
         named.push((name, text.as_slice()));
     }
@@ -77,7 +76,7 @@ pub(crate) fn read(
     Ok(UserPatches { patches, notes })
 }
 
-/// Writes files of a series into a folder named after what is in them.
+/// Writes the files of a series into a folder named after their content.
 ///
 /// # Errors
 /// I/O errors, with the path.
@@ -98,7 +97,7 @@ pub(crate) fn keep(cache: &Cache, named: &[(String, &[u8])]) -> anyhow::Result<V
     Ok(patches)
 }
 
-/// A subject as a file name, without its brackets.
+/// A subject without its brackets, as a file name.
 fn slug(subject: &str) -> String {
     const LENGTH_MAX: usize = 52;
     let fit = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The mails of a thread -> the patches of one series, in order.
+//! The mails of a thread -> the patches of one series, in order. Pure.
 //!
-//! Contract: nothing is guessed. Of several versions the newest is taken, aloud; a part that is missing,
-//! two different patches with one number, or patches of more than one series are faults that name mails.
+//! Contract: nothing is guessed. The newest version is taken, and a note says so. A missing part, two
+//! different patches with one number, or patches of several series are errors that name the mails.
 
 use std::collections::BTreeSet;
 
 use super::mail::{self, Mail};
 
-/// Parts of a series; a subject may say any number.
+/// Most parts of a series; a subject may claim any number.
 pub(super) const PARTS_MAX: u32 = 9_999;
-/// Names and numbers in a message; nobody reads more.
+/// Most names and numbers in a message.
 const LISTED_MAX: usize = 10;
 
-/// A series as it was found.
+/// The chosen series.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
-    /// Subject, or name of the file, and text of each patch, in the order they are applied.
+    /// Subject or file name, and text, of each patch, in order.
     pub(super) patches: Vec<(String, Vec<u8>)>,
-    /// What was left out, for people.
+    /// What was left out, for messages.
     pub(super) notes: Vec<String>,
 }
 
-/// Picks the series out of `mails`. `in_order`: patches without numbers follow each other as they stand.
+/// Picks the series out of `mails`. `in_order`: patches without numbers are already in order.
 ///
 /// # Errors
-/// Why there is no such series, naming the mails.
+/// Why there is no complete series, naming the mails.
 pub(super) fn series(mut mails: Vec<Mail>, in_order: bool) -> Result<Chosen, String> {
-    // One answer with a patch in it, and nothing else: somebody saved that mail because of the patch.
+    // A single reply with a patch: it was saved for the patch.
     if mails.iter().map(|mail| &mail.of).collect::<BTreeSet<_>>().len() == 1 {
         mails.iter_mut().for_each(|mail| mail.reply = false);
     }
@@ -40,7 +40,7 @@ pub(super) fn series(mut mails: Vec<Mail>, in_order: bool) -> Result<Chosen, Str
     let older: Vec<&Mail> = mails.iter().filter(is_older).collect();
     if !older.is_empty() {
         notes.push(format!(
-            "version {newest} is taken; patches of older ones left out: {}: {}",
+            "using version {newest}; patches of older versions left out: {}: {}",
             older.len(),
             list(older.iter().map(|mail| format!("`{}`", mail.subject)))
         ));
@@ -50,7 +50,7 @@ pub(super) fn series(mut mails: Vec<Mail>, in_order: bool) -> Result<Chosen, Str
             let versions: BTreeSet<u32> = older.iter().map(|mail| mail.tag.version()).collect();
             let is_whole = |version: &&u32| is_whole(&mails, **version);
             match versions.iter().rev().find(is_whole) {
-                Some(whole) => format!("{why}; version {whole} is whole: give it by itself"),
+                Some(whole) => format!("{why}; version {whole} is complete: give it alone"),
                 None => why,
             }
         })?,
@@ -109,17 +109,15 @@ fn newest_version(mails: &[Mail]) -> Result<u32, String> {
     match (newest, mails) {
         (Some(newest), _) => Ok(newest),
         (None, [only]) if only.patch.is_some() => Ok(only.tag.version()),
-        (None, []) => Err("there is no mail in it".to_owned()),
-        (None, _) => Err(match mails.iter().any(|mail| mail.patch.is_some()) {
-            true => "only answers have a diff in them, and there is more than one mail: give the one with the patch \
-                     by itself"
-                .to_owned(),
-            false => format!("no mail has a patch in it: {}", list(mails.iter().map(said))),
-        }),
+        (None, []) => Err("it has no mail".to_owned()),
+        (None, _) if mails.iter().any(|mail| mail.patch.is_some()) => {
+            Err("only replies have a diff: give the mail with the patch alone".to_owned())
+        }
+        (None, _) => Err(format!("no mail has a patch: {}", list(mails.iter().map(said)))),
     }
 }
 
-/// No mail that may be of the series is one that cannot be read. Answers and old versions may be what they want.
+/// Every mail of the series must be readable. Replies and old versions do not matter.
 fn is_usable(mails: &[Mail], newest: u32) -> Result<(), String> {
     for mail in mails.iter().filter(|mail| !mail.reply && mail.tag.version() >= newest) {
         if let Some(fault) = &mail.fault {
@@ -128,7 +126,7 @@ fn is_usable(mails: &[Mail], newest: u32) -> Result<(), String> {
     }
     let may_be_newer = |mail: &&Mail| mail.tag.dotted.is_some_and(|(whole, _)| whole >= newest);
     for mail in mails.iter().filter(|mail| is_patch(mail)).filter(may_be_newer) {
-        // `v6.12` is the name of a branch, unless others say a version.
+        // `v6.12` is a branch, unless other mails have a version.
         let is_other = |other: &&Mail| {
             let of_newest = |version| version == newest;
             let is_dotted = |_| other.tag.dotted != mail.tag.dotted;
@@ -138,7 +136,7 @@ fn is_usable(mails: &[Mail], newest: u32) -> Result<(), String> {
         };
         if let Some(other) = mails.iter().find(is_other) {
             return Err(format!(
-                "{} has a version that is no whole number: does it take the place of {}?",
+                "{} has a version that is no whole number: does it replace {}?",
                 said(mail),
                 said(other)
             ));
@@ -147,7 +145,8 @@ fn is_usable(mails: &[Mail], newest: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// A newer version that has neither a subject nor the number of parts of an older one is another series.
+/// A newer version that shares neither a subject nor the part count with an older one is another
+/// series.
 fn is_one_series(mails: &[Mail], newest: u32) -> Result<(), String> {
     let count = |mail: &Mail| match mail.tag.part {
         Some((_, count)) => count as usize,
@@ -166,7 +165,7 @@ fn is_one_series(mails: &[Mail], newest: u32) -> Result<(), String> {
 }
 
 fn more_than_one(one: &Mail, other: &Mail) -> String {
-    format!("there is more than one series in it: {} and {}", said(one), said(other))
+    format!("it has more than one series: {} and {}", said(one), said(other))
 }
 
 fn is_whole(mails: &[Mail], version: u32) -> bool {
@@ -192,10 +191,10 @@ fn by_number(mails: &[Mail], version: u32, notes: &mut Vec<String>) -> Result<Ve
             return Err(more_than_one(known, mail));
         }
         if number > count {
-            return Err(format!("{} is beyond the last part", said(mail)));
+            return Err(format!("{} has a higher number than the last part", said(mail)));
         }
         if count > PARTS_MAX {
-            return Err(format!("{}: no series has so many parts", said(mail)));
+            return Err(format!("{} claims too many parts", said(mail)));
         }
         parts.resize(count as usize, None);
         let Some(place) = number.checked_sub(1).and_then(|at| parts.get_mut(at as usize)) else {
@@ -207,10 +206,9 @@ fn by_number(mails: &[Mail], version: u32, notes: &mut Vec<String>) -> Result<Ve
                 notes.push(format!("{} came twice", said(mail)));
             }
             Some((there, _)) => {
+                let (one, other) = (said(there), said(mail));
                 return Err(format!(
-                    "part {number} is there twice and not the same: {} and {}",
-                    said(there),
-                    said(mail)
+                    "two different patches have number {number}: {one} and {other}"
                 ));
             }
             None => *place = Some(mail),
@@ -235,15 +233,12 @@ fn whole(parts: &[Option<&Mail>], mails: &[Mail], version: u32) -> Result<Vec<Ma
                 number > 0 && parts.get(number as usize - 1).is_some_and(Option::is_none)
             })
     });
-    let empty = empty.map(|mail| format!("; {} has no patch in it", said(mail)));
-    Err(format!(
-        "of {count} parts of version {version} these are missing: {missing} (there are: {}){}",
-        numbers(true),
-        empty.unwrap_or_default()
-    ))
+    let empty = empty.map(|mail| format!("; {} has no patch", said(mail))).unwrap_or_default();
+    let found = numbers(true);
+    Err(format!("version {version} has {count} parts; missing: {missing} (found: {found}){empty}"))
 }
 
-/// One patch, or several where they stand in an order that means something.
+/// One patch, or several in a meaningful order.
 fn without_number<'a>(
     mails: impl Iterator<Item = &'a Mail>,
     in_order: bool,
@@ -252,7 +247,7 @@ fn without_number<'a>(
     let mut patches: Vec<&Mail> = Vec::new();
     for mail in mails {
         let Some(patch) = &mail.patch else { continue };
-        // It came over two lists. Commits that are the same are two: one may have been reverted in between.
+        // One mail from two lists. Two equal commits are two patches: one may have been reverted.
         let came = |known: &&Mail| {
             known.sent
                 && mail.sent
@@ -266,17 +261,16 @@ fn without_number<'a>(
         }
     }
     match patches.as_slice() {
-        // What is attached to one mail stands in order.
+        // Attachments of one mail are in order.
         [first, second, ..]
             if !in_order
                 && patches.iter().any(|mail| mail.sent)
                 && patches.iter().any(|mail| mail.of != first.of) =>
         {
+            let (one, other) = (said(first), said(second));
             Err(format!(
-                "two patches have no number that says which comes first: {} and {}; give one, or a folder with a `series` \
-             file",
-                said(first),
-                said(second)
+                "two patches without a number have no order: {one} and {other}; give one, or a \
+                 folder with a `series` file"
             ))
         }
         _ => Ok(patches.into_iter().cloned().collect()),

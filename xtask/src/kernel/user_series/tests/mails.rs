@@ -87,7 +87,7 @@ fn a_patch_may_be_attached() {
     assert_eq!(subjects(&mbox), ["[PATCH] mm: own"]);
     // HTML alone is no patch.
     let mbox = mail("[PATCH] mm: one", header, &format!("{html}--b--\n"));
-    assert!(chosen(&mbox).unwrap_err().contains("no mail has a patch in it"));
+    assert!(chosen(&mbox).unwrap_err().contains("no mail has a patch"));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn every_part_of_a_mail_that_has_a_diff_is_of_the_patch() {
     let both =
         |file: &str| mail("[PATCH] a", header, &(plain(&body("2")) + &attached(file) + "--b--\n"));
     let error = chosen(&both(&other)).unwrap_err();
-    assert!(error.starts_with("`[PATCH] a` (x.mbx) has a diff in its text and another"), "{error}");
+    assert!(error.starts_with("`[PATCH] a` (x.mbx) has one diff in its text and another"), "{error}");
     assert_eq!(subjects(&both(&diff("2"))), ["[PATCH] a"]);
 }
 

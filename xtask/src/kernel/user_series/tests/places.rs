@@ -116,7 +116,11 @@ fn patches_that_are_the_same_are_one_only_where_they_came_by_mail() {
     // Over two lists: with the same diff once, with another one refused.
     let sent = |diff: &str| mail("[PATCH 1/1] mm: a", "", diff);
     assert_eq!(chosen(&[sent(&one), sent(&one)].concat()).unwrap().0.len(), 1);
-    assert!(chosen(&[sent(&one), sent(&two)].concat()).unwrap_err().contains("not the same"));
+    assert!(
+        chosen(&[sent(&one), sent(&two)].concat())
+            .unwrap_err()
+            .contains("two different patches have number 1")
+    );
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn brackets_of_a_commit_are_not_those_of_a_mail() {
         assert!(given.patches.len() == 1 && given.notes[0].contains("version 2"), "{given:?}");
     }
     let tag = "[PATCH v2 1/3] [v7 5/9] mm: a";
-    assert!(chosen(&patch_mail(tag)).unwrap_err().contains("of 3 parts of version 2"));
+    assert!(chosen(&patch_mail(tag)).unwrap_err().contains("version 2 has 3 parts"));
 }
 
 #[test]
@@ -163,7 +167,7 @@ fn a_file_of_a_folder_is_taken_or_named() {
         [("0001-a.patch", one.as_str()), ("0002-b.PATCH", &two), ("b.orig", "x"), ("new/x", "")];
     let given = read(&cache, &folder(&dir, &files), None).unwrap();
     assert_eq!(given.patches.len(), 2);
-    assert_eq!(given.notes, ["no patches by their names, left out: b.orig"]);
+    assert_eq!(given.notes, ["left out, not named like patches: b.orig"]);
     let place = folder(&dir, &files[..2]);
     assert!(Command::new("gzip").arg(format!("{place}/0001-a.patch")).status().unwrap().success());
     assert_eq!(read(&cache, &place, None).unwrap().patches.len(), 2);
@@ -185,7 +189,7 @@ fn what_is_empty_is_said_to_be() {
     let list = folder(&dir, &[("series", "# none yet\n")]);
     let mbox = folder(&dir, &[("a.mbx", "\n\n")]);
     for (given, why) in [
-        (maildir, "no mail is in this maildir"),
+        (maildir, "this maildir has no mail"),
         (list, "it lists no patch"),
         (format!("{mbox}/a.mbx"), "it is empty"),
     ] {
@@ -237,13 +241,13 @@ From 1234567890123456789012345678901234567890 Mon Sep 17 00:00:00 2001'
     assert!(text.contains("diff --git a/mm/b.c b/mm/b.c\nnew file"), "{text}");
     let odd = read(&cache, &format!("{repository}/mm@tip..odd"), None).unwrap();
     assert_eq!(odd.patches.len(), 4, "{odd:?}");
-    assert_eq!(odd.notes, ["a commit that changes nothing: [PATCH 5/5] nothing"]);
+    assert_eq!(odd.notes, ["an empty commit: [PATCH 5/5] nothing"]);
     // The repository may be that of --source, and files are the same for the same commits.
     let source = format!("{repository}@base");
     assert_eq!(read(&cache, "base..tip", Some(&source)).unwrap().patches, given.patches);
     assert_eq!(read(&cache, "base..tip", Some(&repository)).unwrap().patches, given.patches);
     for (given, why) in [
-        ("base..tip".to_owned(), "in which repository?"),
+        ("base..tip".to_owned(), "which repository"),
         (format!("{repository}@base...tip"), "three dots"),
         (format!("{repository}@tip"), "one commit"),
         (format!("{repository}@base..side"), "merges"),

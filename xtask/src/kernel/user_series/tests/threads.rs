@@ -38,15 +38,12 @@ fn ten_comes_after_nine() {
 fn a_part_that_is_missing_or_has_no_patch_is_named() {
     let thread = patch_mail("[PATCH 1/3] mm: one") + &patch_mail("[PATCH 3/3] mm: three");
     let error = chosen(&thread).unwrap_err();
-    assert_eq!(error, "of 3 parts of version 1 these are missing: 2 (there are: 1, 3)");
+    assert_eq!(error, "version 1 has 3 parts; missing: 2 (found: 1, 3)");
     let empty = thread + &mail("[PATCH 2/3] mm: two", "", "see the attachment\n");
     let error = chosen(&empty).unwrap_err();
-    assert!(
-        error.ends_with("; `[PATCH 2/3] mm: two` (x.mbx, mail 3) has no patch in it"),
-        "{error}"
-    );
+    assert!(error.ends_with("; `[PATCH 2/3] mm: two` (x.mbx, mail 3) has no patch"), "{error}");
     let error = chosen(&patch_mail("[PATCH 4/3] mm: x")).unwrap_err();
-    assert!(error.contains("beyond the last part"), "{error}");
+    assert!(error.contains("higher number than the last part"), "{error}");
 }
 
 #[test]
@@ -55,7 +52,10 @@ fn the_newest_version_is_taken_aloud() {
     let (subjects, notes) = chosen(&thread.map(patch_mail).concat()).unwrap();
     assert_eq!(subjects, ["[PATCHv10] mm: a"]);
     let left_out = "3: `[PATCH 1/2] mm: a`, `[PATCH 2/2] mm: b`, `[PATCH v2] mm: a`";
-    assert_eq!(notes, [format!("version 10 is taken; patches of older ones left out: {left_out}")]);
+    assert_eq!(
+        notes,
+        [format!("using version 10; patches of older versions left out: {left_out}")]
+    );
     // A newer cover letter alone is no newer version.
     let cover = mail("[PATCH v3 0/2] mm: all", "", "soon\n");
     let thread = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b"].map(patch_mail).concat();
@@ -65,7 +65,7 @@ fn the_newest_version_is_taken_aloud() {
     let error = chosen(&thread.map(patch_mail).concat()).unwrap_err();
     assert_eq!(
         error,
-        "of 2 parts of version 2 these are missing: 1 (there are: 2); version 1 is whole: give it by itself"
+        "version 2 has 2 parts; missing: 1 (found: 2); version 1 is complete: give it alone"
     );
 }
 
@@ -77,13 +77,13 @@ fn nothing_is_guessed() {
         ["[PATCH] mm: b", "[PATCH 1/1] mm: a"],
     ] {
         let error = chosen(&thread.map(patch_mail).concat()).unwrap_err();
-        assert!(error.starts_with("there is more than one series in it: `[PATCH"), "{error}");
+        assert!(error.starts_with("it has more than one series: `[PATCH"), "{error}");
     }
     let error = chosen(&["[PATCH] mm: a", "[PATCH] mm: b"].map(patch_mail).concat()).unwrap_err();
-    assert!(error.starts_with("two patches have no number"), "{error}");
+    assert!(error.starts_with("two patches without a number"), "{error}");
     let twice = patch_mail("[PATCH 1/1] mm: a") + &mail("[PATCH RESEND 1/1] mm: a", "", &body("x"));
     let error = chosen(&twice).unwrap_err();
-    assert!(error.starts_with("part 1 is there twice and not the same"), "{error}");
+    assert!(error.starts_with("two different patches have number 1"), "{error}");
     // It came over two lists.
     let twice = patch_mail("[PATCH 1/1] mm: a") + &patch_mail("[PATCH 1/1] mm: a");
     assert_eq!(chosen(&twice).unwrap().0.len(), 1);
@@ -96,8 +96,8 @@ fn an_answer_is_a_patch_only_by_itself() {
     let answer = mail("Re: [PATCH] mm: a", "", &format!("How about\n\n{}", diff("x")));
     assert_eq!(subjects(&answer), ["[PATCH] mm: a"]);
     let other = mail("Re: [PATCH] mm: a", "", "yes\n");
-    assert!(chosen(&(answer + &other)).unwrap_err().contains("by itself"));
-    assert!(chosen(&other).unwrap_err().starts_with("no mail has a patch in it: `[PATCH] mm: a`"));
+    assert!(chosen(&(answer + &other)).unwrap_err().contains("alone"));
+    assert!(chosen(&other).unwrap_err().starts_with("no mail has a patch: `[PATCH] mm: a`"));
 }
 
 #[test]
@@ -111,11 +111,11 @@ fn two_series_in_one_mailbox_are_refused_whatever_their_versions() {
         ),
     ] {
         let error = chosen(&subjects.map(patch_mail).concat()).unwrap_err();
-        assert!(error.starts_with("there is more than one series in it: "), "{error}");
+        assert!(error.starts_with("it has more than one series: "), "{error}");
         assert!(error.contains(known) && error.contains(other), "{error}");
     }
     let unnumbered = ["[PATCH] mm: a", "[PATCH] [v2] mm: b", "[PATCH] mm: c"].map(patch_mail);
-    assert!(chosen(&unnumbered.concat()).unwrap_err().starts_with("there is more than one series"));
+    assert!(chosen(&unnumbered.concat()).unwrap_err().starts_with("it has more than one series"));
     // A new name for all of it, and as many parts; or one part more.
     let renamed = ["[PATCH] mm: a", "[PATCH v2] mm: memcg: better"].map(patch_mail).concat();
     assert_eq!(subjects(&renamed), ["[PATCH v2] mm: memcg: better"]);
@@ -157,7 +157,7 @@ fn a_version_that_is_no_number_is_refused() {
 #[test]
 fn a_number_of_parts_that_nobody_sends_is_refused() {
     let error = chosen(&patch_mail("[PATCH 1/4294967295] mm: a")).unwrap_err();
-    assert!(error.ends_with("no series has so many parts"), "{error}");
+    assert!(error.ends_with("claims too many parts"), "{error}");
     let error = chosen(&patch_mail("[PATCH 1/900] mm: a")).unwrap_err();
-    assert!(error.contains(": 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 889 more (there"), "{error}");
+    assert!(error.contains(": 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 889 more (found"), "{error}");
 }
