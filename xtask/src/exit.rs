@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Exit codes: the part of the interface that scripts and CI read.
+//! Exit codes: the interface for scripts and CI.
 //!
-//! An error carries its code with it ([`Fault`]), so that a code is chosen where the cause is
-//! known and never guessed from a text. The README and `--help` list the same table.
+//! An error carries its code ([`Fault`]): the code is chosen where the cause is known, and never
+//! guessed from a text. The README and `--help` list the same table.
 
 use std::fmt;
 
@@ -49,24 +49,24 @@ impl Exit {
     ];
 }
 
-/// An error that knows its exit code: what happened, to what, and what to do.
+/// An error with its exit code: what happened, to what, and what to do.
 #[derive(Debug)]
 pub(crate) struct Fault {
     /// Code the process ends with.
     pub(crate) exit: Exit,
     /// What happened, to which file or command.
     pub(crate) what: String,
-    /// What to do about it; empty when there is nothing to say.
+    /// What to do about it; may be empty.
     pub(crate) hint: String,
 }
 
 impl Fault {
-    /// A fault without advice. Convert with `?` or `.into()`.
+    /// A fault without advice.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self { exit, what: what.into(), hint: String::new() }
     }
 
-    /// The same fault with advice on what to do.
+    /// The same fault with advice, printed as `help:`.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
@@ -81,13 +81,14 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The text for stderr and the code to end with.
+/// The advice for a full disk.
+pub(crate) const FULL_DISK: &str = "free some space, or move the cache with --cache DIR";
+
+/// The text for stderr, and the code to exit with.
 pub(crate) fn explain(error: &anyhow::Error) -> (String, Exit) {
     let (hint, exit) = match fault_of(error) {
         Some(fault) => (fault.hint.as_str(), fault.exit),
-        None if disk_is_full(error) => {
-            ("free some space, or move the cache with --cache DIR", Exit::Host)
-        }
+        None if disk_is_full(error) => (FULL_DISK, Exit::Host),
         None => ("", Exit::Host),
     };
     let help = if hint.is_empty() { String::new() } else { format!("\nhelp: {hint}") };

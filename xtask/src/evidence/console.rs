@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Console bytes -> a bounded file that keeps the first and the last of them.
 //!
-//! Contract: the head is written as it arrives; once it is full the newest bytes wait in memory
-//! (a flood ends with what matters: the last words before a hang) and follow at the end, after a
-//! line that says how many bytes are missing between.
+//! Contract: the head is written as it arrives. Once it is full, the newest bytes stay in memory: the
+//! last words before a hang matter. They are written at the end, after a line that says how many
+//! bytes are missing.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -26,13 +26,13 @@ pub(crate) struct Console<W> {
 }
 
 impl<W: Write> Console<W> {
-    /// A console that keeps so many bytes of both ends.
+    /// A console that keeps this many bytes of both ends.
     pub(crate) fn new(out: W, head_bytes_max: usize, tail_bytes_max: usize) -> Self {
         let tail = VecDeque::new();
         Self { out, head_bytes_max, tail_bytes_max, head_bytes: 0, tail, dropped_bytes: 0 }
     }
 
-    /// Takes what the guest printed.
+    /// Takes bytes that the guest printed.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let (head, tail) = bytes.split_at(bytes.len().min(self.head_bytes_max - self.head_bytes));
         self.head_bytes += head.len();
@@ -44,7 +44,7 @@ impl<W: Write> Console<W> {
         Ok(())
     }
 
-    /// Writes the tail; gives the number of bytes that were dropped.
+    /// Writes the tail; returns the number of dropped bytes.
     pub(crate) fn finish(mut self) -> std::io::Result<u64> {
         if self.dropped_bytes > 0 {
             let dropped = self.dropped_bytes;

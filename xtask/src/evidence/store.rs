@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The folder of one cell: evidence written as it arrives, and read back.
+//! The folder of one cell: evidence is written as it arrives, and read back.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `request.json` | what the guest was asked |
+//! | `request.json` | the guest's request |
 //! | `qemu.cmdline` | the command line, and one to run the same VM by hand |
 //! | `console.log` | console bytes, bounded |
 //! | `events.jsonl` | each event as the guest sent it, one a line |
-//! | `code.txt` | addresses of watched kernel code that ran, where code was watched |
+//! | `code.txt` | addresses of watched kernel code that ran |
 //! | `ending.json` | how the VM ended, wall time, lines that were no events |
 //!
-//! Contract: an event is in the file before anything acts on it, so a harness that crashes leaves
-//! what it knew. Whatever the guest sends, files and memory stay bounded. [`load`] gives the
-//! evidence that the run gave.
+//! Contract: an event is in the file before anything acts on it, so a crash of the harness keeps it.
+//! Files and memory are bounded, whatever the guest sends. [`load`] returns the evidence of the run.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -36,9 +35,9 @@ const EVENTS: &str = "events.jsonl";
 const ENDING: &str = "ending.json";
 const CODE: &str = "code.txt";
 
-/// Event bytes kept of one cell. A cell of the default matrix has under 64 KiB.
+/// Event bytes kept of one cell. A cell of the default matrix has less than 64 KiB.
 const EVENTS_BYTES_MAX: usize = 32 << 20;
-/// Lines kept that were no events, and how much of each.
+/// Lines kept that were no events, and bytes of each.
 const TORN_LINES_MAX: usize = 32;
 const TORN_LINE_BYTES_MAX: usize = 1024;
 
@@ -76,7 +75,7 @@ struct Ended {
 }
 
 impl Recorder {
-    /// Creates the folder with its files, empty. A folder left by an earlier run is emptied of them.
+    /// Creates the folder with empty files, in place of those of an earlier run.
     pub(crate) fn create(dir: &Path, request: &CellRequest, cmdline: &str) -> anyhow::Result<Self> {
         let create = |name: &str| {
             let path = dir.join(name);
@@ -107,7 +106,7 @@ impl Recorder {
         self.console.push(bytes).with_context(|| self.cannot_write(CONSOLE))
     }
 
-    /// Takes bytes of the port; gives the events that were completed by them.
+    /// Takes bytes of the port; returns the events that they completed.
     pub(crate) fn port(&mut self, bytes: &[u8]) -> anyhow::Result<&[Event]> {
         let known = self.heard.events.len();
         let mut raw = Vec::new();
@@ -123,7 +122,7 @@ impl Recorder {
         Ok(&self.heard.events[known..])
     }
 
-    /// Takes how long the VM had waited for the host when it shut down.
+    /// Takes how long a vCPU had been starved when the guest shut down, ms.
     pub(crate) fn starved(&mut self, starved_ms: u64) {
         self.starved_ms = starved_ms;
     }
@@ -133,7 +132,7 @@ impl Recorder {
         self.translated.push(bytes);
     }
 
-    /// Writes how it ended; gives the evidence. If that cannot be written, the ending says so.
+    /// Writes how the VM ended; returns the evidence. If the write fails, the ending says so.
     pub(crate) fn finish(mut self, request: CellRequest, ending: Ending, wall_ms: u64) -> Evidence {
         if let Some(line) = self.lines.rest() {
             self.heard.take(&line);
@@ -151,7 +150,7 @@ impl Recorder {
         };
         let code = write_code(&self.dir, &self.translated);
         if let Err(error) = write_ending(&self.dir, self.console, &mut evidence).and(code)
-            // Of two failures of the host the first is the cause of the second.
+            // The first failure of the host is the cause of the second.
             && !matches!(evidence.ending, Ending::HostFailed { .. })
         {
             evidence.ending = Ending::HostFailed { why: format!("{error:#}") };
@@ -165,14 +164,14 @@ impl Recorder {
 }
 
 impl Heard {
-    /// Takes a line; whether it was an event that is kept.
+    /// Takes a line; true if it is an event to keep.
     fn take(&mut self, line: &Line) -> bool {
         let (Line::Whole(text) | Line::Cut(text)) = line;
         if self.event_bytes + text.len() > EVENTS_BYTES_MAX {
             self.flooded = true;
             return false;
         }
-        // The first byte decides a flood of anything else quickly.
+        // The first byte is a cheap test in a flood of other lines.
         if let Line::Whole(text) = line
             && text.first() == Some(&b'{')
             && let Ok(event) = serde_json::from_slice(text)
@@ -205,7 +204,7 @@ impl Heard {
 fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> anyhow::Result<()> {
     let path = dir.join(CONSOLE);
     let finished = console.finish().with_context(|| format!("cannot write {}", path.display()));
-    // Even when its end could not be written: what is there is what there is to judge.
+    // Even if its end could not be written: this is all there is to judge.
     evidence.console = read_lossy(&path)?;
     evidence.console_dropped_bytes = finished?;
     let ended = Ended {
@@ -228,10 +227,10 @@ fn write_code(dir: &Path, translated: &Translated) -> anyhow::Result<()> {
     publish(&dir.join(CODE), |file| Ok(file.write_all(translated.text().as_bytes())?))
 }
 
-/// Addresses of the watched kernel code that ran in the VM whose folder this is.
+/// Addresses of the watched kernel code that ran in this cell's VM.
 ///
 /// # Errors
-/// A file that is not what this version writes.
+/// A file that this version does not write.
 pub(crate) fn code(dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
     let path = dir.join(CODE);
     if !path.exists() {
@@ -241,30 +240,27 @@ pub(crate) fn code(dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
         .with_context(|| format!("{} is no list of addresses", path.display()))
 }
 
-/// The bytes of console and events as they are in a folder.
+/// The bytes of console and events.
+///
+/// # Errors
+/// A file that cannot be read.
 pub(crate) fn raw(dir: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    let read = |name: &str| {
-        let path = dir.join(name);
-        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    Ok((read(CONSOLE)?, read(EVENTS)?))
+    Ok((read(&dir.join(CONSOLE))?, read(&dir.join(EVENTS))?))
 }
 
 /// Reads the evidence of a cell back from its folder.
 ///
-/// A folder without `ending.json` is one whose harness died: what it has is given, and the ending
-/// says so.
+/// Without `ending.json` the harness died during the cell: the ending then says so.
 ///
 /// # Errors
-/// A file that is missing, unreadable or not what this version writes; the message names it.
+/// A file that is missing, unreadable or of another version; the message names it.
 pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
     let path = dir.join(REQUEST);
     let request = serde_json::from_str(&read_lossy(&path)?)
         .with_context(|| format!("{} is no request of this version", path.display()))?;
     let mut heard = Heard::default();
     let mut lines = Lines::new(protocol::LINE_BYTES_MAX);
-    let path = dir.join(EVENTS);
-    let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = read(&dir.join(EVENTS))?;
     for line in lines.push(&bytes).into_iter().chain(lines.rest()) {
         heard.take(&line);
     }
@@ -292,16 +288,19 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
     })
 }
 
-/// The console in the folder of a cell; nothing if it is not there, as where only the results were copied.
+/// The console of a cell; `None` if it is missing, for example where only results were copied.
 ///
 /// # Errors
-/// A file that is there and cannot be read.
+/// A file that cannot be read.
 pub(crate) fn console(dir: &Path) -> anyhow::Result<Option<String>> {
     let path = dir.join(CONSOLE);
     if path.exists() { read_lossy(&path).map(Some) } else { Ok(None) }
 }
 
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 fn read_lossy(path: &Path) -> anyhow::Result<String> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8_lossy(&read(path)?).into_owned())
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! QEMU's log of the code that it translates (`-d in_asm`) -> addresses of instructions that ran. Pure.
+//! QEMU's log of translated code (`-d in_asm`) -> addresses of instructions that ran. Pure.
 //!
-//! A block of instructions without a jump in it is translated when a CPU is about to run it and not before, and logged with each
-//! of its instructions. So what is in the log has run, but for what follows an instruction that faults in the middle of
-//! its block and is not tried again.
+//! QEMU translates and logs a block of instructions without a jump when a CPU is about to run it. So
+//! what is logged has run, except what follows an instruction that faults and is not retried.
 //!
-//! Contract: bytes come in any pieces; memory is bounded, whatever they are.
+//! Contract: bytes come in any pieces, and memory is bounded.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -35,7 +34,7 @@ impl Translated {
     /// Takes bytes of the log.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         for line in self.lines.push(bytes) {
-            // A cut one has its address at the beginning, too.
+            // A cut line has its address at the beginning, too.
             let (Line::Whole(text) | Line::Cut(text)) = line;
             if self.addresses.len() < ADDRESSES_MAX {
                 self.addresses.extend(address(&text));
@@ -43,7 +42,7 @@ impl Translated {
         }
     }
 
-    /// Whether nothing was.
+    /// Whether no code was translated.
     pub(crate) fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }
@@ -58,7 +57,7 @@ impl Translated {
     }
 }
 
-/// What [`Translated::text`] wrote.
+/// Reads the text of [`Translated::text`].
 ///
 /// # Errors
 /// A line that is no hexadecimal number.
@@ -66,8 +65,8 @@ pub(crate) fn read(text: &str) -> anyhow::Result<BTreeSet<u64>> {
     text.lines().map(|line| Ok(u64::from_str_radix(line, 16)?)).collect()
 }
 
-/// The address that a line of disassembly begins with. The bytes of a long instruction go on in a second line, whose address is
-/// inside the instruction and thus of the same code.
+/// The address at the beginning of a line of disassembly. A long instruction has a second line, whose
+/// address is inside the instruction and thus in the same code.
 fn address(line: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(line).ok()?.strip_prefix("0x")?.split_once(':')?.0;
     u64::from_str_radix(digits, 16).ok()

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names made of content: SHA-256.
+//! Names made of content: SHA-256. Pure.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
-
-use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 /// Lower-case hex.
@@ -27,15 +22,4 @@ pub(crate) fn sha256_of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> 
         hash.update(part);
     }
     hash.finalize().into()
-}
-
-/// SHA-256 of a file, lower-case hex.
-///
-/// # Errors
-/// I/O errors, with the path.
-pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
-    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    let mut hash = Sha256::new();
-    io::copy(&mut file, &mut hash).with_context(|| format!("reading {}", path.display()))?;
-    Ok(hex(&hash.finalize()))
 }

@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files that are whole or not there.
+//! Files that are whole or absent, and their hash.
 //!
-//! Contract: a file under its final name has all its bytes; a write that fails half-way leaves
-//! nothing behind. The file is readable by every user.
+//! Contract: a file with its final name has all its bytes. A failed write leaves nothing behind. All
+//! users may read the file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-/// Writes a file beside its final name and renames it, with the folders above it.
+use super::digest::hex;
+
+/// Writes a file under a temporary name and renames it. Makes the folders above it.
 ///
 /// # Errors
-/// What the file system says, with the path.
+/// I/O errors, with the path.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     publish(path, |file| Ok(file.write_all(bytes)?))
 }
 
-/// The same for content that `fill` writes. Of two writers the last one wins.
+/// The same for content that `fill` writes. The last of two writers wins.
 ///
 /// # Errors
-/// What `fill` or the file system says, with the path.
+/// Those of `fill`, and I/O errors, with the path.
 pub(crate) fn publish(
     path: &Path,
     fill: impl FnOnce(&mut NamedTempFile) -> anyhow::Result<()>,
@@ -41,6 +45,17 @@ pub(crate) fn publish(
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// SHA-256 of a file, lower-case hex.
+///
+/// # Errors
+/// I/O errors, with the path.
+pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
+    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let mut hash = Sha256::new();
+    io::copy(&mut file, &mut hash).with_context(|| format!("reading {}", path.display()))?;
+    Ok(hex(&hash.finalize()))
 }
 
 #[cfg(test)]

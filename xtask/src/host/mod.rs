@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The machine: what is installed, what is missing and the one command that gets it, and how much there is of it.
+//! The machine: its tools, the command that installs missing ones, and its resources.
 //!
-//! Contract: nothing on the system is changed unless `--install` was given, and then the list of
-//! packages is printed first. A need is met when the thing itself is there, however it came.
+//! Contract: the system is only changed with `--install`, and the packages are listed first. A need is
+//! met if the file or program exists, however it was installed.
 
 pub(crate) mod digest;
 pub(crate) mod file;
@@ -16,18 +16,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::exit::{Exit, Fault};
+use crate::exit::{self, Exit, Fault};
 use crate::progress::Step;
 
 const APT_DEADLINE: Duration = Duration::from_secs(20 * 60);
 const APT_ATTEMPTS: u32 = 2;
 
-/// A Debian package, and how to see that what we want of it is there already.
+/// A Debian package, and how to tell that it is not needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
-    /// Name in Debian 12.
+    /// Its name in Debian 12.
     pub(crate) package: &'static str,
-    /// What for, for people.
+    /// What it is for.
     pub(crate) why: &'static str,
     proof: Proof,
 }
@@ -48,7 +48,7 @@ const fn file(package: &'static str, file: &'static str, why: &'static str) -> N
     Need { package, why, proof: Proof::File(file) }
 }
 
-/// What a kernel build needs besides Rust; tested on a Debian 12 that has nothing else.
+/// Needed for a kernel build without Rust; tested on a bare Debian 12.
 pub(crate) const BUILD: &[Need] = &[
     program("gcc", "gcc", "compiles the kernel"),
     program("binutils", "ld", "links the kernel"),
@@ -62,24 +62,24 @@ pub(crate) const BUILD: &[Need] = &[
     file("libelf-dev", "/usr/include/libelf.h", "for objtool"),
 ];
 
-/// Rust for Linux: a compiler with its library source. rustup's without `rust-src` will not do.
+/// Needed for Rust in the kernel: a compiler with its library source, which rustup's may lack.
 pub(crate) const RUST: &[Need] = &[
     file("rustc-web", "/usr/bin/rustc", "a Rust compiler that has its library source"),
     file("rust-web-src", "/usr/lib/rustlib/src/rust/library/core/src/lib.rs", "its library source"),
 ];
 
-/// What bindgen loads to read the kernel's headers.
+/// bindgen loads it to read the kernel's headers.
 pub(crate) const LIBCLANG: Need = file(
     "libclang1-19",
     "/usr/lib/llvm-19/lib/libclang-19.so.1",
     "bindgen reads C headers with it",
 );
 
-/// The C compiler of kernels that gcc cannot build with Rust (KASAN).
+/// The C compiler for kernels that gcc cannot build with Rust (KASAN).
 pub(crate) const CLANG: Need =
     program("clang-19", "clang-19", "compiles kernels with KASAN and Rust");
 
-/// What looks at patches before a reviewer does.
+/// Needed to check patches.
 pub(crate) const LINT: &[Need] = &[
     program("perl", "perl", "runs the kernel's checkpatch.pl"),
     file("rust-web-clippy", "/usr/bin/clippy-driver", "lints the kernel's Rust (check-series)"),
@@ -90,26 +90,25 @@ pub(crate) const LINT: &[Need] = &[
     ),
 ];
 
-/// What a run needs.
+/// Needed to run cells.
 pub(crate) const RUN: &[Need] = &[
     program("qemu-system-x86", "qemu-system-x86_64", "runs the cells"),
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
-/// What the project's own tests need besides: readers of results in other formats, of reports and of
-/// workflows, and b4, whose mails are read.
+/// Needed for the project's tests: readers of exported results, reports and workflows, and b4.
 pub(crate) const READERS: &[Need] = &[
-    program("git", "git", "makes ranges of commits and mails of them (test)"),
+    program("git", "git", "makes ranges of commits and mails (test)"),
     file(
         "python3-venv",
         "/usr/lib/python3.11/ensurepip/__init__.py",
-        "for what comes as Python packages: readers of results, reports and workflows, and b4 (test)",
+        "for Python packages: readers of results, reports and workflows, and b4 (test)",
     ),
     program("chromium", "chromium", "shows HTML reports (test)"),
 ];
 
 impl Need {
-    /// Whether it is there.
+    /// Whether it is met.
     pub(crate) fn is_met(&self) -> bool {
         match self.proof {
             Proof::Program(name) => find_program(name).is_some(),
@@ -123,7 +122,7 @@ pub(crate) fn missing<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Vec<&'a 
     needs.into_iter().filter(|need| !need.is_met()).collect()
 }
 
-/// Where a program is: in `PATH`, or where a user's `PATH` does not lead (`/usr/sbin`).
+/// A program by path, from `PATH`, or from `/usr/sbin`, which a user's `PATH` may lack.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(|file| is_executable(file));
@@ -139,7 +138,7 @@ fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|stat| stat.is_file() && stat.permissions().mode() & 0o111 != 0)
 }
 
-/// Refuses to go on without a program.
+/// The path of a program that must exist.
 ///
 /// # Errors
 /// [`Exit::MissingTool`] with the package it is in.
@@ -150,10 +149,10 @@ pub(crate) fn require_program(name: &str, package: &str) -> Result<PathBuf, Faul
     })
 }
 
-/// Installs what is missing, or says how.
+/// Installs the missing packages, or says how to.
 ///
 /// # Errors
-/// [`Exit::MissingTool`] without `install`, with the one command to run; [`Exit::Host`] if apt fails.
+/// [`Exit::MissingTool`] without `install`, with the command to run; [`Exit::Host`] if apt fails.
 pub(crate) fn provide(missing: &[&Need], install: bool) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
@@ -162,44 +161,30 @@ pub(crate) fn provide(missing: &[&Need], install: bool) -> anyhow::Result<()> {
     let list: Vec<String> =
         missing.iter().map(|need| format!("  {:16} {}", need.package, need.why)).collect();
     if !install {
-        return Err(Fault::new(
-            Exit::MissingTool,
-            format!("missing on this machine:\n{}", list.join("\n")),
-        )
-        .hint(format!(
-            "install them yourself, or have it done with --install:\n  {}",
-            install_line(&packages)
-        ))
-        .into());
+        let sudo = if nix::unistd::geteuid().is_root() { "" } else { "sudo " };
+        let hint = format!(
+            "install them, or use --install:\n  {sudo}apt-get update && \
+             {sudo}apt-get install --yes --no-install-recommends {}",
+            packages.join(" ")
+        );
+        let what = format!("missing on this machine:\n{}", list.join("\n"));
+        return Err(Fault::new(Exit::MissingTool, what).hint(hint).into());
     }
-    crate::progress::note(&format!("installing {} packages:\n{}", packages.len(), list.join("\n")));
+    crate::progress::note(&format!("installing packages:\n{}", list.join("\n")));
     let step = Step::begin("installing packages", None);
     run_apt(&["update"], &step)?;
     let arguments: Vec<&str> =
         ["install", "--yes", "--no-install-recommends"].into_iter().chain(packages).collect();
     run_apt(&arguments, &step)?;
-    let still =
-        missing.iter().filter(|need| !need.is_met()).map(|need| need.package).collect::<Vec<_>>();
-    if !still.is_empty() {
-        let text = format!(
-            "apt installed everything, but what is wanted of {} is not there",
-            still.join(", ")
-        );
-        return Err(Fault::new(Exit::Host, text)
-            .hint("`cargo xtask doctor` says what was looked for")
-            .into());
+    let unmet = missing.iter().filter(|need| !need.is_met());
+    let unmet: Vec<&str> = unmet.map(|need| need.package).collect();
+    if !unmet.is_empty() {
+        let what = format!("apt succeeded, but these are still not usable: {}", unmet.join(", "));
+        let hint = "`cargo xtask doctor` lists what it looks for";
+        return Err(Fault::new(Exit::Host, what).hint(hint).into());
     }
     step.end("done");
     Ok(())
-}
-
-/// The one command, as a person types it.
-fn install_line(packages: &[&str]) -> String {
-    let sudo = if nix::unistd::geteuid().is_root() { "" } else { "sudo " };
-    format!(
-        "{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends {}",
-        packages.join(" ")
-    )
 }
 
 fn run_apt(arguments: &[&str], step: &Step) -> anyhow::Result<()> {
@@ -219,18 +204,14 @@ fn run_apt(arguments: &[&str], step: &Step) -> anyhow::Result<()> {
             return Ok(());
         }
         if attempt < APT_ATTEMPTS {
-            step.say(&format!("apt-get {} failed, trying once more", arguments[0]));
+            step.say(&format!("apt-get {} failed, retrying", arguments[0]));
         }
     }
-    let errors: Vec<&str> = said
-        .lines()
-        .filter(|line| line.starts_with("E:") || line.contains("sudo:"))
-        .take(8)
-        .collect();
-    let text = format!("`apt-get {}` failed: {}", arguments.join(" "), errors.join("; "));
-    Err(Fault::new(Exit::Host, text)
-        .hint("run it by hand to see why, then run this command again")
-        .into())
+    let is_error = |line: &&str| line.starts_with("E:") || line.contains("sudo:");
+    let errors: Vec<&str> = said.lines().filter(is_error).take(8).collect();
+    let what = format!("`apt-get {}` failed: {}", arguments.join(" "), errors.join("; "));
+    let hint = "run it by hand to see why, then run this command again";
+    Err(Fault::new(Exit::Host, what).hint(hint).into())
 }
 
 fn apt_command(arguments: &[&str]) -> anyhow::Result<Command> {
@@ -238,31 +219,26 @@ fn apt_command(arguments: &[&str]) -> anyhow::Result<Command> {
         Command::new("apt-get")
     } else {
         require_program("sudo", "sudo").context("installing packages needs root")?;
-        // apt runs in a group of its own, where it cannot ask for a password: ask now.
+        // apt runs in another process group, where sudo cannot ask for a password: ask now.
         let asked = Command::new("sudo").arg("-v").stdin(Stdio::inherit()).status();
         if !asked.is_ok_and(|status| status.success()) {
-            return Err(Fault::new(Exit::Host, "sudo was refused: packages cannot be installed")
-                .hint("run the command printed without --install as root")
-                .into());
+            let hint = "as root, run the command that is printed without --install";
+            return Err(Fault::new(Exit::Host, "sudo was refused").hint(hint).into());
         }
         let mut command = Command::new("sudo");
-        // Our signals do not reach root's processes, so the limit has to be on the other side.
+        // Our signals do not reach root's processes, so root must enforce the limit.
         command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "timeout"]);
         command.arg(APT_DEADLINE.as_secs().to_string()).arg("apt-get");
         command
     };
-    // Another apt may run (unattended upgrades); wait for it, within the deadline.
-    command
-        .args(["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"])
-        .args(arguments);
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("LC_ALL", "C")
-        .env_remove("LD_LIBRARY_PATH");
+    // Waits for another apt (unattended upgrades), within the deadline.
+    command.args(["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]);
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
+    command.env_remove("LD_LIBRARY_PATH");
     Ok(command)
 }
 
-/// Codename of this Debian, or of the one whose packages are used elsewhere.
+/// Codename of this Debian; elsewhere, of the release whose packages are used.
 pub(crate) fn debian_codename() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     codename_in(&text).unwrap_or_else(|| "bookworm".to_owned())
@@ -280,7 +256,7 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Memory that can be used without swapping, MiB.
+/// Memory available without swapping, MiB.
 pub(crate) fn memory_available_mib() -> Option<u64> {
     available_in(&fs::read_to_string("/proc/meminfo").ok()?)
 }
@@ -290,17 +266,17 @@ fn available_in(meminfo: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
 }
 
-/// Space on the file system of `path` that this user may fill, MiB.
+/// Free space for this user on the file system of `path`, MiB.
 ///
 /// # Errors
 /// I/O errors.
 pub(crate) fn free_mib(path: &Path) -> anyhow::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)
-        .with_context(|| format!("asking for space on {}", path.display()))?;
+        .with_context(|| format!("reading the free space of {}", path.display()))?;
     Ok(stat.blocks_available() * stat.fragment_size() / (1024 * 1024))
 }
 
-/// Refuses to begin what would fill the disk.
+/// Fails if `path` has less than `mib` MiB free.
 ///
 /// # Errors
 /// [`Exit::Host`] with the numbers.
@@ -309,10 +285,8 @@ pub(crate) fn require_free(path: &Path, mib: u64, why: &str) -> anyhow::Result<(
     if free >= mib {
         return Ok(());
     }
-    let text = format!("{} has {free} MiB free, {mib} MiB are needed {why}", path.display());
-    Err(Fault::new(Exit::Host, text)
-        .hint("free some space, or move the cache with --cache DIR")
-        .into())
+    let what = format!("{} has {free} MiB free, {mib} MiB are needed {why}", path.display());
+    Err(Fault::new(Exit::Host, what).hint(exit::FULL_DISK).into())
 }
 
 #[cfg(test)]

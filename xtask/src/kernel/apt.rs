@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Debian's kernel source package, fetched with apt without touching the system's apt.
+//! Debian's kernel source package, fetched without changing the system's apt.
 //!
-//! Contract: apt runs with state, cache and source list in our cache folder, so it needs no root
-//! and changes nothing outside. Mirrors and keys are those the system is configured with; without
-//! any, Debian's public ones. apt checks the signature and the hash, and the hash is checked again here.
+//! Contract: apt runs with state, cache and source lists in our cache folder, so it needs no root and
+//! changes nothing outside. It uses the system's mirrors and keys. apt checks the signature and the
+//! hash; the hash is checked here again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,7 @@ use super::aptlist;
 use super::cache::Cache;
 use super::tarball;
 use crate::exit::{Exit, Fault};
-use crate::host::digest::sha256_of;
-use crate::host::file::write_whole;
+use crate::host::file::{sha256_of, write_whole};
 use crate::host::{self, process};
 use crate::progress::Step;
 
@@ -26,12 +25,12 @@ const UPDATE_DEADLINE: Duration = Duration::from_secs(10 * 60);
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 const DOWNLOAD_MIB: u64 = 400;
 
-/// A package and where it is looked for.
+/// A package, and where to look for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
     /// For example `linux-source-6.12`.
     pub(crate) name: String,
-    /// Suite of Debian's archive; those of the machine's own release if unset.
+    /// Suite of Debian's archive; without one, the suites of this machine's release.
     pub(crate) suite: Option<String>,
 }
 
@@ -53,24 +52,18 @@ impl Deb {
     }
 }
 
-/// The version fetched before, so that nothing changes under a user who did not ask for it.
+/// The version that was fetched before: a source never changes unasked.
 ///
 /// # Errors
 /// A record that cannot be read.
 pub(crate) fn known(cache: &Cache, package: &str) -> anyhow::Result<Option<Deb>> {
     let record = record(cache, package);
-    match fs::read(&record) {
-        Ok(bytes) => {
-            let deb = serde_json::from_slice(&bytes);
-            Ok(Some(
-                deb.with_context(|| format!("{} cannot be read: remove it", record.display()))?,
-            ))
-        }
-        Err(_) => Ok(None),
-    }
+    let Ok(bytes) = fs::read(&record) else { return Ok(None) };
+    let deb = serde_json::from_slice(&bytes);
+    deb.map(Some).with_context(|| format!("cannot read {}: remove it", record.display()))
 }
 
-/// The package file, fetched again if it is gone or wrong.
+/// The package file, fetched again if it is missing or wrong.
 ///
 /// # Errors
 /// As [`fetch`].
@@ -85,10 +78,10 @@ pub(crate) fn deb_file(cache: &Cache, package: &Package) -> anyhow::Result<Deb> 
     fetch(cache, package)
 }
 
-/// Fetches the newest version that Debian has in the package's suite and records it.
+/// Fetches the newest version in the package's suite and records it.
 ///
 /// # Errors
-/// [`Exit::Source`] with what apt said; [`Exit::Host`] without space.
+/// [`Exit::Source`] with apt's message; [`Exit::Host`] without space.
 pub(crate) fn fetch(cache: &Cache, package: &Package) -> anyhow::Result<Deb> {
     let _lock = cache.lock("apt", &package.name)?;
     if let Some(deb) = known(cache, &package.name)? {
@@ -108,12 +101,12 @@ fn record(cache: &Cache, package: &str) -> PathBuf {
     cache.sources().join(format!("{package}.json"))
 }
 
-/// apt with everything it writes in one folder of ours.
+/// apt that writes only to one folder.
 struct Apt {
     home: PathBuf,
 }
 
-/// What apt would fetch: from `--print-uris`.
+/// What apt would fetch, from `--print-uris`.
 #[derive(Debug, PartialEq, Eq)]
 struct Offer {
     name: String,
@@ -123,7 +116,7 @@ struct Offer {
 
 impl Apt {
     fn prepare(cache: &Cache, suite: Option<&str>) -> anyhow::Result<Self> {
-        // A suite of its own keeps its lists: the other base's are not fetched again.
+        // One folder for each suite, so that lists are kept when another base is fetched.
         let home = cache.downloads().join(suite.map_or("apt".to_owned(), |s| format!("apt-{s}")));
         for part in ["state/lists/partial", "cache/archives/partial", "sources"] {
             fs::create_dir_all(home.join(part))
@@ -136,30 +129,29 @@ impl Apt {
             None => aptlist::select(&configured, &codename),
         };
         if lists == aptlist::Lists::default() {
-            let what = format!("/etc/apt names no mirror of Debian's suite `{codename}`");
-            return Err(Fault::new(Exit::Source, what)
-                .hint(format!(
-                    "add one with {codename} and {codename}-security to /etc/apt/sources.list, or give a tree or \
-                     tarball with --source"
-                ))
-                .into());
+            let what = format!("/etc/apt has no mirror of Debian's suite `{codename}`");
+            let hint = format!(
+                "add one with {codename} and {codename}-security to /etc/apt/sources.list, or give \
+                 a tree or a tarball with --source"
+            );
+            return Err(Fault::new(Exit::Source, what).hint(hint).into());
         }
         write_whole(&home.join("sources/debian.list"), lists.one_line.as_bytes())?;
         write_whole(&home.join("sources/debian.sources"), lists.deb822.as_bytes())?;
         Ok(Self { home })
     }
 
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+    fn apt_get(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("apt-get");
         let at = |part: &str| self.home.join(part).display().to_string();
         for (option, value) in [
             ("Dir::State", at("state")),
             ("Dir::Cache", at("cache")),
             ("Dir::Etc::sourcelist", "/dev/null".to_owned()),
             ("Dir::Etc::sourceparts", at("sources")),
-            // No other user may read our folder, and none has to: apt runs as whoever calls us.
+            // apt must not switch users: another user may not read our folder.
             ("APT::Sandbox::User", String::new()),
-            // Without this a mirror that does not answer is a warning, and old lists are used.
+            // Otherwise apt only warns if a mirror does not answer, and uses old lists.
             ("APT::Update::Error-Mode", "any".to_owned()),
             ("APT::Update::Post-Invoke", String::new()),
             ("DPkg::Post-Invoke", String::new()),
@@ -169,15 +161,13 @@ impl Apt {
         ] {
             command.arg("-o").arg(format!("{option}={value}"));
         }
-        command.env("LC_ALL", "C").env_remove("LD_LIBRARY_PATH");
+        command.arg("-q").args(words).env("LC_ALL", "C").env_remove("LD_LIBRARY_PATH");
         command
     }
 
     fn update(&self, package: &Package) -> anyhow::Result<()> {
-        let step = Step::begin("asking Debian for package lists", None);
-        let mut command = self.command("apt-get");
-        command.args(["-q", "update"]);
-        let output = process::capture(command, UPDATE_DEADLINE)?;
+        let step = Step::begin("fetching Debian's package lists", None);
+        let output = process::capture(self.apt_get(&["update"]), UPDATE_DEADLINE)?;
         if !output.status.success() {
             return Err(refused(package, &output.text).into());
         }
@@ -186,8 +176,7 @@ impl Apt {
     }
 
     fn offer(&self, package: &Package) -> anyhow::Result<Offer> {
-        let mut command = self.command("apt-get");
-        command.args(["-q", "download", "--print-uris", &package.name]);
+        let command = self.apt_get(&["download", "--print-uris", &package.name]);
         let output = process::capture(command, UPDATE_DEADLINE)?;
         let offer = output.text.lines().find_map(parse_offer).filter(|_| output.status.success());
         Ok(offer.ok_or_else(|| refused(package, &output.text))?)
@@ -196,8 +185,8 @@ impl Apt {
     fn download(&self, cache: &Cache, package: &Package, offer: &Offer) -> anyhow::Result<Deb> {
         let room = tempfile::Builder::new().prefix(".tmp-").tempdir_in(cache.downloads())?;
         let step = Step::begin(format!("fetching {}, KiB", offer.name), Some(offer.bytes / 1024));
-        let mut command = self.command("apt-get");
-        command.args(["-q", "download", &package.name]).current_dir(room.path());
+        let mut command = self.apt_get(&["download", &package.name]);
+        command.current_dir(room.path());
         let mut said = String::new();
         let status = process::follow(command, DOWNLOAD_DEADLINE, |line| match line {
             Some(line) if said.len() < 64 * 1024 => said.push_str(&format!("{line}\n")),
@@ -208,37 +197,33 @@ impl Apt {
             return Err(refused(package, &said).into());
         }
         tarball::require(&offer.name, &offer.sha256, &sha256_of(&file)?)?;
-        // apt writes % and ~ in file names; make and people prefer none.
         let dest = cache.downloads().join(&offer.name);
         fs::rename(&file, &dest)
             .with_context(|| format!("moving the package to {}", dest.display()))?;
-        step.end("done, hash and signature good");
+        step.end("done, hash and signature are correct");
         let version = offer.name.split('_').nth(1).unwrap_or("unknown").replace("%3a", ":");
         Ok(Deb { version, sha256: offer.sha256.clone(), name: offer.name.clone() })
     }
 }
 
 fn refused(package: &Package, said: &str) -> Fault {
-    let errors: Vec<&str> = said
-        .lines()
-        .filter(|line| line.starts_with("E:") || line.starts_with("W:"))
-        .take(6)
-        .collect();
+    let is_error = |line: &&str| line.starts_with("E:") || line.starts_with("W:");
+    let errors: Vec<&str> = said.lines().filter(is_error).take(6).collect();
     let Package { name, suite } = package;
-    let from = suite.as_ref().map_or(String::new(), |suite| format!(" from {suite}"));
-    // Backports keep one version of a kernel, and none when their release has ended.
-    let moved = suite.as_ref().map_or(String::new(), |suite| {
-        format!(
-            "; has {suite} moved on? then name another `suite`, or `tarball = \"URL#sha256=HEX\"` \
-             in place of both keys, in configs/bases"
-        )
-    });
-    Fault::new(Exit::Source, format!("apt does not give {name}{from}: {}", errors.join("; "))).hint(
-        format!(
-            "check the network and the Debian lines in /etc/apt/sources.list*{moved}; \
-             or give a source: --source FOLDER, FILE.tar.xz or URL#sha256=HEX"
-        ),
-    )
+    let (mut from, mut moved) = (String::new(), String::new());
+    if let Some(suite) = suite {
+        from = format!(" from {suite}");
+        // Backports keep one version of a kernel, and none after their release has ended.
+        moved = format!(
+            "; if {suite} no longer has it, set another `suite` in configs/bases, or \
+             `tarball = \"URL#sha256=HEX\"` in place of package and suite"
+        );
+    }
+    let what = format!("apt cannot fetch {name}{from}: {}", errors.join("; "));
+    Fault::new(Exit::Source, what).hint(format!(
+        "check the network and the Debian lines in /etc/apt/sources.list*{moved}; or give a source: \
+         --source FOLDER, FILE.tar.xz or URL#sha256=HEX"
+    ))
 }
 
 fn bytes_in(room: &Path) -> u64 {
@@ -310,7 +295,7 @@ mod tests {
         let fault = refused(&package, said);
         assert!(fault.what.contains("Unable to locate"), "{}", fault.what);
         assert_eq!(fault.exit, Exit::Source);
-        assert!(!fault.hint.contains("moved on"), "{}", fault.hint);
+        assert!(!fault.hint.contains("no longer"), "{}", fault.hint);
         package.suite = Some("trixie-backports".into());
         let fault = refused(&package, said);
         assert!(fault.what.contains("linux-source-6.12 from trixie-backports"), "{}", fault.what);

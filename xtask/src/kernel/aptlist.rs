@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which of the system's apt sources are Debian's. Pure: text in, text out.
+//! Which of the system's apt sources are Debian's. Pure.
 //!
-//! Contract: mirrors, keys and options of a chosen entry are kept as they are. Third-party
-//! repositories are left out, since one that does not answer would stop the fetch.
+//! Contract: a chosen entry keeps its mirror, keys and options. Third-party repositories are left
+//! out: one that does not answer would stop the fetch.
 
 /// Suites of a release that may hold its kernels.
 const SUFFIXES: [&str; 4] = ["", "-security", "-updates", "-backports"];
 
-/// The two formats apt reads, each a file.
+/// The two formats that apt reads, each a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lists {
     /// For a `.list` file.
@@ -16,7 +16,7 @@ pub(crate) struct Lists {
     pub(crate) deb822: String,
 }
 
-/// Debian's entries among `configured` (file name, text); empty where there is none.
+/// Debian's entries among `configured` (file name, text); empty if there are none.
 pub(crate) fn select(configured: &[(String, String)], codename: &str) -> Lists {
     let mut lists = Lists::default();
     for (name, text) in configured {
@@ -33,8 +33,8 @@ pub(crate) fn select(configured: &[(String, String)], codename: &str) -> Lists {
     lists
 }
 
-/// `suite` on the mirrors, and with the keys, of the release's own entries; empty where there is none.
-/// A mirror of Debian carries all its suites, so that another release's kernels need no set-up.
+/// `suite` from the mirrors of the release's entries, with their keys; empty if there are none. A
+/// mirror of Debian has all suites, so another release's kernels need no set-up.
 pub(crate) fn select_suite(configured: &[(String, String)], codename: &str, suite: &str) -> Lists {
     let own = select(configured, codename);
     let mut lists = Lists::default();

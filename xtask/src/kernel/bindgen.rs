@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! bindgen, which no Debian 12 package has in a version that Rust for Linux takes: built by cargo.
+//! bindgen, built by cargo: no Debian 12 package has a version that Rust for Linux accepts.
 //!
-//! Contract: built once for a cache, and there under its name only when it is whole.
+//! Contract: built once for a cache; it has its final name only when it is whole.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,10 +18,10 @@ pub(crate) const BINDGEN_VERSION: &str = "0.71.1";
 const BINDGEN_CRATES: u64 = 46;
 const CARGO_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
-/// Builds bindgen into the cache, where it is to be `bindgen`, unless it is there.
+/// Builds bindgen into the cache, unless `bindgen` is there.
 ///
 /// # Errors
-/// [`Exit::MissingTool`] with what cargo said.
+/// [`Exit::MissingTool`] with cargo's message.
 pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
     if bindgen.exists() {
         return Ok(());
@@ -45,16 +45,16 @@ pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
         step.at(crates, line.trim());
     })?;
     if !status.success() {
-        return Err(Fault::new(Exit::MissingTool, format!("cargo cannot install bindgen-cli {BINDGEN_VERSION}:{said}"))
-            .hint("is there a network? bindgen comes from the crates registry that cargo is configured with")
-            .into());
+        let what = format!("cargo cannot install bindgen-cli {BINDGEN_VERSION}:{said}");
+        let hint = "check the network: bindgen comes from cargo's crate registry";
+        return Err(Fault::new(Exit::MissingTool, what).hint(hint).into());
     }
     cache::publish(made, &home)?;
     step.end("done");
     Ok(())
 }
 
-/// Where it is in the cache.
+/// Its folder in the cache.
 pub(super) fn bindgen_home(cache: &Cache) -> PathBuf {
     cache.tools().join(format!("bindgen-{BINDGEN_VERSION}"))
 }
@@ -65,18 +65,12 @@ fn cargo_install(root: &Path) -> Command {
     command
         .args(["install", "bindgen-cli", "--locked", "--version", BINDGEN_VERSION, "--root"])
         .arg(root);
-    // Under `cargo xtask` these describe the harness; bindgen is none of its business.
-    for name in [
-        "CARGO_TARGET_DIR",
-        "CARGO_BUILD_TARGET",
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "LD_LIBRARY_PATH",
-        "MAKEFLAGS",
-    ] {
+    // Under `cargo xtask` these are set for the harness.
+    for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
         command.env_remove(name);
     }
-    // A rust-toolchain or .cargo/config of the folder we happen to be in must not matter.
+    command.env_remove("LD_LIBRARY_PATH").env_remove("MAKEFLAGS");
+    // Not in the current folder, which may have a rust-toolchain file or a .cargo/config.
     command.current_dir(root);
     command
 }

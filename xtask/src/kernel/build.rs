@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One kernel: from what it is made of to an image in the cache.
+//! One kernel: from its ingredients to an image in the cache.
 //!
-//! Contract: the key is computed without unpacking, applying or configuring anything, so a hit is
-//! fast. A miss holds two locks, first the key's (who builds the same waits and gets a hit) and
-//! then the work tree's; the order is the same everywhere, so nobody waits in a ring.
+//! Contract: the key needs no unpacking, patching or configuring, so a hit is fast. A miss takes two
+//! locks: first the key's (a second builder waits and gets a hit), then the work tree's. The order is
+//! the same everywhere, so there is no deadlock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,13 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::bindgen;
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::configured::Asked;
 use super::fragments::{self, Wish};
 use super::image::{self, Image, Ingredients, Manifest};
 use super::make::Make;
-use super::overlay::{self, Overlay};
+use super::overlay::Overlay;
+use super::patch;
 use super::pristine::Source;
 use super::series::Series;
 use super::source::Located;
@@ -34,16 +35,16 @@ use crate::host::{self, process::Killed};
 pub(crate) struct Site<'a> {
     /// The cache.
     pub(crate) cache: &'a Cache,
-    /// Series and patches are relative to it.
+    /// Paths of series and patches are relative to it.
     pub(crate) workspace: &'a Path,
     /// Folder of the fragments.
     pub(crate) fragments: &'a Path,
-    /// Tools that were found.
+    /// The tools found.
     pub(crate) toolchain: &'a Toolchain,
-    /// Commands make runs at once.
+    /// Parallel commands of make.
     pub(crate) jobs: usize,
-    /// Whether these kernels are the steps of a series rather than kernels to measure: Rust is
-    /// compiled by clippy where there is one, and config symbols that no Kconfig has yet are left out.
+    /// Whether these kernels are steps of a series rather than kernels to run: clippy compiles the
+    /// Rust code if it is installed, and config symbols that no Kconfig has yet are left out.
     pub(crate) steps: bool,
 }
 
@@ -62,7 +63,7 @@ impl Site<'_> {
     /// The image of `kernel` on the source `located`: from the cache, or built.
     ///
     /// # Errors
-    /// [`Exit::Series`], [`Exit::Source`], [`Exit::Build`], [`Exit::MissingTool`], [`Exit::Host`], as the cause is.
+    /// [`Exit::Series`], [`Exit::Source`], [`Exit::Build`], [`Exit::MissingTool`], [`Exit::Host`].
     pub(crate) fn image(&self, kernel: &Kernel, located: &Located) -> anyhow::Result<Image> {
         let begun = Instant::now();
         let recipe = self.recipe(kernel, located)?;
@@ -72,24 +73,15 @@ impl Site<'_> {
             Some(found) => found,
             None => self.make(&recipe).with_context(|| format!("kernel {}", kernel.name))?,
         };
-        let Recipe { key, series, .. } = recipe;
-        Ok(Image {
-            kernel: kernel.name.clone(),
-            key,
-            dir,
-            manifest,
-            git_commit: located.commit.clone(),
-            patchset_hash: series.patchset_hash(),
-            fragments: kernel.fragments.clone(),
-            hit,
-            seconds: begun.elapsed().as_secs_f64(),
-        })
+        let image = Image::new(kernel, recipe.key, dir, manifest, &recipe.series);
+        let (git_commit, seconds) = (located.commit.clone(), begun.elapsed().as_secs_f64());
+        Ok(Image { git_commit, hit, seconds, ..image })
     }
 
     /// The key that the image of `kernel` has or will have; nothing is built.
     ///
     /// # Errors
-    /// As [`Site::image`], of the reading of patches and fragments.
+    /// As [`Site::image`], for reading patches and fragments.
     pub(crate) fn key(&self, kernel: &Kernel, located: &Located) -> anyhow::Result<String> {
         Ok(self.recipe(kernel, located)?.key)
     }
@@ -97,21 +89,17 @@ impl Site<'_> {
     fn recipe<'a>(&self, kernel: &'a Kernel, located: &'a Located) -> anyhow::Result<Recipe<'a>> {
         let series = Series::read(self.workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
         let mut texts = Vec::new();
-        for name in &kernel.fragments {
-            let path = self.fragments.join(format!("{name}.config"));
-            let text = fs::read_to_string(&path).map_err(|error| {
-                Fault::new(
-                    Exit::Usage,
-                    format!("kernel {}: fragment {}: {error}", kernel.name, path.display()),
-                )
-            })?;
-            texts.push((format!("{name}.config"), text));
+        let read = |path: &Path, what: String| {
+            let fault =
+                |error| Fault::new(Exit::Usage, format!("{what} {}: {error}", path.display()));
+            fs::read_to_string(path).map_err(fault)
+        };
+        for name in kernel.fragments.iter().map(|name| format!("{name}.config")) {
+            let what = format!("kernel {}: fragment", kernel.name);
+            texts.push((name.clone(), read(&self.fragments.join(name), what)?));
         }
         for path in &kernel.user_fragments {
-            let text = fs::read_to_string(path).map_err(|error| {
-                Fault::new(Exit::Usage, format!("--fragment {}: {error}", path.display()))
-            })?;
-            texts.push((path.display().to_string(), text));
+            texts.push((path.display().to_string(), read(path, "--fragment".to_owned())?));
         }
         let wishes = fragments::merge(&texts)
             .and_then(|wishes| fragments::replace(wishes, &kernel.gone))
@@ -131,24 +119,21 @@ impl Site<'_> {
         Ok(Recipe { key: ingredients.key(), kernel, located, series, wishes, rust, toolchain })
     }
 
-    /// What to ask Kconfig for. Only a patch may bring a symbol that a fragment of its author's wishes.
+    /// What to ask Kconfig for. The unpatched kernel need not have the symbols of a `--fragment`.
     fn wishes(&self, recipe: &Recipe<'_>, make: &Make) -> Vec<Wish> {
         let Recipe { kernel, wishes, .. } = recipe;
-        let from_user = |wish: &Wish| {
-            kernel
-                .user_fragments
-                .iter()
-                .any(|own| wish.place.starts_with(&own.display().to_string()))
-        };
-        let defined = match (self.steps, kernel.patched() || kernel.user_fragments.is_empty()) {
-            (false, true) => return wishes.clone(),
-            _ => make.defined(wishes),
-        };
-        let kept = |wish: &&Wish| defined.contains(wish) || !(self.steps || from_user(wish));
+        if !self.steps && (kernel.patched() || kernel.user_fragments.is_empty()) {
+            return wishes.clone();
+        }
+        let user: Vec<String> =
+            kernel.user_fragments.iter().map(|path| path.display().to_string()).collect();
+        let is_user = |wish: &Wish| user.iter().any(|path| wish.place.starts_with(path));
+        let defined = make.defined(wishes);
+        let kept = |wish: &&Wish| defined.contains(wish) || !(self.steps || is_user(wish));
         wishes.iter().filter(kept).cloned().collect()
     }
 
-    /// The log of the last build in the tree of `kernel`, whole or not.
+    /// The log of the last build in the tree of `kernel`, complete or not.
     pub(crate) fn log(&self, kernel: &Kernel, located: &Located) -> PathBuf {
         self.cache.trees().join(tree_name(kernel, located)).join("build.log")
     }
@@ -165,8 +150,8 @@ impl Site<'_> {
         if *rust {
             bindgen::provide(&toolchain.bindgen, self.cache)?;
         }
-        // Before the tree is touched: a series that does not apply costs the tree nothing.
-        let overlay = overlay::apply(series, &source.tree)?;
+        // First: a series that does not apply must not change the tree.
+        let overlay = patch::apply(series, &source.tree)?;
         for note in &overlay.notes {
             crate::progress::note(&format!("note: {note}"));
         }
@@ -193,7 +178,10 @@ impl Site<'_> {
         }
         let tree = unharmed(&source, tree)?;
         if built.is_err() && self.steps {
-            warnings::forget(&tree.dir(), &fs::read_to_string(&log).unwrap_or_default());
+            // The next build must print their warnings again. A missing one is compiled anyway.
+            for object in warnings::objects(&fs::read_to_string(&log).unwrap_or_default()) {
+                let _ = fs::remove_file(tree.dir().join(object));
+            }
         }
         built?;
         let idle = not_compiled(&overlay, &tree.dir());
@@ -217,26 +205,20 @@ fn tree_name(kernel: &Kernel, located: &Located) -> String {
     format!("{}.{}", kernel.tree, located.slot)
 }
 
-/// Files of the series that this configuration leaves out: a kernel that does not have the patch in it
-/// does what the unpatched one does, and that must not pass for a finding.
+/// Files of the series that this configuration leaves out: the kernel then behaves like the unpatched
+/// one, which must not pass for a finding.
 fn not_compiled(overlay: &Overlay, tree: &Path) -> Vec<String> {
-    let code = |path: &&PathBuf| path.extension().is_some_and(|ext| ext == "c" || ext == "S");
+    let is_code = |path: &Path| path.extension().is_some_and(|ext| ext == "c" || ext == "S");
     let there = overlay.files.iter().filter(|(_, content)| content.is_some());
     let left_out = there
         .map(|(path, _)| path)
-        .filter(code)
-        .filter(|path| !tree.join(path.with_extension("o")).exists());
-    let said = |path: &PathBuf| {
-        format!(
-            "{} is not compiled in this configuration, so nothing of it is tested: --fragment FILE adds config \
-             symbols",
-            path.display()
-        )
-    };
-    left_out.map(said).collect()
+        .filter(|path| is_code(path) && !tree.join(path.with_extension("o")).exists());
+    let why = "is not compiled in this configuration, so it is not tested: \
+               --fragment FILE adds config symbols";
+    left_out.map(|path| format!("{} {why}", path.display())).collect()
 }
 
-/// Runs Kconfig, unless it was run on the same before and its result is still there.
+/// Runs Kconfig, unless its input is unchanged and its result still there.
 fn configure(tree: &Tree, make: &Make, asked: &Asked<'_>) -> anyhow::Result<()> {
     let (stamp, config) = (tree.beside("configured"), tree.dir().join(".config"));
     let digest = || fs::read(&config).ok().map(|config| asked.digest(&config));
@@ -251,7 +233,7 @@ fn configure(tree: &Tree, make: &Make, asked: &Asked<'_>) -> anyhow::Result<()> 
     }
 }
 
-/// Whether an object may be half-written. make that is asked to end removes what it was writing.
+/// Whether an object may be half written. On SIGTERM, make removes what it was writing.
 fn was_cut_off(built: &anyhow::Result<()>) -> bool {
     let Err(error) = built else { return false };
     let exit = crate::exit::fault_of(error).map(|fault| fault.exit);
@@ -259,7 +241,7 @@ fn was_cut_off(built: &anyhow::Result<()>) -> bool {
         || !matches!(exit, Some(Exit::Build | Exit::Interrupted))
 }
 
-/// A build that wrote into its source through a hard link has spoilt the pristine one: both go.
+/// A build that wrote through a hard link has changed the pristine source: both are removed.
 fn unharmed(source: &Source, tree: Tree) -> anyhow::Result<Tree> {
     let spoilt = source.written_through();
     if spoilt.is_empty() {
@@ -267,10 +249,9 @@ fn unharmed(source: &Source, tree: Tree) -> anyhow::Result<Tree> {
     }
     let names: Vec<String> = spoilt.iter().take(5).map(|path| path.display().to_string()).collect();
     tree.remove()?;
-    let home = source.tree.parent().context("a source has a folder")?;
-    fs::remove_dir_all(home).with_context(|| format!("removing {}", home.display()))?;
+    cache::remove(source.tree.parent().context("a source has a folder")?)?;
     let text = format!("the build writes into its own source files: {}", names.join(", "));
-    Err(Fault::new(Exit::Build, text)
-        .hint("that spoils the shared source, which was removed; the rule that does it has to write elsewhere")
-        .into())
+    let hint =
+        "the shared source was changed and has been removed; fix the make rule that writes there";
+    Err(Fault::new(Exit::Build, text).hint(hint).into())
 }

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The cache folder: what is expensive to have is had once.
+//! The cache folder: what is expensive is made once.
 //!
-//! Contract: whatever stands under its final name is whole. It is written under a temporary name
-//! beside it and renamed; what a killed process left under a temporary name is never read and is
-//! removed by the next one that holds the lock. Two processes that want the same thing wait for
-//! each other, visibly and not for ever.
+//! Contract: whatever has its final name is whole. It is made under a temporary name and renamed.
+//! What a killed process left under a temporary name is never read, and the next holder of the lock
+//! removes it. Two processes that want the same thing wait for each other: visibly, with a limit.
 //!
 //! ```text
 //! downloads/  .deb files, tarballs, apt's own state
 //! sources/    unpacked pristine sources, by content
-//! series/     patches that were given on the command line, by content
+//! series/     patches of --series, by content
 //! trees/      work trees, by name
 //! images/     built kernels, by key
 //! tools/      bindgen
 //! disks/      scratch disks (used by `vm`)
-//! locks/      one file a lock; empty ones are normal
+//! locks/      one file a lock; empty files are normal
 //! ```
 
 use std::ffi::OsString;
@@ -24,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use fs4::fs_std::FileExt as _;
+use fs4::fs_std::FileExt;
 use tempfile::TempDir;
 
 use crate::exit::{Exit, Fault};
@@ -48,7 +47,7 @@ pub(crate) struct Lock {
 }
 
 impl Cache {
-    /// Where the cache is unless said otherwise, from `$XDG_CACHE_HOME` and `$HOME`.
+    /// The default place, from `$XDG_CACHE_HOME` and `$HOME`.
     ///
     /// # Errors
     /// [`Exit::Usage`] if neither is set.
@@ -62,7 +61,7 @@ impl Cache {
             (Some(xdg), _) => Ok(xdg.join("memcg-harness")),
             (None, Some(home)) => Ok(home.join(".cache/memcg-harness")),
             (None, None) => Err(Fault::new(Exit::Usage, "neither XDG_CACHE_HOME nor HOME is set")
-                .hint("say where the cache shall be with --cache DIR")
+                .hint("set the cache folder with --cache DIR")
                 .into()),
         }
     }
@@ -74,14 +73,12 @@ impl Cache {
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
         let root =
             std::path::absolute(root).with_context(|| format!("the cache {}", root.display()))?;
-        // make cuts paths at blanks and colons; a tree under such a path does not build.
+        // make splits paths at blanks and colons.
         if root.to_string_lossy().contains(|c: char| c.is_whitespace() || c == ':') {
-            return Err(Fault::new(
-                Exit::Usage,
-                format!("the kernel cannot be built below {:?}: blank or colon", root),
-            )
-            .hint("choose another place with --cache DIR")
-            .into());
+            let what = format!("{root:?} has a blank or a colon: no kernel can be built there");
+            return Err(Fault::new(Exit::Usage, what)
+                .hint("choose another cache folder with --cache DIR")
+                .into());
         }
         for room in ["downloads", "sources", "series", "trees", "images", "tools", "disks", "locks"]
         {
@@ -96,7 +93,7 @@ impl Cache {
         &self.root
     }
 
-    /// What came over the network.
+    /// Downloads.
     pub(crate) fn downloads(&self) -> PathBuf {
         self.root.join("downloads")
     }
@@ -106,7 +103,7 @@ impl Cache {
         self.root.join("sources")
     }
 
-    /// Patches that were given on the command line, by content.
+    /// Patches of `--series`, by content.
     pub(crate) fn series(&self) -> PathBuf {
         self.root.join("series")
     }
@@ -121,12 +118,12 @@ impl Cache {
         self.root.join("images")
     }
 
-    /// Tools that are built here.
+    /// Tools built by the harness.
     pub(crate) fn tools(&self) -> PathBuf {
         self.root.join("tools")
     }
 
-    /// Waits until nobody else works on `name`. `what` is shown: "waiting for another build of …".
+    /// Waits until no other process works on `name`. `what` is shown: "waiting for … of `what`".
     ///
     /// # Errors
     /// [`Exit::Host`] after two hours; [`Exit::Interrupted`]; I/O errors.
@@ -135,27 +132,27 @@ impl Cache {
         if !file.try_lock_exclusive()? {
             wait_for(&mut file, &path, what, &|file| file.try_lock_exclusive())?;
         }
-        // Only so that whoever waits can say for whom.
+        // For the message of whoever waits.
         file.set_len(0)?;
         file.rewind()?;
         write!(file, "{}", std::process::id())?;
         Ok(Lock { _file: file })
     }
 
-    /// Says that `name` is in use, as others may say too; waits until nobody changes it.
+    /// A shared lock on `name`: waits until no process has it exclusively.
     ///
     /// # Errors
     /// As [`Cache::lock`].
     pub(crate) fn share(&self, name: &str, what: &str) -> anyhow::Result<Lock> {
         let (mut file, path) = self.lock_file(name)?;
-        // `FileExt::` since the standard library has grown a method of this name.
-        if !fs4::fs_std::FileExt::try_lock_shared(&file)? {
-            wait_for(&mut file, &path, what, &|file| fs4::fs_std::FileExt::try_lock_shared(file))?;
+        // Qualified: the standard library now has a method of this name.
+        if !FileExt::try_lock_shared(&file)? {
+            wait_for(&mut file, &path, what, &|file| FileExt::try_lock_shared(file))?;
         }
         Ok(Lock { _file: file })
     }
 
-    /// The lock of `name` if nobody has it in use; does not wait.
+    /// The exclusive lock of `name` if it is free; does not wait.
     ///
     /// # Errors
     /// I/O errors.
@@ -186,31 +183,35 @@ fn wait_for(
         unless_process_asked()?;
         if begun.elapsed() > LOCK_WAIT {
             let text = format!("process {holder} has held {} for two hours", path.display());
-            return Err(Fault::new(Exit::Host, text)
-                .hint("is it alive? end it and try again")
-                .into());
+            let hint = "if that process hangs, end it and try again";
+            return Err(Fault::new(Exit::Host, text).hint(hint).into());
         }
         step.at(0, "");
         std::thread::sleep(LOCK_POLL);
     }
-    step.end("it is done");
+    step.end("done");
     Ok(())
 }
 
-/// A folder beside `dest` to make it in; give it to [`publish`]. Whoever calls holds the lock of `dest`.
+/// A temporary folder next to `dest`, for [`publish`]. The caller holds the lock of `dest`.
 ///
 /// # Errors
 /// I/O errors.
 pub(crate) fn scratch(dest: &Path) -> anyhow::Result<TempDir> {
     let (parent, prefix) = beside(dest)?;
-    remove_leftovers(parent, &prefix)?;
+    for entry in fs::read_dir(parent).with_context(|| format!("reading {}", parent.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            remove_all(&entry.path())?;
+        }
+    }
     tempfile::Builder::new()
         .prefix(&prefix)
         .tempdir_in(parent)
         .with_context(|| format!("making a folder in {}", parent.display()))
 }
 
-/// Moves a finished folder to its name, in one step.
+/// Moves a finished folder to its final name, in one step.
 ///
 /// # Errors
 /// I/O errors.
@@ -226,15 +227,25 @@ fn beside(dest: &Path) -> anyhow::Result<(&Path, String)> {
     Ok((parent, format!(".tmp-{}-", name.to_string_lossy())))
 }
 
-fn remove_leftovers(parent: &Path, prefix: &str) -> anyhow::Result<()> {
-    for entry in fs::read_dir(parent).with_context(|| format!("reading {}", parent.display()))? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            fs::remove_dir_all(entry.path())
-                .with_context(|| format!("removing {}", entry.path().display()))?;
-        }
+/// Removes `folder`, if there is one. Its name goes first: half of it must not look whole.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
+    if !folder.exists() {
+        return Ok(());
     }
-    Ok(())
+    let (parent, prefix) = beside(folder)?;
+    let dead = parent.join(format!("{prefix}dead"));
+    if dead.exists() {
+        remove_all(&dead)?;
+    }
+    fs::rename(folder, &dead).with_context(|| format!("removing {}", folder.display()))?;
+    remove_all(&dead)
+}
+
+fn remove_all(folder: &Path) -> anyhow::Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
 }
 
 #[cfg(test)]

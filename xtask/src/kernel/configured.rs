@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether a work tree is configured already: Kconfig takes 10 s and mostly says what it said before.
+//! Whether a work tree is already configured: Kconfig takes 10 s and mostly repeats itself. Pure.
 //!
-//! Contract: a digest of all that Kconfig reads. It stands for the tree's `.config` only while that
-//! file is the one it was written for.
+//! Contract: a digest of everything that Kconfig reads, and of the `.config` that it wrote.
 
 use std::path::Path;
 
@@ -11,17 +10,16 @@ use super::overlay::Overlay;
 use crate::config::Gone;
 use crate::host::digest::{hex, sha256_of_parts};
 
-/// Files with these endings are compiled or read by people; Kconfig looks at none of them, unless
-/// they are in `scripts/`, where its probes of the tools are.
+/// Kconfig does not read files with these endings, except in `scripts/`, which has its tool probes.
 const NOT_READ: [&str; 6] = ["c", "h", "rs", "S", "rst", "txt"];
 
-/// What Kconfig is run on.
+/// The input of Kconfig.
 pub(super) struct Asked<'a> {
-    /// Content of the source.
+    /// Identifies the content of the source.
     pub(super) source_id: &'a str,
-    /// What the series makes of it.
+    /// The series on it.
     pub(super) overlay: &'a Overlay,
-    /// Symbols that must come out.
+    /// Symbols to set.
     pub(super) wishes: &'a [Wish],
     /// Symbols that must not exist.
     pub(super) gone: &'a [Gone],
@@ -30,7 +28,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The digest, for a tree that was left with this `.config`.
+    /// The digest, for a tree with this `.config`.
     pub(super) fn digest(&self, config: &[u8]) -> String {
         let Self { source_id, overlay, wishes, gone, toolchain } = self;
         let wishes = fragments::canonical(wishes);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The first errors of a build log. Pure.
 //!
-//! Contract: with `make -j` the last lines tell that something failed, not what; the cause is the
-//! first diagnostic, with the lines that belong to it.
+//! Contract: with `make -j` the last lines show that something failed, not what. The cause is the
+//! first diagnostic, with its continuation lines.
 
-/// Lines of one diagnostic that are shown.
+/// Most lines of one diagnostic.
 const BLOCK_LINES: usize = 12;
 
-/// The first `limit` diagnostics, each some lines. Empty if there is none to be seen.
+/// The first `limit` diagnostics, each of some lines; empty if there are none.
 pub(crate) fn first(log: &str, limit: usize) -> Vec<String> {
     let lines: Vec<&str> = log.lines().collect();
     let strong = blocks(&lines, limit, is_diagnostic);
-    // make's own complaint is the last resort: it says where, not why.
+    // make's message is the last resort: it says where, not why.
     if strong.is_empty() {
         blocks(&lines, limit, |line| line.starts_with("make") && line.contains("***"))
     } else {
@@ -27,8 +27,7 @@ fn blocks(lines: &[&str], limit: usize, is_first: impl Fn(&str) -> bool) -> Vec<
             at += 1;
             continue;
         }
-        let belongs = |line: &&&str| !is_first(line) && is_continuation(line);
-        let more = lines[at + 1..].iter().take_while(belongs).take(BLOCK_LINES - 1).count();
+        let more = continued(&lines[at + 1..], &is_first);
         // "In function 'f':" and "In file included from" come before gcc's error.
         let before =
             lines[..at].iter().rev().take_while(|line| is_introduction(line)).take(3).count();
@@ -36,6 +35,12 @@ fn blocks(lines: &[&str], limit: usize, is_first: impl Fn(&str) -> bool) -> Vec<
         at += more + 1;
     }
     blocks
+}
+
+/// How many of these lines continue a diagnostic.
+pub(super) fn continued(lines: &[&str], is_first: impl Fn(&str) -> bool) -> usize {
+    let belongs = |line: &&&str| !is_first(line) && is_continuation(line);
+    lines.iter().take_while(belongs).take(BLOCK_LINES - 1).count()
 }
 
 fn is_diagnostic(line: &str) -> bool {
@@ -69,7 +74,7 @@ fn is_diagnostic(line: &str) -> bool {
             || words.iter().any(|word| line.contains(word)))
 }
 
-/// Source excerpts of gcc and rustc are indented or begin with a bar, a line number or a note.
+/// Excerpts of gcc and rustc are indented, or begin with a bar, a line number or a note.
 fn is_continuation(line: &str) -> bool {
     if is_progress(line) {
         return false;
@@ -86,7 +91,7 @@ fn is_introduction(line: &str) -> bool {
         || line.starts_with("                 from ")
 }
 
-/// `  CC      mm/memcontrol.o`: a line that says make began something.
+/// `  CC      mm/memcontrol.o`: make started a step.
 pub(crate) fn is_progress(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("  ") else { return false };
     let word = rest.split(' ').next().unwrap_or_default();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Config fragments: read, merged, put into a `.config`, and looked up in what came out. Pure.
+//! Config fragments: read, merged, put into a `.config`, and compared with the result. Pure.
 //!
-//! Contract: a symbol has one wish. Two fragments that wish different things are an error that names
-//! both, since "the later one wins" would hide it. After `olddefconfig` every wish is held
-//! against the result; [`super::kconfig`] finds out why one was not granted.
+//! Contract: a symbol has one wish. Two fragments that disagree are an error that names both, since
+//! "the later one wins" would hide it. After `olddefconfig` every wish is compared with the result;
+//! [`super::kconfig`] explains a difference.
 
 use std::collections::BTreeMap;
 
 use crate::config::Gone;
 
-/// One symbol that a fragment asks for.
+/// The value that a fragment sets for one symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wish {
     /// With `CONFIG_`.
@@ -23,7 +23,7 @@ pub(crate) struct Wish {
 /// Reads fragments (file name, text) in order.
 ///
 /// # Errors
-/// A line that is none, or two wishes for one symbol, with the places.
+/// A malformed line, or two values for one symbol, with the places.
 pub(crate) fn merge(fragments: &[(String, String)]) -> Result<Vec<Wish>, String> {
     let mut wishes: BTreeMap<String, Wish> = BTreeMap::new();
     for (name, text) in fragments {
@@ -35,22 +35,30 @@ pub(crate) fn merge(fragments: &[(String, String)]) -> Result<Vec<Wish>, String>
                 continue;
             };
             let wish = Wish { symbol: symbol.to_owned(), value: value.to_owned(), place };
-            match wishes.get(symbol) {
-                Some(old) if old.value != value => {
-                    return Err(format!(
-                        "{}: wants {symbol}={value}, but {} wants {symbol}={}",
-                        wish.place, old.place, old.value
-                    ));
-                }
-                Some(_) => {}
-                None => drop(wishes.insert(symbol.to_owned(), wish)),
+            if agree(wishes.get(symbol), &wish)? {
+                wishes.insert(symbol.to_owned(), wish);
             }
         }
     }
     Ok(wishes.into_values().collect())
 }
 
-/// The wishes without what this kernel's version no longer has, and with what took its place.
+/// Whether the wish is new.
+///
+/// # Errors
+/// It contradicts the old one; both places are named.
+fn agree(old: Option<&Wish>, new: &Wish) -> Result<bool, String> {
+    let Wish { symbol, value, place } = new;
+    match old {
+        Some(old) if old.value != *value => Err(format!(
+            "{place}: wants {symbol}={value}, but {} wants {symbol}={}",
+            old.place, old.value
+        )),
+        old => Ok(old.is_none()),
+    }
+}
+
+/// The wishes without symbols that this kernel version dropped, and with their replacements.
 ///
 /// # Errors
 /// A replacement that contradicts another wish, with the places.
@@ -61,19 +69,10 @@ pub(crate) fn replace(mut wishes: Vec<Wish>, gone: &[Gone]) -> Result<Vec<Wish>,
         let Some((symbol, value)) = instead.as_ref().filter(|_| wishes.len() < before) else {
             continue;
         };
-        match wishes.iter().find(|wish| wish.symbol == *symbol) {
-            Some(old) if old.value != *value => {
-                return Err(format!(
-                    "{place}: wants {symbol}={value}, but {} wants {symbol}={}",
-                    old.place, old.value
-                ));
-            }
-            Some(_) => {}
-            None => wishes.push(Wish {
-                symbol: symbol.clone(),
-                value: value.clone(),
-                place: place.clone(),
-            }),
+        let (symbol, value, place) = (symbol.clone(), value.clone(), place.clone());
+        let wish = Wish { symbol, value, place };
+        if agree(wishes.iter().find(|old| old.symbol == wish.symbol), &wish)? {
+            wishes.push(wish);
         }
     }
     wishes.sort_by(|a, b| a.symbol.cmp(&b.symbol));
@@ -85,12 +84,12 @@ pub(crate) fn want_rust(wishes: &[Wish]) -> bool {
     wishes.iter().any(|wish| wish.symbol == "CONFIG_RUST" && wish.value == "y")
 }
 
-/// Text that is the same for the same wishes.
+/// The same text for the same wishes; part of the image's key.
 pub(crate) fn canonical(wishes: &[Wish]) -> String {
     wishes.iter().map(|wish| format!("{}={}\n", wish.symbol, wish.value)).collect()
 }
 
-/// A `.config` with the wishes in place of what it says of their symbols.
+/// A `.config` in which the wishes replace the lines of their symbols.
 pub(crate) fn apply(config: &str, wishes: &[Wish]) -> String {
     let wished = |symbol: &str| wishes.iter().any(|wish| wish.symbol == symbol);
     let mut text = String::new();
@@ -109,13 +108,13 @@ pub(crate) fn apply(config: &str, wishes: &[Wish]) -> String {
     text
 }
 
-/// What a `.config` says, by symbol with `CONFIG_`; unset ones are not in it.
+/// The values in a `.config`, by symbol with `CONFIG_`; without unset symbols.
 pub(crate) fn values(config: &str) -> BTreeMap<&str, &str> {
     let lines = config.lines().filter_map(|line| assignment(line.trim()).ok().flatten());
     lines.filter(|(_, value)| *value != "n").collect()
 }
 
-/// The wishes that were not granted, with what stands instead.
+/// The wishes that Kconfig did not take, each with the value it set.
 pub(crate) fn denied<'a>(config: &str, wishes: &'a [Wish]) -> Vec<(&'a Wish, String)> {
     let values = values(config);
     let found = |wish: &Wish| values.get(wish.symbol.as_str()).copied().unwrap_or("n").to_owned();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Built kernels in the cache, by a key made of everything they depend on.
 //!
-//! Contract: `images/<key>/` appears in one step, and is an image only while its files have the
-//! sizes its manifest says. A hit reads the manifest and asks for five sizes, nothing more.
+//! Contract: `images/<key>/` appears in one step. It is an image only while its files have the sizes
+//! that its manifest states. A hit reads the manifest and five file sizes, nothing more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use super::series::Series;
 use crate::config::Kernel;
 use crate::host::digest::{hex, sha256_of_parts};
 
-/// Raised when the build itself changes: other targets, other variables.
+/// Raise it when the build itself changes: other targets, other variables.
 const RECIPE: u32 = 1;
 /// Folder entry and where it is in the work tree; the log is beside the tree.
 const FILES: [(&str, &str); 4] = [
@@ -30,42 +30,42 @@ const LOG: &str = "build.log";
 /// A kernel that can be booted.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// Name of the kernel it was asked for as.
+    /// Name of the kernel that was asked for.
     pub(crate) kernel: String,
-    /// Of everything it depends on.
+    /// Digest of everything it depends on.
     pub(crate) key: String,
     /// Where its files are: `bzImage`, `vmlinux` with debug info, `config`, `System.map`, `build.log`.
     pub(crate) dir: PathBuf,
-    /// What was known when it was built.
+    /// What the build recorded.
     pub(crate) manifest: Manifest,
-    /// The commit that its source is, where it is one.
+    /// The commit of its source, if that is one.
     pub(crate) git_commit: Option<String>,
-    /// Of its patches, as KCIDB has it.
+    /// Hash of its patches, as KCIDB defines it.
     pub(crate) patchset_hash: String,
-    /// Fragments that its config was asked for with, in order.
+    /// Its config fragments, in order.
     pub(crate) fragments: Vec<String>,
-    /// Whether it was there already.
+    /// Whether it came from the cache.
     pub(crate) hit: bool,
-    /// How long it took to have it now, seconds.
+    /// How long it took to get it now, seconds.
     pub(crate) seconds: f64,
 }
 
 /// `manifest.json` of an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    /// For people: where the source came from.
+    /// Where the source came from, for messages.
     pub(crate) source: String,
-    /// Content of the source.
+    /// Identifies the content of the source.
     pub(crate) source_id: String,
-    /// As the Makefile says.
+    /// From the Makefile.
     pub(crate) version: String,
     /// Patches in order, by path in the workspace.
     pub(crate) patches: Vec<String>,
-    /// Of their texts.
+    /// Hash of their texts.
     pub(crate) series_sha256: String,
     /// Tools, one a line.
     pub(crate) toolchain: String,
-    /// Fuzz and offsets with which the series applied, and what of it is not compiled.
+    /// Fuzz and offsets of the series, and files of it that are not compiled.
     pub(crate) notes: Vec<String>,
     /// How long the build took, seconds.
     pub(crate) build_s: f64,
@@ -75,11 +75,11 @@ pub(crate) struct Manifest {
 
 /// What an image depends on.
 pub(crate) struct Ingredients<'a> {
-    /// Content of the source.
+    /// Identifies the content of the source.
     pub(crate) source_id: &'a str,
     /// Digest of the series with the extra patches.
     pub(crate) series: [u8; 32],
-    /// The config that is asked for, in canonical form.
+    /// The config fragments, in canonical form.
     pub(crate) config: &'a str,
     /// Identity of the tools.
     pub(crate) toolchain: &'a str,
@@ -97,7 +97,27 @@ impl Ingredients<'_> {
 }
 
 impl Image {
-    /// The one with this key, whoever built it: no source and no compiler is asked for.
+    pub(super) fn new(
+        kernel: &Kernel,
+        key: String,
+        dir: PathBuf,
+        manifest: Manifest,
+        series: &Series,
+    ) -> Self {
+        Self {
+            kernel: kernel.name.clone(),
+            key,
+            dir,
+            manifest,
+            git_commit: None,
+            patchset_hash: series.patchset_hash(),
+            fragments: kernel.fragments.clone(),
+            hit: true,
+            seconds: 0.0,
+        }
+    }
+
+    /// The image with this key, whoever built it. Needs no source and no compiler.
     ///
     /// # Errors
     /// [`Exit::Series`](crate::exit::Exit::Series) for a patch that cannot be read.
@@ -109,18 +129,7 @@ impl Image {
     ) -> anyhow::Result<Option<Self>> {
         let Some((dir, manifest)) = find(cache, key) else { return Ok(None) };
         let series = Series::read(workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
-        Ok(Some(Self {
-            kernel: kernel.name.clone(),
-            key: key.to_owned(),
-            dir,
-            manifest,
-            // Of the source only its content is known here.
-            git_commit: None,
-            patchset_hash: series.patchset_hash(),
-            fragments: kernel.fragments.clone(),
-            hit: true,
-            seconds: 0.0,
-        }))
+        Ok(Some(Self::new(kernel, key.to_owned(), dir, manifest, &series)))
     }
 
     /// Direct-boot kernel.
@@ -134,19 +143,14 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<(PathBuf, Manifest)> {
     let dir = cache.images().join(key);
     let manifest: Manifest =
         serde_json::from_slice(&fs::read(dir.join("manifest.json")).ok()?).ok()?;
-    let whole = |name: &&str| {
+    let is_whole = |name: &str| {
         let size = fs::metadata(dir.join(name)).ok().map(|stat| stat.len());
-        size.is_some() && size == manifest.sizes.get(*name).copied()
+        size.is_some() && size == manifest.sizes.get(name).copied()
     };
-    FILES
-        .iter()
-        .map(|(name, _)| *name)
-        .chain([LOG])
-        .all(|name| whole(&name))
-        .then_some((dir, manifest))
+    FILES.iter().map(|(name, _)| *name).chain([LOG]).all(is_whole).then_some((dir, manifest))
 }
 
-/// Copies what make made into the cache. The caller holds the lock of the key.
+/// Copies the result of make into the cache. The caller holds the lock of the key.
 ///
 /// # Errors
 /// I/O errors; a product that is missing.
@@ -170,10 +174,8 @@ pub(crate) fn publish(
     }
     take(LOG, log)?;
     fs::write(made.path().join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
-    if dir.exists() {
-        // `find` refused it: something of it is missing or cut off.
-        fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
-    }
+    // If there is one, `find` refused it: a file is missing or cut off.
+    cache::remove(&dir)?;
     cache::publish(made, &dir)?;
     Ok((dir, manifest))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a config symbol did not land: its unmet dependency, found in the Kconfig files. Pure.
+//! Why Kconfig did not take a symbol: its unmet dependency, found in the Kconfig files. Pure.
 //!
 //! Contract: an explanation, not an evaluation. It reads `depends on`, enclosing `if`, `menu` and
-//! `choice` blocks, prompts, and simple terms; what it cannot read (macros, ranges) it shows as it stands.
+//! `choice` blocks, prompts, and simple terms. Macros and ranges are shown as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A `config` entry with what it needs.
+/// A `config` entry with its dependencies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Definition {
     place: String,
@@ -15,8 +15,8 @@ struct Definition {
     in_choice: bool,
 }
 
-/// Says why `symbol` (with `CONFIG_`) is not what was asked, given the Kconfig files (name, text)
-/// and the values of the `.config`.
+/// Why `symbol` (with `CONFIG_`) has another value than the one asked for, given the Kconfig files
+/// (name, text) and the values of the `.config`.
 pub(crate) fn explain(
     symbol: &str,
     files: &[(String, String)],
@@ -26,30 +26,25 @@ pub(crate) fn explain(
     let definitions: Vec<Definition> =
         files.iter().flat_map(|(file, text)| definitions(name, file, text)).collect();
     let Some(best) = definitions.iter().find(|d| d.prompt).or(definitions.first()) else {
-        return "no Kconfig of this kernel defines it: is it misspelt, or does a patch of the series add it?".to_owned();
+        return "no Kconfig of this kernel defines it (misspelt, or added by a patch?)".to_owned();
     };
     let pieces = best.depends.iter().flat_map(|expression| split_and(expression));
-    let unmet: Vec<String> = pieces
-        .filter(|piece| eval(piece, values) == Some(false))
-        .map(|p| told(p, values))
-        .collect();
-    if !unmet.is_empty() {
-        return format!("it depends on {} ({})", unmet.join(", and on "), best.place);
-    }
-    if !best.prompt {
-        return format!(
-            "it has no prompt, so only another symbol's `select` or its own default sets it ({})",
-            best.place
-        );
-    }
-    if best.in_choice {
-        return format!("it is one of a choice, and another of it is set ({})", best.place);
-    }
-    let depends = match best.depends.join(" && ") {
-        none if none.is_empty() => "it depends on nothing".to_owned(),
-        some => format!("its dependencies seem to hold: {some}"),
+    let unmet = pieces.filter(|piece| eval(piece, values) == Some(false));
+    let unmet: Vec<String> = unmet.map(|piece| with_states(piece, values)).collect();
+    let why = if !unmet.is_empty() {
+        format!("it depends on {}", unmet.join(", and on "))
+    } else if !best.prompt {
+        "it has no prompt: only its default or another symbol's `select` sets it".to_owned()
+    } else if best.in_choice {
+        "it is one of a choice, and another one is set".to_owned()
+    } else {
+        let depends = match best.depends.join(" && ") {
+            none if none.is_empty() => "it depends on nothing".to_owned(),
+            some => format!("its dependencies seem to hold: {some}"),
+        };
+        format!("{depends}; a `select`, a range or a macro overrides it")
     };
-    format!("{depends}; a `select`, a range or a macro overrides it ({})", best.place)
+    format!("{why} ({})", best.place)
 }
 
 /// Where `symbol` (with `CONFIG_`) is defined: `file:line`.
@@ -68,79 +63,82 @@ pub(crate) fn names(files: &[(String, String)]) -> BTreeSet<String> {
     files.iter().flat_map(|(_, text)| text.lines()).filter_map(entry).collect()
 }
 
-fn told(piece: &str, values: &BTreeMap<&str, &str>) -> String {
-    let state = |word: &str| {
-        values.get(format!("CONFIG_{word}").as_str()).copied().unwrap_or("n").to_owned()
-    };
-    let symbols: Vec<&str> = words(piece).into_iter().filter(|word| is_symbol(word)).collect();
-    let states: Vec<String> =
-        symbols.iter().map(|word| format!("{word}={}", state(word))).collect();
-    format!("`{}`, which does not hold: {}", piece.trim(), states.join(", "))
+fn with_states(piece: &str, values: &BTreeMap<&str, &str>) -> String {
+    let state = |word: &str| values.get(format!("CONFIG_{word}").as_str()).copied().unwrap_or("n");
+    let symbols = words(piece).into_iter().filter(|word| is_symbol(word));
+    let states: Vec<String> = symbols.map(|word| format!("{word}={}", state(word))).collect();
+    format!("`{}`, which is not met: {}", piece.trim(), states.join(", "))
+}
+
+/// What the attributes of the current lines belong to.
+#[derive(Clone, Copy)]
+enum Entry {
+    /// The last definition found.
+    Wanted,
+    /// The innermost `menu` or `choice`.
+    Block,
+    /// Anything else.
+    Other,
 }
 
 /// Every entry for `name` in one file.
 fn definitions(name: &str, file: &str, text: &str) -> Vec<Definition> {
-    let mut found = Vec::new();
-    // Dependencies of the enclosing blocks, and which kind each is.
     let lines = joined(text);
+    let mut found: Vec<Definition> = Vec::new();
+    // Kind and dependencies of the enclosing blocks.
     let mut blocks: Vec<(&str, Vec<String>)> = Vec::new();
-    let mut current: Option<Definition> = None;
-    let (mut in_help, mut in_block_head) = (false, false);
+    let (mut entry, mut in_help) = (Entry::Other, false);
     for (at, line) in &lines {
         let indented = line.starts_with([' ', '\t']);
         let (word, rest) = line.trim().split_once([' ', '\t']).unwrap_or((line.trim(), ""));
-        if line.trim().is_empty() || word.starts_with('#') || (in_help && indented) {
+        if word.is_empty() || word.starts_with('#') || (in_help && indented) {
             continue;
         }
         in_help = matches!(word, "help" | "---help---");
-        let attribute = match word {
-            "depends" => Some(rest.trim_start_matches("on").trim().to_owned()),
-            _ => None,
-        };
-        match (word, attribute) {
-            ("config" | "menuconfig", _) => {
-                found.extend(current.take());
-                in_block_head = false;
-                if rest.trim() == name {
-                    current = Some(Definition {
-                        place: format!("{file}:{at}"),
-                        depends: blocks.iter().flat_map(|(_, depends)| depends.clone()).collect(),
-                        prompt: false,
-                        in_choice: blocks.iter().any(|(kind, _)| *kind == "choice"),
-                    });
-                }
+        match word {
+            "config" | "menuconfig" if rest.trim() == name => {
+                entry = Entry::Wanted;
+                found.push(Definition {
+                    place: format!("{file}:{at}"),
+                    depends: blocks.iter().flat_map(|(_, depends)| depends.clone()).collect(),
+                    prompt: false,
+                    in_choice: blocks.iter().any(|(kind, _)| *kind == "choice"),
+                });
             }
-            ("if" | "menu" | "choice", _) => {
-                found.extend(current.take());
-                let depends = if word == "if" { vec![rest.trim().to_owned()] } else { vec![] };
-                blocks.push((word, depends));
-                in_block_head = word != "if";
+            "config" | "menuconfig" => entry = Entry::Other,
+            "if" => {
+                entry = Entry::Other;
+                blocks.push((word, vec![rest.trim().to_owned()]));
             }
-            ("endif" | "endmenu" | "endchoice", _) => {
-                found.extend(current.take());
+            "menu" | "choice" => {
+                entry = Entry::Block;
+                blocks.push((word, Vec::new()));
+            }
+            "endif" | "endmenu" | "endchoice" => {
+                entry = Entry::Other;
                 blocks.pop();
-                in_block_head = false;
             }
-            (_, Some(expression)) => match (&mut current, blocks.last_mut()) {
-                (Some(definition), _) => definition.depends.push(expression),
-                (None, Some((_, depends))) if in_block_head => depends.push(expression),
-                _ => {}
-            },
-            ("bool" | "tristate" | "int" | "hex" | "string" | "prompt", _)
-                if rest.contains(['"', '\'']) =>
-            {
-                if let Some(definition) = &mut current {
-                    definition.prompt = true;
+            "depends" => {
+                let depends = match entry {
+                    Entry::Wanted => found.last_mut().map(|definition| &mut definition.depends),
+                    Entry::Block => blocks.last_mut().map(|(_, depends)| depends),
+                    Entry::Other => None,
+                };
+                let expression = rest.trim_start_matches("on").trim().to_owned();
+                depends.into_iter().for_each(|depends| depends.push(expression.clone()));
+            }
+            "bool" | "tristate" | "int" | "hex" | "string" | "prompt" => {
+                if let (Entry::Wanted, Some(definition)) = (entry, found.last_mut()) {
+                    definition.prompt |= rest.contains(['"', '\'']);
                 }
             }
             _ => {}
         }
     }
-    found.extend(current);
     found
 }
 
-/// Lines with their numbers; one that ends with a backslash goes on in the next.
+/// Lines with their numbers; a backslash at the end joins a line with the next one.
 fn joined(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open = false;
@@ -201,7 +199,7 @@ fn is_symbol(word: &str) -> bool {
         && word.bytes().any(|b| b.is_ascii_uppercase())
 }
 
-/// Whether an expression holds; `None` if it has something that is not understood.
+/// Whether an expression holds; `None` if it cannot be read.
 fn eval(expression: &str, values: &BTreeMap<&str, &str>) -> Option<bool> {
     let words = words(expression);
     let mut at = 0;
@@ -277,19 +275,16 @@ mod tests {
     fn the_unmet_part_is_named_with_its_state() {
         assert_eq!(
             say("CONFIG_A", &["NET", "B", "C"]),
-            "it depends on `E=y`, which does not hold: E=n (init/Kconfig:4)"
+            "it depends on `E=y`, which is not met: E=n (init/Kconfig:4)"
         );
         let said = say("CONFIG_A", &["NET", "E", "D", "B"]);
-        assert_eq!(
-            said,
-            "it depends on `(C || !D)`, which does not hold: C=n, D=y (init/Kconfig:4)"
-        );
+        assert_eq!(said, "it depends on `(C || !D)`, which is not met: C=n, D=y (init/Kconfig:4)");
         assert!(
             say("CONFIG_A", &["B", "C", "E"]).starts_with("it depends on `NET`"),
             "of the menu"
         );
         assert!(
-            say("CONFIG_A", &["C", "E"]).contains("`NET`, which does not hold: NET=n, and on `B`")
+            say("CONFIG_A", &["C", "E"]).contains("`NET`, which is not met: NET=n, and on `B`")
         );
         assert!(say("CONFIG_ONE", &[]).starts_with("it depends on `X`"), "of the if block");
     }

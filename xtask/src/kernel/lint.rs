@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a reviewer's scripts say of one patch: the kernel's own `checkpatch.pl`, and `rustfmt`.
+//! Checks of one patch: the kernel's `checkpatch.pl`, and `rustfmt`.
 //!
 //! Contract: the source is only read (checkpatch keeps a cache in its current folder, so it gets a
-//! scratch folder); a tool that is missing is said, never taken for a clean patch.
+//! scratch folder). A missing tool is reported, never taken for a clean patch.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
-
-use anyhow::Context as _;
 
 use super::overlay::Overlay;
 use super::series::Patch;
 use super::toolchain::Toolchain;
+use crate::host::file::write_whole;
 use crate::host::{self, process};
 
-/// What of `checkpatch.pl --strict` does not count, and why:
-/// `UNKNOWN_COMMIT_ID`: there is no git history beside the source to look a commit up in.
+/// Types of `checkpatch.pl --strict` that do not count. `UNKNOWN_COMMIT_ID`: the source has no git
+/// history to look a commit up in.
 pub(crate) const CHECKPATCH_IGNORES: &[&str] = &["UNKNOWN_COMMIT_ID"];
 /// Its first call reads every header for names in camel case.
 const CHECKPATCH_DEADLINE: Duration = Duration::from_secs(180);
@@ -25,17 +24,17 @@ const RUSTFMT_DEADLINE: Duration = Duration::from_secs(60);
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Linted {
-    /// It ran and found nothing.
+    /// No findings.
     Clean,
-    /// There is nothing for it to look at.
+    /// There was nothing to check.
     Nothing,
-    /// What it found, in its own words.
+    /// Findings, in the tool's words.
     Found(String),
-    /// It did not run; why, and how to get it.
+    /// It did not run: why, and how to get it.
     Missing(String),
 }
 
-/// Runs the tree's checkpatch on a patch. `scratch` may be used for many patches.
+/// Runs the tree's checkpatch on a patch. `scratch` may be reused.
 ///
 /// # Errors
 /// The script cannot be run, or takes too long.
@@ -53,13 +52,13 @@ pub(crate) fn checkpatch(tree: &Path, patch: &Patch, scratch: &Path) -> anyhow::
     command.arg(format!("--root={}", tree.display()));
     command.arg(format!("--ignore={}", CHECKPATCH_IGNORES.join(",")));
     command.arg(&file).current_dir(scratch).env("LC_ALL", "C");
-    // A git above the scratch folder would be asked about commits of another project.
+    // Otherwise checkpatch looks commits up in a repository above the scratch folder.
     command.env("GIT_CEILING_DIRECTORIES", "/");
     let output = process::capture(command, CHECKPATCH_DEADLINE)?;
     Ok(if output.status.success() { Linted::Clean } else { Linted::Found(output.text) })
 }
 
-/// Holds the Rust files that a patch touches, as they are after it, against the tree's `.rustfmt.toml`.
+/// Checks the Rust files that a patch touches, as they are after it, with the tree's `.rustfmt.toml`.
 ///
 /// # Errors
 /// I/O errors; rustfmt takes too long.
@@ -70,13 +69,9 @@ pub(crate) fn rustfmt(
     toolchain: &Toolchain,
     scratch: &Path,
 ) -> anyhow::Result<Linted> {
-    let is_rust = |path: &&std::path::PathBuf| path.extension().is_some_and(|e| e == "rs");
-    let files: Vec<_> = patch
-        .touches
-        .iter()
-        .filter(is_rust)
-        .filter_map(|path| Some((path, overlay.files.get(path)?.as_ref()?)))
-        .collect();
+    let rust = patch.touches.iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let files: Vec<_> =
+        rust.filter_map(|path| Some((path, overlay.files.get(path)?.as_ref()?))).collect();
     if files.is_empty() {
         return Ok(Linted::Nothing);
     }
@@ -87,11 +82,10 @@ pub(crate) fn rustfmt(
     let mut found = String::new();
     for (path, content) in files {
         let copy = scratch.join(path.file_name().unwrap_or_default());
-        std::fs::write(&copy, &content.bytes)
-            .with_context(|| format!("writing {}", copy.display()))?;
+        write_whole(&copy, &content.bytes)?;
         let mut command = Command::new(&rustfmt);
         command.arg("--check").arg("--config-path").arg(tree.join(".rustfmt.toml")).arg(&copy);
-        command.env_remove("LD_LIBRARY_PATH").stdin(Stdio::null());
+        command.env_remove("LD_LIBRARY_PATH");
         let output = process::capture(command, RUSTFMT_DEADLINE)?;
         if !output.status.success() {
             found.push_str(&format!("{}:\n{}\n", path.display(), output.text));
@@ -105,7 +99,7 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    use super::super::overlay;
+    use super::super::patch;
     use super::super::series::Series;
     use super::*;
 
@@ -140,7 +134,7 @@ mod tests {
         let (dir, patch) = lab("");
         let [tree, scratch] = ["tree", "scratch"].map(|name| dir.path().join(name));
         let series = Series { patches: vec![patch.clone()] };
-        let mut overlay = overlay::apply(&series, &tree).unwrap();
+        let mut overlay = patch::apply(&series, &tree).unwrap();
         let tools = Toolchain::default();
         let lint = |patch: &Patch, overlay: &Overlay| {
             rustfmt(&tree, patch, overlay, &tools, &scratch).unwrap()

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A kernel tree of the user's, with git or without. It is only ever read.
+//! The user's kernel tree, with or without git. It is only read.
 //!
-//! Contract: with git, a copy of the index and an object folder in our cache take everything that
-//! git has to write, so a dirty tree is built as it stands and the repository stays as it was.
-//! Without git the tree must not have been built in, since nothing tells sources from products.
+//! Contract: git writes only to a copy of the index and to an object folder in our cache. A dirty
+//! tree is built as it is, and the repository does not change. A tree without git must not have been
+//! built in, since nothing tells sources from build products.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -17,12 +17,13 @@ use sha2::{Digest as _, Sha256};
 use super::cache::Cache;
 use super::pristine;
 use crate::exit::{Exit, Fault};
-use crate::host::digest::{hex, sha256_of};
+use crate::host::digest::hex;
+use crate::host::file::sha256_of;
 use crate::host::{self, process};
 use crate::progress::Step;
 
 const GIT_DEADLINE: Duration = Duration::from_secs(10 * 60);
-/// What a build leaves at known places.
+/// Build products with known names.
 const PRODUCTS: [&str; 4] = [".config", "vmlinux", "include/config/auto.conf", "include/generated"];
 
 /// Whether `path` is the top of a git work tree.
@@ -37,23 +38,19 @@ pub(crate) fn is_repository(path: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Hash of the git tree that a revision has, or the work tree as it stands.
+/// Hash of the git tree of a revision, or of the work tree as it is.
 ///
 /// # Errors
-/// [`Exit::Source`] with what git said.
+/// [`Exit::Source`] with git's message.
 pub(crate) fn tree_of(
     cache: &Cache,
     path: &Path,
     revision: Option<&str>,
 ) -> anyhow::Result<String> {
     if let Some(revision) = revision {
-        let mut command = git(path);
-        command
-            .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
-            .arg(format!("{revision}^{{tree}}"));
-        return run(command).map_err(|_| {
+        return resolve(path, &format!("{revision}^{{tree}}")).map_err(|_| {
             Fault::new(Exit::Source, format!("{} has no revision `{revision}`", path.display()))
-                .hint("`git log` in it shows what there is")
+                .hint("`git log` there lists the revisions")
                 .into()
         });
     }
@@ -61,57 +58,63 @@ pub(crate) fn tree_of(
     let scratch = tempfile::tempdir().context("making a folder for the index")?;
     let index = scratch.path().join("index");
     copy_index(path, &index)?;
-    // The repository's own objects are hidden from both: git would give those it meets a new time.
-    let mut add = git(path);
-    add.env("GIT_OBJECT_DIRECTORY", objects(cache)?)
-        .env("GIT_INDEX_FILE", &index)
-        .args(["add", "--all"]);
-    run(add)?;
-    let mut write = git(path);
-    write.env("GIT_OBJECT_DIRECTORY", objects(cache)?).env("GIT_INDEX_FILE", &index);
-    write.args(["write-tree", "--missing-ok"]);
-    let tree = run(write)?;
+    let objects = objects(cache)?;
+    let in_ours = |words: &[&str]| {
+        let mut command = git(path);
+        // The repository's objects are hidden: git would update the time of those it finds.
+        command.env("GIT_OBJECT_DIRECTORY", &objects).env("GIT_INDEX_FILE", &index).args(words);
+        run(command)
+    };
+    in_ours(&["add", "--all"])?;
+    let tree = in_ours(&["write-tree", "--missing-ok"])?;
     step.end(&format!("tree {}", &tree[..tree.len().min(12)]));
     Ok(tree)
 }
 
-/// The commit of a revision, or the one that is checked out, where `tree` is what it has: a work tree with changes is no
-/// commit.
+/// The commit of a revision, or of HEAD, if it has this tree: a dirty work tree is no commit.
 pub(crate) fn commit_of(path: &Path, revision: Option<&str>, tree: &str) -> Option<String> {
-    let ask = |what: &str| {
-        let mut command = git(path);
-        command.args(["rev-parse", "--verify", "--quiet", "--end-of-options"]).arg(what);
-        run(command).ok()
-    };
-    let commit = ask(&format!("{}^{{commit}}", revision.unwrap_or("HEAD")))?;
-    (ask(&format!("{commit}^{{tree}}"))? == tree).then_some(commit)
+    let commit = resolve(path, &format!("{}^{{commit}}", revision.unwrap_or("HEAD"))).ok()?;
+    (resolve(path, &format!("{commit}^{{tree}}")).ok()? == tree).then_some(commit)
+}
+
+fn resolve(path: &Path, object: &str) -> anyhow::Result<String> {
+    let mut command = git(path);
+    command.args(["rev-parse", "--verify", "--quiet", "--end-of-options", object]);
+    run(command)
+}
+
+fn git_path(path: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let mut command = git(path);
+    command.args(["rev-parse", "--path-format=absolute", "--git-path", name]);
+    Ok(PathBuf::from(run(command)?))
 }
 
 /// Writes the files of a git tree below `dest`.
 ///
 /// # Errors
-/// [`Exit::Source`] with what git said.
+/// [`Exit::Source`] with git's message.
 pub(crate) fn check_out(cache: &Cache, path: &Path, tree: &str, dest: &Path) -> anyhow::Result<()> {
     let step = Step::begin("checking out the source", None);
     let scratch = tempfile::tempdir().context("making a folder for the index")?;
     let index = scratch.path().join("index");
-    let mut read = with_both(cache, path)?;
-    read.env("GIT_INDEX_FILE", &index).args(["read-tree", tree]);
-    run(read)?;
-    let mut out = with_both(cache, path)?;
-    out.env("GIT_INDEX_FILE", &index).args(["checkout-index", "--all", "--quiet"]);
-    out.arg(format!("--prefix={}/", dest.display()));
-    run(out)?;
+    let (ours, theirs) = (objects(cache)?, git_path(path, "objects")?);
+    let in_both = |words: &[&str]| {
+        let mut command = git(path);
+        command.env("GIT_OBJECT_DIRECTORY", &ours).env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &theirs);
+        command.env("GIT_INDEX_FILE", &index).args(words);
+        run(command)
+    };
+    in_both(&["read-tree", tree])?;
+    let prefix = format!("--prefix={}/", dest.display());
+    in_both(&["checkout-index", "--all", "--quiet", &prefix])?;
     step.end("done");
     Ok(())
 }
 
-/// The index says which files have not changed since they were hashed: with it a tree takes a
-/// second, without it half a minute. Its time of change is part of that, so it is kept.
+/// The index knows which files have not changed since git hashed them: a tree takes a second with it
+/// and half a minute without. Git compares its mtime with theirs, so the copy keeps it.
 fn copy_index(path: &Path, to: &Path) -> anyhow::Result<()> {
-    let mut command = git(path);
-    command.args(["rev-parse", "--path-format=absolute", "--git-path", "index"]);
-    let from = PathBuf::from(run(command)?);
+    let from = git_path(path, "index")?;
     if from.exists() {
         let modified = fs::metadata(&from)?.modified()?;
         fs::copy(&from, to).with_context(|| format!("copying {}", from.display()))?;
@@ -121,77 +124,61 @@ fn copy_index(path: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Objects of work trees that were not committed.
+/// Objects of uncommitted work trees.
 fn objects(cache: &Cache) -> anyhow::Result<PathBuf> {
     let ours = cache.sources().join("git-objects");
     fs::create_dir_all(&ours).with_context(|| format!("making {}", ours.display()))?;
     Ok(ours)
 }
 
-/// git that reads our objects and the repository's.
-fn with_both(cache: &Cache, path: &Path) -> anyhow::Result<Command> {
-    let mut ask = git(path);
-    ask.args(["rev-parse", "--path-format=absolute", "--git-path", "objects"]);
-    let mut command = git(path);
-    command
-        .env("GIT_OBJECT_DIRECTORY", objects(cache)?)
-        .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", run(ask)?);
-    Ok(command)
-}
-
+/// git in `path`, without the user's settings that would change what it writes.
 pub(super) fn git(path: &Path) -> Command {
     let mut command = Command::new("git");
-    // Set when the harness itself runs from a hook: they would lead to another repository.
+    // Set when the harness runs from a git hook: they lead to another repository.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"] {
         command.env_remove(name);
     }
     command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0").arg("-C").arg(path);
-    command.args([
-        "-c",
+    for setting in [
         "core.hooksPath=/dev/null",
-        "-c",
         "core.fsmonitor=false",
-        "-c",
         "core.untrackedCache=false",
-    ]);
-    command.args(["-c", "core.splitIndex=false", "-c", "gc.auto=0"]);
+        "core.splitIndex=false",
+        "gc.auto=0",
+    ] {
+        command.args(["-c", setting]);
+    }
     command
 }
 
+/// Runs git; returns the last line of its output.
 pub(super) fn run(command: Command) -> anyhow::Result<String> {
-    let said = process::shown(&command);
-    let output = process::capture(command, GIT_DEADLINE)?;
-    if output.status.success() {
-        return Ok(output.text.lines().last().unwrap_or_default().trim().to_owned());
-    }
-    Err(Fault::new(Exit::Source, format!("`{said}` fails: {}", output.text.trim())).into())
+    let text = process::succeed(command, GIT_DEADLINE, Exit::Source)?;
+    Ok(text.lines().last().unwrap_or_default().trim().to_owned())
 }
 
-/// Refuses a folder without git that was built in.
+/// Refuses a folder without git that has build products.
 ///
 /// # Errors
 /// [`Exit::Source`].
 pub(crate) fn require_clean(path: &Path) -> anyhow::Result<()> {
-    match PRODUCTS.iter().find(|product| path.join(product).exists()) {
-        None => Ok(()),
-        Some(product) => {
-            let text =
-                format!("{} was built in (it has {product}) and is not a git tree", path.display());
-            Err(Fault::new(Exit::Source, text)
-                .hint("run `make mrproper` in it, or give a clean copy or a git tree")
-                .into())
-        }
-    }
+    let found = PRODUCTS.iter().find(|product| path.join(product).exists());
+    let Some(product) = found else { return Ok(()) };
+    let text = format!("{} has build products ({product}) and no git", path.display());
+    let hint = "run `make mrproper` there, or give a clean copy or a git tree";
+    Err(Fault::new(Exit::Source, text).hint(hint).into())
 }
 
-/// Changes when any file of the folder was touched.
+/// Changes when the file, or any file of the folder, changes.
 ///
 /// # Errors
 /// I/O errors.
 pub(crate) fn stat_signature(path: &Path) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     for entry in pristine::walk(path)? {
-        let stat = path.join(&entry.path).symlink_metadata()?;
+        let is_root = entry.path.as_os_str().is_empty();
+        let file = if is_root { path.to_owned() } else { path.join(&entry.path) };
+        let stat = file.symlink_metadata()?;
         hash.update(entry.path.as_os_str().as_encoded_bytes());
         for number in [
             stat.ino(),
@@ -243,16 +230,10 @@ pub(crate) fn copy(path: &Path, dest: &Path) -> anyhow::Result<()> {
     let entries = pristine::walk(path)?;
     let step =
         Step::begin(format!("copying {}, files", path.display()), Some(entries.len() as u64));
-    for (done, entry) in entries.iter().enumerate() {
-        let (from, to) = (path.join(&entry.path), dest.join(&entry.path));
-        fs::create_dir_all(to.parent().unwrap_or(dest))?;
-        if entry.link {
-            std::os::unix::fs::symlink(fs::read_link(&from)?, &to)?;
-        } else {
-            fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
-        }
-        step.at(done as u64, "");
-    }
+    pristine::replicate(&entries, path, dest, &step, |from, to| {
+        fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+        Ok(())
+    })?;
     step.end("done");
     Ok(())
 }
@@ -341,7 +322,7 @@ mod tests {
         assert_ne!(locate(&cache, tree.path().display().to_string()).unwrap().id, located.id);
         fs::write(tree.path().join(".config"), "").unwrap();
         let error = locate(&cache, tree.path().display().to_string()).unwrap_err();
-        assert!(error.to_string().contains("it has .config"), "{error}");
+        assert!(error.to_string().contains("build products (.config)"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Calls of the kernel's make: configuring and building, with progress and a log.
+//! The kernel's make: configuring and building, with progress and a log.
 //!
-//! Contract: the environment is ours, not the caller's, so that the same key gives the same image.
+//! Contract: make does not see the caller's environment, so that the same key gives the same image.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use super::fragments::{self, Wish};
 use super::toolchain::Toolchain;
 use super::{errors, kconfig};
 use crate::config::Gone;
-use crate::exit::{Exit, Fault};
+use crate::exit::{self, Exit, Fault};
 use crate::host::file::write_whole;
 use crate::host::process;
 use crate::progress::Step;
@@ -26,16 +26,16 @@ const CONFIG_DEADLINE: Duration = Duration::from_secs(10 * 60);
 const BUILD_DEADLINE: Duration = Duration::from_secs(90 * 60);
 /// The whole log of a build from nothing has 70 KB; a flood of warnings must not fill the disk.
 const LOG_BYTES_MAX: u64 = 64 << 20;
-/// A config in the making, so that make sees a new `.config` only when it differs.
+/// The next config. It replaces `.config` only if it differs, so that make sees no other change.
 const NEW_CONFIG: &str = ".config.new";
-/// Steps that link, map and pack, after the last object.
+/// Steps after the last object: link, map, pack.
 const TAIL_STEPS: u64 = 40;
 
 /// How make is called for one kernel.
 pub(crate) struct Make {
     /// Work tree.
     pub(crate) dir: PathBuf,
-    /// Commands at once.
+    /// Parallel commands.
     pub(crate) jobs: usize,
     /// `RUSTC=…` and the like.
     pub(crate) variables: Vec<String>,
@@ -62,27 +62,20 @@ impl Make {
         if let Some(libclang) = &self.libclang {
             command.env("LIBCLANG_PATH", libclang);
         }
-        command
-            .arg("-C")
-            .arg(&self.dir)
-            .arg(format!("-j{}", self.jobs))
-            .arg("--no-print-directory");
-        command.args([
-            "ARCH=x86_64",
-            "KBUILD_BUILD_TIMESTAMP=1970-01-01",
-            "KBUILD_BUILD_VERSION=1",
-        ]);
-        // Empty: without it a tree inside somebody's git repository gets a + in its version.
+        command.arg("-C").arg(&self.dir).arg(format!("-j{}", self.jobs));
+        command.args(["--no-print-directory", "ARCH=x86_64"]);
+        command.args(["KBUILD_BUILD_TIMESTAMP=1970-01-01", "KBUILD_BUILD_VERSION=1"]);
+        // LOCALVERSION: otherwise a tree inside a git repository gets a + in its version.
         command.args(["KBUILD_BUILD_USER=memcg", "KBUILD_BUILD_HOST=harness", "LOCALVERSION="]);
         command.args(&self.variables).args(targets);
         command
     }
 
-    /// Makes the `.config`: the smallest one, with the wishes, completed by the kernel.
+    /// Makes the `.config`: tinyconfig with the wishes, completed by olddefconfig.
     ///
     /// # Errors
-    /// [`Exit::Build`] naming every wish that was not granted and why, and every symbol called gone
-    /// that is there.
+    /// [`Exit::Build`] with every wish that Kconfig did not take and why, and every symbol that is
+    /// declared gone but exists.
     pub(crate) fn configure(&self, wishes: &[Wish], gone: &[Gone]) -> anyhow::Result<()> {
         let step = Step::begin("configuring", None);
         let new = self.dir.join(NEW_CONFIG);
@@ -104,12 +97,11 @@ impl Make {
         } else {
             fs::rename(&new, &current).with_context(|| format!("writing {}", current.display()))?;
         }
-        step.end(&format!("{} symbols as asked", wishes.len()));
+        step.end(&format!("{} symbols set", wishes.len()));
         Ok(())
     }
 
-    /// The wishes that some Kconfig of this tree knows: in the middle of a series its symbol may not
-    /// be there yet.
+    /// The wishes whose symbol this tree defines: in the middle of a series one may not exist yet.
     pub(crate) fn defined(&self, wishes: &[Wish]) -> Vec<Wish> {
         let names = kconfig::names(&kconfig_files(&self.dir));
         let known = |wish: &&Wish| names.contains(wish.symbol.trim_start_matches("CONFIG_"));
@@ -125,11 +117,11 @@ impl Make {
         }
         let found = errors::first(&output.text, 3);
         let text = if found.is_empty() { output.text.trim().to_owned() } else { found.join("\n") };
-        Err(Fault::new(Exit::Build, format!("`{said}` fails in {}:\n{text}", self.dir.display()))
+        Err(Fault::new(Exit::Build, format!("`{said}` failed in {}:\n{text}", self.dir.display()))
             .into())
     }
 
-    /// A symbol that is left out must not exist: it would be left out without anybody's wish.
+    /// A symbol that is declared gone must not exist: it would be left out silently.
     fn require_gone(&self, gone: &[Gone]) -> Result<(), Fault> {
         if gone.is_empty() {
             return Ok(());
@@ -139,8 +131,7 @@ impl Make {
             gone.iter().find_map(|gone| Some((gone, kconfig::defined(&gone.symbol, &files)?)));
         let Some((Gone { symbol, place, .. }, found)) = there else { return Ok(()) };
         let what = format!("{place}: {symbol} is not gone, this kernel has it ({found})");
-        Err(Fault::new(Exit::Build, what)
-            .hint("take the entry out, or use it for the base that it is true of"))
+        Err(Fault::new(Exit::Build, what).hint("remove the entry, or move it to the right base"))
     }
 
     fn explain(&self, config: &str, denied: &[(&Wish, String)]) -> Fault {
@@ -149,14 +140,9 @@ impl Make {
             let why = kconfig::explain(&wish.symbol, &files, &values);
             format!("\n  {}: {}={} became {found}: {why}", wish.place, wish.symbol, wish.value)
         });
-        Fault::new(
-            Exit::Build,
-            format!(
-                "the kernel did not take over what configs/fragments asks for:{}",
-                lines.collect::<String>()
-            ),
-        )
-        .hint("ask for the missing dependency in a fragment too, or drop the symbol")
+        let what = format!("Kconfig did not take these symbols:{}", lines.collect::<String>());
+        let hint = "add the missing dependency to the fragment, or remove the symbol";
+        Fault::new(Exit::Build, what).hint(hint)
     }
 
     /// Builds the image.
@@ -173,7 +159,7 @@ impl Make {
             BufWriter::new(File::create(log).with_context(|| format!("making {}", log.display()))?);
         let (mut done, mut bytes, mut failed, mut doing) = (0, 0, None, String::new());
         let status = process::follow(self.command(&["bzImage"]), BUILD_DEADLINE, |line| {
-            // Without a new line too: one object may take a minute, and time goes on.
+            // Without a new line too: one object may take a minute.
             let Some(line) = line else { return step.at(done.min(total), &doing) };
             bytes += line.len() as u64 + 1;
             if bytes < LOG_BYTES_MAX {
@@ -205,24 +191,21 @@ fn broken(name: &str, log: &Path) -> Fault {
     let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
     let found = errors::first(&text, 3);
     if text.contains("No space left on device") {
-        return Fault::new(
-            Exit::Host,
-            format!("the disk is full: building {name} stopped (log: {})", log.display()),
-        )
-        .hint("free some space, or move the cache with --cache DIR");
+        let what = format!("the disk is full: building {name} stopped (log: {})", log.display());
+        return Fault::new(Exit::Host, what).hint(exit::FULL_DISK);
     }
     let found =
-        if found.is_empty() { "make says no reason".to_owned() } else { found.join("\n\n") };
+        if found.is_empty() { "make gives no reason".to_owned() } else { found.join("\n\n") };
     Fault::new(Exit::Build, format!("building {name} failed:\n\n{found}\n"))
         .hint(format!("the whole log is in {}", log.display()))
 }
 
-/// Steps of a build from nothing: as last time, or as measured for 6.12 with the fragments of `configs/`.
+/// Steps of a build from nothing: as last time, or as measured for 6.12.
 fn remembered(file: &Path) -> u64 {
     fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1_950)
 }
 
-/// Steps of a build after some files changed: objects that say they depend on one of them.
+/// Steps of a build after some files changed: the objects that depend on one of them.
 fn expected(dir: &Path, written: &[PathBuf]) -> u64 {
     let names: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
     let is_record = |name: &str| name.starts_with('.') && name.ends_with(".o.cmd");

@@ -2,10 +2,10 @@
 //! Kernels: source, series, config, toolchain -> an image in the cache.
 //!
 //! In the order of use: [`Cache::open`], [`Spec::locate`], [`Toolchain::find`], then
-//! [`Site::image`] for each kernel. Everything expensive is kept in the cache by its content.
+//! [`Site::image`] for each kernel. The cache keeps everything expensive by its content.
 //!
-//! Contract: nothing half-made is ever used, nothing runs without a limit, the user's tree and the
-//! system's apt are only read, and two commands at once wait for each other.
+//! Contract: nothing half-made is used, everything has a time limit, the user's tree and the system's
+//! apt are only read, and parallel commands wait for each other.
 
 mod apt;
 mod aptlist;
@@ -22,6 +22,7 @@ pub(crate) mod lint;
 mod local;
 mod make;
 mod overlay;
+mod patch;
 mod pristine;
 pub(crate) mod selftests;
 mod series;

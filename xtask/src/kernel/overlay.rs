@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A series applied: the files it changes, as they are after the last patch.
-//!
-//! Contract: `patch` works on copies of the touched files in a scratch folder. Either every patch
-//! applies and the result is a whole [`Overlay`], or there is none; a work tree never sees half.
+//! A series after it was applied: the files it changes, and what `patch` printed about it. Pure.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use anyhow::Context as _;
-
-use super::series::{Patch, Series};
-use crate::exit::{Exit, Fault};
-use crate::host::process;
-
-const PATCH_DEADLINE: Duration = Duration::from_secs(60);
-/// Lines of a reject that are shown; the rest is seen by applying by hand.
-const REJECT_LINES: usize = 40;
-
-/// What a series makes of the files it touches; the key is relative to the tree.
+/// The files that a series touches, after it; paths are relative to the tree.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overlay {
-    /// `None`: the file is removed.
+    /// `None` for a removed file.
     pub(crate) files: BTreeMap<PathBuf, Option<Content>>,
-    /// Fuzz and offsets, for people.
+    /// Fuzz and offsets, for messages.
     pub(crate) notes: Vec<String>,
 }
 
@@ -35,123 +18,21 @@ pub(crate) struct Overlay {
 pub(crate) struct Content {
     /// Its bytes.
     pub(crate) bytes: Vec<u8>,
-    /// Whether it may be executed.
+    /// Whether it is executable.
     pub(crate) executable: bool,
 }
 
-/// Applies a series to the files of `pristine`, which is only read.
-///
-/// # Errors
-/// [`Exit::Series`] with patch, file, hunk and reject.
-pub(crate) fn apply(series: &Series, pristine: &Path) -> anyhow::Result<Overlay> {
-    let scratch = tempfile::tempdir().context("making a scratch folder for the series")?;
-    let mut overlay = Overlay::default();
-    for patch in &series.patches {
-        for path in &patch.touches {
-            if !overlay.files.contains_key(path) {
-                copy_in(pristine, scratch.path(), path)?;
-                overlay.files.insert(path.clone(), None);
-            }
-        }
-        let notes = apply_one(patch, scratch.path())?;
-        overlay.notes.extend(notes);
-    }
-    for (path, content) in &mut overlay.files {
-        let file = scratch.path().join(path);
-        if let Ok(stat) = file.symlink_metadata() {
-            if !stat.is_file() {
-                let text =
-                    format!("the series makes {} a link; only files are supported", path.display());
-                return Err(Fault::new(Exit::Series, text).into());
-            }
-            let executable = fs::metadata(&file)?.permissions().mode() & 0o100 != 0;
-            *content = Some(Content { bytes: fs::read(&file)?, executable });
-        }
-    }
-    nothing_else(scratch.path(), scratch.path(), &overlay)?;
-    Ok(overlay)
-}
-
-/// `patch` wrote to no other file than those which its patches were read to name.
-fn nothing_else(scratch: &Path, folder: &Path, overlay: &Overlay) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.strip_prefix(scratch).unwrap_or(&path);
-        if path.is_dir() && !path.is_symlink() {
-            nothing_else(scratch, &path, overlay)?;
-        } else if !overlay.files.contains_key(name) {
-            let text =
-                format!("`patch` made {}, which no patch of the series names", name.display());
-            return Err(Fault::new(Exit::Series, text).into());
-        }
-    }
-    Ok(())
-}
-
-fn copy_in(pristine: &Path, scratch: &Path, path: &Path) -> anyhow::Result<()> {
-    let (from, to) = (pristine.join(path), scratch.join(path));
-    let Ok(found) = from.symlink_metadata() else { return Ok(()) };
-    if !found.is_file() {
-        let text = format!(
-            "{} is no regular file in the kernel tree: a patch cannot change it",
-            path.display()
-        );
-        return Err(Fault::new(Exit::Series, text).into());
-    }
-    fs::create_dir_all(to.parent().unwrap_or(scratch))?;
-    fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
-    // Pristine files are read-only, and the copy took that over.
-    fs::set_permissions(&to, fs::Permissions::from_mode(found.permissions().mode() | 0o200))?;
-    Ok(())
-}
-
-fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
-    // Not the file: `patch` finds more in a mail than is meant to be applied.
-    let diff = tempfile::NamedTempFile::new().context("making a file for a diff")?;
-    fs::write(diff.path(), &patch.diff).context("writing a diff")?;
-    let mut command = Command::new("patch");
-    // --unified: never an ed script. --forward: an applied patch is refused, not reversed.
-    command.args([
-        "-p1",
-        "--unified",
-        "--forward",
-        "--batch",
-        "--no-backup-if-mismatch",
-        "--reject-format=unified",
-    ]);
-    command.arg("-d").arg(scratch).arg("-i").arg(diff.path()).env("LC_ALL", "C");
-    let output = process::capture(command, PATCH_DEADLINE)?;
-    let said = read_said(&output.text);
-    if output.status.success() && said.failed.is_empty() {
-        return Ok(said.notes.iter().map(|note| format!("{}: {note}", patch.name)).collect());
-    }
-    let mut text = format!("{} does not apply", patch.name);
-    for failure in &said.failed {
-        text.push_str(&format!("\n  {failure}"));
-    }
-    if said.failed.is_empty() {
-        text.push_str(&format!("\n{}", output.text.trim_end()));
-    }
-    for path in &patch.touches {
-        let reject = PathBuf::from(format!("{}.rej", scratch.join(path).display()));
-        if let Ok(reject) = fs::read_to_string(reject) {
-            let lines: Vec<&str> = reject.lines().take(REJECT_LINES).collect();
-            text.push_str(&format!("\nreject of {}:\n{}", path.display(), lines.join("\n")));
-        }
-    }
-    Err(Fault::new(Exit::Series, text)
-        .hint("nothing was built; rebase the series on this base, or name the tree that it was made on with --source")
-        .into())
-}
-
+/// What `patch` reported.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
-    notes: Vec<String>,
-    failed: Vec<String>,
+pub(super) struct Said {
+    /// Fuzz and offsets.
+    pub(super) notes: Vec<String>,
+    /// Hunks and files that failed.
+    pub(super) failed: Vec<String>,
 }
 
-/// What `patch` printed: fuzz and offsets, and what failed, each with file and hunk.
-fn read_said(text: &str) -> Said {
+/// The fuzz, offsets and failures that `patch` printed, each with file and hunk.
+pub(super) fn read_said(text: &str) -> Said {
     let mut said = Said::default();
     let mut file = "";
     for line in text.lines() {
@@ -161,161 +42,25 @@ fn read_said(text: &str) -> Said {
             file = name.split(" (").next().unwrap_or(name);
         } else if let Some(hunk) = line.strip_prefix("Hunk #") {
             let number = hunk.split(' ').next().unwrap_or_default();
+            let hunk = hunk.trim_end_matches('.');
             match hunk.split_once(" succeeded at ") {
                 Some((_, how)) if how.contains("fuzz") || how.contains("offset") => {
-                    said.notes.push(format!(
-                        "{file}: hunk {number} applied at line {}",
-                        how.trim_end_matches('.')
-                    ));
+                    said.notes.push(format!("{file}: hunk {number} applied at line {how}"));
                 }
                 Some(_) => {}
                 None => {
-                    let line = hunk
-                        .rsplit_once(" at ")
-                        .map_or("?", |(_, line)| line.trim_end_matches('.'));
+                    let line = hunk.rsplit_once(" at ").map_or("?", |(_, line)| line);
                     said.failed.push(format!("{file}: hunk {number} fails (at line {line})"));
                 }
             }
         } else if line.starts_with("Reversed (or previously applied)") {
-            said.failed.push(format!("{file}: is applied already: {line}"));
+            said.failed.push(format!("{file}: is already applied: {line}"));
         } else if line.starts_with("can't find file") {
-            let why = "this source has no such file, or names in the patch lack a/ and b/";
+            let why = "this source has no such file, or the patch's file names lack a/ and b/";
             said.failed.push(format!("{line}: {why}"));
         } else if line.starts_with("The next patch would") {
             said.failed.push(line.to_owned());
         }
     }
     said
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        }
-        dir
-    }
-
-    fn series(texts: &[&str]) -> (tempfile::TempDir, Series) {
-        let dir = tempfile::tempdir().unwrap();
-        let names: Vec<PathBuf> =
-            (1..=texts.len()).map(|n| PathBuf::from(format!("000{n}.patch"))).collect();
-        for (name, text) in names.iter().zip(texts) {
-            fs::write(dir.path().join(name), text).unwrap();
-        }
-        let series = Series::read(dir.path(), None, &names).unwrap();
-        (dir, series)
-    }
-
-    const NUMBERS: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
-    const CHANGE: &str = "--- a/mm/n\n+++ b/mm/n\n@@ -4,3 +4,3 @@\n 4\n-5\n+five\n 6\n";
-
-    #[test]
-    fn patches_build_on_each_other_and_the_pristine_tree_stays() {
-        let pristine = tree(&[("mm/n", NUMBERS), ("gone", "x\n")]);
-        let (_dir, series) = series(&[
-            CHANGE,
-            "--- a/mm/n\n+++ b/mm/n\n@@ -5 +5 @@\n-five\n+V\n",
-            "diff --git a/gone b/gone\ndeleted file mode 100644\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n\
-             diff --git a/s.sh b/s.sh\nnew file mode 100755\n--- /dev/null\n+++ b/s.sh\n@@ -0,0 +1 @@\n+#!/bin/sh\n",
-        ]);
-        let overlay = apply(&series, pristine.path()).unwrap();
-        let text = |name: &str| {
-            overlay.files[Path::new(name)]
-                .as_ref()
-                .map(|c| String::from_utf8_lossy(&c.bytes).into_owned())
-        };
-        assert_eq!(text("mm/n").unwrap(), NUMBERS.replace('5', "V"));
-        assert_eq!(text("gone"), None);
-        assert!(overlay.files[Path::new("s.sh")].as_ref().unwrap().executable);
-        assert!(!overlay.files[Path::new("mm/n")].as_ref().unwrap().executable);
-        assert_eq!(fs::read_to_string(pristine.path().join("mm/n")).unwrap(), NUMBERS);
-        assert_eq!(overlay.notes, [""; 0]);
-    }
-
-    #[test]
-    fn a_hunk_that_fails_names_patch_file_and_hunk_and_shows_the_reject() {
-        let pristine = tree(&[("mm/n", &NUMBERS.replace('5', "other"))]);
-        let (_dir, series) = series(&[CHANGE]);
-        let error = apply(&series, pristine.path()).unwrap_err();
-        let fault = crate::exit::fault_of(&error).unwrap();
-        assert_eq!(fault.exit, Exit::Series);
-        for part in [
-            "0001.patch does not apply",
-            "mm/n: hunk 1 fails (at line 4)",
-            "reject of mm/n",
-            "+five",
-        ] {
-            assert!(fault.what.contains(part), "{part} is missing in: {}", fault.what);
-        }
-        assert!(!fault.hint.is_empty());
-    }
-
-    #[test]
-    fn an_example_in_a_message_is_not_applied() {
-        let pristine = tree(&[("mm/n", NUMBERS), ("mm/o", NUMBERS)]);
-        let example = CHANGE.replace("five", "V").replace("mm/n", "mm/o");
-        let example: String = example.lines().map(|line| format!("  {line}\n")).collect();
-        let before = format!("Subject: x\n\n{example}\n---\n{CHANGE}");
-        let below =
-            format!("Subject: x\n\n---\n{CHANGE}\nInterdiff against v1:\n{example}-- \n2.47\n");
-        for text in [&before, &below, &below.replace("mm/o", "mm/n")] {
-            let (_dir, series) = series(&[text]);
-            let overlay = apply(&series, pristine.path()).unwrap();
-            let files: Vec<_> = overlay.files.keys().collect();
-            assert_eq!(files, [Path::new("mm/n")]);
-            let content = overlay.files[Path::new("mm/n")].as_ref().unwrap();
-            assert_eq!(String::from_utf8_lossy(&content.bytes), NUMBERS.replace('5', "five"));
-        }
-    }
-
-    #[test]
-    fn patch_names_lines_as_they_stand_in_the_file() {
-        let pristine = tree(&[("mm/other", NUMBERS)]);
-        let (_dir, series) = series(&[&format!("Subject: x\n\nWhy.\n---\n{CHANGE}")]);
-        let error = apply(&series, pristine.path()).unwrap_err().to_string();
-        assert!(error.contains("can't find file to patch at input line 7"), "{error}");
-    }
-
-    #[test]
-    fn an_offset_and_fuzz_are_said_and_not_fatal() {
-        let pristine = tree(&[("mm/n", &format!("0\n0\n{NUMBERS}"))]);
-        let (_dir, moved) = series(&[CHANGE]);
-        let overlay = apply(&moved, pristine.path()).unwrap();
-        assert_eq!(overlay.notes, ["0001.patch: mm/n: hunk 1 applied at line 6 (offset 2 lines)"]);
-        let pristine = tree(&[("mm/n", &NUMBERS.replace('3', "three"))]);
-        let (_dir, fuzzy) =
-            series(&["--- a/mm/n\n+++ b/mm/n\n@@ -3,5 +3,5 @@\n 3\n 4\n-5\n+five\n 6\n 7\n"]);
-        let overlay = apply(&fuzzy, pristine.path()).unwrap();
-        assert_eq!(overlay.notes, ["0001.patch: mm/n: hunk 1 applied at line 3 with fuzz 1"]);
-    }
-
-    #[test]
-    fn an_applied_patch_is_refused_not_reversed() {
-        let pristine = tree(&[("mm/n", &NUMBERS.replace('5', "five"))]);
-        let (_dir, series) = series(&[CHANGE]);
-        let error = apply(&series, pristine.path()).unwrap_err().to_string();
-        assert!(error.contains("mm/n: is applied already"), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_missing_or_exists_already_is_named() {
-        let pristine = tree(&[("new", "here\n")]);
-        let (_dir, missing) = series(&[CHANGE]);
-        assert!(
-            apply(&missing, pristine.path()).unwrap_err().to_string().contains("does not apply")
-        );
-        let (_dir, exists) = series(&[
-            "diff --git a/new b/new\nnew file mode 100644\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+hi\n",
-        ]);
-        let error = apply(&exists, pristine.path()).unwrap_err().to_string();
-        assert!(error.contains("file new"), "{error}");
-    }
 }

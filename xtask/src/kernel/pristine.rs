@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Pristine trees: unpacked once, shared by hard links, and watched.
 //!
-//! Contract: `sources/<id>/` holds `tree/`, a `files` list and `origin`; it appears in one step and
-//! whole. Its files are read-only, and since that stops neither root nor a rename of permissions,
-//! [`Source::written_through`] finds any file that a build changed through a hard link.
+//! Contract: `sources/<id>/` holds `tree/`, a `files` list and `origin`, and appears whole in one
+//! step. Its files are read-only. That stops neither root nor chmod, so [`Source::written_through`]
+//! finds any file that a build changed through a hard link.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -26,9 +26,9 @@ const ENTRIES_MAX: usize = 1_000_000;
 /// A pristine kernel tree in the cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// Made of the content.
+    /// Identifies the content.
     pub(crate) id: String,
-    /// For people.
+    /// Where it came from, for messages.
     pub(crate) origin: String,
     /// The tree. Never written.
     pub(crate) tree: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Source {
     pub(crate) version: String,
     /// Every file, in order.
     pub(crate) files: Vec<Entry>,
-    /// Keeps [`forget_if_idle`] away.
+    /// Protects it from [`forget_if_idle`].
     pub(crate) _in_use: Arc<Lock>,
 }
 
@@ -58,7 +58,7 @@ struct Stamp {
 }
 
 impl Source {
-    /// Files whose pristine content was changed, most likely by a build through a hard link.
+    /// Files whose pristine content changed, most likely by a build through a hard link.
     pub(crate) fn written_through(&self) -> Vec<&Path> {
         let changed = |entry: &&Entry| {
             !entry.link && stamp(&self.tree.join(&entry.path)).ok() != Some(entry.stamp)
@@ -67,7 +67,7 @@ impl Source {
     }
 }
 
-/// The source with this id, if it is unpacked. It is in use until dropped.
+/// The source with this id, if it is unpacked. It is locked until dropped.
 ///
 /// # Errors
 /// I/O errors; a `files` list that cannot be read.
@@ -88,34 +88,25 @@ pub(crate) fn find(cache: &Cache, id: &str) -> anyhow::Result<Option<Source>> {
         .with_context(|| format!("{}/files cannot be read: remove the folder", home.display()))?;
     let tree = home.join("tree");
     let version = require_kernel_tree(&tree)?;
-    Ok(Some(Source {
-        id: id.to_owned(),
-        origin: read("origin")?,
-        tree,
-        version,
-        files,
-        _in_use: in_use,
-    }))
+    let (id, origin) = (id.to_owned(), read("origin")?);
+    Ok(Some(Source { id, origin, tree, version, files, _in_use: in_use }))
 }
 
-/// Name of the lock of a source: shared by its users, held alone by who makes or removes it.
+/// Name of a source's lock: shared by its users, exclusive to make or remove it.
 pub(crate) fn lock_name(id: &str) -> String {
     format!("source-{id}")
 }
 
-/// Removes a source that nobody uses: an older state of a tree that the user goes on editing.
+/// Removes a source that is not in use: an older state of a tree that the user edits.
 ///
 /// # Errors
 /// I/O errors.
 pub(crate) fn forget_if_idle(cache: &Cache, id: &str) -> anyhow::Result<()> {
     let Some(_lock) = cache.lock_if_idle(&lock_name(id))? else { return Ok(()) };
-    let home = cache.sources().join(id);
-    let dead = home.with_file_name(format!(".tmp-{id}-dead"));
-    fs::rename(&home, &dead).with_context(|| format!("removing {}", home.display()))?;
-    fs::remove_dir_all(&dead).with_context(|| format!("removing {}", dead.display()))
+    cache::remove(&cache.sources().join(id))
 }
 
-/// The tree unpacked last, for questions that any of them can answer.
+/// The tree unpacked last, for questions that any tree can answer.
 pub(crate) fn newest_tree(cache: &Cache) -> Option<PathBuf> {
     let homes = fs::read_dir(cache.sources()).ok()?.flatten().map(|entry| entry.path());
     let trees = homes.filter(|home| home.join("files").exists());
@@ -123,10 +114,10 @@ pub(crate) fn newest_tree(cache: &Cache) -> Option<PathBuf> {
     Some(newest.join("tree"))
 }
 
-/// Makes the source: `fill` unpacks into the folder it is given. The caller holds the lock of the id.
+/// Makes the source: `fill` unpacks into a folder. The caller holds the lock of the id.
 ///
 /// # Errors
-/// What `fill` says; [`Exit::Source`] if that made no kernel tree; [`Exit::Host`] without space.
+/// Those of `fill`; [`Exit::Source`] if the result is no kernel tree; [`Exit::Host`] without space.
 pub(crate) fn make(
     cache: &Cache,
     id: &str,
@@ -166,30 +157,52 @@ pub(crate) fn walk(root: &Path) -> anyhow::Result<Vec<Entry>> {
         if kind.is_dir() {
             continue;
         }
-        anyhow::ensure!(
-            kind.is_file() || kind.is_symlink(),
-            "{} is no file, link or folder",
-            entry.path().display()
-        );
-        anyhow::ensure!(
-            entries.len() < ENTRIES_MAX,
-            "{} has over {ENTRIES_MAX} files",
-            root.display()
-        );
-        let path = entry.path().strip_prefix(root)?.to_owned();
-        entries.push(Entry { stamp: stamp(entry.path())?, link: kind.is_symlink(), path });
+        let (path, link) = (entry.path(), kind.is_symlink());
+        let is_supported = kind.is_file() || link;
+        anyhow::ensure!(is_supported, "{} is no file, link or folder", path.display());
+        let fits = entries.len() < ENTRIES_MAX;
+        anyhow::ensure!(fits, "{} has over {ENTRIES_MAX} files", root.display());
+        let stamp = stamp(path)?;
+        entries.push(Entry { stamp, link, path: path.strip_prefix(root)?.to_owned() });
     }
     Ok(entries)
 }
 
-/// The version a kernel tree has.
+/// Puts `entries` of `from` into `to`: links anew, files by `place`.
+///
+/// # Errors
+/// I/O errors, and those of `place`.
+pub(crate) fn replicate(
+    entries: &[Entry],
+    from: &Path,
+    to: &Path,
+    step: &Step,
+    place: impl Fn(&Path, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut folder = PathBuf::new();
+    for (done, entry) in entries.iter().enumerate() {
+        let (from, to) = (from.join(&entry.path), to.join(&entry.path));
+        if let Some(parent) = to.parent().filter(|parent| *parent != folder) {
+            fs::create_dir_all(parent)?;
+            folder = parent.to_owned();
+        }
+        match entry.link {
+            true => std::os::unix::fs::symlink(fs::read_link(&from)?, &to)?,
+            false => place(&from, &to)?,
+        }
+        step.at(done as u64, "");
+    }
+    Ok(())
+}
+
+/// The version of a kernel tree.
 ///
 /// # Errors
 /// [`Exit::Source`] if it is no kernel tree, with what is missing.
 pub(crate) fn require_kernel_tree(tree: &Path) -> anyhow::Result<String> {
     let fault = |what: &str| {
         Fault::new(Exit::Source, format!("{} is no kernel tree: {what}", tree.display()))
-            .hint("a kernel tree has Makefile, Kconfig, arch/, mm/ and scripts/ at its top")
+            .hint("a kernel tree has Makefile, Kconfig, arch/, mm/ and scripts/ at the top")
     };
     for part in ["Makefile", "Kconfig", "arch", "mm", "scripts"] {
         if !tree.join(part).exists() {
@@ -222,7 +235,7 @@ fn protect(tree: &Path, entry: &Entry) -> anyhow::Result<()> {
     }
     let path = tree.join(&entry.path);
     let mode = path.symlink_metadata()?.permissions().mode();
-    // rustc, make and tar read them as another user might own them: readable by all, written by none.
+    // Readable by all users, writable by none.
     fs::set_permissions(&path, fs::Permissions::from_mode((mode | 0o444) & !0o222))
         .with_context(|| format!("making {} read-only", path.display()))
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's own cgroup tests, built from a patched source into static programs for the guest.
+//! The kernel's cgroup selftests, built from a patched source into static programs for the guest.
 //!
-//! Contract: the pristine source is only read. The patched one is a folder of links to it in which
-//! only what the series touches, and the folders above that, are files of their own.
+//! Contract: the pristine source is only read. The patched one is a folder of links to it; only files
+//! that the series touches, and the folders above them, are real.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,20 +12,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::overlay::{self, Overlay};
+use super::overlay::Overlay;
+use super::patch;
 use super::series::Series;
 use super::{Cache, Located};
 use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
 use crate::host::process;
 
-/// Where they are in the source.
+/// Their place in the source.
 const FOLDER: &str = "tools/testing/selftests/cgroup";
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-/// Linked into every test. Old tests never print the header that makes their output line-buffered;
-/// with a pipe or a port in place of a terminal, each child that exits prints its parent's buffer
-/// once more, and a test that crashes takes its results with it.
+/// Linked into every test. Old tests do not make their output line-buffered: off a terminal, each
+/// child that exits prints its parent's buffer again, and a test that crashes loses its results.
 const LINE_BUFFERED: &str = "#include <stdio.h>\n\
     __attribute__((constructor)) static void line_buffered(void)\n\
     {\n\tsetvbuf(stdout, NULL, _IOLBF, 0);\n}\n";
@@ -51,10 +51,10 @@ pub(crate) fn build(
 ) -> anyhow::Result<Vec<TestProgram>> {
     let source = located.unpack(cache)?;
     let series = Series::read(workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
-    let overlay = overlay::apply(&series, &source.tree)?;
+    let overlay = patch::apply(&series, &source.tree)?;
     let scratch = tempfile::tempdir().context("making a scratch folder")?;
     let tree = scratch.path().join("tree");
-    // Its own folder must be real in any case: make takes paths from where its files are.
+    // The folder of the tests must be real: make resolves paths from where its files are.
     let mut real: BTreeSet<PathBuf> = ancestors(&Path::new(FOLDER).join("Makefile")).collect();
     real.extend(overlay.files.keys().flat_map(|path| ancestors(path)));
     shadow(&source.tree, &tree, Path::new(""), &real, &overlay)?;
@@ -74,22 +74,18 @@ pub(crate) fn build(
     programs(&out)
 }
 
-fn succeed(command: Command, kernel: &str) -> anyhow::Result<()> {
-    let said = process::shown(&command);
-    let output = process::capture(command, DEADLINE)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let what = format!("the selftests of kernel {kernel} do not build: `{said}`:\n{}", output.text);
-    Err(Fault::new(Exit::Build, what).hint("they need gcc, make and libc6-dev").into())
+fn succeed(command: Command, kernel: &str) -> anyhow::Result<String> {
+    process::succeed(command, DEADLINE, Exit::Build).with_context(|| {
+        format!("kernel {kernel}: its selftests do not build (they need gcc, make, libc6-dev)")
+    })
 }
 
 fn ancestors(path: &Path) -> impl Iterator<Item = PathBuf> {
     path.ancestors().skip(1).map(Path::to_owned)
 }
 
-/// Links what `folder` of the source holds into `tree`, but makes the folders in `real`, and leaves
-/// out what the series replaces or removes; then writes what it adds and changes.
+/// Links the content of a source's `folder` into `tree`. Folders in `real` become real, and files of
+/// the series are written in place of the source's.
 fn shadow(
     source: &Path,
     tree: &Path,
@@ -134,7 +130,7 @@ fn programs(out: &Path) -> anyhow::Result<Vec<TestProgram>> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     if found.is_empty() {
-        let what = format!("{FOLDER} of this kernel makes no test program");
+        let what = format!("{FOLDER} of this kernel builds no test program");
         return Err(Fault::new(Exit::Build, what).into());
     }
     Ok(found)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A series: what the `series` file names, in order, and which files each patch touches.
+//! A series: the patches of a `series` file, in order, and which files each one touches.
 //!
-//! Contract: a [`Series`] that was read names only files inside the kernel tree, in every place
-//! where `patch` could take a name from; see [`super::diff`]. Nothing is applied here; see [`super::overlay`].
+//! Contract: a [`Series`] names only files inside the kernel tree, wherever `patch` could take a name
+//! from; see [`super::diff`]. [`super::overlay`] applies it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use super::diff::{Diff, stays_inside};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::{sha256, sha256_of_parts};
 
-/// A patch is text that people review; more than this is a mistake.
+/// Patches get reviewed; a larger file is a mistake.
 const PATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Patches in the order they are applied.
@@ -25,20 +25,20 @@ pub(crate) struct Series {
 /// One patch.
 #[derive(Clone, Debug)]
 pub(crate) struct Patch {
-    /// Path as given, for messages.
+    /// Its path as given, for messages.
     pub(crate) name: String,
-    /// Where it is, for `patch`.
+    /// Its file.
     pub(crate) file: PathBuf,
     /// Files it reads, writes, makes or removes, relative to the tree.
     pub(crate) touches: BTreeSet<PathBuf>,
-    /// What of the file is a diff, for `patch`.
+    /// The diff in the file, for `patch`.
     pub(super) diff: Vec<u8>,
     text: Vec<u8>,
 }
 
 impl Series {
-    /// Reads the `series` file in `folder`, if there is one to read, and the extra patches after it.
-    /// Both are relative to `workspace`.
+    /// Reads the `series` file in `folder`, if one is given, then the extra patches. Both are relative
+    /// to `workspace`.
     ///
     /// # Errors
     /// [`Exit::Series`], naming file and line.
@@ -64,9 +64,8 @@ impl Series {
             let file = workspace.join(&name);
             let text = read_bounded(&file, &name)?;
             let diff = Diff::read(&text).map_err(|why| {
-                Fault::new(Exit::Series, format!("{}:{why}", name.display())).hint(
-                    "the series is `git format-patch` output, made at the top of the kernel tree",
-                )
+                let hint = "make the series with `git format-patch`, at the top of the kernel tree";
+                Fault::new(Exit::Series, format!("{}:{why}", name.display())).hint(hint)
             })?;
             let (touches, diff) = (diff.touches.clone(), diff.text());
             patches.push(Patch { name: name.display().to_string(), file, touches, diff, text });
@@ -74,13 +73,13 @@ impl Series {
         Ok(Self { patches })
     }
 
-    /// The same for the same texts in the same order; names do not matter.
+    /// Equal for equal texts in the same order, whatever their names. Part of the image's key.
     pub(crate) fn digest(&self) -> [u8; 32] {
         sha256_of_parts(self.patches.iter().map(|patch| patch.text.as_slice()))
     }
 
-    /// What KCIDB names a patch set by: `sha256sum *.patch | cut -c-64 | sha256sum | cut -c-64`, and an empty text for
-    /// no patches.
+    /// KCIDB's name of a patch set: `sha256sum *.patch | cut -c-64 | sha256sum | cut -c-64`; empty
+    /// without patches.
     pub(crate) fn patchset_hash(&self) -> String {
         if self.patches.is_empty() {
             return String::new();
@@ -98,7 +97,7 @@ fn read_bounded(file: &Path, name: &Path) -> Result<Vec<u8>, Fault> {
     };
     let bytes = fs::metadata(file).map_err(|error| fault(error.to_string()))?.len();
     if bytes > PATCH_BYTES_MAX {
-        return Err(fault(format!("{bytes} bytes is no patch")));
+        return Err(fault(format!("{bytes} bytes are too many for a patch")));
     }
     fs::read(file).map_err(|error| fault(error.to_string()))
 }
@@ -112,11 +111,11 @@ pub(super) fn parse_list(text: &str) -> Result<Vec<PathBuf>, String> {
             continue;
         }
         let name = match name.split_whitespace().collect::<Vec<_>>()[..] {
-            // quilt writes what it was told, and this is what is done here.
+            // quilt writes -p1 if asked to; patches are applied with it anyway.
             [name] | [name, "-p1"] => name,
             [_, "-p0"] => {
                 return Err(format!(
-                    "{at}: `{name}`: names in a patch need a first part, as in a/mm/x.c: `quilt refresh -p1` writes it"
+                    "{at}: `{name}`: file names need a prefix (a/mm/x.c): run `quilt refresh -p1`"
                 ));
             }
             _ => return Err(format!("{at}: `{name}`: one patch a line, without options but -p1")),

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where the kernel source comes from, and what it is called.
+//! Where the kernel source comes from, and what identifies it.
 //!
-//! Contract: [`Spec::locate`] gives the source an id made of its content, without the network when
-//! the cache knows it. [`Located::unpack`] makes the pristine tree of that id, once.
+//! Contract: [`Spec::locate`] gives the source an id made of its content, without the network if the
+//! cache knows it. [`Located::unpack`] makes the pristine tree of that id, once.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -16,22 +15,22 @@ use super::cache::Cache;
 use super::pristine::{self, Source};
 use super::{local, tarball};
 use crate::exit::{Exit, Fault};
-use crate::host::digest::{sha256, sha256_of};
-use crate::host::file::write_whole;
+use crate::host::digest::sha256;
+use crate::host::file::{sha256_of, write_whole};
 
-/// What a source is to be made of.
+/// A source as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spec {
     /// Debian's source package.
     Debian(Package),
-    /// A tarball that is here, and its SHA-256 if one was asked for.
+    /// A local tarball, with the expected SHA-256 if one was given.
     Tarball {
         /// Path.
         path: PathBuf,
         /// Lower-case hex.
         sha256: Option<String>,
     },
-    /// A tarball that is elsewhere.
+    /// A tarball on the network.
     Download {
         /// `http` or `https`.
         url: String,
@@ -45,16 +44,16 @@ pub(crate) enum Spec {
     },
 }
 
-/// A source whose id is known and that may not be unpacked yet.
+/// A source whose id is known. It need not be unpacked yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Located {
-    /// Made of the content: equal sources have equal ids.
+    /// Identifies the content: equal sources have equal ids.
     pub(crate) id: String,
-    /// For people: package and version, path, or URL.
+    /// Package and version, path, or URL, for messages.
     pub(crate) origin: String,
-    /// The commit that it is, where it is one.
+    /// Its commit, if it is one.
     pub(crate) commit: Option<String>,
-    /// What stays the same while the content changes: work trees are named by it.
+    /// Stays the same while the content changes: it names work trees.
     pub(crate) slot: String,
     how: How,
 }
@@ -71,35 +70,27 @@ enum How {
 const ENDINGS: [&str; 4] = [".tar.xz", ".tar.gz", ".tgz", ".tar.zst"];
 
 impl Spec {
-    /// Reads what `--source` says.
+    /// Reads the value of `--source`.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a URL without a SHA-256 or a hash that is none.
+    /// [`Exit::Usage`] for a URL without a SHA-256, or a malformed hash.
     pub(crate) fn parse(given: &str) -> Result<Self, Fault> {
         let (place, hash) = match given.split_once("#sha256=") {
             Some((place, hash)) => (place, Some(hash.to_ascii_lowercase())),
             None => (given, None),
         };
-        if let Some(hash) =
-            hash.as_deref().filter(|h| h.len() != 64 || !h.bytes().all(|b| b.is_ascii_hexdigit()))
-        {
-            return Err(Fault::new(
-                Exit::Usage,
-                format!("--source {given}: `{hash}` is no SHA-256 (64 hex digits)"),
-            ));
+        let fault = |why: &str| Fault::new(Exit::Usage, format!("--source {given}: {why}"));
+        let is_sha256 = |h: &str| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit());
+        if let Some(hash) = hash.as_deref().filter(|hash| !is_sha256(hash)) {
+            return Err(fault(&format!("`{hash}` is no SHA-256 (64 hex digits)")));
         }
         let is_tarball = ENDINGS.iter().any(|ending| place.ends_with(ending));
         if place.starts_with("https://") || place.starts_with("http://") {
             return match hash {
                 Some(sha256) if is_tarball => Ok(Self::Download { url: place.to_owned(), sha256 }),
-                Some(_) => Err(Fault::new(
-                    Exit::Usage,
-                    format!("--source {given}: not one of {}", ENDINGS.join(", ")),
-                )),
-                None => {
-                    Err(Fault::new(Exit::Usage, format!("--source {given}: a URL needs its hash"))
-                        .hint(format!("say --source '{place}#sha256=<64 hex digits>'")))
-                }
+                Some(_) => Err(fault(&format!("the name must end in {}", ENDINGS.join(", ")))),
+                None => Err(fault("a URL needs a hash")
+                    .hint(format!("use --source '{place}#sha256=<64 hex digits>'"))),
             };
         }
         if is_tarball {
@@ -108,7 +99,7 @@ impl Spec {
         Ok(Self::Local { given: given.to_owned() })
     }
 
-    /// The source, if the cache has its pristine tree; the network is never asked.
+    /// The source, if the cache has its pristine tree. Never uses the network.
     ///
     /// # Errors
     /// As [`Spec::locate`].
@@ -121,15 +112,14 @@ impl Spec {
         Ok(Some(self.locate(cache)?).filter(|found| cache.sources().join(&found.id).is_dir()))
     }
 
-    /// Finds out what the source is. Fetches Debian's package if the cache has none yet.
+    /// Identifies the source. Fetches Debian's package if the cache has none yet.
     ///
     /// # Errors
     /// [`Exit::Source`], naming path or package.
     pub(crate) fn locate(&self, cache: &Cache) -> anyhow::Result<Located> {
         match self {
             Self::Debian(package) => {
-                let known = apt::known(cache, &package.name)?;
-                let deb = match known {
+                let deb = match apt::known(cache, &package.name)? {
                     Some(deb) => deb,
                     None => apt::fetch(cache, package)?,
                 };
@@ -139,7 +129,8 @@ impl Spec {
             }
             Self::Tarball { path, sha256 } => {
                 let path = canonical(path)?;
-                let found = memo(cache, &path, &stat_signature(&path)?, || sha256_of(&path))?;
+                let signature = local::stat_signature(&path)?;
+                let found = memo(cache, &path, &signature, || sha256_of(&path))?;
                 if let Some(expected) = sha256 {
                     tarball::require(&path.display().to_string(), expected, &found)?;
                 }
@@ -149,13 +140,8 @@ impl Spec {
             }
             Self::Download { url, sha256 } => {
                 let how = How::Download { url: url.clone(), sha256: sha256.clone() };
-                Ok(Located {
-                    id: id("tar", sha256),
-                    origin: url.clone(),
-                    commit: None,
-                    slot: slot(Path::new(url)),
-                    how,
-                })
+                let (slot, origin) = (slot(Path::new(url)), url.clone());
+                Ok(Located { id: id("tar", sha256), origin, commit: None, slot, how })
             }
             Self::Local { given } => locate_local(cache, given),
         }
@@ -163,10 +149,10 @@ impl Spec {
 }
 
 impl Located {
-    /// The pristine tree, unpacked if it is not yet.
+    /// The pristine tree, unpacked unless it is already.
     ///
     /// # Errors
-    /// [`Exit::Source`] if what is fetched is not what was located or is no kernel tree.
+    /// [`Exit::Source`] if the fetched source is not the located one, or no kernel tree.
     pub(crate) fn unpack(&self, cache: &Cache) -> anyhow::Result<Source> {
         if let Some(source) = pristine::find(cache, &self.id)? {
             return Ok(source);
@@ -178,7 +164,7 @@ impl Located {
         }
         drop(lock);
         pristine::find(cache, &self.id)?
-            .with_context(|| format!("the source {} was removed meanwhile", self.id))
+            .with_context(|| format!("another process removed the source {}", self.id))
     }
 
     fn make(&self, cache: &Cache) -> anyhow::Result<()> {
@@ -186,13 +172,11 @@ impl Located {
             How::Deb { package } => {
                 let deb = apt::deb_file(cache, package)?;
                 if id("deb", &deb.sha256) != self.id {
-                    let text = format!(
-                        "Debian has a newer {} now ({}), the old one is gone",
-                        package.name, deb.version
-                    );
-                    return Err(Fault::new(Exit::Source, text)
-                        .hint("run the same command again to use it")
-                        .into());
+                    let Package { name, .. } = package;
+                    let text =
+                        format!("Debian replaced {name}; it has version {} now", deb.version);
+                    let hint = "run the same command again to use the new version";
+                    return Err(Fault::new(Exit::Source, text).hint(hint).into());
                 }
                 tarball::unpack_deb(&deb.file(cache), dest)
             }
@@ -208,7 +192,7 @@ impl Located {
 }
 
 fn locate_local(cache: &Cache, given: &str) -> anyhow::Result<Located> {
-    // A folder may have an @ in its name: what exists wins.
+    // A folder may have an @ in its name: an existing path wins.
     let (path, revision) = match given.split_once('@') {
         Some((path, revision)) if !Path::new(given).exists() => (path, Some(revision)),
         _ => (given, None),
@@ -222,42 +206,30 @@ fn locate_local(cache: &Cache, given: &str) -> anyhow::Result<Located> {
         let tree = local::tree_of(cache, &path, revision)?;
         let how = How::Git { repository: path.clone(), tree: tree.clone() };
         let at = revision.map(|r| format!("@{r}")).unwrap_or_default();
-        return Ok(Located {
-            id: format!("git-{tree}"),
-            commit: local::commit_of(&path, revision, &tree),
-            origin: format!("{}{at}", path.display()),
-            slot,
-            how,
-        });
+        let origin = format!("{}{at}", path.display());
+        let commit = local::commit_of(&path, revision, &tree);
+        return Ok(Located { id: format!("git-{tree}"), commit, origin, slot, how });
     }
+    let origin = path.display().to_string();
     if let Some(revision) = revision {
-        let text = format!(
-            "{} is not the top of a git repository, so it has no revision {revision}",
-            path.display()
-        );
-        return Err(Fault::new(Exit::Source, text).into());
+        let why = format!("is not the top of a git repository, so it has no revision {revision}");
+        return Err(Fault::new(Exit::Source, format!("{origin} {why}")).into());
     }
     local::require_clean(&path)?;
-    let found =
-        memo(cache, &path, &local::stat_signature(&path)?, || local::content_sha256(&path))?;
-    Ok(Located {
-        id: id("dir", &found),
-        origin: path.display().to_string(),
-        commit: None,
-        slot,
-        how: How::Folder { path },
-    })
+    let signature = local::stat_signature(&path)?;
+    let found = memo(cache, &path, &signature, || local::content_sha256(&path))?;
+    Ok(Located { id: id("dir", &found), origin, commit: None, slot, how: How::Folder { path } })
 }
 
 fn canonical(path: &Path) -> anyhow::Result<PathBuf> {
     fs::canonicalize(path).map_err(|error| {
         Fault::new(Exit::Source, format!("--source {}: {error}", path.display()))
-            .hint("say a kernel tree, FOLDER@REVISION, a tarball, or URL#sha256=HEX")
+            .hint("give a kernel tree, FOLDER@REVISION, a tarball, or URL#sha256=HEX")
             .into()
     })
 }
 
-/// Readable, fit for a folder name and for make, and another one for another place.
+/// A readable name that make accepts, different for each place.
 fn slot(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fit: String = name
@@ -268,22 +240,9 @@ fn slot(path: &Path) -> String {
     format!("{}-{}", &fit[..fit.len().min(40)], &place[..8])
 }
 
-/// 128 bits are enough to tell sources apart and keep paths readable.
+/// 128 bits are enough to identify a source, and keep paths readable.
 fn id(kind: &str, sha256: &str) -> String {
     format!("{kind}-{}", &sha256[..sha256.len().min(32)])
-}
-
-fn stat_signature(path: &Path) -> anyhow::Result<String> {
-    let stat = fs::metadata(path).with_context(|| path.display().to_string())?;
-    Ok(format!(
-        "{} {} {}.{} {}.{}",
-        stat.ino(),
-        stat.len(),
-        stat.mtime(),
-        stat.mtime_nsec(),
-        stat.ctime(),
-        stat.ctime_nsec()
-    ))
 }
 
 #[derive(Serialize, Deserialize)]

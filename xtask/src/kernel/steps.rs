@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A series patch by patch: what the tree is after each of them, and what scripts say of it.
+//! A series patch by patch: the source after each patch, and the checks of each patch.
 //!
-//! Contract: nothing here builds or changes a tree; [`Steps::kernel`] is the kernel that
-//! [`super::Site`] builds for a step, in a tree of its own beside that of the whole series.
+//! Contract: nothing here builds or changes a tree. [`super::Site`] builds [`Steps::kernel`] for a
+//! step, in another tree than that of the whole series.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::lint::{self, Linted};
-use super::overlay::{self, Overlay};
+use super::overlay::Overlay;
+use super::patch;
 use super::pristine::Source;
 use super::series::Series;
 use super::toolchain::Toolchain;
@@ -63,7 +64,7 @@ impl Steps {
         self.series.patches.iter().map(|patch| file(&patch.name)).collect()
     }
 
-    /// The kernel with the first `count` patches; with 0 the base, under the same configuration.
+    /// The kernel with the first `count` patches, in the same configuration; 0 is the base.
     pub(crate) fn kernel(&self, count: usize) -> Kernel {
         let patches = self.series.patches.iter().take(count);
         let patches = patches.map(|patch| PathBuf::from(&patch.name)).collect();
@@ -77,15 +78,15 @@ impl Steps {
     pub(crate) fn apply(&self, count: usize) -> anyhow::Result<Applied> {
         let patches = self.series.patches[..count].to_vec();
         let last = patches.last().map(|patch| format!("{}: ", patch.name)).unwrap_or_default();
-        let mut overlay = overlay::apply(&Series { patches }, &self.source.tree)?;
+        let mut overlay = patch::apply(&Series { patches }, &self.source.tree)?;
         let notes = std::mem::take(&mut overlay.notes);
         let notes =
             notes.iter().filter_map(|note| note.strip_prefix(&last)).map(str::to_owned).collect();
         Ok(Applied { overlay, notes })
     }
 
-    /// Every file of C and Rust that the series touches and does not remove: its path, its text in the base (empty if it is
-    /// new) and its text after the last patch.
+    /// Every C and Rust file that the series touches and does not remove: its path, its text in the
+    /// base (empty for a new file), and its text after the last patch.
     ///
     /// # Errors
     /// As [`Steps::apply`]; a file that cannot be read.
@@ -106,7 +107,7 @@ impl Steps {
         Ok(sources)
     }
 
-    /// What the kernel's checkpatch says of patch `number`, from 1.
+    /// Runs the kernel's checkpatch on patch `number`, from 1.
     ///
     /// # Errors
     /// As [`lint::checkpatch`].
@@ -115,7 +116,7 @@ impl Steps {
         lint::checkpatch(&self.source.tree, patch, self.scratch.path())
     }
 
-    /// What rustfmt says of the Rust files that patch `number` touches.
+    /// Runs rustfmt on the Rust files that patch `number` touches.
     ///
     /// # Errors
     /// As [`lint::rustfmt`].
@@ -131,8 +132,8 @@ impl Steps {
     }
 }
 
-/// Warnings in the build log `new` that the log `old`, if there is one, does not have: those about Rust, then all
-/// others, each as text; empty texts if there are none.
+/// Warnings in the build log `new` that are not in the log `old`: those about Rust, then the others.
+/// Empty texts if there are none.
 ///
 /// # Errors
 /// A log that cannot be read.

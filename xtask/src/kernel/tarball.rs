@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tarballs: fetched, checked, and unpacked.
 //!
-//! Contract: a file under `downloads/` has the hash its caller asked for. What is cut off or wrong
-//! is named with the hash expected and the hash found, and is not kept.
+//! Contract: a file in `downloads/` has the hash its caller asked for. A truncated or wrong file is
+//! reported with the expected and the found hash, and is not kept.
 
 use std::fs::File;
 use std::io::{Read, Seek as _, Write as _};
@@ -26,10 +26,10 @@ const UNPACK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const DOWNLOAD_BYTES_MAX: u64 = 4 << 30;
 const ATTEMPTS: u32 = 3;
 
-/// Fetches `url` into the cache, unless it is there, and gives its path.
+/// Fetches `url` into the cache, unless it is there; returns its path.
 ///
 /// # Errors
-/// [`Exit::Source`] if it cannot be had or has another hash.
+/// [`Exit::Source`] if it cannot be fetched or has another hash.
 pub(crate) fn download(cache: &Cache, url: &str, sha256: &str) -> anyhow::Result<PathBuf> {
     let name = url.rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default();
     let dest = cache.downloads().join(format!("{}-{name}", &sha256[..16]));
@@ -46,8 +46,10 @@ pub(crate) fn download(cache: &Cache, url: &str, sha256: &str) -> anyhow::Result
         match fetch_once(url, file.as_file_mut())? {
             Ok(found) => break found,
             Err(why) if attempt >= ATTEMPTS => {
-                return Err(Fault::new(Exit::Source, format!("{url} could not be fetched: {why}"))
-                    .hint("check the address and the network; a tarball that is here works too: --source FILE.tar.xz")
+                return Err(Fault::new(Exit::Source, format!("cannot fetch {url}: {why}"))
+                    .hint(
+                        "check the URL and the network, or use a local file: --source FILE.tar.xz",
+                    )
                     .into());
             }
             Err(why) => {
@@ -61,7 +63,7 @@ pub(crate) fn download(cache: &Cache, url: &str, sha256: &str) -> anyhow::Result
     Ok(dest)
 }
 
-/// One attempt. The inner error is worth another one.
+/// One attempt. The inner error is worth a retry.
 fn fetch_once(url: &str, file: &mut File) -> anyhow::Result<Result<String, String>> {
     file.set_len(0)?;
     file.rewind()?;
@@ -128,19 +130,15 @@ pub(crate) fn require(name: &str, expected: &str, found: &str) -> Result<(), Fau
     if expected == found {
         return Ok(());
     }
-    Err(Fault::new(
-        Exit::Source,
-        format!(
-            "{name} has the wrong content\n  expected sha256 {expected}\n  found sha256    {found}"
-        ),
-    )
-    .hint("it is cut off or another file: fetch it again, or correct the hash"))
+    let hashes = format!("  expected sha256 {expected}\n  found sha256    {found}");
+    Err(Fault::new(Exit::Source, format!("{name} has the wrong content\n{hashes}"))
+        .hint("it is truncated or another file: fetch it again, or correct the hash"))
 }
 
 /// Unpacks a tarball without its first folder into `dest`.
 ///
 /// # Errors
-/// [`Exit::Source`] if tar fails, with what it said.
+/// [`Exit::Source`] if tar fails, with its message.
 pub(crate) fn unpack(tarball: &Path, dest: &Path) -> anyhow::Result<()> {
     if tarball.extension().is_some_and(|ending| ending == "zst") {
         host::require_program("zstd", "zstd")?;
@@ -156,7 +154,7 @@ pub(crate) fn unpack(tarball: &Path, dest: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// As [`unpack`].
 pub(crate) fn unpack_deb(deb: &Path, dest: &Path) -> anyhow::Result<()> {
-    // Three stages at once, so that the 150 MB in the middle are not stored again.
+    // One pipeline, so that the 150 MB in the middle are not stored.
     let script = "set -o pipefail; dpkg-deb --fsys-tarfile \"$1\" \
         | tar --extract --to-stdout --wildcards './usr/src/linux-source-*.tar.xz' \
         | tar --extract --xz --strip-components=1 --no-same-owner --verbose --directory \"$2\"";
@@ -167,10 +165,8 @@ pub(crate) fn unpack_deb(deb: &Path, dest: &Path) -> anyhow::Result<()> {
 
 fn unpack_with(mut command: Command, what: &Path) -> anyhow::Result<()> {
     command.env("LC_ALL", "C");
-    let step = Step::begin(
-        format!("unpacking {}, files", what.file_name().unwrap_or_default().display()),
-        None,
-    );
+    let name = what.file_name().unwrap_or_default().display();
+    let step = Step::begin(format!("unpacking {name}, files"), None);
     let (mut files, mut last) = (0_u64, Vec::new());
     let status = process::follow(command, UNPACK_DEADLINE, |line| {
         if let Some(line) = line {
@@ -186,8 +182,8 @@ fn unpack_with(mut command: Command, what: &Path) -> anyhow::Result<()> {
         step.end(&format!("{files} files"));
         return Ok(());
     }
-    let text = format!("{} cannot be unpacked: {}", what.display(), last.join("; "));
-    Err(Fault::new(Exit::Source, text).hint("it is cut off or no tarball: fetch it again").into())
+    let text = format!("cannot unpack {}: {}", what.display(), last.join("; "));
+    Err(Fault::new(Exit::Source, text).hint("it is truncated or no tarball: fetch it again").into())
 }
 
 #[cfg(test)]

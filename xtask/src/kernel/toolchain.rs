@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tools a kernel is built with: found, versioned, and held against what the kernel asks for.
+//! The tools a kernel is built with, and their versions compared with what the kernel requires.
 //!
-//! Contract: [`Toolchain::identity`] changes whenever a tool changes that the image depends on; it is
-//! part of the image's key, so finding the tools has to be cheap (measured: 0.2 s).
+//! Contract: [`Toolchain::identity`] changes whenever a tool changes that the image depends on. It is
+//! part of the image's key, so finding the tools must be cheap (measured: 0.2 s).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(30);
 /// A tool that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tool {
-    /// As `scripts/min-tool-version.sh` calls it.
+    /// Its name in `scripts/min-tool-version.sh`.
     pub(crate) name: &'static str,
-    /// Where.
+    /// Its binary.
     pub(crate) path: PathBuf,
-    /// Number, for comparing and for people.
+    /// Version number.
     pub(crate) version: String,
-    /// All it says about itself, for the key.
+    /// Everything it prints about itself, for the key.
     identity: String,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Toolchain {
     pub(crate) binutils: Option<Tool>,
     /// A Rust compiler with its library source.
     pub(crate) rustc: Option<Tool>,
-    /// Rust compilers without it, for the doctor to tell.
+    /// Rust compilers without their library source, for the doctor.
     pub(crate) rustc_without_source: Vec<PathBuf>,
     /// Folder with `libclang`.
     pub(crate) libclang: Option<PathBuf>,
@@ -47,9 +47,9 @@ pub(crate) struct Toolchain {
     pub(crate) bindgen: PathBuf,
     /// The other C compiler.
     pub(crate) clang: Option<Tool>,
-    /// Lints Rust while it compiles; only one that is of `rustc`'s own build.
+    /// Lints Rust while it compiles. It must be of the same build as `rustc`.
     pub(crate) clippy: Option<Tool>,
-    /// What of these the kernel at hand is compiled with; see [`Toolchain::with`].
+    /// Which of these compile the kernel; see [`Toolchain::with`].
     choice: Choice,
 }
 
@@ -63,7 +63,7 @@ impl Toolchain {
     /// Looks for the tools.
     ///
     /// # Errors
-    /// Only when a tool that is there cannot be run.
+    /// An installed tool cannot be run.
     pub(crate) fn find(cache: &Cache) -> anyhow::Result<Self> {
         let mut found =
             Self { bindgen: bindgen_home(cache).join("bin/bindgen"), ..Self::default() };
@@ -78,7 +78,7 @@ impl Toolchain {
                 found.rustc_without_source.push(candidate);
                 continue;
             }
-            // Not rustup's proxy: it would choose a toolchain again, by the folder make runs in.
+            // Not rustup's proxy: it would choose another toolchain in the folder of make.
             let path =
                 Some(sysroot.join("bin/rustc")).filter(|path| path.exists()).unwrap_or(candidate);
             let Some(identity) = say(&path, &["-vV"])? else { continue };
@@ -90,7 +90,7 @@ impl Toolchain {
         Ok(found)
     }
 
-    /// The same tools for a kernel that is compiled by this compiler, with clippy if it is there.
+    /// The same tools for a kernel that this compiler builds, with clippy if it is installed.
     pub(crate) fn with(&self, compiler: Compiler, clippy: bool) -> Self {
         Self {
             choice: Choice { compiler, clippy: clippy && self.clippy.is_some() },
@@ -98,7 +98,7 @@ impl Toolchain {
         }
     }
 
-    /// A tool of the Rust compiler's own build, where one is beside it.
+    /// A tool of the same build as the Rust compiler, from the same folder.
     pub(crate) fn rust_tool(&self, name: &str) -> Option<PathBuf> {
         let path = self.rustc.as_ref()?.path.with_file_name(name);
         path.exists().then_some(path)
@@ -114,19 +114,21 @@ impl Toolchain {
         Ok((identity == rustc.identity).then_some(Tool { name: "clippy", path, version, identity }))
     }
 
-    /// The C compiler in use.
-    fn compiler(&self) -> &Option<Tool> {
-        match self.choice.compiler {
+    /// C compiler, linker and Rust compiler, as far as they are installed.
+    fn in_use(&self, rust: bool) -> impl Iterator<Item = &Tool> {
+        let compiler = match self.choice.compiler {
             Compiler::Gcc => &self.gcc,
             Compiler::Clang => &self.clang,
-        }
+        };
+        let rustc = self.rustc.as_ref().filter(|_| rust);
+        compiler.iter().chain(&self.binutils).chain(rustc)
     }
 
     /// Packages that are missing for a kernel with or without Rust.
     pub(crate) fn missing(&self, rust: bool) -> Vec<&'static Need> {
         let mut missing = host::missing(host::BUILD);
         if rust && self.rustc.is_none() {
-            // Listed even when the files are there: found, they would have been taken.
+            // Even if the files exist: a usable compiler would have been found.
             missing.extend(host::RUST);
         }
         if rust && self.libclang.is_none() {
@@ -138,40 +140,29 @@ impl Toolchain {
         missing
     }
 
-    /// Text that is the same for tools that build the same image.
+    /// Equal for tools that build the same image.
     pub(crate) fn identity(&self, rust: bool) -> String {
-        let clippy = if rust && self.choice.clippy { &self.clippy } else { &None };
-        let rustc = if rust { &self.rustc } else { &None };
-        let mut text: String = [self.compiler(), &self.binutils, rustc, clippy]
-            .into_iter()
-            .flatten()
-            .map(|tool| format!("{}: {}\n", tool.name, tool.identity))
-            .collect();
+        let clippy = self.clippy.as_ref().filter(|_| rust && self.choice.clippy);
+        let identity = |tool: &Tool| format!("{}: {}\n", tool.name, tool.identity);
+        let mut text: String = self.in_use(rust).chain(clippy).map(identity).collect();
         if rust {
             let libclang = self.libclang.as_deref().and_then(libclang_in);
             let libclang =
                 libclang.and_then(|path| fs::canonicalize(path).ok()).unwrap_or_default();
-            text.push_str(&format!(
-                "bindgen: {BINDGEN_VERSION}\nlibclang: {}\n",
-                libclang.display()
-            ));
+            let libclang = libclang.display();
+            text.push_str(&format!("bindgen: {BINDGEN_VERSION}\nlibclang: {libclang}\n"));
         }
         text
     }
 
-    /// The variables make is called with.
+    /// Variables for make.
     pub(crate) fn make_variables(&self, rust: bool) -> Vec<String> {
-        let rustc = self
-            .rustc
-            .as_ref()
-            .filter(|_| rust)
-            .map_or(Path::new("/nonexistent"), |tool| &tool.path);
-        let mut variables = vec![
-            format!("RUSTC={}", rustc.display()),
-            format!("BINDGEN={}", self.bindgen.display()),
-        ];
+        let rustc = self.rustc.as_ref().filter(|_| rust);
+        let rustc = rustc.map_or(Path::new("/nonexistent"), |tool| &tool.path).display();
+        let bindgen = self.bindgen.display();
+        let mut variables = vec![format!("RUSTC={rustc}"), format!("BINDGEN={bindgen}")];
         if let (Compiler::Clang, Some(clang)) = (self.choice.compiler, &self.clang) {
-            // The build's own tools stay gcc's: clang only compiles what runs in the kernel.
+            // gcc compiles the build's tools: clang compiles only what runs in the kernel.
             variables.push(format!("CC={}", clang.path.display()));
         }
         if let (true, Some(clippy)) = (rust && self.choice.clippy, &self.clippy) {
@@ -181,36 +172,29 @@ impl Toolchain {
         variables
     }
 
-    /// Holds the versions against what this kernel asks for.
+    /// Compares the versions with what this kernel requires.
     ///
     /// # Errors
     /// [`Exit::MissingTool`] naming every tool that is too old.
     pub(crate) fn check(&self, tree: &Path, rust: bool) -> anyhow::Result<()> {
         let mut old = Vec::new();
         for (name, version) in self.versions(rust) {
-            if let Some(least) =
-                least_version(tree, name)?.filter(|least| parts(version) < parts(least))
-            {
-                old.push(format!("{name} {version} is too old: this kernel asks for {least}"));
+            let least = least_version(tree, name)?;
+            if let Some(least) = least.filter(|least| parts(version) < parts(least)) {
+                old.push(format!("{name} {version} is too old: this kernel requires {least}"));
             }
         }
         if old.is_empty() {
             return Ok(());
         }
-        Err(Fault::new(Exit::MissingTool, old.join("; "))
-            .hint("`cargo xtask doctor` says what was found and where")
-            .into())
+        let hint = "`cargo xtask doctor` lists the tools found, and where";
+        Err(Fault::new(Exit::MissingTool, old.join("; ")).hint(hint).into())
     }
 
-    /// Name and version of each tool that kernels set a least version for.
-    pub(crate) fn versions(&self, rust: bool) -> Vec<(&'static str, &str)> {
-        let tools = [self.compiler(), &self.binutils, if rust { &self.rustc } else { &None }];
-        let mut versions: Vec<_> =
-            tools.into_iter().flatten().map(|tool| (tool.name, tool.version.as_str())).collect();
-        if rust {
-            versions.push(("bindgen", BINDGEN_VERSION));
-        }
-        versions
+    /// Name and version of each tool that kernels require a minimum version of.
+    fn versions(&self, rust: bool) -> impl Iterator<Item = (&'static str, &str)> {
+        let tools = self.in_use(rust).map(|tool| (tool.name, tool.version.as_str()));
+        tools.chain(rust.then_some(("bindgen", BINDGEN_VERSION)))
     }
 }
 
@@ -240,7 +224,7 @@ fn find_clang() -> anyhow::Result<Option<Tool>> {
     tool("llvm", newest.as_deref().unwrap_or("clang"), &["--version"])
 }
 
-/// What a program says, if it says it with success.
+/// The output of a program, if it succeeds.
 pub(crate) fn say(program: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C").env_remove("LD_LIBRARY_PATH");
@@ -248,10 +232,10 @@ pub(crate) fn say(program: &Path, arguments: &[&str]) -> anyhow::Result<Option<S
     Ok(output.status.success().then_some(output.text))
 }
 
-/// What the kernel asks for, if it has a wish.
+/// The minimum version that the kernel requires, if it requires one.
 ///
 /// # Errors
-/// When its script cannot be run.
+/// The kernel's script cannot be run.
 pub(crate) fn least_version(tree: &Path, tool: &str) -> anyhow::Result<Option<String>> {
     let script = tree.join("scripts/min-tool-version.sh");
     if !script.exists() {
@@ -276,30 +260,22 @@ fn find_libclang() -> Option<PathBuf> {
 
 /// The library bindgen would load from a folder.
 fn libclang_in(folder: &Path) -> Option<PathBuf> {
-    let is_it = |name: &str| {
-        let stem = name.split(".so").next().unwrap_or_default();
-        name.contains(".so")
-            && (stem == "libclang"
-                || stem
-                    .strip_prefix("libclang-")
-                    .is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit())))
+    let is_it = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let stem = name.split_once(".so").map_or("", |(stem, _)| stem);
+        let number = stem.strip_prefix("libclang-").unwrap_or_default();
+        path.exists() && (stem == "libclang" || number.starts_with(|c: char| c.is_ascii_digit()))
     };
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
-    found.retain(|path| {
-        path.exists() && path.file_name().and_then(|name| name.to_str()).is_some_and(is_it)
-    });
-    found.sort();
-    found.into_iter().next()
+    fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(is_it).min()
 }
 
-/// The first `1.2` or `1.2.3` of a text that stands at the end of a word or alone.
+/// The version in the first line of a text: `1.2` or `1.2.3`.
 pub(crate) fn version_in(text: &str) -> Option<String> {
     let first = text.lines().next()?;
     let is_version = |word: &&str| {
         word.contains('.') && word.split('.').take(2).all(|part| part.parse::<u32>().is_ok())
     };
-    // gcc writes the packager's version in brackets before its own; rustc writes its own first.
+    // gcc prints the packager's version in brackets before its own; rustc prints its own first.
     let plain = first.split('(').next().unwrap_or_default().split_whitespace().find(is_version);
     let word = plain.or_else(|| {
         first.rsplit(')').next().unwrap_or_default().split_whitespace().find(is_version)
@@ -365,6 +341,6 @@ mod tests {
             ..Toolchain::default()
         };
         let error = tools.check(dir.path(), false).unwrap_err();
-        assert_eq!(error.to_string(), "gcc 12.2.0 is too old: this kernel asks for 99.1.0");
+        assert_eq!(error.to_string(), "gcc 12.2.0 is too old: this kernel requires 99.1.0");
     }
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Work trees: the source with a series applied, kept between builds so that little is compiled.
 //!
-//! Contract: a tree is hard links to the pristine source; a patched file is a file of its own,
-//! written beside and renamed, never written through the link. Files whose content does not
-//! change keep their time, so make compiles only what a series changed. `touched` lists what any series
-//! ever changed here and is written first, `state` is removed before and written after a move: a
-//! move that was cut off is made again. `building` stands while make runs; if it is found, make
-//! was killed and may have left half an object with a new time, so everything made since is removed.
+//! Contract: a tree is hard links to the pristine source. A patched file is a new file that is
+//! renamed into place, never a write through a link. A file whose content stays keeps its time, so
+//! make compiles only what a series changed. Files next to the tree record its state:
+//!
+//! | file | meaning |
+//! |---|---|
+//! | `source` | id of the source it stands on |
+//! | `touched` | files that any series ever changed here; written before them |
+//! | `state` | digest of the series; absent during a move, so an interrupted move is repeated |
+//! | `building` | make runs. If found, make was killed: everything newer is removed |
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +33,7 @@ use crate::progress::Step;
 /// Objects and vmlinux with debug info; measured 450 MB for the default config.
 const TREE_MIB: u64 = 1_500;
 
-/// A work tree. Whoever has one holds its lock.
+/// A work tree. Its owner holds its lock.
 #[derive(Debug)]
 pub(crate) struct Tree {
     home: PathBuf,
@@ -37,8 +41,8 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Opens the tree called `name` on `source`, made if there is none. A tree that stood on another
-    /// source of the same name follows it: what both have alike keeps its time.
+    /// Opens the tree called `name` on `source`, or makes it. A tree that stood on another source
+    /// moves to this one; files that both sources share keep their time.
     ///
     /// # Errors
     /// [`crate::exit::Exit::Host`] without space; I/O errors.
@@ -46,17 +50,17 @@ impl Tree {
         host::require_free(&cache.trees(), TREE_MIB, "to build a kernel")?;
         let home = cache.trees().join(name);
         let tree = Self { home, source: source.clone() };
-        match fs::read_to_string(tree.beside("source")).ok() {
-            Some(id) if id == source.id => tree.remove_what_a_killed_make_left()?,
-            Some(id) => {
-                tree.remove_what_a_killed_make_left()?;
-                match pristine::find(cache, &id)? {
-                    Some(old) => tree.follow(&old)?,
-                    None => tree.make()?,
-                }
-                forget_old_state(cache, &id)?;
+        let Ok(id) = fs::read_to_string(tree.beside("source")) else {
+            tree.make()?;
+            return Ok(tree);
+        };
+        tree.remove_what_a_killed_make_left()?;
+        if id != source.id {
+            match pristine::find(cache, &id)? {
+                Some(old) => tree.follow(&old)?,
+                None => tree.make()?,
             }
-            None => tree.make()?,
+            forget_old_state(cache, &id)?;
         }
         Ok(tree)
     }
@@ -66,15 +70,15 @@ impl Tree {
         self.home.join("tree")
     }
 
-    /// A small file about this tree, beside it.
+    /// A small file about this tree, next to it.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.home.join(name)
     }
 
-    /// Makes the tree hold the pristine source with `overlay` over it. Gives the files written.
+    /// Turns the tree into the pristine source with `overlay`. Returns the files written.
     ///
     /// # Errors
-    /// I/O errors; the next call makes it good.
+    /// I/O errors; the next call repairs the tree.
     pub(crate) fn move_to(&self, overlay: &Overlay, digest: &str) -> anyhow::Result<Vec<PathBuf>> {
         let state = self.beside("state");
         if state.exists() {
@@ -98,7 +102,7 @@ impl Tree {
         Ok(written)
     }
 
-    /// Says that make runs; see the contract.
+    /// Marks that make runs; see the contract.
     ///
     /// # Errors
     /// I/O errors.
@@ -106,7 +110,7 @@ impl Tree {
         write_whole(&self.beside("building"), b"")
     }
 
-    /// Says that make ended by itself, well or not.
+    /// Marks that make ended by itself, successful or not.
     ///
     /// # Errors
     /// I/O errors.
@@ -114,12 +118,12 @@ impl Tree {
         fs::remove_file(self.beside("building")).context("removing the mark of a running build")
     }
 
-    /// Removes the tree, so that the next build begins with nothing.
+    /// Removes the tree; the next build starts from nothing.
     ///
     /// # Errors
     /// I/O errors.
     pub(crate) fn remove(self) -> anyhow::Result<()> {
-        remove(&self.home)
+        cache::remove(&self.home)
     }
 
     fn touched(&self) -> BTreeSet<PathBuf> {
@@ -129,33 +133,23 @@ impl Tree {
 
     fn make(&self) -> anyhow::Result<()> {
         let step = Step::begin("making a work tree, files", Some(self.source.files.len() as u64));
-        remove(&self.home)?;
+        cache::remove(&self.home)?;
         let made = cache::scratch(&self.home)?;
-        let root = made.path().join("tree");
-        let mut folder = PathBuf::new();
-        for (done, entry) in self.source.files.iter().enumerate() {
-            let (from, to) = (self.source.tree.join(&entry.path), root.join(&entry.path));
-            let parent = to.parent().unwrap_or(&root);
-            if parent != folder {
-                fs::create_dir_all(parent)?;
-                folder = parent.to_owned();
-            }
-            if entry.link {
-                std::os::unix::fs::symlink(fs::read_link(&from)?, &to)?;
-            } else if fs::hard_link(&from, &to).is_err() {
-                // Some file systems have no hard links. A copy must keep the time it was changed.
-                copy_with_time(&from, &to)?;
-            }
-            step.at(done as u64, "");
-        }
+        let link = |from: &Path, to: &Path| match fs::hard_link(from, to) {
+            Ok(()) => Ok(()),
+            // Some file systems have no hard links. A copy must keep the time of the file.
+            Err(_) => copy_with_time(from, to),
+        };
+        let Source { tree, files, .. } = &self.source;
+        pristine::replicate(files, tree, &made.path().join("tree"), &step, link)?;
         fs::write(made.path().join("source"), &self.source.id)?;
         cache::publish(made, &self.home)?;
         step.end(&format!("{} files", self.source.files.len()));
         Ok(())
     }
 
-    /// Writes what differs between the source the tree stood on and its source now. Files that a
-    /// series ever touched are left to [`Tree::move_to`].
+    /// Writes what differs between the old source of the tree and its new one. Files that a series
+    /// ever touched are left to [`Tree::move_to`].
     fn follow(&self, old: &Source) -> anyhow::Result<()> {
         let step = Step::begin("following the source, files", Some(self.source.files.len() as u64));
         let _ = fs::remove_file(self.beside("state"));
@@ -200,8 +194,8 @@ impl Tree {
         }
     }
 
-    /// Gives one file a content; true if it had another. It gets a new time even when it goes back to
-    /// the pristine content: make must see a change, so the pristine file is not linked again.
+    /// Writes one file; false if it has this content already. Even pristine content gets a new time,
+    /// and is not linked again, so that make sees a change.
     fn put(&self, path: &Path, wanted: Option<(Vec<u8>, bool)>) -> anyhow::Result<bool> {
         let file = self.dir().join(path);
         let present = fs::read(&file).ok();
@@ -228,7 +222,7 @@ impl Tree {
         let Ok(begun) = mark.metadata().map(|stat| (stat.mtime(), stat.mtime_nsec())) else {
             return Ok(());
         };
-        let step = Step::begin("removing what a build that was killed left behind", None);
+        let step = Step::begin("removing leftovers of a killed build", None);
         let keep: BTreeSet<&Path> =
             self.source.files.iter().map(|entry| entry.path.as_path()).collect();
         let touched = self.touched();
@@ -251,8 +245,7 @@ impl Tree {
     }
 }
 
-/// Whether two pristine files, or links, are alike. Sizes first: most files of two states are
-/// alike, and those that are not mostly differ in size.
+/// Whether two pristine files, or links, are equal. Most files that differ do so in size.
 fn same(new: &Path, old: &Path, link: bool) -> bool {
     if link {
         return fs::read_link(new).ok() == fs::read_link(old).ok();
@@ -264,8 +257,8 @@ fn same(new: &Path, old: &Path, link: bool) -> bool {
             || matches!((fs::read(new), fs::read(old)), (Ok(a), Ok(b)) if a == b))
 }
 
-/// Every edit of a user's tree is another source of 1.7 GB; the last state is enough. What came
-/// over the network stays.
+/// Each edit of a user's tree makes another source of 1.7 GB; the last one is enough. Downloaded
+/// sources stay.
 fn forget_old_state(cache: &Cache, id: &str) -> anyhow::Result<()> {
     let local = id.starts_with("git-") || id.starts_with("dir-");
     let trees = fs::read_dir(cache.trees())?.flatten();
@@ -285,18 +278,4 @@ fn copy_with_time(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::File::options().write(true).open(to)?.set_modified(stat.modified()?)?;
     fs::set_permissions(to, stat.permissions())?;
     Ok(())
-}
-
-fn remove(home: &Path) -> anyhow::Result<()> {
-    if !home.exists() {
-        return Ok(());
-    }
-    // The name first: a removal that is cut off must not look like a tree.
-    let dead = home
-        .with_file_name(format!(".tmp-{}-dead", home.file_name().unwrap_or_default().display()));
-    if dead.exists() {
-        fs::remove_dir_all(&dead).with_context(|| format!("removing {}", dead.display()))?;
-    }
-    fs::rename(home, &dead).with_context(|| format!("removing {}", home.display()))?;
-    fs::remove_dir_all(&dead).with_context(|| format!("removing {}", dead.display()))
 }

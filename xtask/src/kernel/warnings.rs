@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compiler warnings in a build log. Only [`forget`] touches files.
 //!
-//! Contract: two logs agree on a warning when file and text agree; line numbers move with every
-//! patch above them and do not count. Counts ("3 warnings emitted") are no warnings.
+//! Contract: warnings of two logs are equal if file and text are. Line numbers do not count, since
+//! patches move them. Counts ("3 warnings emitted") are no warnings.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::errors;
 
-/// Lines of one warning that are kept.
-const BLOCK_LINES: usize = 12;
-/// Warnings that are kept of one log.
+/// Warnings kept of one log.
 const WARNINGS_MAX: usize = 200;
 
 /// One warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Warning {
-    /// File it is about, relative to the tree; empty where it names none.
+    /// Its file, relative to the tree; empty if it names none.
     pub(crate) file: String,
-    /// What is wrong, on one line.
+    /// Its text, on one line.
     pub(crate) message: String,
-    /// The lines of it, for people.
+    /// Its lines in the log.
     pub(crate) block: String,
 }
 
@@ -53,11 +51,7 @@ fn all(log: &str) -> Vec<Warning> {
         else {
             continue;
         };
-        let belongs = |line: &&&str| {
-            let begins = |c: char| c == ' ' || c == '\t' || c == '=' || c.is_ascii_digit();
-            line.starts_with(begins) && !errors::is_progress(line)
-        };
-        let more = lines[at + 1..].iter().take_while(belongs).take(BLOCK_LINES - 1).count();
+        let more = errors::continued(&lines[at + 1..], |_| false);
         let block = lines[at..=at + more].join("\n");
         let warning = Warning { file, message, block };
         if seen.insert(warning.key()) && found.len() < WARNINGS_MAX {
@@ -70,7 +64,7 @@ fn all(log: &str) -> Vec<Warning> {
 /// `mm/x.c:12:3: warning: unused variable 'y' [-Wunused-variable]`; also the linker's and objtool's.
 fn gcc(line: &str) -> Option<(String, String)> {
     let (place, message) = line.split_once(": warning: ")?;
-    // make's complaints are about clocks and job servers, not about the source.
+    // make warns about clocks and job servers, not about the source.
     if place.starts_with("make") || place.contains(' ') {
         return None;
     }
@@ -98,16 +92,12 @@ fn tool(line: &str) -> Option<(String, String)> {
         .then(|| (file.to_owned(), message.trim().to_owned()))
 }
 
-/// Removes the objects that were compiled with a warning, so that the next build says it again: a
-/// build that failed elsewhere leaves them up to date, and the warning would never be seen.
-pub(crate) fn forget(tree: &Path, log: &str) {
-    for warning in all(log) {
-        let source = Path::new(&warning.file);
-        if !source.is_absolute() && matches!(source.extension(), Some(e) if e == "c" || e == "rs") {
-            // Not there: then it will be compiled anyway.
-            let _ = std::fs::remove_file(tree.join(source.with_extension("o")));
-        }
-    }
+/// Objects that compiled with a warning, relative to the tree.
+pub(crate) fn objects(log: &str) -> Vec<PathBuf> {
+    let sources = all(log).into_iter().map(|warning| PathBuf::from(warning.file));
+    let is_code = |path: &PathBuf| path.extension().is_some_and(|e| e == "c" || e == "rs");
+    let sources = sources.filter(|path| !path.is_absolute() && is_code(path));
+    sources.map(|path| path.with_extension("o")).collect()
 }
 
 #[cfg(test)]
@@ -150,13 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_with_a_warning_are_forgotten() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("mm")).unwrap();
-        for name in ["mm/x.o", "mm/z.o"] {
-            std::fs::write(dir.path().join(name), "").unwrap();
-        }
-        forget(dir.path(), GCC);
-        assert!(!dir.path().join("mm/x.o").exists() && dir.path().join("mm/z.o").exists());
+    fn objects_with_a_warning_are_found() {
+        assert_eq!(objects(GCC), [PathBuf::from("mm/x.o")]);
     }
 }

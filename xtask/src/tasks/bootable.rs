@@ -11,7 +11,7 @@ use super::build_kernel::{self, Wanted};
 use crate::cli::BuildOptions;
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
-use crate::host::digest::sha256_of;
+use crate::host::file::sha256_of;
 use crate::kernel::{Cache, Image, find_image};
 use crate::outcome::KernelNote;
 

@@ -16,7 +16,7 @@ use super::{Folders, conclude, style, user_series};
 use crate::cli::{AccelChoice, Vms};
 use crate::config::{Config, Matrix};
 use crate::host::stop::Stop;
-use crate::host::{self, digest::sha256_of};
+use crate::host::{self, file::sha256_of};
 use crate::outcome::{CellResult, Host, Manifest, RunResult};
 use crate::plan::Cell;
 use crate::report::Style;

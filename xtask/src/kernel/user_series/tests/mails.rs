@@ -138,7 +138,10 @@ fn every_part_of_a_mail_that_has_a_diff_is_of_the_patch() {
     let both =
         |file: &str| mail("[PATCH] a", header, &(plain(&body("2")) + &attached(file) + "--b--\n"));
     let error = chosen(&both(&other)).unwrap_err();
-    assert!(error.starts_with("`[PATCH] a` (x.mbx) has one diff in its text and another"), "{error}");
+    assert!(
+        error.starts_with("`[PATCH] a` (x.mbx) has one diff in its text and another"),
+        "{error}"
+    );
     assert_eq!(subjects(&both(&diff("2"))), ["[PATCH] a"]);
 }
 
