@@ -48,7 +48,7 @@ pub(crate) struct Deb {
 impl Deb {
     /// Where it is.
     pub(crate) fn file(&self, cache: &Cache) -> PathBuf {
-        cache.downloads().join(&self.name)
+        cache.downloads.join(&self.name)
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn fetch(cache: &Cache, package: &Package) -> anyhow::Result<Deb> {
         return Ok(deb);
     }
     host::require_program("apt-get", "apt")?;
-    host::require_free(&cache.downloads(), DOWNLOAD_MIB, "to fetch the kernel source")?;
+    host::require_free(&cache.downloads, DOWNLOAD_MIB, "to fetch the kernel source")?;
     let apt = Apt::prepare(cache, package.suite.as_deref())?;
     apt.update(package)?;
     let offer = apt.offer(package)?;
@@ -98,7 +98,7 @@ pub(crate) fn fetch(cache: &Cache, package: &Package) -> anyhow::Result<Deb> {
 }
 
 fn record(cache: &Cache, package: &str) -> PathBuf {
-    cache.sources().join(format!("{package}.json"))
+    cache.sources.join(format!("{package}.json"))
 }
 
 /// apt that writes only to one folder.
@@ -117,7 +117,7 @@ struct Offer {
 impl Apt {
     fn prepare(cache: &Cache, suite: Option<&str>) -> anyhow::Result<Self> {
         // One folder for each suite, so that lists are kept when another base is fetched.
-        let home = cache.downloads().join(suite.map_or("apt".to_owned(), |s| format!("apt-{s}")));
+        let home = cache.downloads.join(suite.map_or("apt".to_owned(), |s| format!("apt-{s}")));
         for part in ["state/lists/partial", "cache/archives/partial", "sources"] {
             fs::create_dir_all(home.join(part))
                 .with_context(|| format!("making {part} in {}", home.display()))?;
@@ -183,7 +183,7 @@ impl Apt {
     }
 
     fn download(&self, cache: &Cache, package: &Package, offer: &Offer) -> anyhow::Result<Deb> {
-        let room = tempfile::Builder::new().prefix(".tmp-").tempdir_in(cache.downloads())?;
+        let room = tempfile::Builder::new().prefix(".tmp-").tempdir_in(&cache.downloads)?;
         let step = Step::begin(format!("fetching {}, KiB", offer.name), Some(offer.bytes / 1024));
         let mut command = self.apt_get(&["download", &package.name]);
         command.current_dir(room.path());
@@ -197,7 +197,7 @@ impl Apt {
             return Err(refused(package, &said).into());
         }
         tarball::require(&offer.name, &offer.sha256, &sha256_of(&file)?)?;
-        let dest = cache.downloads().join(&offer.name);
+        let dest = cache.downloads.join(&offer.name);
         fs::rename(&file, &dest)
             .with_context(|| format!("moving the package to {}", dest.display()))?;
         step.end("done, hash and signature are correct");
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(known(&cache, "linux-source-6.12").unwrap(), None);
         let sha256 = crate::host::digest::sha256(b"deb");
         let deb = Deb { version: "1".into(), sha256, name: "x.deb".into() };
-        fs::write(cache.downloads().join("x.deb"), "deb").unwrap();
+        fs::write(cache.downloads.join("x.deb"), "deb").unwrap();
         write_whole(&record(&cache, "linux-source-6.12"), &serde_json::to_vec(&deb).unwrap())
             .unwrap();
         assert_eq!(known(&cache, "linux-source-6.12").unwrap(), Some(deb.clone()));

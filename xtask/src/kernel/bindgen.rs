@@ -56,7 +56,7 @@ pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
 
 /// Its folder in the cache.
 pub(super) fn bindgen_home(cache: &Cache) -> PathBuf {
-    cache.tools().join(format!("bindgen-{BINDGEN_VERSION}"))
+    cache.tools.join(format!("bindgen-{BINDGEN_VERSION}"))
 }
 
 fn cargo_install(root: &Path) -> Command {

@@ -135,7 +135,7 @@ impl Site<'_> {
 
     /// The log of the last build in the tree of `kernel`, complete or not.
     pub(crate) fn log(&self, kernel: &Kernel, located: &Located) -> PathBuf {
-        self.cache.trees().join(tree_name(kernel, located)).join("build.log")
+        self.cache.trees.join(tree_name(kernel, located)).join("build.log")
     }
 
     fn make(&self, recipe: &Recipe<'_>) -> anyhow::Result<(PathBuf, Manifest)> {

@@ -12,7 +12,8 @@
 //! trees/      work trees, by name
 //! images/     built kernels, by key
 //! tools/      bindgen
-//! disks/      scratch disks (used by `vm`)
+//! disk/       scratch disks (of `vm`)
+//! guest/      packed guests (of `vm`)
 //! locks/      one file a lock; empty files are normal
 //! ```
 
@@ -38,6 +39,19 @@ const LOCK_POLL: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     root: PathBuf,
+    /// Downloads.
+    pub(super) downloads: PathBuf,
+    /// Unpacked sources, by content.
+    pub(super) sources: PathBuf,
+    /// Patches of `--series`, by content.
+    pub(super) series: PathBuf,
+    /// Work trees, by name.
+    pub(super) trees: PathBuf,
+    /// Built kernels, by key.
+    pub(super) images: PathBuf,
+    /// Tools built by the harness.
+    pub(super) tools: PathBuf,
+    locks: PathBuf,
 }
 
 /// Held until dropped; the kernel drops it when the process dies.
@@ -80,47 +94,20 @@ impl Cache {
                 .hint("choose another cache folder with --cache DIR")
                 .into());
         }
-        for room in ["downloads", "sources", "series", "trees", "images", "tools", "disks", "locks"]
-        {
-            let path = root.join(room);
+        let room = |name: &str| {
+            let path = root.join(name);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
-        }
-        Ok(Self { root })
+            anyhow::Ok(path)
+        };
+        let (downloads, sources, series) = (room("downloads")?, room("sources")?, room("series")?);
+        let (trees, images, tools) = (room("trees")?, room("images")?, room("tools")?);
+        let locks = room("locks")?;
+        Ok(Self { downloads, sources, series, trees, images, tools, locks, root })
     }
 
     /// The folder itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Downloads.
-    pub(crate) fn downloads(&self) -> PathBuf {
-        self.root.join("downloads")
-    }
-
-    /// Unpacked sources, by content.
-    pub(crate) fn sources(&self) -> PathBuf {
-        self.root.join("sources")
-    }
-
-    /// Patches of `--series`, by content.
-    pub(crate) fn series(&self) -> PathBuf {
-        self.root.join("series")
-    }
-
-    /// Work trees, by name.
-    pub(crate) fn trees(&self) -> PathBuf {
-        self.root.join("trees")
-    }
-
-    /// Built kernels, by key.
-    pub(crate) fn images(&self) -> PathBuf {
-        self.root.join("images")
-    }
-
-    /// Tools built by the harness.
-    pub(crate) fn tools(&self) -> PathBuf {
-        self.root.join("tools")
     }
 
     /// Waits until no other process works on `name`. `what` is shown: "waiting for … of `what`".
@@ -162,7 +149,7 @@ impl Cache {
     }
 
     fn lock_file(&self, name: &str) -> anyhow::Result<(File, PathBuf)> {
-        let path = self.root.join("locks").join(format!("{name}.lock"));
+        let path = self.locks.join(format!("{name}.lock"));
         let file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
         Ok((file.with_context(|| format!("opening the lock {}", path.display()))?, path))

@@ -140,7 +140,7 @@ impl Image {
 
 /// The image with this key, if it is there and whole.
 pub(crate) fn find(cache: &Cache, key: &str) -> Option<(PathBuf, Manifest)> {
-    let dir = cache.images().join(key);
+    let dir = cache.images.join(key);
     let manifest: Manifest =
         serde_json::from_slice(&fs::read(dir.join("manifest.json")).ok()?).ok()?;
     let is_whole = |name: &str| {
@@ -161,7 +161,7 @@ pub(crate) fn publish(
     log: &Path,
     mut manifest: Manifest,
 ) -> anyhow::Result<(PathBuf, Manifest)> {
-    let dir = cache.images().join(key);
+    let dir = cache.images.join(key);
     let made = cache::scratch(&dir)?;
     let mut take = |name: &str, from: &Path| -> anyhow::Result<()> {
         let bytes = fs::copy(from, made.path().join(name))
@@ -250,6 +250,6 @@ mod tests {
         let (dir, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let cache = Cache::open(dir.path()).unwrap();
         publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap_err();
-        assert_eq!(fs::read_dir(cache.images()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(&cache.images).unwrap().count(), 0);
     }
 }

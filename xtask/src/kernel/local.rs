@@ -126,7 +126,7 @@ fn copy_index(path: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// Objects of uncommitted work trees.
 fn objects(cache: &Cache) -> anyhow::Result<PathBuf> {
-    let ours = cache.sources().join("git-objects");
+    let ours = cache.sources.join("git-objects");
     fs::create_dir_all(&ours).with_context(|| format!("making {}", ours.display()))?;
     Ok(ours)
 }

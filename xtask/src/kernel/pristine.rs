@@ -72,7 +72,7 @@ impl Source {
 /// # Errors
 /// I/O errors; a `files` list that cannot be read.
 pub(crate) fn find(cache: &Cache, id: &str) -> anyhow::Result<Option<Source>> {
-    let home = cache.sources().join(id);
+    let home = cache.sources.join(id);
     if !home.is_dir() {
         return Ok(None);
     }
@@ -103,12 +103,12 @@ pub(crate) fn lock_name(id: &str) -> String {
 /// I/O errors.
 pub(crate) fn forget_if_idle(cache: &Cache, id: &str) -> anyhow::Result<()> {
     let Some(_lock) = cache.lock_if_idle(&lock_name(id))? else { return Ok(()) };
-    cache::remove(&cache.sources().join(id))
+    cache::remove(&cache.sources.join(id))
 }
 
 /// The tree unpacked last, for questions that any tree can answer.
 pub(crate) fn newest_tree(cache: &Cache) -> Option<PathBuf> {
-    let homes = fs::read_dir(cache.sources()).ok()?.flatten().map(|entry| entry.path());
+    let homes = fs::read_dir(&cache.sources).ok()?.flatten().map(|entry| entry.path());
     let trees = homes.filter(|home| home.join("files").exists());
     let newest = trees.max_by_key(|home| home.metadata().and_then(|stat| stat.modified()).ok())?;
     Some(newest.join("tree"))
@@ -124,8 +124,8 @@ pub(crate) fn make(
     origin: &str,
     fill: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    host::require_free(&cache.sources(), UNPACKED_MIB, "to unpack the kernel source")?;
-    let home = cache.sources().join(id);
+    host::require_free(&cache.sources, UNPACKED_MIB, "to unpack the kernel source")?;
+    let home = cache.sources.join(id);
     let made = cache::scratch(&home)?;
     let tree = made.path().join("tree");
     fs::create_dir(&tree)?;

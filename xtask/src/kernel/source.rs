@@ -109,7 +109,7 @@ impl Spec {
         {
             return Ok(None);
         }
-        Ok(Some(self.locate(cache)?).filter(|found| cache.sources().join(&found.id).is_dir()))
+        Ok(Some(self.locate(cache)?).filter(|found| cache.sources.join(&found.id).is_dir()))
     }
 
     /// Identifies the source. Fetches Debian's package if the cache has none yet.
@@ -159,7 +159,7 @@ impl Located {
         }
         let lock =
             cache.lock(&pristine::lock_name(&self.id), &format!("the source {}", self.origin))?;
-        if !cache.sources().join(&self.id).is_dir() {
+        if !cache.sources.join(&self.id).is_dir() {
             self.make(cache)?;
         }
         drop(lock);
@@ -259,7 +259,7 @@ fn memo(
     hash: impl FnOnce() -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     let name = sha256(path.as_os_str().as_encoded_bytes());
-    let file = cache.sources().join(format!("{}.memo", &name[..32]));
+    let file = cache.sources.join(format!("{}.memo", &name[..32]));
     let old = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Memo>(&bytes).ok());
     if let Some(memo) = old.filter(|memo| memo.signature == signature) {
         return Ok(memo.sha256);

@@ -32,7 +32,7 @@ const ATTEMPTS: u32 = 3;
 /// [`Exit::Source`] if it cannot be fetched or has another hash.
 pub(crate) fn download(cache: &Cache, url: &str, sha256: &str) -> anyhow::Result<PathBuf> {
     let name = url.rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default();
-    let dest = cache.downloads().join(format!("{}-{name}", &sha256[..16]));
+    let dest = cache.downloads.join(format!("{}-{name}", &sha256[..16]));
     if dest.exists() {
         return Ok(dest);
     }
@@ -40,7 +40,7 @@ pub(crate) fn download(cache: &Cache, url: &str, sha256: &str) -> anyhow::Result
     if dest.exists() {
         return Ok(dest);
     }
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(cache.downloads())?;
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(&cache.downloads)?;
     let mut attempt = 1;
     let found = loop {
         match fetch_once(url, file.as_file_mut())? {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn kept(cache: &Cache) -> usize {
-        std::fs::read_dir(cache.downloads()).unwrap().count()
+        std::fs::read_dir(&cache.downloads).unwrap().count()
     }
 
     #[test]

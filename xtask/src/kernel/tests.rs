@@ -70,7 +70,7 @@ impl Lab {
     }
 
     fn tree(&self, kernel: &Kernel) -> PathBuf {
-        self.cache.trees().join(format!("{}.{}", kernel.tree, self.located.slot)).join("tree")
+        self.cache.trees.join(format!("{}.{}", kernel.tree, self.located.slot)).join("tree")
     }
 }
 
@@ -150,7 +150,7 @@ fn a_mutant_shares_the_tree_and_leaves_nothing_behind() {
     lab.write("series/mutant.patch", &change("mm/b.c", "B", "bug"));
     assert_eq!(read(lab.image(&mutant).unwrap().bz_image()), "1\n2\n3\nbug\n");
     assert_eq!(read(lab.image(&patched).unwrap().bz_image()), "1\n2\n3\nB\n");
-    assert_eq!(fs::read_dir(lab.cache.trees()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&lab.cache.trees).unwrap().count(), 1);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_series_that_does_not_apply_changes_no_tree_and_makes_no_image() {
     assert_eq!(fault_of(&error).unwrap().exit, Exit::Series);
     assert!(format!("{error:#}").contains("mm/a.c: hunk 1 fails"), "{error:#}");
     assert_eq!(read(lab.tree(&patched).join("mm/b.c")), "B\n");
-    assert_eq!(fs::read_dir(lab.cache.images()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&lab.cache.images).unwrap().count(), 1);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn two_commands_for_one_kernel_build_it_once() {
     });
     assert_eq!(hits, [true, true]);
     let log =
-        read(lab.cache.trees().join(format!("baseline.{}", lab.located.slot)).join("build.log"));
+        read(lab.cache.trees.join(format!("baseline.{}", lab.located.slot)).join("build.log"));
     assert_eq!(log.matches("CC      mm/a.o").count(), 1, "the second built too: {log}");
 }
 
@@ -220,12 +220,12 @@ fn a_cache_without_the_source_answers_a_hit() {
     let lab = Lab::new();
     let baseline = kernel("baseline", None, "baseline");
     lab.image(&baseline).unwrap();
-    for room in [lab.cache.sources(), lab.cache.trees()] {
-        fs::remove_dir_all(&room).unwrap();
-        fs::create_dir(&room).unwrap();
+    for room in [&lab.cache.sources, &lab.cache.trees] {
+        fs::remove_dir_all(room).unwrap();
+        fs::create_dir(room).unwrap();
     }
     assert!(lab.image(&baseline).unwrap().hit);
-    assert!(!lab.cache.sources().join(&lab.located.id).exists());
+    assert!(!lab.cache.sources.join(&lab.located.id).exists());
 }
 
 #[test]

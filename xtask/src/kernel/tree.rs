@@ -47,8 +47,8 @@ impl Tree {
     /// # Errors
     /// [`crate::exit::Exit::Host`] without space; I/O errors.
     pub(crate) fn open(cache: &Cache, name: &str, source: &Source) -> anyhow::Result<Self> {
-        host::require_free(&cache.trees(), TREE_MIB, "to build a kernel")?;
-        let home = cache.trees().join(name);
+        host::require_free(&cache.trees, TREE_MIB, "to build a kernel")?;
+        let home = cache.trees.join(name);
         let tree = Self { home, source: source.clone() };
         let Ok(id) = fs::read_to_string(tree.beside("source")) else {
             tree.make()?;
@@ -261,11 +261,11 @@ fn same(new: &Path, old: &Path, link: bool) -> bool {
 /// sources stay.
 fn forget_old_state(cache: &Cache, id: &str) -> anyhow::Result<()> {
     let local = id.starts_with("git-") || id.starts_with("dir-");
-    let trees = fs::read_dir(cache.trees())?.flatten();
+    let trees = fs::read_dir(&cache.trees)?.flatten();
     let used = trees
         .filter_map(|tree| fs::read_to_string(tree.path().join("source")).ok())
         .any(|other| other == id);
-    if local && !used && cache.sources().join(id).exists() {
+    if local && !used && cache.sources.join(id).exists() {
         pristine::forget_if_idle(cache, id)?;
     }
     Ok(())

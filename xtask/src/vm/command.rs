@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The QEMU command line as data. Pure: nothing here reads a file, a clock or the environment.
+//! The QEMU command line as data. Pure.
 //!
 //! Contract: the same [`Spec`] and [`Wiring`] give the same words, in the same order. `process` adds
-//! nothing to them, so what `qemu.cmdline` shows is what ran. Each device and kernel parameter stands
-//! here with its reason; what is not here, the VM does not have (`-nodefaults`).
+//! nothing, so `qemu.cmdline` shows what ran. The VM has only the devices listed here
+//! (`-nodefaults`), each with its reason.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub(super) const CONSOLE_CHARDEV: &str = "console";
 pub(super) struct Spec {
     /// QEMU binary, a path or a name looked up in `PATH`.
     pub(super) qemu: String,
-    /// Shown by `ps` and in QEMU's own messages: the id of the cell, or the name of the boot it begins from.
+    /// Shown by `ps` and in QEMU's messages: the id of the cell, or the name of its boot.
     pub(super) name: String,
     /// What executes guest code.
     pub(super) accel: Accel,
@@ -34,27 +34,27 @@ pub(super) struct Spec {
     pub(super) disk: Option<String>,
     /// Where the guest's memory is.
     pub(super) memory: Memory,
-    /// When the kernel's own hang detectors fire.
+    /// When the kernel's hang detectors fire.
     pub(super) watchdogs: Watchdogs,
-    /// Code of the kernel whose translation QEMU logs, as it does when it is about to run it; none for no log.
+    /// Kernel code whose translation QEMU logs when it is about to run; empty for no log.
     pub(super) watched: Vec<Range<u64>>,
-    /// Words at the end of the kernel command line; a later word wins over an earlier one.
+    /// Words at the end of the kernel command line; the last value of a parameter wins.
     pub(super) extra_cmdline: Vec<String>,
 }
 
-/// Where the guest's memory is. Files must be on a file system that is memory itself.
+/// Where the guest's memory is. Files must be in memory (memfd).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Memory {
     /// In QEMU, and gone with it.
     Own,
-    /// In this file, for others to begin from.
+    /// In this file, for other VMs to begin from.
     Kept(String),
-    /// As this file has it, which stays as it is: a page is copied when the guest writes to it. The
-    /// VM does not boot but waits for the rest of its state.
+    /// A private mapping of this file: a page is copied when the guest writes to it. The VM does not
+    /// boot but waits for the rest of its state.
     From(String),
 }
 
-/// What the VM's three wires are connected to.
+/// The other ends of the VM's wires.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wiring {
     /// Socket pairs inherited from the harness, by file descriptor number.
@@ -68,12 +68,12 @@ pub(super) enum Wiring {
         /// Pipe for the log of translated code.
         code: i32,
     },
-    /// Only a serial console, by file descriptor number: the least a kernel can be booted with.
+    /// Only a serial console, by file descriptor number.
     Bare {
         /// Serial console.
         console: i32,
     },
-    /// For a person at a terminal: console on the terminal, port on a socket in the current folder.
+    /// For a terminal: console on the terminal, port on a socket in the current folder.
     ByHand,
 }
 
@@ -90,7 +90,7 @@ impl Wiring {
     }
 }
 
-/// The whole command, the binary first.
+/// The whole command line, the binary first.
 pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     let Spec {
         qemu,
@@ -109,9 +109,9 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     let mut words = vec![qemu.clone()];
     let mut add = |new: &[&str]| words.extend(new.iter().map(|word| (*word).to_owned()));
 
-    // Nothing that the person's configuration or QEMU's habits would add: the VM is this list.
+    // Nothing from the user's configuration or QEMU's defaults.
     add(&["-no-user-config", "-nodefaults", "-display", "none"]);
-    // A reset ends QEMU (with panic=-1: a panic), and QMP says which of the two it was.
+    // A reset ends QEMU (with panic=-1: a panic), and QMP tells it from a power-off.
     add(&["-no-reboot"]);
     add(&["-name", &escaped(name)]);
     add(&["-machine", &machine(memory)]);
@@ -126,8 +126,8 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     words
 }
 
-/// q35 without what no cell uses: firmware and drivers probe each of these, which is 0.4 s of an
-/// emulated boot, most of it waiting. The guest's memory does not belong into a core file of QEMU.
+/// q35 without devices that no cell uses: probing them takes 0.4 s of an emulated boot. The guest's
+/// memory is left out of core files of QEMU.
 const MACHINE: &str =
     "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,hpet=off,smm=off,dump-guest-core=off";
 
@@ -179,7 +179,7 @@ fn port_words(port: &str) -> [String; 6] {
         "-chardev",
         port,
         "-device",
-        // romfile=: no option ROM that the firmware would load for nothing.
+        // romfile=: no option ROM for the firmware to load.
         "virtio-serial-pci,max_ports=2,romfile=",
         "-device",
         &format!("virtserialport,chardev=port,name={}", protocol::PORT_NAME),
@@ -188,8 +188,8 @@ fn port_words(port: &str) -> [String; 6] {
 }
 
 fn disk_words(disk: &str) -> [String; 4] {
-    // snapshot: writes go to an unlinked temporary file, so that cells share the image and each
-    // starts with it fresh. unsafe: nobody needs that file after a power failure.
+    // snapshot: writes go to an unlinked temporary file, so that cells share a fresh image.
+    // unsafe: that file need not survive a power failure.
     let drive =
         format!("file={},if=none,id=scratch,format=raw,snapshot=on,cache=unsafe", escaped(disk));
     let device = "virtio-blk-pci,drive=scratch,romfile=".to_owned();
@@ -208,7 +208,7 @@ fn escaped(value: &str) -> String {
     value.replace(',', ",,")
 }
 
-/// The command as a person can paste it into a shell, one option a line.
+/// The command line for a shell, one option a line.
 pub(super) fn shell(words: &[String]) -> String {
     let mut text = String::new();
     for (index, word) in words.iter().enumerate() {
@@ -229,13 +229,13 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The options that have QEMU log what it translates of `watched` into the file of this name. With `exec` beside `in_asm`
-/// each run of a block would be logged, which says no more and takes twice as long.
+/// Options that make QEMU log the translation of `watched` to this file. `exec` would log each run of
+/// a block, which tells no more and takes twice as long.
 fn code_log_words(watched: &[Range<u64>], log: &str) -> Vec<String> {
     if watched.is_empty() {
         return Vec::new();
     }
-    // The last address of a filter's range belongs to it.
+    // A filter's range includes its last address.
     let ranges = watched.iter().map(|code| format!("{:#x}..{:#x}", code.start, code.end - 1));
     let ranges = ranges.collect::<Vec<_>>().join(",");
     ["-d", "in_asm", "-D", log, "-dfilter", &ranges].map(str::to_owned).into()

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the guest and packs it into an initramfs in the cache.
 //!
-//! Contract: cargo decides whether anything has to be compiled; the archive is named by the hash of
-//! the binary, so that a changed guest never runs from an old archive. Published by rename: a file
-//! under its final name is whole.
+//! Contract: cargo decides what to compile. The archive is named by the hash of the binary, so a
+//! changed guest never runs from an old archive.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +32,7 @@ pub(crate) struct Binaries {
     pub(crate) guest: PathBuf,
     /// A PID 1 that only powers off.
     pub(crate) power_off: PathBuf,
-    /// A PID 1 that runs one of the kernel's own test programs.
+    /// A PID 1 that runs one of the kernel's selftests.
     pub(crate) selftest: PathBuf,
 }
 

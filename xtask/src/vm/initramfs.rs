@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guest's initramfs: an uncompressed cpio archive in the kernel's `newc` format.
 //!
-//! Contract: the same binary gives the same bytes (no times, fixed inode numbers). Not compressed:
-//! the guest has about 2 MiB, which emulated CPUs copy faster than they inflate them. The format is
-//! in the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
+//! Contract: the same binary gives the same bytes (no times, fixed inode numbers). It is not
+//! compressed: emulated CPUs copy the guest's 2 MiB faster than they inflate them. The format is in the
+//! kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
 use std::io::{self, Write};
 
 /// Writes the archive that boots `init` as PID 1, with programs it may run.
 ///
-/// `/dev/console` must be in it: the kernel opens it for PID 1 before anything is mounted, and
-/// without it PID 1 has no stdout and its last words are lost.
+/// It needs `/dev/console`: the kernel opens it for PID 1 before anything is mounted. Without it, PID 1
+/// has no stdout.
 pub(super) fn write(out: impl Write, init: &[u8], tests: &[Program]) -> io::Result<()> {
     let mut archive = Archive { out, inode: 0 };
     archive.directory("dev")?;
@@ -39,52 +39,47 @@ struct Archive<W> {
     inode: u32,
 }
 
-/// What of an entry's header is not zero.
-#[derive(Default)]
-struct Header {
-    mode: u32,
-    links: u32,
-    device: (u32, u32),
-}
-
 const DIRECTORY: u32 = 0o040_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
 const REGULAR: u32 = 0o100_000;
 
 impl<W: Write> Archive<W> {
     fn directory(&mut self, path: &str) -> io::Result<()> {
-        self.entry(path, &Header { mode: DIRECTORY | 0o755, links: 2, ..Header::default() }, &[])
+        self.entry(path, DIRECTORY | 0o755, (0, 0), &[])
     }
 
     fn character_device(&mut self, path: &str, major: u32, minor: u32) -> io::Result<()> {
-        let mode = CHARACTER_DEVICE | 0o600;
-        self.entry(path, &Header { mode, links: 1, device: (major, minor) }, &[])
+        self.entry(path, CHARACTER_DEVICE | 0o600, (major, minor), &[])
     }
 
     fn file(&mut self, path: &str, permissions: u32, data: &[u8]) -> io::Result<()> {
-        let mode = REGULAR | permissions;
-        self.entry(path, &Header { mode, links: 1, ..Header::default() }, data)
+        self.entry(path, REGULAR | permissions, (0, 0), data)
     }
 
     fn end(mut self) -> io::Result<()> {
-        self.entry("TRAILER!!!", &Header { links: 1, ..Header::default() }, &[])?;
+        self.entry("TRAILER!!!", 0, (0, 0), &[])?;
         self.out.flush()
     }
 
-    fn entry(&mut self, path: &str, header: &Header, data: &[u8]) -> io::Result<()> {
+    fn entry(
+        &mut self,
+        path: &str,
+        mode: u32,
+        (major, minor): (u32, u32),
+        data: &[u8],
+    ) -> io::Result<()> {
         self.inode += 1;
         let too_long = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{path}: too long"));
         let data_bytes = u32::try_from(data.len()).map_err(too_long)?;
         let path_bytes = u32::try_from(path.len() + 1).map_err(too_long)?;
-        let (major, minor) = header.device;
         write!(self.out, "070701")?;
         for field in [
             self.inode,
-            header.mode,
-            0, // uid
-            0, // gid
-            header.links,
-            0, // time
+            mode,
+            0,                                         // uid
+            0,                                         // gid
+            if mode & DIRECTORY == 0 { 1 } else { 2 }, // links
+            0,                                         // time
             data_bytes,
             0, // device the file is on
             0,

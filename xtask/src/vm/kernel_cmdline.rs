@@ -1,31 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's command line as data: what every VM has, and when the kernel's own hang detectors
-//! fire. Pure.
+//! The kernel's command line as data, and when the kernel's hang detectors fire. Pure.
 
-/// Lengths of cells are told apart in steps of so many seconds.
+/// The limits of cells are rounded down to a multiple of this.
 const STEP_S: u64 = 30;
 
 /// Thresholds of the kernel's hang detectors, seconds.
 ///
-/// They must fire before the harness kills the VM, or the console says nothing of why it hung, and
-/// in this order, so that the first report is the closest to the cause (syzkaller's order).
+/// They must fire before the harness kills the VM, or the console does not say why it hung. They fire
+/// in this order, so that the first report is closest to the cause (syzkaller's order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Watchdogs {
     /// RCU stall warning.
     pub(super) rcu_stall_s: u64,
     /// `watchdog_thresh`; a soft lockup is reported after twice this.
     pub(super) watchdog_thresh_s: u64,
-    /// A task in uninterruptible sleep for so long is reported.
+    /// A task in uninterruptible sleep for this long is reported.
     pub(super) hung_task_s: u64,
 }
 
 impl Watchdogs {
-    /// Thresholds that fit a cell that is killed after `cell_ms`: at most the kernel's own defaults
-    /// for lockups (a starved emulated CPU is no lockup), at most 30 s for hung tasks. Those must
-    /// stay above the time a task may sleep in a load that ends well: on the unpatched kernel the
-    /// tasks of `create-contended` wait for one directory's lock nearly as long as the load lasts.
+    /// Thresholds for a cell that is killed after `cell_ms`: at most the kernel's defaults for lockups
+    /// (a starved emulated CPU is no lockup), and at most 30 s for hung tasks. Hung tasks need that
+    /// much: in `create-contended`, tasks wait for one directory's lock nearly as long as the load runs.
     ///
-    /// Cells of nearly the same length get the same, so that they can begin from one boot.
+    /// Cells with similar limits get equal thresholds, so that they can share a boot.
     pub(super) fn within(cell_ms: u64) -> Self {
         let cell_s = match cell_ms / 1000 {
             short @ 0..STEP_S => short,
@@ -42,9 +40,9 @@ impl Watchdogs {
 /// Words of the kernel's command line that every VM has.
 const CMDLINE: &[&str] = &[
     "console=ttyS0",
-    // Reset at once, which ends QEMU. The console is synchronous: the panic's text is out by then.
+    // Reset immediately, which ends QEMU. The console is synchronous: the text of the panic is out.
     "panic=-1",
-    // A kernel that oopsed may hold locks for ever; what it does afterwards is no evidence. A WARN
+    // A kernel may hold locks for ever after an oops, so its later behaviour is no evidence. A WARN
     // stays a WARN.
     "oops=panic",
     // Addresses on the console are those of the vmlinux.
@@ -52,10 +50,10 @@ const CMDLINE: &[&str] = &[
     // On a busy host an emulated timer's interrupt can come too late for the boot check, which
     // then panics ("IO-APIC + timer doesn't work").
     "no_timer_check",
-    // A starved virtual CPU looks like a TSC that stands still; the clocksource watchdog would
-    // switch to a slower clock in the middle of a measurement.
+    // On a starved vCPU the TSC seems to stop; the clocksource watchdog would then switch to a
+    // slower clock in the middle of a measurement.
     "tsc=reliable",
-    // 256 legacy pty pairs and three more serial ports: 0.1 s of an emulated boot, used by nobody.
+    // 256 legacy pty pairs and three unused serial ports take 0.1 s of an emulated boot.
     "pty.legacy_count=0",
     "8250.nr_uarts=1",
 ];
@@ -69,7 +67,7 @@ pub(super) fn kernel_cmdline(of_accel: &[&str], watchdogs: Watchdogs, extra: &[S
         format!("rcupdate.rcu_cpu_stall_timeout={rcu_stall_s}"),
         format!("watchdog_thresh={watchdog_thresh_s}"),
         format!("sysctl.kernel.hung_task_timeout_secs={hung_task_s}"),
-        // Else a task is seen only after up to twice the time.
+        // Otherwise a hung task is reported after up to twice the time.
         "sysctl.kernel.hung_task_check_interval_secs=1".to_owned(),
     ]);
     words.extend_from_slice(extra);

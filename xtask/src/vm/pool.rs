@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many cells at once: as many as asked for, the longest first, results as they come.
+//! Many cells in parallel, the longest first.
 //!
-//! Contract: a job that panics gives its panic as a result and the others go on; once the stop flag
-//! is set no job begins, and those that run are waited for (they look at the flag themselves).
-//! Results are delivered on the caller's thread, one at a time.
+//! Contract: a panic of a job is its result, and the others go on. Once the stop flag is set, no job
+//! begins, and running ones are waited for (they check the flag too). Results are delivered on the
+//! caller's thread, one at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -12,16 +12,16 @@ use std::sync::mpsc;
 use crate::host;
 use crate::host::stop::Stop;
 
-/// Memory that is left to the host, MiB.
+/// Memory left to the host, MiB.
 const RESERVE_MIB: u64 = 1024;
-/// What a QEMU needs beside the guest's memory, MiB: its own, and the translated code of TCG.
+/// Memory of a QEMU besides the guest's, with the translated code of TCG, MiB.
 const QEMU_OVERHEAD_MIB: u64 = 160;
-/// Virtual CPUs a core takes on. A cell mostly waits: for a grace period, for the OOM reaper's two seconds, for what cannot
-/// happen. The default matrix on 2 cores, seconds: 60 with two virtual CPUs a core, 43 with four, and with
-/// the longest cells first 27 with five or six; with eight two cells were late.
+/// vCPUs per core. A cell mostly waits: for a grace period, or the two seconds of the OOM reaper. The
+/// default matrix on 2 cores took 60 s with two vCPUs per core, 43 s with four, and 27 s with five or
+/// six and the longest cells first. With eight, two cells were late.
 const VCPUS_PER_CORE: u64 = 5;
 
-/// What there is to run VMs on.
+/// Resources for VMs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     /// Cores the harness may use.
@@ -37,11 +37,10 @@ impl Room {
         Self { cores: host::cores() as u64, memory_mib }
     }
 
-    /// How many VMs of this shape run at once, at least one. `asked` is `--jobs`; `busy` VMs, of kernels
-    /// that check themselves, wait less.
+    /// How many VMs of this shape run in parallel, at least one. `asked` is `--jobs`. `busy` VMs, of
+    /// debug kernels, wait less.
     ///
-    /// The memory's bound holds for a number that was asked for too: a host that swaps or kills
-    /// makes evidence about itself.
+    /// Memory bounds `asked` too: on a host that swaps or kills, the evidence is about the host.
     pub(crate) fn jobs(self, asked: Option<u64>, cpus: u32, memory_mib: u32, busy: bool) -> usize {
         let vcpus_per_core = if busy { VCPUS_PER_CORE / 2 } else { VCPUS_PER_CORE };
         let by_cores = self.cores * vcpus_per_core / u64::from(cpus.max(1));
@@ -52,9 +51,8 @@ impl Room {
     }
 }
 
-/// Runs `job` for every item on `jobs` threads, the ones with the largest `rank` first; `done` gets
-/// each item with its result, or the text of its panic, as it ends. Gives the number of items that
-/// were not begun because of `stop`.
+/// Runs `job` for every item on `jobs` threads, the largest `rank` first. `done` gets each item with
+/// its result, or the text of its panic. Returns the number of items not begun because of `stop`.
 pub(crate) fn run<T: Sync, R: Send, K: Ord>(
     jobs: usize,
     items: &[T],
@@ -64,7 +62,7 @@ pub(crate) fn run<T: Sync, R: Send, K: Ord>(
     mut done: impl FnMut(&T, Result<R, String>),
 ) -> usize {
     let mut order: Vec<&T> = items.iter().collect();
-    // Stable: equals keep the order of the plan. The next one is taken from the end.
+    // Stable: equals keep the order of the plan. The next item is taken from the end.
     order.sort_by_key(|item| std::cmp::Reverse(rank(item)));
     order.reverse();
     let queue = Mutex::new(order);

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The little of QEMU's control protocol that is needed: why the VM ended, a sysrq, and the state of
-//! a VM out and in. Pure.
+//! QEMU's control protocol, as far as needed: why the VM ended, a sysrq, and saving and restoring its
+//! state. Pure.
 //!
-//! Contract: answers are not waited for; QEMU handles commands in the order sent. A line that is
-//! not understood is no message.
+//! Contract: answers are not awaited, since QEMU handles commands in order. Unknown lines are ignored.
 
 use serde::Deserialize;
 
 use super::command::CONSOLE_CHARDEV;
 
-/// Longest line that is looked at; QEMU's greeting and events have under 1 KiB.
+/// Longest line read; QEMU's greeting and events have less than 1 KiB.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Must be sent first, or QEMU refuses commands and sends no events.
+/// Must be sent first: before it, QEMU refuses commands and sends no events.
 pub(super) const HANDSHAKE: &str = "{\"execute\":\"qmp_capabilities\"}\n";
 
 /// A break on the serial console: with `CONFIG_MAGIC_SYSRQ_SERIAL` the next byte is a sysrq key.
@@ -22,14 +21,14 @@ pub(super) fn console_break() -> String {
     )
 }
 
-/// Hands over the descriptor that is sent with it, for [`SAVE`] or [`RESTORE`].
+/// Passes the descriptor that is sent with it, for [`SAVE`] or [`RESTORE`].
 pub(super) const TAKE_STATE: &str =
     "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"state\"}}\n";
 
-/// Stops the guest and writes all of its state but memory.
+/// Stops the guest and saves its state without its memory.
 ///
-/// Memory that other processes see too is left out (`x-ignore-shared`, since QEMU 4.0): it is in its
-/// file already. `events`: without it nothing is said when the state is out or in.
+/// `x-ignore-shared` (since QEMU 4.0) leaves out shared memory, which is in its file already.
+/// `events` makes QEMU report the end of the migration.
 pub(super) const SAVE: &str = concat!(
     r#"{"execute":"stop"}"#,
     "\n",
@@ -40,7 +39,7 @@ pub(super) const SAVE: &str = concat!(
     "\n",
 );
 
-/// Reads the state that [`SAVE`] wrote.
+/// Restores the state that [`SAVE`] wrote.
 pub(super) const RESTORE: &str = concat!(
     r#"{"execute":"migrate-set-capabilities","arguments":{"capabilities":["#,
     r#"{"capability":"x-ignore-shared","state":true},{"capability":"events","state":true}]}}"#,
@@ -49,28 +48,28 @@ pub(super) const RESTORE: &str = concat!(
     "\n",
 );
 
-/// Lets the guest go on.
+/// Resumes the guest.
 pub(super) const CONTINUE: &str = "{\"execute\":\"cont\"}\n";
 
-/// What QEMU says that matters here.
+/// A message of QEMU that matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// The VM ends.
     Shutdown(Shutdown),
-    /// The whole state is out or in.
+    /// The state is saved or restored.
     Moved,
-    /// A command failed, or the state did not come out or in; QEMU's words.
+    /// A command or a migration failed, in QEMU's words.
     Failed(String),
 }
 
-/// Why QEMU says that the VM ends.
+/// QEMU's reason for the end of the VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shutdown {
     /// The guest powered off.
     PowerOff,
     /// The guest reset itself.
     Reset,
-    /// Anything else, in QEMU's word (`host-signal`, `host-error`, …).
+    /// Another reason, in QEMU's words (`host-signal`, `host-error`, …).
     Other(String),
 }
 
@@ -96,7 +95,7 @@ struct Refused {
     desc: String,
 }
 
-/// What a line says; `None` where it does not matter.
+/// The message in a line; `None` if it does not matter.
 pub(super) fn said(line: &[u8]) -> Option<Said> {
     let message: Message = serde_json::from_slice(line).ok()?;
     if let Some(refused) = message.error {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The run of one VM, from start to end: who says what when, and how long anyone may take.
+//! The run of one VM, from start to end: who says what when, and for how long.
 //!
-//! Contract: [`Session::run`] ends, whatever guest, QEMU or host do: every turn of its loop looks at
-//! the deadline and at the stop flag. It judges nothing; how the VM ended is a fact.
+//! Contract: [`Session::run`] ends, whatever guest, QEMU or host do: every turn of its loop checks the
+//! deadline and the stop flag. It judges nothing; how the VM ended is a fact.
 
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,42 +19,42 @@ use crate::host::stop::Stop;
 
 /// Longest wait between two checks of the stop flag and the process.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-/// QEMU ends within a few milliseconds after it said why; then it is killed.
+/// QEMU ends a few milliseconds after it said why. After this it is killed.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
-/// For the kernel to print where its blocked tasks and CPUs are, after the deadline.
+/// Time for the kernel to print the stacks of blocked tasks and CPUs, after the deadline.
 const DUMP_LIMIT: Duration = Duration::from_millis(1200);
-/// Between a break and its key. They come to QEMU over different sockets and to the kernel in
-/// different interrupts; with 100 ms the key overtook the break in some runs under TCG.
+/// Between a break and its key. They use different sockets and interrupts: with 100 ms, the key
+/// overtook the break in some runs under TCG.
 const DUMP_KEY_PAUSE: Duration = Duration::from_millis(300);
-/// Between a key and the next break: a break while a key is awaited calls the sysrq off.
+/// Between a key and the next break: a break before the key cancels the sysrq.
 const DUMP_NEXT_PAUSE: Duration = Duration::from_millis(100);
-/// Last bytes of QEMU's stderr that are kept.
+/// Bytes kept of the end of QEMU's stderr.
 const STDERR_BYTES_MAX: usize = 8 * 1024;
 
-/// What the VM is started for.
+/// Why the VM is started.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Goal<'a> {
-    /// Only to see that a guest comes up.
+    /// To see whether a guest comes up.
     Hello,
     /// To run a cell to its end.
     Cell(&'a CellRequest),
-    /// The same, with the request waiting for the guest before it is up: where an idle guest's
-    /// clock leaps from timer to timer, its patience is over before an answer to its Hello is there.
+    /// The same, but with the request sent before the guest is up: if an idle guest's clock skips from
+    /// timer to timer, it gives up before an answer to its Hello can arrive.
     CellAtOnce(&'a CellRequest),
-    /// To boot, and to write the state of the waiting guest to this descriptor.
+    /// To boot, and to write the state of the waiting guest to this file.
     Save(&'a File),
-    /// To run a cell in the state that this descriptor has.
+    /// To run a cell from the state in this file.
     Restored(&'a CellRequest, &'a File),
 }
 
 /// How a session ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// With [`Goal::Hello`]: the guest said it.
+    /// [`Goal::Hello`]: the guest said it.
     Hello,
-    /// With [`Goal::Save`]: the state is written.
+    /// [`Goal::Save`]: the state is written.
     Saved,
-    /// The VM ended or was ended.
+    /// The VM ended, or was killed.
     Vm(Ending),
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Takes charge of a VM that has just been started.
+    /// A session of a VM that has just been started.
     pub(super) fn new(
         vm: Vm,
         recorder: &'a mut Recorder,
@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
             Err(error) => host_failed(format!("cannot talk to QEMU: {error:#}")),
         };
         self.vm.kill();
-        // What it wrote before is still in the pipe, a pipe's fill at most.
+        // The pipe may still hold what it wrote.
         self.rest_of_code();
         end
     }
@@ -172,9 +172,7 @@ impl<'a> Session<'a> {
         self.since = Instant::now();
         if theirs != protocol::VERSION {
             let ours = protocol::VERSION;
-            let why = format!(
-                "guest speaks protocol {theirs}, harness {ours}: the guest is not of this harness"
-            );
+            let why = format!("the guest has protocol {theirs}, the harness {ours}: rebuild it");
             return Ok(Some(host_failed(why)));
         }
         match self.goal {
@@ -199,7 +197,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Hands QEMU the file with the state, and says what to do with it.
+    /// Passes QEMU the file of the state, and the commands for it.
     fn state(&mut self, state: &File, commands: &str) -> anyhow::Result<()> {
         self.vm.send_with(state, qmp::TAKE_STATE)?;
         self.vm.send(Wire::Qmp, commands.as_bytes());
@@ -212,7 +210,7 @@ impl<'a> Session<'a> {
             match (qmp::said(&text), self.goal) {
                 (Some(Said::Shutdown(reason)), _) => {
                     self.shutdown.get_or_insert((reason, Instant::now()));
-                    // Its threads are still there to tell.
+                    // While its threads still exist.
                     self.recorder.starved(millis(self.vm.waited_for_cpu()));
                 }
                 (Some(Said::Moved), Goal::Save(_)) => return Ok(Some(End::Saved)),
@@ -263,17 +261,12 @@ impl<'a> Session<'a> {
         if !matches!(self.goal, Goal::Hello) {
             self.ask_where_it_hangs();
         }
-        Ending::Deadline {
-            deadline_ms: self.limit_ms(),
-            silent_ms,
-            booted: self.booted,
-            starved_ms,
-        }
+        let (deadline_ms, booted) = (self.limit_ms(), self.booted);
+        Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms }
     }
 
-    /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs.
-    ///
-    /// Works as long as the kernel takes interrupts and PID 1 has opened the console.
+    /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs. It must
+    /// take interrupts, and PID 1 must have opened the console.
     fn ask_where_it_hangs(&mut self) {
         let mark = format!("\n{DUMP_MARK}\n");
         if self.recorder.console(mark.as_bytes()).is_err() {
@@ -327,7 +320,7 @@ fn host_failed(why: String) -> End {
     End::Vm(Ending::HostFailed { why })
 }
 
-/// Whole milliseconds of a time, as results hold them.
+/// Whole milliseconds.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

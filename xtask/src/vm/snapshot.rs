@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A VM that has booted and waits for its request, kept so that many cells can begin there.
 //!
-//! Its memory is a file in memory that every cell's own QEMU maps privately: a page is copied when
-//! that cell's guest writes to it, so a cell gets the kernel as it was at the end of the boot, and
-//! nothing is copied that it does not touch. The rest of the state, devices and CPUs, is read anew by
-//! each. Measured beside `savevm` and `loadvm` in a QEMU that stays: docs/measurements.md.
+//! Its memory is a memfd that each cell's QEMU maps privately: only pages that the cell writes to are
+//! copied. Each QEMU reads the rest of the state, devices and CPUs. docs/measurements.md compares this
+//! with `savevm` and `loadvm` in one QEMU.
 //!
-//! Contract: both files have no name and are gone with the harness. What was printed and said until
-//! then is part of the evidence of each cell that begins here.
+//! Contract: both files have no name and vanish with the harness. Console and events of the boot are
+//! part of the evidence of each cell that begins here.
 
 use std::fs::File;
 use std::io;
@@ -32,20 +31,20 @@ use crate::host::stop::Stop;
 /// A booted VM. Dropping it frees its memory.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// The VM that goes on from here.
+    /// The VM that continues here.
     spec: Spec,
-    /// A QEMU that has been started ahead and waits for its state: starting one is 40 ms, a third of
-    /// a cell that does nothing.
+    /// A QEMU that was started ahead and waits for its state: starting one takes 40 ms, a third of an
+    /// empty cell.
     spare: Mutex<Receiver<io::Result<Vm>>>,
-    /// Holds the file open that each QEMU opens by its name here.
+    /// Keeps the file open that each QEMU opens through `/proc`.
     _memory: File,
     state: File,
-    /// Bytes of console and port until it was stopped.
+    /// Bytes of console and port until the VM was stopped.
     console: Vec<u8>,
     said: Vec<u8>,
 }
 
-/// What a boot must have in common with another to stand for it; equal texts, equal boots.
+/// Equal for jobs that can share a boot.
 ///
 /// # Errors
 /// A path that is not UTF-8.
@@ -54,11 +53,11 @@ pub(crate) fn key(rig: &Rig, job: Job<'_>, bzimage: &Path) -> anyhow::Result<Str
     Ok(command::shell(&command::words(&nameless, Wiring::ByHand)))
 }
 
-/// Boots the VM of `job` and keeps it as it says Hello; leaves the evidence of the boot in `dir`.
-/// Must be called on a thread that lives until it returns.
+/// Boots the VM of `job` and saves it at its Hello; leaves the evidence of the boot in `dir`. The
+/// calling thread must live until it returns.
 ///
 /// # Errors
-/// The host fails. A boot that does not come to Hello is no error but a [`Boot`] without snapshot.
+/// The host fails. A boot without Hello is no error but a [`Boot`] without snapshot.
 pub(crate) fn take(
     rig: &Rig,
     job: Job<'_>,
@@ -92,33 +91,33 @@ pub(crate) fn take(
     Ok(Boot { evidence, snapshot: Some(snapshot) })
 }
 
-/// What came of a boot.
+/// The result of a boot.
 #[derive(Debug)]
 pub(crate) struct Boot {
     /// Its evidence.
     pub(crate) evidence: Evidence,
-    /// There when it ended with [`Ending::Saved`].
+    /// Present if it ended with [`Ending::Saved`].
     pub(crate) snapshot: Option<Snapshot>,
 }
 
 impl Snapshot {
-    /// The VM that goes on from here. It has the name of the boot: it was started before anybody knew for which cell.
+    /// The VM that continues here. It has the name of the boot: it is started before its cell is known.
     pub(super) fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// A QEMU of it that waits for the state. It must be gone before this snapshot is.
+    /// A QEMU that waits for the state. It must end before this snapshot is dropped.
     ///
     /// # Errors
-    /// What starting it fails with.
+    /// It does not start.
     pub(super) fn vm(&self) -> io::Result<Vm> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.recv().map_err(io::Error::other)?
     }
 
-    /// The state, to be read from its beginning by one QEMU.
+    /// The state, for one QEMU to read from its beginning.
     pub(super) fn state(&self) -> anyhow::Result<File> {
-        // Opened anew: a duplicate would share the position with those of other VMs.
+        // Not duplicated: a duplicate shares its position with those of other VMs.
         File::open(name_of(&self.state)).context("cannot open the state of a snapshot")
     }
 
@@ -144,7 +143,7 @@ fn in_memory(name: &str) -> anyhow::Result<File> {
     Ok(fd.into())
 }
 
-/// A name under which other processes of the same user can open the file, while it is open here.
+/// A path by which other processes of this user can open the file, while it is open here.
 fn name_of(file: &File) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
 }

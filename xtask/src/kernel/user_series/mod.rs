@@ -86,7 +86,7 @@ pub(crate) fn keep(cache: &Cache, named: &[(String, &[u8])]) -> anyhow::Result<V
         hash.update(format!("{name} {}\n", text.len()));
         hash.update(text);
     }
-    let folder = cache.series().join(&hex(&hash.finalize())[..12]);
+    let folder = cache.series.join(&hex(&hash.finalize())[..12]);
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let mut patches = Vec::new();
     for (name, text) in named {
