@@ -200,13 +200,14 @@ impl Place<'_> {
     /// What the scenario expects of the policy.
     fn expected(&self) -> Result<Expectation, Fault> {
         let Self { scenario, kernel, policy, .. } = self;
-        let stated = scenario.expect.get(&policy.expects_as).cloned().ok_or_else(|| {
+        let stated = scenario.expect.get(&policy.expects_as).ok_or_else(|| {
             let what = format!(
                 "scenario `{}` expects nothing of `{}`, policy `{}` of kernel `{}`",
                 scenario.name, policy.expects_as, policy.name, kernel.name
             );
             Fault::new(Exit::Usage, what)
         })?;
+        let stated = stated.of_cell();
         Ok(if policy.or_better { or_better(stated) } else { stated })
     }
 
@@ -230,14 +231,14 @@ impl Place<'_> {
             round: None,
             vm: VmShape {
                 // Two counted CPUs did not come up in QEMU 7.2: both boots that were tried hung.
-                cpus: if scenario.counted { 1 } else { matrix.cpus },
-                memory_mib: matrix.memory_mib,
-                cmdline: [matrix.cmdline.as_slice(), &kernel.cmdline, &policy.cmdline].concat(),
+                cpus: if scenario.counted { 1 } else { matrix.vm.cpus },
+                memory_mib: matrix.vm.memory_mib,
+                cmdline: [matrix.vm.cmdline.as_slice(), &kernel.cmdline, &policy.cmdline].concat(),
                 counted: scenario.counted,
             },
             expect,
             expects_as: policy.expects_as.clone(),
-            alone: scenario.alone.contains(&policy.expects_as),
+            alone: scenario.alone.iter().any(|name| **name == policy.expects_as),
             deadline: Deadline {
                 boot_ms: BOOT_MS * u64::from(kernel.slowdown),
                 cell_ms: (BEFORE_LOAD_MS + scenario.load_ms_max + AFTER_LOAD_MS)
@@ -259,8 +260,8 @@ impl Place<'_> {
         };
         let shape = |shape: &Shape| MemcgShape {
             limit_bytes: shape.limit_bytes,
-            hog_bytes: shape.hog_bytes,
-            tasks: shape.tasks,
+            hog_bytes: shape.hog_bytes(),
+            tasks: *shape.tasks,
             writes: shape.writes.clone(),
             policy: policy_with_cap(shape.cap_bytes),
         };

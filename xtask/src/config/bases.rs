@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Raw bases -> checked bases: where the source comes from, and what the version no longer has.
+//! Bases, as `configs/bases/*.toml` has them: where the source comes from, and what it no longer has.
 
-use super::{Text, raw};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+use super::place::{At, Source, Text};
+use super::value::{self, from_text};
 use crate::exit::Fault;
 
 /// An unpatched kernel source of one version (`configs/bases/<name>.toml`).
@@ -40,77 +45,103 @@ pub(crate) struct Gone {
     pub(crate) place: String,
 }
 
+/// A file of `configs/bases`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    debian_package: Option<At<DebianName>>,
+    suite: Option<At<DebianName>>,
+    tarball: Option<At<String>>,
+    #[serde(default)]
+    gone: BTreeMap<Symbol, At<GoneTable>>,
+}
+
+/// `[gone.CONFIG_X]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoneTable {
+    /// What became of the symbol; for people only.
+    #[serde(rename = "why", deserialize_with = "value::words")]
+    _why: String,
+    #[serde(default, deserialize_with = "instead")]
+    instead: Option<(String, String)>,
+}
+
+/// A word for apt's source list and command line.
+#[derive(Debug)]
+struct DebianName(String);
+
+from_text!(DebianName, |word| {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-+".contains(c);
+    match word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(fits) {
+        true => Ok(Self(word.to_owned())),
+        false => Err((format!("`{word}` is not a name in Debian"), String::new())),
+    }
+});
+
+/// A config symbol.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Symbol(String);
+
+from_text!(Symbol, |word| match is_symbol(word) {
+    true => Ok(Self(word.to_owned())),
+    false => Err((format!("`{word}` is not a symbol"), "write CONFIG_X".to_owned())),
+});
+
+fn is_symbol(word: &str) -> bool {
+    word.strip_prefix("CONFIG_").is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
+}
+
+fn instead<'de, D: Deserializer<'de>>(from: D) -> Result<Option<(String, String)>, D::Error> {
+    value::text(from, |given| match given.split_once('=') {
+        Some((symbol, value)) if is_symbol(symbol) && !value.is_empty() => {
+            Ok(Some((symbol.to_owned(), value.to_owned())))
+        }
+        _ => Err((format!("`{given}` sets no symbol"), "write CONFIG_X=value".to_owned())),
+    })
+}
+
 /// Checks one base.
 pub(super) fn check(text: &Text) -> Result<Base, Fault> {
     if !text.name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
         return Err(text.fault_all("the name of a base has letters, digits, `.`, `-` and `_` only"));
     }
-    let raw: raw::Base = text.parse()?;
+    let (source, table): (_, Table) = Source::read(text)?;
+    let gone = table.gone.into_iter().map(|(symbol, gone)| Gone {
+        place: source.place(&gone),
+        symbol: symbol.0,
+        instead: gone.into_inner().instead,
+    });
     Ok(Base {
         name: text.name.clone(),
-        origin: origin(text, &raw)?,
-        gone: raw
-            .gone
-            .iter()
-            .map(|(symbol, gone)| self::gone(text, symbol, gone))
-            .collect::<Result<_, _>>()?,
+        gone: gone.collect(),
+        origin: origin(&source, table.debian_package, table.suite, table.tarball)?,
     })
 }
 
-fn origin(text: &Text, raw: &raw::Base) -> Result<Origin, Fault> {
-    // These words go into apt's source list and its command line.
-    for word in raw.debian_package.iter().chain(&raw.suite) {
-        let fits = |c: char| c.is_ascii_alphanumeric() || ".-+".contains(c);
-        if !word.get_ref().starts_with(|c: char| c.is_ascii_alphanumeric())
-            || !word.get_ref().chars().all(fits)
-        {
-            let what = format!("`{}` is no name of Debian's", word.get_ref());
-            return Err(text.fault(word.span(), what));
-        }
-    }
-    match (&raw.debian_package, &raw.suite, &raw.tarball) {
+fn origin(
+    source: &Source<'_>,
+    package: Option<At<DebianName>>,
+    suite: Option<At<DebianName>>,
+    tarball: Option<At<String>>,
+) -> Result<Origin, Fault> {
+    match (package, suite, tarball) {
         (Some(package), suite, None) => Ok(Origin::Debian {
-            package: package.get_ref().clone(),
-            suite: suite.as_ref().map(|suite| suite.get_ref().clone()),
+            package: package.into_inner().0,
+            suite: suite.map(|suite| suite.into_inner().0),
         }),
         (None, None, Some(tarball)) => {
-            let hash = tarball.get_ref().split_once("#sha256=").map_or("", |(_, hash)| hash);
-            if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Err(
-                    text.fault(tarball.span(), "`tarball` needs #sha256= and 64 hex digits")
-                );
+            let hash = tarball.split_once("#sha256=").map_or("", |(_, hash)| hash);
+            match hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                true => Ok(Origin::Tarball(tarball.into_inner())),
+                false => Err(source.fault(&tarball, "`tarball` needs #sha256= and 64 hex digits")),
             }
-            Ok(Origin::Tarball(tarball.get_ref().clone()))
         }
         (None, Some(suite), _) => {
-            Err(text.fault(suite.span(), "`suite` is Debian's: it needs `debian_package`"))
+            Err(source.fault(&suite, "`suite` is a suite of Debian: it needs `debian_package`"))
         }
-        _ => Err(text.fault_all("a base needs either `debian_package` or `tarball`")),
+        _ => Err(source.fault_all("a base needs either `debian_package` or `tarball`")),
     }
-}
-
-fn gone(text: &Text, symbol: &toml::Spanned<String>, raw: &raw::Gone) -> Result<Gone, Fault> {
-    let is_symbol = |word: &str| {
-        word.strip_prefix("CONFIG_").is_some_and(|rest| {
-            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        })
-    };
-    if !is_symbol(symbol.get_ref()) {
-        let what = format!("`{}` is no symbol: write CONFIG_X", symbol.get_ref());
-        return Err(text.fault(symbol.span(), what));
-    }
-    if raw.why.get_ref().trim().is_empty() {
-        return Err(text.fault(raw.why.span(), "`why` must say what became of the symbol"));
-    }
-    let instead = match &raw.instead {
-        None => None,
-        Some(given) => match given.get_ref().split_once('=') {
-            Some((symbol, value)) if is_symbol(symbol) && !value.is_empty() => {
-                Some((symbol.to_owned(), value.to_owned()))
-            }
-            _ => return Err(text.fault(given.span(), "`instead` is CONFIG_X=value")),
-        },
-    };
-    let place = text.place(symbol.span());
-    Ok(Gone { symbol: symbol.get_ref().clone(), instead, place })
 }

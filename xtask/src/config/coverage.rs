@@ -6,46 +6,38 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use toml::Spanned;
 
-use super::Base;
-use super::place::{Text, did_you_mean};
+use super::place::{At, Source, Text, did_you_mean};
+use super::{Base, value};
 use crate::exit::Fault;
 
 /// Why lines of a series need not run in any cell (`configs/coverage/<base>.toml`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Reason {
-    /// File and line where it stands.
+    /// File and line of the entry.
+    #[serde(skip)]
     pub(crate) place: String,
     /// The file that the lines are in, relative to the tree.
     pub(crate) file: String,
-    /// What the line before the first of them says, where the same text stands in several places.
+    /// The line before the first of them, where the same text appears in several places.
     pub(crate) after: Option<String>,
-    /// What they say, one after the other; none: the whole file, which is not compiled into the kernel.
+    /// The text of the lines, in order. Empty: the whole file, which this kernel does not compile.
+    #[serde(default)]
     pub(crate) lines: Vec<String>,
-    /// Whether it is a matter of timing: that they ran is no fault of the reason.
+    /// Whether it depends on timing: the lines may run all the same.
+    #[serde(default)]
     pub(crate) sometimes: bool,
     /// In words.
+    #[serde(deserialize_with = "value::words")]
     pub(crate) why: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+struct Table {
     #[serde(default)]
-    reason: Vec<Spanned<RawReason>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawReason {
-    file: String,
-    after: Option<String>,
-    #[serde(default)]
-    lines: Vec<String>,
-    #[serde(default)]
-    sometimes: bool,
-    why: Spanned<String>,
+    reason: Vec<At<Reason>>,
 }
 
 /// The reasons of one base.
@@ -54,29 +46,25 @@ pub(super) fn check(text: &Text, bases: &BTreeMap<String, Base>) -> Result<Vec<R
         let fault = text.fault_all(format!("there is no base `{}`", text.name));
         return Err(fault.hint(did_you_mean(&text.name, bases.keys().map(String::as_str))));
     }
-    let raw: Raw = text.parse()?;
-    raw.reason.iter().map(|reason| checked(text, reason)).collect()
+    let (source, table): (_, Table) = Source::read(text)?;
+    table.reason.into_iter().map(|reason| checked(&source, reason)).collect()
 }
 
-fn checked(text: &Text, raw: &Spanned<RawReason>) -> Result<Reason, Fault> {
-    let place = text.place(raw.span());
-    let RawReason { file, after, lines, sometimes, why } = raw.get_ref();
-    if why.get_ref().trim().is_empty() {
-        return Err(text.fault(why.span(), "`why` is empty"));
-    }
+fn checked(source: &Source<'_>, given: At<Reason>) -> Result<Reason, Fault> {
+    let Reason { lines, after, .. } = &*given;
     if lines.iter().any(|line| line.trim().is_empty()) || (after.is_some() && lines.is_empty()) {
-        return Err(
-            text.fault(raw.span(), "`lines` has an empty line, or is missing beside `after`")
-        );
+        let what = "`lines` has an empty line, or `after` is given without `lines`";
+        return Err(source.fault(&given, what));
     }
+    let place = source.place(&given);
+    let reason = given.into_inner();
     let trimmed = |line: &String| line.trim().to_owned();
     Ok(Reason {
         place,
-        file: file.clone(),
-        after: after.as_ref().map(trimmed),
-        lines: lines.iter().map(trimmed).collect(),
-        sometimes: *sometimes,
-        why: why.get_ref().split_whitespace().collect::<Vec<_>>().join(" "),
+        after: reason.after.as_ref().map(trimmed),
+        lines: reason.lines.iter().map(trimmed).collect(),
+        why: reason.why.split_whitespace().collect::<Vec<_>>().join(" "),
+        ..reason
     })
 }
 
@@ -111,7 +99,7 @@ mod tests {
     #[test]
     fn what_says_nothing_is_refused_with_its_place() {
         let no_why = read("[[reason]]\nfile = \"a\"\nlines = [\"x\"]\nwhy = \" \"\n").unwrap_err();
-        assert_eq!(no_why, "c.toml:4:7: `why` is empty");
+        assert_eq!(no_why, "c.toml:4:7: `reason.why`: the text is empty");
         let empty = read("[[reason]]\nfile = \"a\"\nlines = [\"\"]\nwhy = \"w\"\n").unwrap_err();
         assert!(empty.contains("`lines` has an empty line"), "{empty}");
         assert!(read("[[reason]]\nfile = \"a\"\nline = 5\nwhy = \"w\"\n").is_err());

@@ -1,23 +1,125 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Raw kernels -> checked kernels, with what an extending kernel inherits.
-//!
-//! One step of `extends` only: a chain would hide what a kernel is built from.
+//! Kernels, as `configs/kernels/*.toml` has them, with what an extending kernel inherits.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use protocol::MemcgWrite;
-use toml::Spanned;
+use serde::Deserialize;
 
-use super::extends::{Parent, Raw, own_or_inherited, parent_of};
-use super::place::{Text, did_you_mean, known, words};
-use super::{Base, Kernel, MAINLINE, Needed, Policy, name_fits, raw};
+use super::place::{At, Inherit, Source, Text};
+use super::value::{self, MemcgFile};
+use super::{Base, Gone, MAINLINE, Needed, name_fits};
 use crate::exit::Fault;
 
-/// A kernel that is slower still is not worth waiting for.
-const SLOWDOWN_MAX: u32 = 50;
+/// What one build makes (`configs/kernels/<name>.toml`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kernel {
+    /// For example `overcharge`.
+    pub(crate) name: String,
+    /// Name of its [`Base`].
+    pub(crate) base: String,
+    /// Folder with a `series` file, relative to the workspace; `None` for an unpatched kernel.
+    pub(crate) series: Option<PathBuf>,
+    /// Patches on top of the series (a mutant's one bug), relative to the workspace.
+    pub(crate) extra_patches: Vec<PathBuf>,
+    /// Kernel whose work tree it builds in, so that only what differs is compiled.
+    pub(crate) tree: String,
+    /// Fragments in `configs/fragments`, without `.config`, in order.
+    pub(crate) fragments: Vec<String>,
+    /// The user's fragments, absolute. An unpatched kernel leaves out symbols it does not have.
+    pub(crate) user_fragments: Vec<PathBuf>,
+    /// Symbols that fragments ask for and its base no longer has.
+    pub(crate) gone: Vec<Gone>,
+    /// Policies it can run under; exactly one, `mainline`, where it has none.
+    pub(crate) policies: Vec<Policy>,
+    /// Flat-keyed counters file of the patch in a memcg.
+    pub(crate) counters_file: Option<String>,
+    /// File with the cap in bytes in a memcg.
+    pub(crate) cap_file: Option<String>,
+    /// Words of its command line, after the matrix's.
+    pub(crate) cmdline: Vec<String>,
+    /// Compiler of its C code.
+    pub(crate) compiler: Compiler,
+    /// How many times its checks make it slower than a kernel without them, at least 1.
+    pub(crate) slowdown: u32,
+}
 
-/// What there is to refer to.
+/// A C compiler. KASAN with Rust needs clang (`depends on !KASAN || CC_IS_CLANG` in init/Kconfig).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Compiler {
+    /// GNU.
+    #[default]
+    Gcc,
+    /// LLVM.
+    Clang,
+}
+
+/// Run-time behaviour of a kernel: what is written into the limited memcg, or set at boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// `mainline`, `off`, `overcharge`, …
+    pub(crate) name: String,
+    /// Which of a scenario's expectations applies: `off` expects what `mainline` does.
+    pub(crate) expects_as: String,
+    /// Runs only in scenarios that state an expectation of it.
+    pub(crate) optional: bool,
+    /// No expectation is stated of this kernel: it may do better than the one used, never worse.
+    pub(crate) or_better: bool,
+    /// Writes that switch it on.
+    pub(crate) writes: Vec<MemcgWrite>,
+    /// Words of the kernel command line that switch it on.
+    pub(crate) cmdline: Vec<String>,
+}
+
+/// A file of `configs/kernels`, with what it inherits.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    #[serde(rename = "extends")]
+    _extends: Option<String>,
+    base: Option<At<String>>,
+    series: Option<At<PathBuf>>,
+    #[serde(default)]
+    extra_patches: Vec<At<PathBuf>>,
+    fragments: Option<At<Vec<At<String>>>>,
+    policies: Option<At<Vec<At<String>>>>,
+    policy: Option<At<Vec<PolicyTable>>>,
+    counters_file: Option<At<MemcgFile>>,
+    cap_file: Option<MemcgFile>,
+    #[serde(default, deserialize_with = "value::cmdline")]
+    cmdline: Vec<String>,
+    compiler: Option<At<Compiler>>,
+    /// A kernel that is slower still is not worth waiting for.
+    #[serde(default = "not_slower", deserialize_with = "value::within::<_, _, 1, 50>")]
+    slowdown: u32,
+}
+
+fn not_slower() -> u32 {
+    1
+}
+
+impl Inherit for Table {
+    const KIND: &'static str = "kernel";
+    const NOT_INHERITED: &'static [&'static str] = &["extra_patches", "policies"];
+}
+
+/// `[[policy]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyTable {
+    name: At<String>,
+    expects_as: Option<String>,
+    #[serde(default)]
+    optional: bool,
+    #[serde(default, deserialize_with = "value::writes")]
+    write: Vec<MemcgWrite>,
+    #[serde(default, deserialize_with = "value::cmdline")]
+    cmdline: Vec<String>,
+}
+
+/// What a kernel may refer to.
 pub(super) struct Known<'a> {
     pub(super) bases: &'a BTreeMap<String, Base>,
     pub(super) fragments: &'a [String],
@@ -26,110 +128,65 @@ pub(super) struct Known<'a> {
 /// The kernels by name, and the files that each is built from.
 type Checked = (BTreeMap<String, Kernel>, BTreeMap<String, Vec<Needed>>);
 
-/// Checks every kernel; an extending one after reading the one it extends.
+/// Checks every kernel.
 pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<Checked, Fault> {
-    let mut all = Raw::new();
-    for text in texts {
-        name_fits(text)?;
-        all.insert(text.name.clone(), (text, text.parse()?));
-    }
-    let (mut kernels, mut needed) = (BTreeMap::new(), BTreeMap::new());
-    for (name, (text, raw)) in &all {
-        let parent = parent_of(text, raw, &all)?;
-        kernels.insert(name.clone(), kernel(text, raw, parent, refer)?);
-        let inherited = parent.filter(|_| raw.series.is_none());
-        let (series_text, series) = match inherited {
-            Some((text, parent)) => (text, &parent.series),
-            None => (*text, &raw.series),
+    texts.iter().try_for_each(name_fits)?;
+    let (mut kernels, mut needed) = Checked::default();
+    for (source, table) in Source::read_all::<Table>(texts)? {
+        let need = |at: &At<PathBuf>, path: PathBuf| {
+            let fault = source.fault(at, format!("{} does not exist", path.display())).what;
+            Needed { path, fault }
         };
-        let mut files: Vec<Needed> = Vec::new();
-        files.extend(series.iter().map(|path| need(series_text, path, "series")));
-        files.extend(raw.extra_patches.iter().map(|path| need(text, path, "")));
-        needed.insert(name.clone(), files);
+        let series = table.series.iter().map(|series| need(series, series.join("series")));
+        let extra = table.extra_patches.iter().map(|path| need(path, (**path).clone()));
+        needed.insert(source.name().to_owned(), series.chain(extra).collect());
+        kernels.insert(source.name().to_owned(), kernel(&source, table, refer)?);
     }
     Ok((kernels, needed))
 }
 
-fn need(text: &Text, path: &Spanned<String>, file: &str) -> Needed {
-    let full = PathBuf::from(path.get_ref());
-    let path_wanted = if file.is_empty() { full } else { full.join(file) };
-    Needed {
-        fault: text.fault(path.span(), format!("{} does not exist", path_wanted.display())).what,
-        path: path_wanted,
-    }
-}
-
-fn kernel(
-    text: &Text,
-    raw: &raw::Kernel,
-    parent: Parent<'_, raw::Kernel>,
-    refer: &Known<'_>,
-) -> Result<Kernel, Fault> {
-    macro_rules! own_or_inherited {
-        ($key:ident) => {
-            own_or_inherited((text, raw), parent, |raw| raw.$key.as_ref())
-        };
-    }
-    let missing = |key| text.fault_all(format!("a kernel that extends no other needs `{key}`"));
-    let (at, base) = own_or_inherited!(base).ok_or_else(|| missing("base"))?;
-    let gone = known(at, "base", base, refer.bases)?.gone.clone();
-    let (at, names) = own_or_inherited!(fragments).ok_or_else(|| missing("fragments"))?;
-    let fragments = fragments(at, names, refer.fragments)?;
-    let series = own_or_inherited!(series).map(|(_, series)| PathBuf::from(series.get_ref()));
-    let patched = series.is_some() || !raw.extra_patches.is_empty();
-    let policies = match own_or_inherited!(policy) {
-        Some((at, given)) => policies(at, given)?,
+fn kernel(source: &Source<'_>, table: Table, refer: &Known<'_>) -> Result<Kernel, Fault> {
+    let missing =
+        |key| source.fault_all(format!("a kernel that does not extend another needs `{key}`"));
+    // Another base, series or configuration recompiles everything: such a tree is not shared.
+    let shares = table.base.as_ref().is_none_or(|base| source.inherits(base))
+        && table.series.as_ref().is_none_or(|series| source.inherits(series))
+        && table.fragments.as_ref().is_none_or(|names| source.inherits(names))
+        && table.compiler.as_ref().is_none_or(|compiler| source.inherits(compiler));
+    let base = table.base.ok_or_else(|| missing("base"))?;
+    let fragments = table.fragments.ok_or_else(|| missing("fragments"))?;
+    let known = refer.fragments.iter().map(|name| (name.clone(), ())).collect();
+    fragments.iter().try_for_each(|name| source.known("fragment", name, &known).copied())?;
+    let patched = table.series.is_some() || !table.extra_patches.is_empty();
+    let policies = match table.policy {
+        Some(given) => policies(source, given)?,
         None => vec![mainline(patched)],
     };
-    // Another base, series or configuration compiles everything anew: such a tree is not shared.
-    let shares = raw.base.is_none()
-        && raw.series.is_none()
-        && raw.fragments.is_none()
-        && raw.compiler.is_none();
-    let tree = raw.extends.as_ref().filter(|_| shares).map_or(&text.name, |name| name.get_ref());
-    let file = |found: Option<(&Text, &Spanned<String>)>| {
-        found.map(|(at, file)| memcg_file(at, file)).transpose()
-    };
-    let counters_file = file(own_or_inherited!(counters_file))?;
-    if let (Some(counters), false) = (&raw.counters_file, patched) {
-        return Err(text.fault(counters.span(), "an unpatched kernel has no counters of a patch"));
+    if let (Some(counters), false) = (&table.counters_file, patched) {
+        return Err(source.fault(counters, "an unpatched kernel has no counters of a patch"));
     }
     Ok(Kernel {
-        name: text.name.clone(),
-        base: base.get_ref().clone(),
-        series,
-        extra_patches: raw.extra_patches.iter().map(|path| path.get_ref().into()).collect(),
-        tree: tree.clone(),
-        fragments,
+        name: source.name().to_owned(),
+        gone: source.known("base", &base, refer.bases)?.gone.clone(),
+        base: base.into_inner(),
+        series: table.series.map(At::into_inner),
+        extra_patches: table.extra_patches.into_iter().map(At::into_inner).collect(),
+        tree: source.extends().filter(|_| shares).unwrap_or(source.name()).to_owned(),
+        fragments: fragments.into_inner().into_iter().map(At::into_inner).collect(),
         user_fragments: Vec::new(),
-        gone,
-        policies: selected(text, raw.policies.as_ref(), policies)?,
-        counters_file,
-        cap_file: file(own_or_inherited!(cap_file))?,
-        cmdline: match own_or_inherited!(cmdline) {
-            Some((at, given)) => words(at, given)?,
-            None => Vec::new(),
-        },
-        compiler: own_or_inherited!(compiler).map(|(_, own)| *own.get_ref()).unwrap_or_default(),
-        slowdown: own_or_inherited!(slowdown).map_or(Ok(1), |(at, own)| slowdown(at, own))?,
+        policies: selected(source, table.policies, policies)?,
+        counters_file: table.counters_file.map(|file| file.into_inner().0),
+        cap_file: table.cap_file.map(|file| file.0),
+        cmdline: table.cmdline,
+        compiler: table.compiler.map(At::into_inner).unwrap_or_default(),
+        slowdown: table.slowdown,
     })
 }
 
-fn fragments(text: &Text, names: &[Spanned<String>], all: &[String]) -> Result<Vec<String>, Fault> {
-    for name in names {
-        if !all.contains(name.get_ref()) {
-            let what = format!("unknown fragment `{}`", name.get_ref());
-            let hint = did_you_mean(name.get_ref(), all.iter().map(String::as_str));
-            return Err(text.fault(name.span(), what).hint(hint));
-        }
-    }
-    Ok(names.iter().map(|name| name.get_ref().clone()).collect())
-}
-
 impl Kernel {
-    /// The same kernel with only these patches of its series, `count` of them, run as an unpatched
-    /// one: its files need not be there yet. Its tree is not that of the whole series, which would
-    /// be compiled anew.
+    /// The same kernel with only the first `count` patches of its series, run as an unpatched one:
+    /// its files need not exist yet. It has its own tree: that of the whole series would be
+    /// recompiled.
     pub(crate) fn step(&self, count: usize, patches: Vec<PathBuf>) -> Self {
         Self {
             name: format!("{}-step-{count:02}", self.name),
@@ -142,41 +199,21 @@ impl Kernel {
             ..self.clone()
         }
     }
-}
 
-impl Kernel {
     /// Whether anything is patched in it.
     pub(crate) fn patched(&self) -> bool {
         self.series.is_some() || !self.extra_patches.is_empty()
     }
 
-    /// Whether the other one is compiled from the same, so that addresses in one are those in the other.
+    /// Whether both are compiled from the same code, so that they have the same addresses.
     pub(crate) fn same_code(&self, other: &Self) -> bool {
-        let of = |kernel: &Self| {
-            (
-                kernel.base.clone(),
-                kernel.series.clone(),
-                kernel.extra_patches.clone(),
-                kernel.fragments.clone(),
-                kernel.user_fragments.clone(),
-                kernel.compiler,
-            )
-        };
-        of(self) == of(other)
+        (&self.base, &self.series, &self.extra_patches, self.compiler)
+            == (&other.base, &other.series, &other.extra_patches, other.compiler)
+            && (&self.fragments, &self.user_fragments) == (&other.fragments, &other.user_fragments)
     }
 }
 
-fn slowdown(text: &Text, given: &Spanned<u32>) -> Result<u32, Fault> {
-    match *given.get_ref() {
-        number @ 1..=SLOWDOWN_MAX => Ok(number),
-        _ => {
-            let what = format!("`slowdown` must be from 1 to {SLOWDOWN_MAX}");
-            Err(text.fault(given.span(), what))
-        }
-    }
-}
-
-/// The one policy of a kernel that has none. What patches do to it nobody has stated.
+/// The one policy of a kernel that has none. No expectation is stated of a patched one.
 pub(super) fn mainline(patched: bool) -> Policy {
     Policy {
         name: MAINLINE.to_owned(),
@@ -188,53 +225,37 @@ pub(super) fn mainline(patched: bool) -> Policy {
     }
 }
 
-fn policies(text: &Text, given: &Spanned<Vec<raw::Policy>>) -> Result<Vec<Policy>, Fault> {
-    let mut policies: Vec<Policy> = Vec::new();
-    for raw in given.get_ref() {
-        let name = raw.name.get_ref();
-        if policies.iter().any(|policy| policy.name == *name) {
-            return Err(text.fault(raw.name.span(), format!("policy `{name}` is given twice")));
-        }
-        if let Err(why) = super::fits_folder(name) {
-            return Err(text.fault(raw.name.span(), why));
-        }
-        let writes = raw.write.iter().map(|(file, value)| {
-            Ok(MemcgWrite { file: memcg_file(text, file)?, value: value.clone() })
-        });
-        policies.push(Policy {
-            name: name.clone(),
-            expects_as: raw.expects_as.clone().unwrap_or_else(|| name.clone()),
-            optional: raw.optional,
-            or_better: false,
-            writes: writes.collect::<Result<_, Fault>>()?,
-            cmdline: words(text, &raw.cmdline)?,
-        });
+fn policies(source: &Source<'_>, given: At<Vec<PolicyTable>>) -> Result<Vec<Policy>, Fault> {
+    if given.is_empty() {
+        return Err(source.fault(&given, "no policy is given").hint("leave `policy` out"));
     }
-    if policies.is_empty() {
-        return Err(text.fault(given.span(), "no policy is given").hint("leave `policy` out"));
+    let mut policies: Vec<Policy> = Vec::new();
+    for PolicyTable { name, expects_as, optional, write, cmdline } in given.into_inner() {
+        if policies.iter().any(|policy| policy.name == *name) {
+            return Err(source.fault(&name, format!("policy `{}` is given twice", *name)));
+        }
+        super::fits_folder(&name).map_err(|why| source.fault(&name, why))?;
+        policies.push(Policy {
+            expects_as: expects_as.unwrap_or_else(|| name.to_string()),
+            name: name.into_inner(),
+            optional,
+            or_better: false,
+            writes: write,
+            cmdline,
+        });
     }
     Ok(policies)
 }
 
-/// A name in the memcg's own folder: a path would let a config write anywhere in the guest.
-pub(super) fn memcg_file(text: &Text, file: &Spanned<String>) -> Result<String, Fault> {
-    let name = file.get_ref();
-    if name.is_empty() || name.contains('/') {
-        return Err(text.fault(file.span(), format!("`{name}` is no file name in a memcg")));
-    }
-    Ok(name.clone())
-}
-
 fn selected(
-    text: &Text,
-    names: Option<&Spanned<Vec<Spanned<String>>>>,
+    source: &Source<'_>,
+    names: Option<At<Vec<At<String>>>>,
     all: Vec<Policy>,
 ) -> Result<Vec<Policy>, Fault> {
     let Some(names) = names else { return Ok(all) };
-    if names.get_ref().is_empty() {
-        return Err(text.fault(names.span(), "no policy is selected").hint("leave `policies` out"));
+    if names.is_empty() {
+        return Err(source.fault(&names, "no policy is selected").hint("leave `policies` out"));
     }
-    let by_name: BTreeMap<String, Policy> =
-        all.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
-    names.get_ref().iter().map(|name| known(text, "policy", name, &by_name).cloned()).collect()
+    let by_name = all.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
+    names.iter().map(|name| source.known("policy", name, &by_name).cloned()).collect()
 }

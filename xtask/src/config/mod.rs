@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! TOML text -> validated values. Pure: the caller reads the files and gives name and text.
+//! TOML text -> checked values. Pure: the caller reads the files and gives name and text.
 //!
-//! Raw structures refuse unknown keys; checked values hold what the rest of the program relies on.
-//! An error names file, line and column, and what would be right.
+//! Inheritance comes first, then one parse into types that check their values, then the checks of one
+//! file against others. An error names file, line and column, and what would fit.
 
 mod bases;
 mod condition;
 mod coverage;
-mod extends;
 mod kernels;
 mod matrices;
 mod mutants;
-mod number;
 mod place;
-mod raw;
 mod scenarios;
 #[cfg(test)]
 pub(crate) mod tests;
 mod user_series;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use protocol::{CgroupVersion, MemcgWrite};
-use serde::{Deserialize, Serialize};
-
 use crate::exit::{Exit, Fault};
-use crate::taxonomy::{Rule, Verdict};
+use crate::taxonomy::Rule;
 
 pub(crate) use bases::{Base, Gone, Origin};
-pub(crate) use condition::{Comparison, Condition};
+#[cfg(test)]
+pub(crate) use condition::Comparison;
+pub(crate) use condition::Condition;
 pub(crate) use coverage::Reason;
+pub(crate) use kernels::{Compiler, Kernel, Policy};
+pub(crate) use matrices::{Matrix, Vm};
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
 pub(crate) use place::{Text, did_you_mean};
+pub(crate) use scenarios::{Expectation, Scenario, Shape};
 pub(crate) use user_series::UserSeries;
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
@@ -106,7 +106,7 @@ impl Config {
         for text in &texts.coverage {
             reasons.insert(text.name.clone(), coverage::check(text, &bases)?);
         }
-        let mutants = mutants::check(&mutants, &refer)?;
+        let mutants = mutants::check(mutants, &refer)?;
         Ok(Self { bases, kernels, scenarios, matrices, reasons, mutants, needed })
     }
 
@@ -179,175 +179,4 @@ fn fits_folder(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// What one build makes (`configs/kernels/<name>.toml`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kernel {
-    /// For example `overcharge`.
-    pub(crate) name: String,
-    /// Name of its [`Base`].
-    pub(crate) base: String,
-    /// Folder with a `series` file, relative to the workspace; `None` for an unpatched kernel.
-    pub(crate) series: Option<PathBuf>,
-    /// Patches on top of the series (a mutant's one bug), relative to the workspace.
-    pub(crate) extra_patches: Vec<PathBuf>,
-    /// Kernel whose work tree it builds in, so that only what differs is compiled; itself if unset.
-    pub(crate) tree: String,
-    /// Fragments in `configs/fragments`, without `.config`, in order.
-    pub(crate) fragments: Vec<String>,
-    /// The user's fragments, absolute. An unpatched kernel leaves out symbols it does not have.
-    pub(crate) user_fragments: Vec<PathBuf>,
-    /// What these ask for and its base no longer has.
-    pub(crate) gone: Vec<Gone>,
-    /// Policies it can run under; exactly one, `mainline`, where it has none.
-    pub(crate) policies: Vec<Policy>,
-    /// Flat-keyed counters file of the patch in a memcg.
-    pub(crate) counters_file: Option<String>,
-    /// File with the cap in bytes in a memcg.
-    pub(crate) cap_file: Option<String>,
-    /// Words of its command line, after the matrix's.
-    pub(crate) cmdline: Vec<String>,
-    /// What its C is compiled by.
-    pub(crate) compiler: Compiler,
-    /// Times by which its checks make it slower than a kernel without them, at least 1.
-    pub(crate) slowdown: u32,
-}
-
-/// A C compiler. KASAN beside Rust needs clang (`depends on !KASAN || CC_IS_CLANG` in init/Kconfig).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Compiler {
-    /// GNU.
-    #[default]
-    Gcc,
-    /// LLVM.
-    Clang,
-}
-
-/// Run-time behaviour of a kernel: what is written into the limited memcg, or said at boot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Policy {
-    /// `mainline`, `off`, `overcharge`, …
-    pub(crate) name: String,
-    /// Which of a scenario's expectations holds: `off` expects what `mainline` does.
-    pub(crate) expects_as: String,
-    /// Runs only scenarios that say what they expect of it; the others have no cell with it.
-    pub(crate) optional: bool,
-    /// Nobody has said what its kernel does: it may do better than that, never worse.
-    pub(crate) or_better: bool,
-    /// Writes that switch it on.
-    pub(crate) writes: Vec<MemcgWrite>,
-    /// Words of the kernel's command line that do.
-    pub(crate) cmdline: Vec<String>,
-}
-
-/// One workload in one memcg set-up (`configs/scenarios/<name>.toml`).
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Scenario {
-    /// For example `open-unkillable`.
-    pub(crate) name: String,
-    /// One line.
-    pub(crate) title: String,
-    /// A paragraph that a kernel developer can check against the source.
-    pub(crate) about: String,
-    /// Guest function.
-    pub(crate) workload: String,
-    /// Interfaces it makes sense on.
-    pub(crate) cgroups: Vec<CgroupVersion>,
-    /// `memory.max`, bytes.
-    pub(crate) limit_bytes: u64,
-    /// Acting tasks.
-    pub(crate) tasks: u32,
-    /// Whether they may be killed.
-    pub(crate) killable: bool,
-    /// Bytes of the hog, 0 for none.
-    pub(crate) hog_bytes: u64,
-    /// Cap to set where the kernel has one, bytes; the kernel's own default if unset.
-    pub(crate) cap_bytes: Option<u64>,
-    /// What the same load overruns with the feature off (charges that may not fail), bytes.
-    /// The cells of the baseline and of policy `off` show whether it is still true.
-    pub(crate) forced_bytes: u64,
-    /// Operations per task at most.
-    pub(crate) operations: u64,
-    /// Longest load, milliseconds.
-    pub(crate) load_ms_max: u64,
-    /// Sampler period, microseconds.
-    pub(crate) sample_period_us: u64,
-    /// Expectations whose cells run with no other beside them: they are judged by times that a busy
-    /// host would stretch.
-    pub(crate) alone: Vec<String>,
-    /// Where it is emulated, its time is counted in instructions: a busy host does not stretch it.
-    pub(crate) counted: bool,
-    /// Facts whose spread over the repetitions is reported.
-    pub(crate) measures: Vec<String>,
-    /// Numbers only the workload knows.
-    pub(crate) params: BTreeMap<String, u64>,
-    /// Its own writes into the limited memcg, after the limit and before cap and policy.
-    pub(crate) writes: Vec<MemcgWrite>,
-    /// The parent of the other memcgs, where it has a limit too.
-    pub(crate) parent: Option<Shape>,
-    /// A second limited memcg beside the first.
-    pub(crate) second: Option<Shape>,
-    /// The problem the patch exists to solve, asked of every kernel alike.
-    pub(crate) problem: Vec<Condition>,
-    /// What each policy is expected to do, by [`Policy::expects_as`].
-    pub(crate) expect: BTreeMap<String, Expectation>,
-}
-
-/// A memcg with a limit beside the limited one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    /// `memory.max`, bytes.
-    pub(crate) limit_bytes: u64,
-    /// Cap to set where the kernel has one, bytes.
-    pub(crate) cap_bytes: Option<u64>,
-    /// Bytes of a hog in it, 0 for none.
-    pub(crate) hog_bytes: u64,
-    /// How many of the acting tasks begin in it: the last ones.
-    pub(crate) tasks: u32,
-    /// The scenario's own writes into it.
-    pub(crate) writes: Vec<MemcgWrite>,
-}
-
-/// What a scenario expects of one policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Expectation {
-    /// Verdict.
-    pub(crate) verdict: Verdict,
-    /// Rules that are broken when the verdict is FAIL, in order.
-    pub(crate) breaks: Vec<Rule>,
-    /// Whether more rules than `breaks` may be broken too (a mutant: one bug shows in many places).
-    pub(crate) or_more: bool,
-    /// Rules that may be broken now and then, where the unpatched kernel itself is not consistent.
-    pub(crate) may_break: Vec<Rule>,
-    /// Whether this is the most that may be broken ([`Policy::or_better`]): what else the cell does is held
-    /// beside the baseline.
-    #[serde(default)]
-    pub(crate) or_better: bool,
-    /// Unless all hold, the path under test never ran: INCONCLUSIVE.
-    pub(crate) exercised: Vec<Condition>,
-    /// Must hold too: rule `E`.
-    pub(crate) facts: Vec<Condition>,
-}
-
-/// Which cells exist (`configs/matrices/<name>.toml`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Matrix {
-    /// For example `default`.
-    pub(crate) name: String,
-    /// Kernels, baseline first.
-    pub(crate) kernels: Vec<String>,
-    /// The kernel that differential verdicts compare with; one of `kernels`. None: no comparison.
-    pub(crate) baseline: Option<String>,
-    /// Scenarios, each run on each kernel.
-    pub(crate) scenarios: Vec<String>,
-    /// Repetitions of each cell, at least 1.
-    pub(crate) repetitions: u32,
-    /// Virtual CPUs.
-    pub(crate) cpus: u32,
-    /// Guest memory, MiB.
-    pub(crate) memory_mib: u32,
-    /// Words added to the kernel command line.
-    pub(crate) cmdline: Vec<String>,
 }

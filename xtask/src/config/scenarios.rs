@@ -1,257 +1,265 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Raw scenarios -> checked scenarios with their expectations.
+//! Scenarios with their expectations, as `configs/scenarios/*.toml` has them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use protocol::MemcgWrite;
-use toml::Spanned;
+use protocol::{CgroupVersion, MemcgWrite};
+use serde::de::Deserializer;
+use serde::{Deserialize, Serialize};
 
-use super::kernels::memcg_file;
-use super::place::{Text, did_you_mean};
-use super::{Condition, Expectation, Scenario, Shape, number, raw};
+use super::condition::{self, Condition};
+use super::place::{At, Source, Text, did_you_mean, refuse};
+use super::value::{self, from_text};
 use crate::exit::Fault;
-use crate::taxonomy::{Rule, Verdict, names};
+use crate::taxonomy::{Rule, Verdict};
 
-/// Longest load a scenario may ask for: a cell that needs more is a benchmark.
-const LOAD_MAX: Duration = Duration::from_secs(600);
+/// One workload in one memcg set-up (`configs/scenarios/<name>.toml`).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// For example `open-unkillable`.
+    #[serde(skip)]
+    pub(crate) name: String,
+    /// One line.
+    #[serde(deserialize_with = "value::words")]
+    pub(crate) title: String,
+    /// A paragraph that a kernel developer can check against the source.
+    #[serde(deserialize_with = "value::words")]
+    pub(crate) about: String,
+    /// Guest function.
+    #[serde(deserialize_with = "value::words")]
+    pub(crate) workload: String,
+    /// Interfaces it makes sense on.
+    #[serde(deserialize_with = "cgroups")]
+    pub(crate) cgroups: Vec<CgroupVersion>,
+    /// `memory.max`, bytes.
+    #[serde(rename = "limit", deserialize_with = "value::limit")]
+    pub(crate) limit_bytes: u64,
+    /// Acting tasks.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub(crate) tasks: u32,
+    /// Whether they may be killed.
+    pub(crate) killable: bool,
+    /// Bytes of the hog, 0 for none.
+    #[serde(rename = "hog", default, deserialize_with = "value::bytes")]
+    pub(crate) hog_bytes: u64,
+    /// Cap to set where the kernel has one, bytes; the kernel's own default if unset.
+    #[serde(rename = "cap", default, deserialize_with = "value::some_bytes")]
+    pub(crate) cap_bytes: Option<u64>,
+    /// Overrun of the same load with the feature off (charges that may not fail), bytes. The cells
+    /// of the baseline and of policy `off` show whether it is still true.
+    #[serde(rename = "forced", default, deserialize_with = "value::bytes")]
+    pub(crate) forced_bytes: u64,
+    /// Operations per task at most.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub(crate) operations: u64,
+    /// Longest load, milliseconds. A cell that needs more than 10 minutes is a benchmark.
+    #[serde(rename = "load_max", deserialize_with = "value::ms::<_, 1, 600_000>")]
+    pub(crate) load_ms_max: u64,
+    /// Sampler period, microseconds. Reading `memory.current` takes tens of them under emulation.
+    #[serde(rename = "sample_period", deserialize_with = "value::us::<_, 100, 1_000_000>")]
+    pub(crate) sample_period_us: u64,
+    /// Expectations whose cells run alone: a busy host would stretch the times they are judged by.
+    #[serde(default)]
+    pub(crate) alone: Vec<At<String>>,
+    /// Under emulation its time is counted in instructions: a busy host does not stretch it.
+    #[serde(default)]
+    pub(crate) counted: bool,
+    /// Facts whose spread over the repetitions is reported.
+    #[serde(default, deserialize_with = "condition::facts")]
+    pub(crate) measures: Vec<String>,
+    /// Numbers that only the workload knows.
+    #[serde(default)]
+    pub(crate) params: BTreeMap<String, u64>,
+    /// Writes into the limited memcg, after the limit and before cap and policy.
+    #[serde(rename = "write", default, deserialize_with = "value::writes")]
+    pub(crate) writes: Vec<MemcgWrite>,
+    /// The parent of the other memcgs, where it has a limit too.
+    pub(crate) parent: Option<Shape>,
+    /// A second limited memcg beside the first.
+    pub(crate) second: Option<Shape>,
+    /// The problem that the patch solves: evaluated on every kernel.
+    #[serde(default, deserialize_with = "condition::conditions")]
+    pub(crate) problem: Vec<Condition>,
+    /// What each policy is expected to do, by [`super::Policy::expects_as`].
+    pub(crate) expect: BTreeMap<String, At<Expect>>,
+}
 
-/// Shortest sampler period: reading `memory.current` takes tens of microseconds under emulation.
-const SAMPLE_PERIOD_MIN: Duration = Duration::from_micros(100);
+/// Another memcg with a limit.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shape {
+    /// `memory.max`, bytes.
+    #[serde(rename = "limit", deserialize_with = "value::limit")]
+    pub(crate) limit_bytes: u64,
+    /// Cap to set where the kernel has one, bytes.
+    #[serde(rename = "cap", default, deserialize_with = "value::some_bytes")]
+    pub(crate) cap_bytes: Option<u64>,
+    hog: Option<At<value::Bytes>>,
+    /// How many of the acting tasks begin in it: the last ones.
+    #[serde(default)]
+    pub(crate) tasks: At<u32>,
+    /// Writes into it.
+    #[serde(rename = "write", default, deserialize_with = "value::writes")]
+    pub(crate) writes: Vec<MemcgWrite>,
+}
 
-/// Verdicts a scenario may expect. ERROR is never expected: it says nothing of the kernel.
-const EXPECTABLE: [(&str, Verdict); 6] = [
-    ("PASS", Verdict::Pass),
-    ("FAIL", Verdict::Fail),
-    ("INCONCLUSIVE", Verdict::Inconclusive),
-    ("SKIP", Verdict::Skip),
-    ("HANG", Verdict::Hang),
-    ("CRASH", Verdict::Crash),
-];
+/// What a scenario says that it expects of one policy (`[expect.<policy>]`).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expect {
+    verdict: At<Expectable>,
+    #[serde(default)]
+    breaks: Vec<At<Breakable>>,
+    #[serde(default)]
+    may_break: Vec<At<Breakable>>,
+    /// See [`Expectation::exercised`].
+    #[serde(default, deserialize_with = "condition::conditions")]
+    pub(crate) exercised: Vec<Condition>,
+    /// See [`Expectation::facts`].
+    #[serde(default, deserialize_with = "condition::conditions")]
+    pub(crate) facts: Vec<Condition>,
+}
+
+/// What a cell is expected to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Expectation {
+    /// Verdict.
+    pub(crate) verdict: Verdict,
+    /// Rules that are broken when the verdict is FAIL, in order.
+    pub(crate) breaks: Vec<Rule>,
+    /// Whether more rules than `breaks` may be broken (a mutant: one bug shows in many places).
+    pub(crate) or_more: bool,
+    /// Rules that the unpatched kernel itself breaks now and then.
+    pub(crate) may_break: Vec<Rule>,
+    /// Whether `may_break` is the most that may be broken ([`super::Policy::or_better`]). All else
+    /// is compared with the baseline.
+    #[serde(default)]
+    pub(crate) or_better: bool,
+    /// Unless all hold, the path under test never ran: INCONCLUSIVE.
+    pub(crate) exercised: Vec<Condition>,
+    /// Must hold too: rule `E`.
+    pub(crate) facts: Vec<Condition>,
+}
+
+/// A verdict that can be expected. ERROR says nothing about the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Expectable(Verdict);
+
+from_text!(Expectable, |word| {
+    use Verdict::{Crash, Fail, Hang, Inconclusive, Pass, Skip};
+    let known = [Pass, Fail, Inconclusive, Skip, Hang, Crash].map(|v| (v.to_string(), v));
+    let found = known.iter().find(|(name, _)| name == word);
+    found.map(|(_, verdict)| Self(*verdict)).ok_or_else(|| {
+        let what = format!("`{word}` is not a verdict that can be expected");
+        (what, did_you_mean(word, known.iter().map(|(name, _)| name.as_str())))
+    })
+});
+
+/// A rule that a scenario may say is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Breakable(Rule);
+
+from_text!(Breakable, |text| match text.parse() {
+    Ok(rule) => Ok(Self(rule)),
+    Err(why) => Err((format!("unknown rule `{text}`"), why)),
+});
+
+fn cgroups<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<CgroupVersion>, D::Error> {
+    let all = Vec::deserialize(from)?;
+    if all.is_empty() {
+        return Err(refuse("the list is empty", "write [\"v2\"], [\"v1\"] or both"));
+    }
+    Ok(all)
+}
 
 /// Checks one scenario by itself; the matrices check what it is used with.
 pub(super) fn check(text: &Text, rules: &[Rule]) -> Result<Scenario, Fault> {
     super::name_fits(text)?;
-    let raw: raw::Scenario = text.parse()?;
-    for (key, value) in [("title", &raw.title), ("about", &raw.about), ("workload", &raw.workload)]
-    {
-        if value.get_ref().trim().is_empty() {
-            return Err(text.fault(value.span(), format!("`{key}` is empty")));
+    let (source, mut scenario): (_, Scenario) = Source::read(text)?;
+    scenario.name.clone_from(&text.name);
+    for name in &scenario.alone {
+        if !scenario.expect.contains_key(&**name) {
+            let what = format!("`alone`: there is no [expect.{}]", **name);
+            let known = scenario.expect.keys().map(String::as_str);
+            return Err(source.fault(name, what).hint(did_you_mean(name, known)));
         }
     }
-    if raw.cgroups.get_ref().is_empty() {
-        let fault = text.fault(raw.cgroups.span(), "`cgroups` is empty");
-        return Err(fault.hint("write [\"v2\"], [\"v1\"] or both"));
+    if let Some(parent) = &scenario.parent {
+        parent.check(&source, 0)?;
     }
-    let expect =
-        raw.expect.iter().map(|(policy, raw)| Ok((policy.clone(), expectation(text, raw, rules)?)));
-    Ok(Scenario {
-        name: text.name.clone(),
-        title: raw.title.get_ref().trim().to_owned(),
-        about: raw.about.get_ref().trim().to_owned(),
-        workload: raw.workload.get_ref().clone(),
-        cgroups: raw.cgroups.get_ref().clone(),
-        limit_bytes: pages(text, "limit", &raw.limit, 1)?,
-        tasks: at_least_one(text, "tasks", &raw.tasks)?,
-        killable: raw.killable,
-        hog_bytes: optional(text, "hog", raw.hog.as_ref())?.unwrap_or(0),
-        cap_bytes: optional(text, "cap", raw.cap.as_ref())?,
-        forced_bytes: optional(text, "forced", raw.forced.as_ref())?.unwrap_or(0),
-        operations: at_least_one(text, "operations", &raw.operations)?,
-        load_ms_max: time(text, "load_max", &raw.load_max, Duration::from_millis(1), LOAD_MAX)?
-            .as_millis() as u64,
-        sample_period_us: time(
-            text,
-            "sample_period",
-            &raw.sample_period,
-            SAMPLE_PERIOD_MIN,
-            Duration::from_secs(1),
-        )?
-        .as_micros() as u64,
-        alone: alone(text, &raw)?,
-        counted: raw.counted,
-        measures: measures(text, &raw.measures)?,
-        params: raw.params.clone(),
-        writes: writes(text, &raw.write)?,
-        parent: raw.parent.as_ref().map(|parent| shape(text, parent, 0)).transpose()?,
-        second: raw
-            .second
-            .as_ref()
-            .map(|second| shape(text, second, *raw.tasks.get_ref()))
-            .transpose()?,
-        problem: conditions(text, &raw.problem)?,
-        expect: expect.collect::<Result<_, Fault>>()?,
-    })
+    if let Some(second) = &scenario.second {
+        second.check(&source, scenario.tasks)?;
+    }
+    for expect in scenario.expect.values() {
+        expect.check(&source, rules)?;
+    }
+    Ok(scenario)
 }
 
-/// Names of expectations.
-fn alone(text: &Text, raw: &raw::Scenario) -> Result<Vec<String>, Fault> {
-    let name = |name: &Spanned<String>| match raw.expect.contains_key(name.get_ref()) {
-        true => Ok(name.get_ref().clone()),
-        false => {
-            let what = format!("`alone`: there is no [expect.{}]", name.get_ref());
-            let known = raw.expect.keys().map(String::as_str);
-            Err(text.fault(name.span(), what).hint(did_you_mean(name.get_ref(), known)))
+impl Shape {
+    /// Bytes of a hog in it, 0 for none.
+    pub(crate) fn hog_bytes(&self) -> u64 {
+        self.hog.as_ref().map_or(0, |hog| hog.0)
+    }
+
+    /// At most `tasks_max` of the actors begin in it; 0 for the parent.
+    fn check(&self, source: &Source<'_>, tasks_max: u32) -> Result<(), Fault> {
+        if *self.tasks > tasks_max {
+            let what = format!("`tasks`: {} here, where at most {tasks_max} can be", *self.tasks);
+            return Err(source.fault(&self.tasks, what));
         }
-    };
-    raw.alone.iter().map(name).collect()
-}
-
-/// A memcg beside the limited one, in which at most `tasks_max` of the actors begin.
-fn shape(text: &Text, raw: &raw::Shape, tasks_max: u32) -> Result<Shape, Fault> {
-    let tasks = raw.tasks.as_ref().map_or(0, |tasks| *tasks.get_ref());
-    if let (Some(given), true) = (&raw.tasks, tasks > tasks_max) {
-        let what = format!("`tasks`: {tasks} actors here, where there can be {tasks_max} at most");
-        return Err(text.fault(given.span(), what));
+        match (&self.hog, tasks_max) {
+            (Some(hog), 0) => {
+                Err(source.fault(hog, "`hog`: cgroup v2 allows no task in the parent itself"))
+            }
+            _ => Ok(()),
+        }
     }
-    if let (Some(hog), 0) = (&raw.hog, tasks_max) {
-        return Err(text.fault(hog.span(), "nobody is in the parent itself: cgroup v2 forbids it"));
+}
+
+impl At<Expect> {
+    fn check(&self, source: &Source<'_>, rules: &[Rule]) -> Result<(), Fault> {
+        if let Some(rule) =
+            self.breaks.iter().chain(&self.may_break).find(|r| !rules.contains(&r.0))
+        {
+            let names: Vec<String> = rules.iter().map(Rule::to_string).collect();
+            let hint = did_you_mean(&rule.0.to_string(), names.iter().map(String::as_str));
+            return Err(source.fault(rule, format!("unknown rule `{}`", rule.0)).hint(hint));
+        }
+        match (self.verdict.0, self.breaks.first()) {
+            (Verdict::Fail, None) => Err(source
+                .fault(&self.verdict, "FAIL needs `breaks`")
+                .hint(format!("name the rules that are broken: {}", Rule::list(rules)))),
+            (Verdict::Fail, Some(_)) => Ok(()),
+            (_, Some(first)) => Err(source.fault(first, "only FAIL breaks rules")),
+            (Verdict::Pass, None) if self.exercised.is_empty() => {
+                let what = "PASS needs `exercised`: what shows that the path under test ran?";
+                let hint = "for example exercised = { \"events.max\" = \">= 1\" }";
+                Err(source.fault(self, what).hint(hint))
+            }
+            _ => Ok(()),
+        }
     }
-    Ok(Shape {
-        limit_bytes: pages(text, "limit", &raw.limit, 1)?,
-        cap_bytes: optional(text, "cap", raw.cap.as_ref())?,
-        hog_bytes: optional(text, "hog", raw.hog.as_ref())?.unwrap_or(0),
-        tasks,
-        writes: writes(text, &raw.write)?,
-    })
 }
 
-fn writes(text: &Text, raw: &BTreeMap<Spanned<String>, String>) -> Result<Vec<MemcgWrite>, Fault> {
-    let write = |(file, value): (&Spanned<String>, &String)| {
-        Ok(MemcgWrite { file: memcg_file(text, file)?, value: value.clone() })
-    };
-    raw.iter().map(write).collect()
-}
-
-fn expectation(
-    text: &Text,
-    raw: &Spanned<raw::Expectation>,
-    rules: &[Rule],
-) -> Result<Expectation, Fault> {
-    let (span, raw) = (raw.span(), raw.get_ref());
-    let word = raw.verdict.get_ref();
-    let Some((_, verdict)) = EXPECTABLE.iter().find(|(name, _)| name == word) else {
-        let what = format!("`{word}` is no verdict that can be expected");
-        let hint = did_you_mean(word, EXPECTABLE.iter().map(|(name, _)| *name));
-        return Err(text.fault(raw.verdict.span(), what).hint(hint));
-    };
-    let breaks = broken_rules(text, &raw.breaks, rules)?;
-    if (*verdict == Verdict::Fail) == breaks.is_empty() {
-        return Err(match raw.breaks.first() {
-            None => text.fault(raw.verdict.span(), "FAIL needs `breaks`").hint(format!(
-                "name the rules that are broken: {}",
-                Rule::list(rules).replace(",", ", ")
-            )),
-            Some(first) => text.fault(first.span(), "only FAIL breaks rules"),
-        });
+impl Expect {
+    /// What a cell with the policy is expected to do.
+    pub(crate) fn of_cell(&self) -> Expectation {
+        let in_order = |rules: &[At<Breakable>]| {
+            let mut rules: Vec<Rule> = rules.iter().map(|rule| rule.0).collect();
+            rules.sort_unstable();
+            rules.dedup();
+            rules
+        };
+        Expectation {
+            verdict: self.verdict.0,
+            breaks: in_order(&self.breaks),
+            or_more: false,
+            may_break: in_order(&self.may_break),
+            or_better: false,
+            exercised: self.exercised.clone(),
+            facts: self.facts.clone(),
+        }
     }
-    if *verdict == Verdict::Pass && raw.exercised.is_empty() {
-        return Err(text
-            .fault(span, "PASS needs `exercised`: what shows that the path under test ran?")
-            .hint("for example exercised = { \"events.max\" = \">= 1\" }"));
-    }
-    Ok(Expectation {
-        or_better: false,
-        verdict: *verdict,
-        breaks,
-        or_more: false,
-        may_break: broken_rules(text, &raw.may_break, rules)?,
-        exercised: conditions(text, &raw.exercised)?,
-        facts: conditions(text, &raw.facts)?,
-    })
-}
-
-/// Known rules, each once, in the order in which verdicts name them.
-fn broken_rules(
-    text: &Text,
-    given: &[Spanned<String>],
-    known: &[Rule],
-) -> Result<Vec<Rule>, Fault> {
-    let rule = |given: &Spanned<String>| {
-        let rule = given.get_ref().parse().ok().filter(|rule| known.contains(rule));
-        rule.ok_or_else(|| {
-            let names: Vec<String> = known.iter().map(Rule::to_string).collect();
-            let hint = did_you_mean(given.get_ref(), names.iter().map(String::as_str));
-            text.fault(given.span(), format!("unknown rule `{}`", given.get_ref())).hint(hint)
-        })
-    };
-    let rules: BTreeSet<Rule> = given.iter().map(rule).collect::<Result<_, Fault>>()?;
-    Ok(rules.into_iter().collect())
-}
-
-fn conditions(text: &Text, raw: &raw::Conditions) -> Result<Vec<Condition>, Fault> {
-    let mut all = Vec::new();
-    for (fact, comparison) in raw {
-        is_fact(text, fact)?;
-        all.extend(number::conditions(fact.get_ref(), comparison.get_ref()).map_err(|why| {
-            text.fault(comparison.span(), format!("`{}`: {why}", fact.get_ref()))
-        })?);
-    }
-    Ok(all)
-}
-
-/// Facts by name, in the order given.
-fn measures(text: &Text, given: &[Spanned<String>]) -> Result<Vec<String>, Fault> {
-    let mut all = Vec::new();
-    for fact in given {
-        is_fact(text, fact)?;
-        all.push(fact.get_ref().clone());
-    }
-    Ok(all)
-}
-
-fn is_fact(text: &Text, fact: &Spanned<String>) -> Result<(), Fault> {
-    if names::is_name(fact.get_ref()) {
-        return Ok(());
-    }
-    let hint = did_you_mean(fact.get_ref(), names::NAMES.iter().map(|(name, _)| *name));
-    Err(text.fault(fact.span(), format!("`{}` is no fact", fact.get_ref())).hint(hint))
-}
-
-fn at_least_one<T: Copy + Default + PartialEq>(
-    text: &Text,
-    key: &str,
-    value: &Spanned<T>,
-) -> Result<T, Fault> {
-    if *value.get_ref() == T::default() {
-        return Err(text.fault(value.span(), format!("`{key}` must be at least 1")));
-    }
-    Ok(*value.get_ref())
-}
-
-/// A size that the kernel will not round: memory.max counts pages.
-fn pages(text: &Text, key: &str, value: &Spanned<String>, min: u64) -> Result<u64, Fault> {
-    const PAGE_BYTES: u64 = 4096;
-    let bytes = number::size_bytes(value.get_ref())
-        .map_err(|why| text.fault(value.span(), format!("`{key}`: {why}")))?;
-    if bytes % PAGE_BYTES != 0 || bytes < min * PAGE_BYTES {
-        let what = format!("`{key}`: {bytes} bytes is no multiple of {PAGE_BYTES}, at least {min}");
-        return Err(text.fault(value.span(), what));
-    }
-    Ok(bytes)
-}
-
-fn optional(text: &Text, key: &str, value: Option<&Spanned<String>>) -> Result<Option<u64>, Fault> {
-    value.map(|value| pages(text, key, value, 0)).transpose()
-}
-
-fn time(
-    text: &Text,
-    key: &str,
-    value: &Spanned<String>,
-    min: Duration,
-    max: Duration,
-) -> Result<Duration, Fault> {
-    let time = number::duration(value.get_ref())
-        .map_err(|why| text.fault(value.span(), format!("`{key}`: {why}")))?;
-    if time < min || time > max {
-        let what = format!("`{key}` must be from {min:?} to {max:?}");
-        return Err(text.fault(value.span(), what));
-    }
-    Ok(time)
-}
-
-/// The expectation of every policy name, for the cross check of the matrices.
-pub(super) fn expected_policies(scenario: &Scenario) -> Vec<&str> {
-    scenario.expect.keys().map(String::as_str).collect()
 }

@@ -52,9 +52,10 @@ pub(crate) fn inject_cells(
                 kernel: kernel.name.clone(),
                 policy: policy.name.clone(),
                 vm: VmShape {
-                    cpus: matrix.cpus,
-                    memory_mib: matrix.memory_mib,
-                    cmdline: [matrix.cmdline.as_slice(), &kernel.cmdline, &policy.cmdline].concat(),
+                    cpus: matrix.vm.cpus,
+                    memory_mib: matrix.vm.memory_mib,
+                    cmdline: [matrix.vm.cmdline.as_slice(), &kernel.cmdline, &policy.cmdline]
+                        .concat(),
                     counted: false,
                 },
                 deadline: Deadline { boot_ms: BOOT_MS, cell_ms: CELL_MS },

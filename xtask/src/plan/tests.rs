@@ -147,7 +147,7 @@ fn the_request_says_what_the_scenario_asks() {
     assert_eq!(request.policy, writes, "the cap is in place before the policy is switched on");
     assert_eq!(cells[2].deadline.cell_ms, 5_000 + BEFORE_LOAD_MS + AFTER_LOAD_MS);
     assert_eq!(cells[1].expects_as, "mainline", "off behaves as the unpatched kernel");
-    assert_eq!(cells[1].expect, config.scenario("open").unwrap().expect["mainline"]);
+    assert_eq!(cells[1].expect, config.scenario("open").unwrap().expect["mainline"].of_cell());
 }
 
 /// The mutants of the hand-made configuration: one that can be caught and one that cannot.
@@ -163,7 +163,7 @@ fn a_mutant_must_fail_on_the_path_under_test_beside_its_control() {
     let ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
     assert_eq!(ids, ["open.v2.patched.overcharge", "open.v2.mutant-no-cap.overcharge"]);
     assert_eq!(cells[0].request.seed, cells[1].request.seed);
-    assert_eq!(cells[0].expect, good().scenario("open").unwrap().expect["overcharge"]);
+    assert_eq!(cells[0].expect, good().scenario("open").unwrap().expect["overcharge"].of_cell());
     let expect = &cells[1].expect;
     assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["E".into()][..]));
     assert!(expect.or_more && !expect.exercised.is_empty());
@@ -237,7 +237,7 @@ fn a_slow_kernel_gets_more_time_and_the_same_sizes() {
 #[test]
 fn cells_run_alone_where_the_scenario_judges_their_time() {
     let mut config = good();
-    config.scenarios.get_mut("open").unwrap().alone = vec!["overcharge".to_owned()];
+    config.scenarios.get_mut("open").unwrap().alone = vec!["overcharge".to_owned().into()];
     let cells = |config: &Config| {
         plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap()
     };

@@ -2,7 +2,7 @@
 //! Which scenarios a matrix has: named, every other one, and all but some.
 
 use super::super::Config;
-use super::{SCENARIO, text, texts};
+use super::{PATCHED, SCENARIO, text, texts};
 
 #[test]
 fn a_matrix_can_do_without_some_scenarios_of_another() {
@@ -39,4 +39,42 @@ fn a_star_is_every_other_scenario() {
     assert_eq!((all, fewer), (vec!["close".into(), "stat".into()], vec!["close".into()]));
     let [_, own] = with("[\"*\"]\nwithout = [\"open\"]", "scenarios = [\"open\"]\n");
     assert_eq!(own, ["open"]);
+}
+
+#[test]
+fn a_matrix_may_extend_another_by_one_step() {
+    let mut all = texts("", "", "");
+    let second = "extends = \"baseline\"\nbase = \"7.3\"\n";
+    all.kernels.push(text("kernels", "baseline-7.3", second));
+    let other =
+        "extends = \"default\"\nkernels = [\"baseline-7.3\"]\nbaseline = \"baseline-7.3\"\n";
+    all.matrices.push(text("matrices", "other", other));
+    let config = Config::read(&all).unwrap();
+    let (matrix, default) = (config.matrix("other").unwrap(), config.matrix("default").unwrap());
+    assert_eq!(matrix.kernels, ["baseline-7.3"]);
+    assert_eq!(matrix.baseline.as_deref(), Some("baseline-7.3"));
+    assert_eq!((&matrix.scenarios, &matrix.vm), (&default.scenarios, &default.vm));
+
+    all.matrices.push(text("matrices", "third", "extends = \"other\"\n"));
+    let fault = Config::read(&all).unwrap_err();
+    assert!(fault.what.ends_with("`other` extends another matrix itself"), "{}", fault.what);
+    all.matrices.pop();
+    all.matrices.pop();
+    // Kernels of its own have no baseline unless it says so.
+    let other = other.replace("baseline = \"baseline-7.3\"\n", "");
+    all.matrices.push(text("matrices", "other", &other));
+    assert_eq!(Config::read(&all).unwrap().matrix("other").unwrap().baseline, None);
+    all.matrices.pop();
+    // A value that is wrong here is shown where it stands.
+    let policies = "extends = \"default\"\nkernels = [\"odd\"]\n";
+    all.kernels.push(text("kernels", "odd", &PATCHED.replace("\"mainline\"", "\"strange\"")));
+    all.matrices.push(text("matrices", "other", policies));
+    let fault = Config::read(&all).unwrap_err();
+    assert!(
+        fault
+            .what
+            .starts_with("configs/matrices/default.toml:4:14: scenario `open` does not state"),
+        "{}",
+        fault.what
+    );
 }
