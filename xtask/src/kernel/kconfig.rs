@@ -4,7 +4,7 @@
 //! Contract: an explanation, not an evaluation. It reads `depends on`, enclosing `if`, `menu` and
 //! `choice` blocks, prompts, and simple terms. Macros and ranges are shown as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A `config` entry with its dependencies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,20 +47,19 @@ pub(crate) fn explain(
     format!("{why} ({})", best.place)
 }
 
-/// Where `symbol` (with `CONFIG_`) is defined: `file:line`.
-pub(crate) fn defined(symbol: &str, files: &[(String, String)]) -> Option<String> {
-    let name = symbol.strip_prefix("CONFIG_").unwrap_or(symbol);
-    let mut all = files.iter().flat_map(|(file, text)| definitions(name, file, text));
-    all.next().map(|definition| definition.place)
-}
-
-/// Every symbol that is defined, without `CONFIG_`.
-pub(crate) fn names(files: &[(String, String)]) -> BTreeSet<String> {
-    let entry = |line: &str| {
-        let (word, name) = line.trim().split_once([' ', '\t'])?;
-        matches!(word, "config" | "menuconfig").then(|| name.trim().to_owned())
-    };
-    files.iter().flat_map(|(_, text)| text.lines()).filter_map(entry).collect()
+/// Every symbol that is defined, without `CONFIG_`, with the place of its first definition.
+pub(crate) fn defined(files: &[(String, String)]) -> BTreeMap<&str, String> {
+    let mut places = BTreeMap::new();
+    for (file, text) in files {
+        for (at, line) in (1..).zip(text.lines()) {
+            if let Some((word, name)) = line.trim().split_once([' ', '\t'])
+                && matches!(word, "config" | "menuconfig")
+            {
+                places.entry(name.trim()).or_insert_with(|| format!("{file}:{at}"));
+            }
+        }
+    }
+    places
 }
 
 fn with_states(piece: &str, values: &BTreeMap<&str, &str>) -> String {
@@ -292,8 +291,8 @@ mod tests {
     #[test]
     fn a_definition_is_found_and_a_mention_is_none() {
         let files = [("init/Kconfig".to_owned(), TEXT.to_owned())];
-        assert_eq!(defined("CONFIG_HIDDEN", &files).unwrap(), "init/Kconfig:22");
-        assert_eq!(defined("CONFIG_NET", &files), None);
+        let places = defined(&files);
+        assert_eq!((places["HIDDEN"].as_str(), places.get("NET")), ("init/Kconfig:22", None));
     }
 
     #[test]

@@ -103,8 +103,9 @@ impl Make {
 
     /// The wishes whose symbol this tree defines: in the middle of a series one may not exist yet.
     pub(crate) fn defined(&self, wishes: &[Wish]) -> Vec<Wish> {
-        let names = kconfig::names(&kconfig_files(&self.dir));
-        let known = |wish: &&Wish| names.contains(wish.symbol.trim_start_matches("CONFIG_"));
+        let files = kconfig_files(&self.dir);
+        let defined = kconfig::defined(&files);
+        let known = |wish: &&Wish| defined.contains_key(wish.symbol.trim_start_matches("CONFIG_"));
         wishes.iter().filter(known).cloned().collect()
     }
 
@@ -127,8 +128,9 @@ impl Make {
             return Ok(());
         }
         let files = kconfig_files(&self.dir);
-        let there =
-            gone.iter().find_map(|gone| Some((gone, kconfig::defined(&gone.symbol, &files)?)));
+        let defined = kconfig::defined(&files);
+        let place_of = |gone: &Gone| defined.get(gone.symbol.trim_start_matches("CONFIG_"));
+        let there = gone.iter().find_map(|gone| Some((gone, place_of(gone)?)));
         let Some((Gone { symbol, place, .. }, found)) = there else { return Ok(()) };
         let what = format!("{place}: {symbol} is not gone, this kernel has it ({found})");
         Err(Fault::new(Exit::Build, what).hint("remove the entry, or move it to the right base"))

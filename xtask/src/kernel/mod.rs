@@ -41,6 +41,7 @@ pub(crate) use bindgen::BINDGEN_VERSION;
 pub(crate) use build::Site;
 pub(crate) use cache::Cache;
 pub(crate) use image::{Image, find as find_image};
+pub(crate) use overlay::Overlay;
 pub(crate) use pristine::newest_tree;
 pub(crate) use source::{Located, Spec};
 pub(crate) use toolchain::{Tool, Toolchain, least_version, say, version_in};

@@ -4,7 +4,7 @@
 //! Contract: the pristine source is only read. The patched one is a folder of links to it; only files
 //! that the series touches, and the folders above them, are real.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +18,7 @@ use super::series::Series;
 use super::{Cache, Located};
 use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
+use crate::host::file::write_whole;
 use crate::host::process;
 
 /// Their place in the source.
@@ -30,14 +31,8 @@ const LINE_BUFFERED: &str = "#include <stdio.h>\n\
     __attribute__((constructor)) static void line_buffered(void)\n\
     {\n\tsetvbuf(stdout, NULL, _IOLBF, 0);\n}\n";
 
-/// A program that was built.
-#[derive(Clone, Debug)]
-pub(crate) struct TestProgram {
-    /// For example `test_kmem`.
-    pub(crate) name: String,
-    /// The static binary.
-    pub(crate) bytes: Vec<u8>,
-}
+/// Name and static binary of each program, for example `test_kmem`.
+pub(crate) type Programs = BTreeMap<String, Vec<u8>>;
 
 /// Builds the tests of the source that `kernel` is built from, with its series.
 ///
@@ -48,7 +43,7 @@ pub(crate) fn build(
     workspace: &Path,
     kernel: &Kernel,
     located: &Located,
-) -> anyhow::Result<Vec<TestProgram>> {
+) -> anyhow::Result<Programs> {
     let source = located.unpack(cache)?;
     let series = Series::read(workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
     let overlay = patch::apply(&series, &source.tree)?;
@@ -110,25 +105,22 @@ fn shadow(
     let here = overlay.files.iter().filter(|(path, _)| path.parent() == Some(folder));
     for (path, content) in here {
         if let Some(content) = content {
-            let file = tree.join(path);
-            fs::write(&file, &content.bytes)
-                .with_context(|| format!("writing {}", file.display()))?;
+            write_whole(&tree.join(path), &content.bytes)?;
         }
     }
     Ok(())
 }
 
-fn programs(out: &Path) -> anyhow::Result<Vec<TestProgram>> {
-    let mut found = Vec::new();
+fn programs(out: &Path) -> anyhow::Result<Programs> {
+    let mut found = Programs::new();
     for entry in fs::read_dir(out)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_file() && name.starts_with("test_") && path.extension().is_none() {
             let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-            found.push(TestProgram { name, bytes });
+            found.insert(name, bytes);
         }
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
     if found.is_empty() {
         let what = format!("{FOLDER} of this kernel builds no test program");
         return Err(Fault::new(Exit::Build, what).into());

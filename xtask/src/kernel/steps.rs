@@ -29,14 +29,6 @@ pub(crate) struct Steps {
     scratch: tempfile::TempDir,
 }
 
-/// A patch as it applied.
-#[derive(Debug)]
-pub(crate) struct Applied {
-    overlay: Overlay,
-    /// Fuzz and offsets of this patch.
-    pub(crate) notes: Vec<String>,
-}
-
 impl Steps {
     /// Reads the series of `kernel` and unpacks its source.
     ///
@@ -71,18 +63,17 @@ impl Steps {
         self.kernel.step(count, patches)
     }
 
-    /// Applies the first `count` patches.
+    /// Applies the first `count` patches; the notes are those of the last one.
     ///
     /// # Errors
     /// [`Exit::Series`] with patch, file, hunk and reject.
-    pub(crate) fn apply(&self, count: usize) -> anyhow::Result<Applied> {
+    pub(crate) fn apply(&self, count: usize) -> anyhow::Result<Overlay> {
         let patches = self.series.patches[..count].to_vec();
         let last = patches.last().map(|patch| format!("{}: ", patch.name)).unwrap_or_default();
         let mut overlay = patch::apply(&Series { patches }, &self.source.tree)?;
-        let notes = std::mem::take(&mut overlay.notes);
-        let notes =
-            notes.iter().filter_map(|note| note.strip_prefix(&last)).map(str::to_owned).collect();
-        Ok(Applied { overlay, notes })
+        let notes = overlay.notes.iter().filter_map(|note| note.strip_prefix(&last));
+        overlay.notes = notes.map(str::to_owned).collect();
+        Ok(overlay)
     }
 
     /// Every C and Rust file that the series touches and does not remove: its path, its text in the
@@ -93,7 +84,7 @@ impl Steps {
     pub(crate) fn sources(&self) -> anyhow::Result<Vec<(String, String, String)>> {
         let applied = self.apply(self.series.patches.len())?;
         let mut sources = Vec::new();
-        for (path, content) in applied.overlay.files {
+        for (path, content) in applied.files {
             let code = path.extension().is_some_and(|ext| ext == "c" || ext == "h" || ext == "rs");
             let (true, Some(content)) = (code, content) else { continue };
             let base = self.source.tree.join(&path);
@@ -123,12 +114,12 @@ impl Steps {
     pub(crate) fn rustfmt(
         &self,
         number: usize,
-        applied: &Applied,
+        applied: &Overlay,
         toolchain: &Toolchain,
     ) -> anyhow::Result<Linted> {
         let patch = &self.series.patches[number - 1];
         let (tree, scratch) = (&self.source.tree, self.scratch.path());
-        lint::rustfmt(tree, patch, &applied.overlay, toolchain, scratch)
+        lint::rustfmt(tree, patch, applied, toolchain, scratch)
     }
 }
 

@@ -79,47 +79,31 @@ fn fetch_once(url: &str, file: &mut File) -> anyhow::Result<Result<String, Strin
     };
     let length = body.content_length();
     if let Some(bytes) = length.filter(|bytes| *bytes > DOWNLOAD_BYTES_MAX) {
-        return Err(
-            Fault::new(Exit::Source, format!("{url}: {bytes} bytes is no kernel tarball")).into()
-        );
+        let what = format!("{url}: {bytes} bytes are too many for a kernel tarball");
+        return Err(Fault::new(Exit::Source, what).into());
     }
     let step = Step::begin(format!("fetching {url}, KiB"), length.map(|bytes| bytes / 1024));
     let mut hash = Sha256::new();
     let mut reader = body.into_with_config().limit(DOWNLOAD_BYTES_MAX).reader();
-    let mut got = 0;
-    let read = copy(&mut reader, |bytes| {
-        hash.update(bytes);
-        file.write_all(bytes).context("writing the download")?;
-        got += bytes.len() as u64;
-        step.at(got / 1024, "");
-        Ok(())
-    })?;
-    match (read, length) {
-        (Err(error), _) => Ok(Err(format!("cut off after {got} bytes: {error}"))),
-        (Ok(()), Some(bytes)) if bytes != got => {
-            Ok(Err(format!("cut off after {got} of {bytes} bytes")))
-        }
-        (Ok(()), _) => {
-            step.end("done");
-            Ok(Ok(hex(&hash.finalize())))
-        }
-    }
-}
-
-/// The outer error is the sink's, the inner one the reader's.
-fn copy(
-    reader: &mut dyn Read,
-    mut sink: impl FnMut(&[u8]) -> anyhow::Result<()>,
-) -> anyhow::Result<std::io::Result<()>> {
-    let mut buffer = vec![0; 256 * 1024];
+    let (mut got, mut buffer) = (0, vec![0; 256 * 1024]);
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(Ok(())),
-            Ok(count) => sink(&buffer[..count])?,
+            Ok(0) => break,
+            Ok(count) => {
+                hash.update(&buffer[..count]);
+                file.write_all(&buffer[..count]).context("writing the download")?;
+                got += count as u64;
+                step.at(got / 1024, "");
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(format!("truncated after {got} bytes: {error}"))),
         }
     }
+    if let Some(bytes) = length.filter(|bytes| *bytes != got) {
+        return Ok(Err(format!("truncated after {got} of {bytes} bytes")));
+    }
+    step.end("done");
+    Ok(Ok(hex(&hash.finalize())))
 }
 
 /// Refuses a wrong hash.
@@ -254,7 +238,7 @@ mod tests {
         let (_dir, cache) = cache();
         let error = download(&cache, &server(answer(600, b"kern")), &sha256(b"kern")).unwrap_err();
         assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Source);
-        assert!(error.to_string().contains("cut off after 4"), "{error}");
+        assert!(error.to_string().contains("truncated after 4"), "{error}");
         assert_eq!(kept(&cache), 0);
     }
 

@@ -15,8 +15,8 @@ use crate::evidence::store;
 use crate::exit::{Exit, Fault, fault_of};
 use crate::host;
 use crate::kernel::lint::Linted;
-use crate::kernel::steps::{self, Applied, Steps};
-use crate::kernel::{Cache, Image, Located, Site, Toolchain};
+use crate::kernel::steps::{self, Steps};
+use crate::kernel::{Cache, Image, Located, Overlay, Site, Toolchain};
 use crate::plan::{self, Selection};
 use crate::progress::{Step, note};
 use crate::report::{self, Asked, Checked, Mark, PatchRow};
@@ -177,7 +177,7 @@ impl CheckSeries<'_> {
         Ok(())
     }
 
-    fn apply(&self, number: usize) -> anyhow::Result<(Checked, Option<Applied>)> {
+    fn apply(&self, number: usize) -> anyhow::Result<(Checked, Option<Overlay>)> {
         let begun = Instant::now();
         let applied = self.steps.apply(number);
         let seconds = begun.elapsed().as_secs_f64();

@@ -14,14 +14,14 @@ use crate::cli::{self, Places};
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
 use crate::kernel::Cache;
-use crate::kernel::selftests::{self, TestProgram};
+use crate::kernel::selftests::{self, Programs};
 use crate::plan::VmShape;
 use crate::progress::Step;
 use crate::report::{self, ProgramBeside};
 use crate::verdict::ktap::{self, ProgramEnd, Results};
 use crate::verdict::{findings, selftests::compare};
+use crate::vm::guest_binary;
 use crate::vm::program::{self, Said, Selftest};
-use crate::vm::{Program, guest_binary};
 
 /// For one program on a machine that is not emulated; the slowest needs about a minute there.
 const LIMIT: Duration = Duration::from_secs(200);
@@ -48,7 +48,7 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
     };
     let start = Start::new(build.install)?;
     let built = |name: &str| programs(&folders, &config, name, build.source.as_deref());
-    let known: BTreeSet<String> = built(base)?.into_iter().map(|program| program.name).collect();
+    let known: BTreeSet<String> = built(base)?.into_keys().collect();
     let programs = selected(built(last)?, tests)?;
     let (named, keys) = (kernels.iter().collect(), BTreeMap::new());
     let bootable = bootable::kernels(&folders, &config, &named, &keys, images, build)?;
@@ -56,12 +56,9 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
     let (probe, jobs, snapshots) = (base.as_str(), 1, false);
     let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
     let run = Run::begin(start, &folders, &config, bootable, spec)?;
-    let packed: Vec<Program> = programs
-        .iter()
-        .map(|TestProgram { name, bytes }| Program { name: name.clone(), bytes: bytes.clone() })
-        .collect();
-    let initramfs = guest_binary::pack_with(&run.ready.binaries.selftest, &packed, &folders.cache)?;
-    let names: Vec<String> = programs.into_iter().map(|program| program.name).collect();
+    let selftest = &run.ready.binaries.selftest;
+    let initramfs = guest_binary::pack_with(selftest, &programs, &folders.cache)?;
+    let names: Vec<String> = programs.into_keys().collect();
     Kselftest { run, initramfs }.all(base, patched, &names, &known, *repeat)
 }
 
@@ -70,7 +67,7 @@ fn programs(
     config: &Config,
     name: &str,
     source: Option<&str>,
-) -> anyhow::Result<Vec<TestProgram>> {
+) -> anyhow::Result<Programs> {
     let step = Step::begin(format!("the selftests of {name}"), None);
     let kernel = config.kernel(name)?;
     inputs::sources_present(&folders.workspace, config, [name])?;
@@ -82,20 +79,20 @@ fn programs(
 }
 
 /// The programs asked for; by default all that are about memory or about what memory must not break.
-fn selected(all: Vec<TestProgram>, asked: &[String]) -> Result<Vec<TestProgram>, Fault> {
+fn selected(mut all: Programs, asked: &[String]) -> Result<Programs, Fault> {
     // Shares of processor time, which an emulated machine does not keep, and controllers that the
     // configuration does not have.
     let not_asked = ["test_cpu", "test_cpuset", "test_hugetlb_memcg", "test_zswap"];
-    let names: Vec<String> = all.iter().map(|program| program.name.clone()).collect();
-    if let Some(unknown) = asked.iter().find(|name| !names.contains(name)) {
+    if let Some(unknown) = asked.iter().find(|name| !all.contains_key(*name)) {
+        let names: Vec<String> = all.into_keys().collect();
         let fault = Fault::new(Exit::Usage, format!("there is no test program `{unknown}`"));
         return Err(fault.hint(format!("there are: {}", names.join(", "))));
     }
-    let wanted = |program: &TestProgram| match asked {
-        [] => !not_asked.contains(&program.name.as_str()),
-        asked => asked.contains(&program.name),
-    };
-    Ok(all.into_iter().filter(wanted).collect())
+    all.retain(|name, _| match asked {
+        [] => !not_asked.contains(&name.as_str()),
+        asked => asked.contains(name),
+    });
+    Ok(all)
 }
 
 struct Kselftest<'a> {
@@ -245,12 +242,12 @@ mod tests {
     #[test]
     fn programs_are_chosen_by_name() {
         let all = || {
-            ["test_core", "test_cpu", "test_kmem"]
-                .map(|name| TestProgram { name: name.into(), bytes: vec![] })
-                .to_vec()
+            Programs::from(
+                ["test_core", "test_cpu", "test_kmem"].map(|name| (name.to_owned(), vec![])),
+            )
         };
         let names = |asked: &[String]| -> Vec<String> {
-            selected(all(), asked).unwrap().into_iter().map(|program| program.name).collect()
+            selected(all(), asked).unwrap().into_keys().collect()
         };
         assert_eq!(names(&[]), ["test_core", "test_kmem"]);
         assert_eq!(names(&["test_cpu".into()]), ["test_cpu"]);

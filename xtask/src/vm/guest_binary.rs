@@ -4,6 +4,7 @@
 //! Contract: cargo decides what to compile. The archive is named by the hash of the binary, so a
 //! changed guest never runs from an old archive.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::initramfs::{self, Program};
+use super::initramfs;
 use crate::exit::{Exit, Fault};
 use crate::host::digest::hex;
 use crate::host::file::publish;
@@ -77,33 +78,32 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
     })
 }
 
-/// Packs a static binary as PID 1 into an initramfs under `cache`; gives its path.
+/// Packs a static binary as PID 1 into an initramfs in `cache`; returns its path.
 ///
 /// # Errors
-/// The binary cannot be read or the cache cannot be written to.
+/// The binary cannot be read, or the cache cannot be written to.
 pub(crate) fn pack(binary: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
-    pack_with(binary, &[], cache)
+    pack_with(binary, &BTreeMap::new(), cache)
 }
 
-/// [`pack`] with programs that it may run.
+/// [`pack`] with programs that PID 1 may run: name and static binary of each.
 ///
 /// # Errors
 /// As [`pack`].
 pub(crate) fn pack_with(
     binary: &Path,
-    programs: &[Program],
+    programs: &BTreeMap<String, Vec<u8>>,
     cache: &Path,
 ) -> anyhow::Result<PathBuf> {
     let init =
         std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     let mut hash = Sha256::new_with_prefix(&init);
-    for Program { name, bytes } in programs {
+    for (name, bytes) in programs {
         hash.update(format!("\0{name}\0{}\0", bytes.len()));
         hash.update(bytes);
     }
     let hash = hex(&hash.finalize());
-    let dir = cache.join("guest");
-    let path = dir.join(format!("{}.cpio", &hash[..16]));
+    let path = cache.join("guest").join(format!("{}.cpio", &hash[..16]));
     if path.exists() {
         return Ok(path);
     }

@@ -5,13 +5,18 @@
 //! compressed: emulated CPUs copy the guest's 2 MiB faster than they inflate them. The format is in the
 //! kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// Writes the archive that boots `init` as PID 1, with programs it may run.
 ///
 /// It needs `/dev/console`: the kernel opens it for PID 1 before anything is mounted. Without it, PID 1
 /// has no stdout.
-pub(super) fn write(out: impl Write, init: &[u8], tests: &[Program]) -> io::Result<()> {
+pub(super) fn write(
+    out: impl Write,
+    init: &[u8],
+    tests: &BTreeMap<String, Vec<u8>>,
+) -> io::Result<()> {
     let mut archive = Archive { out, inode: 0 };
     archive.directory("dev")?;
     archive.character_device("dev/console", 5, 1)?;
@@ -19,19 +24,10 @@ pub(super) fn write(out: impl Write, init: &[u8], tests: &[Program]) -> io::Resu
     if !tests.is_empty() {
         archive.directory("tests")?;
     }
-    for Program { name, bytes } in tests {
+    for (name, bytes) in tests {
         archive.file(&format!("tests/{name}"), 0o755, bytes)?;
     }
     archive.end()
-}
-
-/// A program in `/tests`.
-#[derive(Clone, Debug)]
-pub(crate) struct Program {
-    /// Its name there.
-    pub(crate) name: String,
-    /// The static binary.
-    pub(crate) bytes: Vec<u8>,
 }
 
 struct Archive<W> {
@@ -146,8 +142,8 @@ mod tests {
     #[test]
     fn programs_are_in_a_folder_of_their_own() {
         let mut archive = Vec::new();
-        let program = Program { name: "test_kmem".into(), bytes: vec![7; 5] };
-        write(&mut archive, b"init", &[program]).unwrap();
+        let programs = BTreeMap::from([("test_kmem".to_owned(), vec![7; 5])]);
+        write(&mut archive, b"init", &programs).unwrap();
         let paths: Vec<_> = unpack(&archive).into_iter().map(|entry| entry.path).collect();
         assert_eq!(paths, ["dev", "dev/console", "init", "tests", "tests/test_kmem"]);
     }
@@ -157,7 +153,7 @@ mod tests {
         for length in 0..9 {
             let init: Vec<u8> = (0..length).collect();
             let mut archive = Vec::new();
-            write(&mut archive, &init, &[]).unwrap();
+            write(&mut archive, &init, &BTreeMap::new()).unwrap();
             let entry = |path: &str, mode, device, data: &[u8]| Entry {
                 path: path.into(),
                 mode,

@@ -29,6 +29,5 @@ pub(crate) mod snapshot;
 mod tests;
 
 pub(crate) use accel::Accel;
-pub(crate) use initramfs::Program;
 pub(crate) use qemu::QEMU_BINARY;
 pub(crate) use rig::Qemu;
