@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the probe on the charge itself saw, and the trace events of the patch.
+//! What was seen of charges: by the probe on the charge function, by the patch's trace events, and of
+//! a charge that was made to fail.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LatencyUs, MemcgRole};
 
-/// What `try_charge_memcg()` returned, to everybody, from `Started` until usage had settled. The
-/// root memcg, where the guest's own processes are, is not charged and cannot fail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `try_charge_memcg()` returned to any caller, from `Started` until usage had settled. The root
+/// memcg, where the guest's own processes are, is not charged and cannot fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charges {
-    /// Why the kernel could not be probed; nothing below means anything then.
+    /// Why the kernel could not be probed. If set, nothing below means anything.
     pub blind: Option<String>,
-    /// Callers, innermost first, of the charges that the probe saw of a task that was known to
-    /// charge kernel memory and a user page before the load.
+    /// Callers, innermost first, of the charges that the probe saw of the canary: a task that charges
+    /// kernel memory and a user page before the load.
     pub proof: Vec<Vec<String>>,
     /// Charges seen.
     pub charges: u64,
@@ -22,18 +23,18 @@ pub struct Charges {
     pub lost: u64,
     /// Charges that failed.
     pub failed: Vec<FailedCharges>,
-    /// Who was sent SIGKILL and when, in order; the first [`SIGKILLS_MAX`].
+    /// Tasks that were sent SIGKILL, in order; the first [`SIGKILLS_MAX`].
     #[serde(default)]
     pub sigkills: Vec<Sigkill>,
 }
 
-/// Tasks sent SIGKILL that are told one by one, at most.
+/// Most entries in [`Charges::sigkills`].
 pub const SIGKILLS_MAX: usize = 100;
 
 /// A task was sent SIGKILL, by the OOM killer or by another task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sigkill {
-    /// Its pid.
+    /// Its PID.
     pub pid: i32,
     /// When, microseconds since `Started`.
     pub at_us: u64,
@@ -46,7 +47,7 @@ pub struct FailedCharges {
     pub task: String,
     /// Bits of its gfp, by the kernel's names (`DIRECT_RECLAIM`, `NORETRY`, …).
     pub gfp: Vec<String>,
-    /// Pages asked for.
+    /// Pages per charge.
     pub pages: u32,
     /// What the charge returned (-12: `-ENOMEM`).
     pub error: i32,
@@ -54,25 +55,25 @@ pub struct FailedCharges {
     pub path: Vec<String>,
     /// Whether the task had been sent SIGKILL before.
     pub dying: bool,
-    /// How many.
+    /// Number of charges.
     pub count: u64,
 }
 
-/// What the patch's own trace events say, from `Started` until usage had settled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the patch's trace events show, from `Started` until usage had settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overcharges {
-    /// Whether the kernel has such events; nothing below means anything where not.
+    /// Whether the kernel has such events. If not, nothing below means anything.
     pub traced: bool,
     /// Events that found no room in the ring buffer, or could not be read.
     pub lost: u64,
-    /// Memcgs with a limit that any event is of.
+    /// The memcgs with a limit that have events.
     pub memcgs: Vec<Overcharged>,
 }
 
-/// The same of one memcg.
+/// The trace events of one memcg.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overcharged {
-    /// Which.
+    /// Which memcg.
     pub memcg: MemcgRole,
     /// Charges that went over its limit.
     pub charges: u64,
@@ -82,60 +83,58 @@ pub struct Overcharged {
     pub paid: u64,
     /// Of the charges: usage came back by itself.
     pub lapsed: u64,
-    /// Of the charges: no event tells how they ended. Usage may be above the limit still, or have
-    /// come back by itself, or with another memcg's: the samples tell.
+    /// Of the charges: no event shows how they ended. Usage may still be above the limit, or have
+    /// come back by itself, or with another memcg's: see the samples.
     pub open: u64,
-    /// From the charge to the payment, of those that were paid.
+    /// From the charge to the payment, of those that were paid, microseconds.
     pub paid_after_us: LatencyUs,
-    /// Longest time from the first charge of a debt to the first attempt to pay it or the first
-    /// kill (of any memcg), or where there was neither to the last charge that is known to add to
-    /// it.
+    /// Longest time from the first charge of a debt to the first attempt to pay it or the first kill
+    /// (in any memcg), microseconds. Without either: to the last charge known to add to the debt.
     pub unattended_us_max: u64,
-    /// How often the work item was told to see to it, by reason.
+    /// How often the debt was deferred to the work item, by reason.
     pub deferred: BTreeMap<String, u64>,
-    /// Attempts to reconcile by how they ended and who made them (`paid by task`).
+    /// Attempts to reconcile, by outcome and by who made them (`paid by task`).
     pub reconciles: BTreeMap<String, u64>,
-    /// How the charges that went over its limit were asked for, each way once; no more than
-    /// [`ASKED_MAX`] ways.
+    /// The ways in which charges over the limit were requested; at most [`ASKED_MAX`].
     pub asked: Vec<Asked>,
     /// When it owed, in order; the first [`DEBTS_MAX`] times.
     #[serde(default)]
     pub debts: Vec<Debt>,
 }
 
-/// Ways to ask that are told apart, at most: gfp and size. Charges in others count as lost.
+/// Most entries in [`Overcharged::asked`]. Charges requested in further ways count as lost.
 pub const ASKED_MAX: usize = 100;
 
-/// Charges that went over a limit with the same gfp and of the same size.
+/// Charges over a limit with the same gfp and of the same size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Their gfp, in the words of the kernel's trace (`GFP_KERNEL_ACCOUNT`, `__GFP_NORETRY`, …).
+    /// Their gfp, by the names in the kernel's trace (`GFP_KERNEL_ACCOUNT`, `__GFP_NORETRY`, …).
     pub gfp: Vec<String>,
-    /// Pages of each.
+    /// Pages per charge.
     pub pages: u32,
-    /// How many.
+    /// Number of charges.
     pub count: u64,
 }
 
-/// Times for which a memcg owed that are told one by one, at most.
+/// Most entries in [`Overcharged::debts`].
 pub const DEBTS_MAX: usize = 100;
 
-/// A time for which a memcg owed: from a charge over its limit until it owed nothing.
+/// A time during which a memcg owed: from a charge over its limit until it owed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Debt {
     /// The first charge over the limit, microseconds since `Started`.
     pub since_us: u64,
-    /// When it was paid, the same; if it was not, the last charge over the limit.
+    /// When it was paid, microseconds since `Started`; if unpaid, the last charge over the limit.
     pub until_us: u64,
     /// How it ended.
     pub end: DebtEnd,
     /// Charges over the limit.
     pub charges: u64,
-    /// How far the furthest of them went over it, pages.
+    /// How far usage went over the limit, pages.
     pub excess_pages_max: u64,
 }
 
-/// How a time for which a memcg owed ended.
+/// How a debt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DebtEnd {
@@ -143,6 +142,34 @@ pub enum DebtEnd {
     Paid,
     /// Usage came back by itself.
     Lapsed,
-    /// No event tells.
+    /// No event shows it.
     Open,
+}
+
+/// One charge of one system call that was made to find its memcg at the limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Injected {
+    /// System call (`open`, `execve`, …).
+    pub call: String,
+    /// The charge, from 1.
+    pub nth: u64,
+    /// The charge itself; `None` if the call made no such charge, so all have been tried.
+    pub charge: Option<InjectedCharge>,
+    /// What the call returned: `ok`, or the name of an errno.
+    pub outcome: String,
+    /// Charges over the limit that the patch counted meanwhile; `None` without its counters.
+    pub overcharges: Option<u64>,
+}
+
+/// The charge that was made to fail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InjectedCharge {
+    /// Bits of its gfp, by the kernel's names.
+    pub gfp: Vec<String>,
+    /// Pages requested.
+    pub pages: u32,
+    /// What it returned.
+    pub error: i32,
+    /// Callers, innermost first.
+    pub path: Vec<String>,
 }

@@ -1,27 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The wire between the harness and the guest.
 //!
-//! One JSON object a line over a virtio-serial port, never over the console: the console is
+//! One JSON object per line over a virtio-serial port, never over the console: the console is
 //! evidence, and a kernel that floods it must not be able to forge or tear a fact. The host sends
 //! one [`Order`]; the guest sends [`Event`]s. Facts only: nothing here is a judgement.
 //!
 //! Any change of meaning raises [`VERSION`]; host and guest refuse to talk across versions.
 
 mod charges;
-mod cost;
-mod inject;
-mod latency;
 mod request;
+mod spread;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use charges::*;
-pub use cost::*;
-pub use inject::{INJECT_WORKLOAD, Injected, InjectedCharge};
-pub use latency::{LatencyUs, SpreadBytes};
 pub use request::{CellRequest, MemcgShape, MemcgWrite};
+pub use spread::{FREQUENT_MAX, Instructions, LatencyUs, SpreadBytes};
 
 /// Version of this wire. Both sides must have the same.
 pub const VERSION: u32 = 6;
@@ -29,12 +25,28 @@ pub const VERSION: u32 = 6;
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
 
-/// Begin of the last line that a guest running one of the kernel's own test programs sends: after it
-/// stands `exit N`, `signal N` or `timeout`. All before it is the program's own output.
+/// Start of the last line from a guest that runs one of the kernel's test programs; `exit N`,
+/// `signal N` or `timeout` follows. All lines before it are the program's output.
 pub const SELFTEST_END: &str = "selftest ended: ";
 
 /// Longest line either side may send, in bytes. A longer one is a protocol error.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Workload that does nothing: the guest sends Hello and, when asked, that it has ended. Measures what
+/// every cell takes.
+pub const NOTHING_WORKLOAD: &str = "nothing";
+
+/// Workload that fails each charge of some system calls in turn; in no cell of a matrix.
+pub const INJECT_WORKLOAD: &str = "inject";
+
+/// Workload that measures costs instead of running a scenario (see [`Fact::Cost`]).
+pub const COST_WORKLOAD: &str = "cost";
+
+/// Name of the measured step that is a known number of instructions and no system call.
+pub const COST_KNOWN: &str = "known";
+
+/// Instructions in [`COST_KNOWN`]: a VM that reports another number does not count them.
+pub const COST_KNOWN_INSTRUCTIONS: u64 = 1000;
 
 /// Which cgroup interface the memory controller is mounted through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,21 +71,21 @@ impl std::fmt::Display for CgroupVersion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// For a guest that was restored from a snapshot, where its own clock has stood still: the host's
-    /// wall clock, microseconds since 1970. `None` after a boot.
+    /// The host's wall clock, microseconds since 1970, for a guest that was restored from a snapshot:
+    /// its own clock stood still. `None` after a boot.
     pub wall_clock_us: Option<u64>,
     /// What to run.
     pub request: CellRequest,
 }
 
-/// One fact, with when and in which order it was said.
+/// One fact, with its time and its place in the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Position in the guest's stream, from 0 without a gap.
     pub seq: u64,
     /// Guest time since boot (`CLOCK_BOOTTIME`), microseconds.
     pub at_us: u64,
-    /// What is said.
+    /// The fact.
     #[serde(flatten)]
     pub fact: Fact,
 }
@@ -98,9 +110,9 @@ pub enum Stage {
 pub enum MemcgRole {
     /// The memcg whose limit is under test.
     Limited,
-    /// Another memcg with a limit beside it, where the cell has one.
+    /// A sibling with a limit, if the cell has one.
     Second,
-    /// A memcg beside it that must notice nothing.
+    /// A sibling that must notice nothing.
     Bystander,
     /// The parent of all.
     Parent,
@@ -128,7 +140,7 @@ pub enum ProcessEnd {
     Exited(i32),
     /// Ended by this signal (9: OOM killer, or the guest's own clean-up, see `by_guest`).
     Signaled(i32),
-    /// Did not end though it was sent SIGKILL, within the guest's patience.
+    /// Was sent SIGKILL and did not end in time.
     Unkillable,
 }
 
@@ -159,11 +171,11 @@ pub enum Fact {
     /// A memcg is set up; one for each that has a limit. Read back from the kernel, not from the
     /// request.
     Setup {
-        /// Which.
+        /// Which memcg.
         memcg: MemcgRole,
         /// Limit in force, bytes.
         limit_bytes: u64,
-        /// Cap in force, bytes, where the kernel has one.
+        /// Cap in force, bytes, if the kernel has one.
         cap_bytes: Option<u64>,
         /// Sampler period, microseconds.
         sample_period_us: u64,
@@ -179,7 +191,7 @@ pub enum Fact {
     },
     /// What all tasks of one role did with one system call.
     Operations {
-        /// Who.
+        /// Role of the tasks.
         role: ProcessRole,
         /// System call or step (`open`, `pipe2`, `write`, …).
         op: String,
@@ -211,12 +223,13 @@ pub enum Fact {
     LoadEnded {
         /// From `Started` to here, microseconds.
         duration_us: u64,
-        /// Whether every actor finished its work or was killed, rather than being cut at `load_ms_max`.
+        /// Whether every actor finished its work or was killed; `false` if the load timed out at
+        /// `load_ms_max`.
         complete: bool,
     },
     /// What the usage sampler saw between `Started` and `Settled`.
     Usage {
-        /// Memcg it watched.
+        /// Which memcg.
         memcg: MemcgRole,
         /// Period asked for, microseconds.
         period_us: u64,
@@ -224,24 +237,24 @@ pub enum Fact {
         samples: u64,
         /// Longest time between two samples, microseconds.
         gap_us_max: u64,
-        /// Highest usage sampled, bytes; a charge that is just being refused is left out.
+        /// Highest usage sampled, bytes, without charges that are about to be refused.
         sampled_bytes_max: u64,
         /// Samples with usage above the limit.
         samples_over: u64,
-        /// Longest run of samples above the limit, until the first that is not, microseconds.
+        /// Longest run of samples above the limit, to the first one that is not, microseconds.
         over_us_max: u64,
-        /// Run of samples above the limit that was still going at the last sample, microseconds.
+        /// Run of samples above the limit that had not ended at the last sample, microseconds.
         over_us_last: u64,
         /// How far above the limit the samples above it were.
         over_bytes: SpreadBytes,
-        /// Thinned time line: microseconds since `Started`, bytes. At most 500 points.
+        /// Thinned time line: microseconds since `Started`, bytes; at most 500 points.
         line: Vec<(u64, u64)>,
     },
     /// The observer waited for usage to fall to the limit after the load.
     Settled {
         /// Whether it fell.
         settled: bool,
-        /// How long that took or the observer waited, microseconds.
+        /// Time until then, or until the observer gave up, microseconds.
         after_us: u64,
     },
     /// Files of one memcg.
@@ -256,16 +269,16 @@ pub enum Fact {
         peak_bytes: u64,
         /// `memory.max`, bytes; `None` for no limit.
         max_bytes: Option<u64>,
-        /// `memory.events` (v1: `failcnt` and `oom_kill` under the v2 names `max` and `oom_kill`).
+        /// `memory.events`; on v1 `failcnt` and `oom_kill` under their v2 names `max` and `oom_kill`.
         events: BTreeMap<String, u64>,
         /// `memory.stat`.
         stat: BTreeMap<String, u64>,
-        /// The patch's counters, where the kernel has them.
+        /// The patch's counters, if the kernel has them.
         counters: Option<BTreeMap<String, u64>>,
     },
-    /// What the charge itself returned, see [`Charges`].
+    /// What the charge function returned, see [`Charges`].
     Charges(Charges),
-    /// What the patch's trace events say, see [`Overcharges`].
+    /// What the patch's trace events show, see [`Overcharges`].
     Overcharges(Overcharges),
     /// One charge of one call that was made to fail, see [`Injected`].
     Injected(Injected),
@@ -287,17 +300,17 @@ pub enum Fact {
         /// Longest time between two beats, microseconds.
         gap_us_max: u64,
     },
-    /// What one kind of system call costs; only said by the workload [`COST_WORKLOAD`].
+    /// What one kind of system call costs; only from the workload [`COST_WORKLOAD`].
     Cost {
-        /// System call, and after a dot which way its charge went where that was told apart
-        /// (`open`, `write.stock`).
+        /// System call (`open`); with a suffix if its charges are separated by where they came from
+        /// (`write.stock`).
         op: String,
         /// Calls measured; each did what it should.
         calls: u64,
-        /// Executed instructions, from before the call's own instruction to after it.
+        /// Executed instructions, from before the system call's instruction to after it.
         instructions: Instructions,
     },
-    /// The guest itself failed; the cell says nothing about the kernel.
+    /// The guest itself failed; the cell shows nothing about the kernel.
     Broken {
         /// What happened, for people.
         why: String,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How times and sizes are summed up on the wire.
+//! How times, sizes and numbers of instructions are summed up on the wire.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,4 +23,21 @@ pub struct SpreadBytes {
     pub p99: u64,
     /// Largest.
     pub max: u64,
+}
+
+/// Most numbers in [`Instructions::frequent`].
+pub const FREQUENT_MAX: usize = 12;
+
+/// Spread of numbers of executed instructions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instructions {
+    /// Smallest.
+    pub min: u64,
+    /// Median.
+    pub median: u64,
+    /// Largest: one call in some thousand is interrupted by the timer.
+    pub max: u64,
+    /// The most frequent numbers, each with how often it came, the most frequent first; at most
+    /// [`FREQUENT_MAX`].
+    pub frequent: Vec<(u64, u64)>,
 }
