@@ -58,7 +58,6 @@ macro_rules! counted {
 /// Makes one system call.
 ///
 /// # Safety
-///
 /// Pointers among the arguments must be what the system call expects, as in a call through libc.
 pub(crate) unsafe fn call(number: c_long, arguments: [u64; 4]) -> Counted {
     counted!(number, arguments, "syscall")
@@ -67,8 +66,7 @@ pub(crate) unsafe fn call(number: c_long, arguments: [u64; 4]) -> Counted {
 /// Writes one byte, which is a page fault where the page is not there yet.
 ///
 /// # Safety
-///
-/// The byte must be writable and nobody else's.
+/// The byte must be writable and not shared.
 pub(crate) unsafe fn touch(byte: *mut u8) -> Counted {
     counted!(0_u64, [byte as u64, 0, 0, 0], "mov byte ptr [rdi], 1")
 }

@@ -19,10 +19,6 @@ pub(crate) struct Samples {
 
 impl Samples {
     /// Room for `most` samples.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel has no memory left.
     pub(crate) fn with_room(most: usize) -> Result<Self> {
         Ok(Self { taken: shared::map_one()?, ticks: shared::map(most)? })
     }
