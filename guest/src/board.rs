@@ -55,12 +55,12 @@ pub(crate) struct Slot {
 unsafe impl Shareable for Slot {}
 
 impl Slot {
-    /// Says how far the process has come.
+    /// Notes how far the process has come.
     pub(crate) fn reach(&self, phase: Phase) {
         self.phase.store(phase as u32, Ordering::SeqCst);
     }
 
-    /// Whether the process has come as far as `phase`.
+    /// Whether the process has reached `phase`.
     pub(crate) fn reached(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::SeqCst) >= phase as u32
     }

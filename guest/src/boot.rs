@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From a bare initramfs to a machine that can run a cell, and what the guest says of it.
+//! From a bare initramfs to a machine that can run a cell, and catching up after a snapshot.
 //!
-//! Nothing here depends on the request: the host may take a snapshot after it and run many cells
-//! from there. So no disk is mounted and no memory controller bound yet.
+//! The boot does not depend on the request: the host may take a snapshot after it and run many cells
+//! from there. So no disk is mounted and no memory controller bound yet. What a snapshot makes stale:
+//! the wall clock stood still, and all guests started from it have the same random numbers ahead.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -27,8 +28,7 @@ const FILES_MAX: u64 = 1 << 20;
 /// Mounts what the guest itself needs.
 ///
 /// # Errors
-///
-/// When a file system is missing from the kernel.
+/// A file system is missing from the kernel.
 pub(crate) fn mount_all() -> Result<()> {
     for (kind, folder) in [
         ("proc", "/proc"),
@@ -48,32 +48,20 @@ pub(crate) fn mount_all() -> Result<()> {
 }
 
 /// Makes PID 1 survive, run promptly and hand down a high file limit.
-///
-/// # Errors
-///
-/// When the kernel refuses.
 pub(crate) fn shield() -> Result<()> {
     fs::write("/proc/self/oom_score_adj", OOM_NEVER.to_string()).context("set oom_score_adj")?;
-    // Not real-time: PID 1 also does bulk work, and the kernel's own threads must run beside it.
+    // Not real-time: PID 1 also does bulk work, and the kernel's threads must get to run.
     // SAFETY: plain numbers.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
     setrlimit(Resource::RLIMIT_NOFILE, FILES_MAX, FILES_MAX).context("raise RLIMIT_NOFILE")
 }
 
-/// Makes `WARN_ONCE` speak again, so that a warning at boot does not hide one in the cell.
-///
-/// # Errors
-///
-/// When debugfs lacks the file.
+/// Rearms `WARN_ONCE`, so that a warning at boot does not hide one in the cell.
 pub(crate) fn rearm_warnings() -> Result<()> {
     fs::write("/sys/kernel/debug/clear_warn_once", "1").context("write clear_warn_once")
 }
 
-/// What the guest says first.
-///
-/// # Errors
-///
-/// When `/proc` cannot be read.
+/// The first fact.
 pub(crate) fn hello(workloads: Vec<String>) -> Result<Fact> {
     let kernel_release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
     let meminfo = fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
@@ -88,10 +76,6 @@ pub(crate) fn hello(workloads: Vec<String>) -> Result<Fact> {
 }
 
 /// CPUs the guest may run on.
-///
-/// # Errors
-///
-/// When the kernel does not tell.
 pub(crate) fn cpus() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("ask for the CPUs")?;
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
@@ -122,11 +106,7 @@ struct Entropy {
 nix::ioctl_write_ptr_bad!(add_entropy, nix::request_code_write!(b'R', 0x03, 8), Entropy);
 nix::ioctl_none!(reseed, b'R', 0x07);
 
-/// Sets the clock, and the kernel's random numbers apart by the cell's own seed.
-///
-/// # Errors
-///
-/// When the kernel refuses.
+/// Sets the wall clock, and reseeds the kernel's random numbers with the cell's seed.
 pub(crate) fn catch_up(wall_clock_us: u64, seed: u64) -> Result<()> {
     let now = Duration::from_micros(wall_clock_us).into();
     clock_settime(ClockId::CLOCK_REALTIME, now).context("set the clock")?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The processes of a workload: actors, hog, outsider, bystander; from fork to funeral.
+//! The processes of a workload: actors, hog, outsider, bystander; from fork to exit.
 //!
-//! Every end is reported when PID 1 sees it. A process that fails in its own set-up breaks the
-//! cell; one that is killed is a fact.
+//! Every exit is reported when PID 1 sees it. A process that fails in its set-up breaks the cell; one
+//! that is killed is a fact.
 
 use std::sync::atomic::Ordering;
 
@@ -21,7 +21,7 @@ use crate::port::Port;
 use crate::scenarios::{Part, Plan};
 use crate::{bystander, hog, patience, process, shared, tally};
 
-/// How often PID 1 looks whether something has ended, microseconds.
+/// How often PID 1 looks for exits, microseconds.
 const LOOK_US: u64 = 1_000;
 
 struct Member {
@@ -46,11 +46,10 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Forks everybody and waits until each is set up and waits at its gate, in the root memcg.
+    /// Forks all and waits until each is set up and waits at its gate, in the root memcg.
     ///
     /// # Errors
-    ///
-    /// When a process fails in its set-up.
+    /// A process fails in its set-up.
     pub(crate) fn muster(
         port: &'static Port,
         board: &'static Board,
@@ -108,11 +107,10 @@ impl Crew {
         Ok(())
     }
 
-    /// Moves everybody to their memcg and lets the hog and the bystander fill theirs.
+    /// Moves each to its memcg and lets the hog and the bystander fill theirs.
     ///
     /// # Errors
-    ///
-    /// When a process cannot be moved, or ends before the load.
+    /// A process cannot be moved, or ends before the load.
     pub(crate) fn take_places(&mut self, memcgs: &Memcgs) -> Result<()> {
         for member in &self.members {
             let memcg = match member.role {
@@ -158,10 +156,6 @@ impl Crew {
     }
 
     /// Starts the load.
-    ///
-    /// # Errors
-    ///
-    /// When the port fails.
     pub(crate) fn start(&self, workload: &str) -> Result<()> {
         let processes = self.members.len() as u32;
         self.port.send(Fact::Started { workload: workload.to_owned(), processes })?;
@@ -178,12 +172,11 @@ impl Crew {
         }
     }
 
-    /// Waits for the end of the load and tells everybody; `true` when every actor has done its
-    /// work or was killed, `false` when `load_ms_max` cut it.
+    /// Waits for the end of the load and signals it to all. `true` if every actor has done its work or
+    /// was killed, `false` if the load timed out at `load_ms_max`.
     ///
     /// # Errors
-    ///
-    /// When a process failed by itself.
+    /// A process failed by itself.
     pub(crate) fn await_load(&mut self, load_ms_max: u64) -> Result<bool> {
         let complete = clock::poll(Deadline::in_ms(load_ms_max), LOOK_US, || {
             self.reap()?;
@@ -197,7 +190,7 @@ impl Crew {
         Ok(complete)
     }
 
-    /// Whether somebody in the limited memcg is left that the OOM killer may choose.
+    /// Whether a process in the limited memcg is left that the OOM killer may choose.
     pub(crate) fn has_victims(&self) -> bool {
         self.members.iter().any(|member| match member.role {
             ProcessRole::Actor => self.actors_killable && !member.ended,
@@ -206,11 +199,10 @@ impl Crew {
         })
     }
 
-    /// Notes and reports every process that has ended.
+    /// Reaps and reports every process that has ended.
     ///
     /// # Errors
-    ///
-    /// When one failed in its set-up, or the port fails.
+    /// One failed in its set-up, or the port fails.
     pub(crate) fn reap(&mut self) -> Result<()> {
         loop {
             let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -222,7 +214,7 @@ impl Crew {
                 Err(errno) => bail!("wait for children: {errno}"),
             };
             let after_us = self.since_start_us();
-            // Observers are children too, but their end is seen in their pipe.
+            // Observers are children too; their end shows in their pipe.
             let Some(member) = self.members.iter_mut().find(|member| member.pid == pid) else {
                 continue;
             };
@@ -241,12 +233,8 @@ impl Crew {
         }
     }
 
-    /// Lets everybody go and makes sure that they do: first what is inside memcgs, then the
-    /// outsider, which may be stuck behind an actor.
-    ///
-    /// # Errors
-    ///
-    /// When the port fails.
+    /// Releases all and makes sure that they end: first those inside memcgs, then the outsider, which
+    /// may be stuck behind an actor.
     pub(crate) fn disband(&mut self) -> Result<()> {
         self.board.release.open();
         // The hog and the bystander only ever end by a signal.
@@ -265,7 +253,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Waits for the end of some, and kills those who do not end by themselves.
+    /// Waits for some to end and kills those that do not.
     fn end(&mut self, whom: impl Fn(ProcessRole) -> bool) -> Result<()> {
         if !self.await_end(patience::LEAVE_MS, &whom)? {
             self.kill(&whom)?;
@@ -282,22 +270,18 @@ impl Crew {
     }
 
     fn kill(&mut self, whom: impl Fn(ProcessRole) -> bool) -> Result<()> {
-        // Whoever the OOM killer was faster with is noted first.
+        // Victims of the OOM killer must be noted first.
         self.reap()?;
         let alive = self.members.iter_mut().filter(|member| !member.ended);
         for member in alive.filter(|member| whom(member.role)) {
             member.killed_by_guest = true;
-            // It may end between the look and the signal; the next look sees that.
+            // It may end just before the signal; the next look sees that.
             let _ = kill(member.pid, Signal::SIGKILL);
         }
         Ok(())
     }
 
     /// Reports what all processes of one role did with each kind of call.
-    ///
-    /// # Errors
-    ///
-    /// When the port fails.
     pub(crate) fn report(&self, role: ProcessRole, ops: &[&str]) -> Result<()> {
         for (number, op) in ops.iter().enumerate() {
             let players = self.members.iter().filter(|member| member.role == role);

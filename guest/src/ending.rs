@@ -31,7 +31,7 @@ pub(crate) fn catch_panics() {
 pub(crate) fn broken(why: &str) -> ! {
     let said = port::installed().map(|port| port.send(Fact::Broken { why: why.to_owned() }));
     if !matches!(said, Some(Ok(()))) {
-        eprintln!("guest: broken, and the host could not be told: {why}");
+        eprintln!("guest: broken, and cannot report it to the host: {why}");
     }
     switch_off()
 }
@@ -112,7 +112,7 @@ impl Step {
     }
 }
 
-/// Where PID 1 says how far it is.
+/// Where PID 1 notes its progress.
 pub(crate) struct Watchdog {
     load_ms_max: u64,
     step: &'static AtomicU32,
@@ -144,9 +144,9 @@ impl Watchdog {
         Ok(watchdog)
     }
 
-    /// Says which step begins.
+    /// Notes which step begins.
     pub(crate) fn begins(&self, step: Step) {
-        // The time first: in between, the step that ends has a little more of it.
+        // The time first: in between, the step that ends has a little more.
         let until_us = clock::now_us() + step.whole_ms(self.load_ms_max) * 1000;
         self.until_us.store(until_us, Ordering::SeqCst);
         self.step.store(step as u32, Ordering::SeqCst);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The hog: a killable process that fills the memcg to just below its limit with user memory.
 //!
-//! It stops short of the limit, because a fault of its own at the limit would make it the victim
-//! before the load begins. It is preferred as a victim to everything else in the memcg.
+//! It stops short of the limit, because a page fault at the limit would make it the victim before the
+//! load begins. The OOM killer prefers it to all other tasks in the memcg.
 
 use std::num::NonZeroUsize;
 
@@ -23,18 +23,14 @@ const MARGIN_PAGES: u64 = 16;
 
 /// Pages to touch before looking at the usage again; 0 when the memcg is full enough.
 ///
-/// Half of the room at a time: touching a page charges page tables and batches beside it, so
-/// filling all the room in one go would pass the limit.
+/// Half of the room at a time: touching a page also charges page tables and batches, so filling all
+/// the room in one go would pass the limit.
 fn pages_next(usage_bytes: u64, limit_bytes: u64, page_bytes: u64, pages_left: u64) -> u64 {
     let room_pages = limit_bytes.saturating_sub(usage_bytes) / page_bytes;
     room_pages.saturating_sub(MARGIN_PAGES).div_ceil(2).min(pages_left)
 }
 
 /// The body of the hog: waits for [`Board::fill`], fills, holds until it is killed.
-///
-/// # Errors
-///
-/// When it cannot be set up.
 pub(crate) fn body(
     board: &Board,
     slot: &Slot,
@@ -45,8 +41,8 @@ pub(crate) fn body(
     let page_bytes = boot::page_bytes();
     let mut usage = Gauge::open(&memcg.usage_file())?;
     process::lock_memory()?;
-    // Only now: a mapping made before would have been filled when memory was locked, outside the
-    // memcg; and future ones are locked too, so this one is exempted.
+    // Not earlier: locking memory would fill the mapping, outside the memcg. Later mappings would be
+    // locked too, hence the munlockall().
     munlockall().context("unlock memory")?;
     let length = NonZeroUsize::new(hog_bytes as usize).context("a hog of nothing")?;
     let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! PID 1 of the test VM: sets up memcgs, runs one cell, reports facts, powers off.
 //!
-//! It never judges. It ends by itself in every case: a failure or panic of its own becomes
+//! It never judges. It always ends by itself: a failure or panic of the guest becomes
 //! [`protocol::Fact::Broken`], a kernel in which it gets stuck meets the [`ending::Watchdog`].
 //! It prints to the console only what it could not send to the port.
+//!
+//! Functions that ask the kernel for something fail if it refuses, with an error that names the file
+//! or the call. Their documentation lists other errors only.
 
 mod arena;
 mod board;

@@ -31,10 +31,6 @@ impl Memcg {
     }
 
     /// Creates a child.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(crate) fn child(&self, name: &str) -> Result<Self> {
         let folder = self.folder.join(name);
         fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
@@ -42,10 +38,6 @@ impl Memcg {
     }
 
     /// Hands the memory controller down to children. v1 does that by itself.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(crate) fn delegate(&self) -> Result<()> {
         match self.version {
             CgroupVersion::V1 => Ok(()),
@@ -54,10 +46,6 @@ impl Memcg {
     }
 
     /// Moves a process in.
-    ///
-    /// # Errors
-    ///
-    /// When the process is gone or the kernel refuses.
     pub(crate) fn admit(&self, pid: Pid) -> Result<()> {
         self.write("cgroup.procs", &pid.to_string())
     }
@@ -68,10 +56,6 @@ impl Memcg {
     }
 
     /// The number by which the kernel's trace events name it.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be looked at.
     pub(crate) fn number(&self) -> Result<u64> {
         let folder = fs::metadata(&self.folder);
         Ok(folder.with_context(|| format!("look at {}", self.folder.display()))?.ino())
@@ -89,56 +73,34 @@ impl Memcg {
 
     /// File that holds the usage in bytes.
     pub(crate) fn usage_file(&self) -> PathBuf {
-        self.folder.join(match self.version {
-            CgroupVersion::V1 => "memory.usage_in_bytes",
-            CgroupVersion::V2 => "memory.current",
-        })
+        self.folder.join(self.either("memory.usage_in_bytes", "memory.current"))
     }
 
     /// File that holds the highest usage so far in bytes.
     pub(crate) fn peak_file(&self) -> PathBuf {
-        self.folder.join(match self.version {
-            CgroupVersion::V1 => "memory.max_usage_in_bytes",
-            CgroupVersion::V2 => "memory.peak",
-        })
+        self.folder.join(self.either("memory.max_usage_in_bytes", "memory.peak"))
     }
 
     /// Usage, bytes.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read.
     pub(crate) fn current_bytes(&self) -> Result<u64> {
         number(&read(&self.usage_file())?)
     }
 
     /// Limit in force, bytes; `None` for no limit.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read.
     pub(crate) fn limit_bytes(&self) -> Result<Option<u64>> {
         limit(&self.read(self.limit_file())?)
     }
 
     /// Sets the limit.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(crate) fn limit_to(&self, bytes: u64) -> Result<()> {
         self.write(self.limit_file(), &bytes.to_string())
     }
 
-    /// Gives back what CPUs hold in stock for this memcg: pages charged beforehand, which would
-    /// serve the next charges without any of them meeting the limit.
+    /// Drains the stocks that CPUs hold for this memcg: precharged pages, which would serve the next
+    /// charges before any of them meets the limit.
     ///
-    /// `memory_high_write()` drains all stocks when usage is above the new value. On v1 it takes
-    /// `memory.force_empty`, which reclaims all that can be reclaimed, too.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// `memory_high_write()` drains all stocks if usage is above the new value. v1 needs
+    /// `memory.force_empty`, which also reclaims all that it can.
     pub(crate) fn drain(&self) -> Result<()> {
         if self.version == CgroupVersion::V1 {
             return self.write("memory.force_empty", "0");
@@ -148,17 +110,13 @@ impl Memcg {
         self.write("memory.high", "max")
     }
 
-    /// Whether everybody in it is frozen. v2 only.
+    /// Whether all tasks in it are frozen. v2 only.
     pub(crate) fn is_frozen(&self) -> bool {
         let events = self.flat("cgroup.events");
         events.is_ok_and(|events| events.get("frozen") == Some(&1))
     }
 
     /// Writes one policy file and reads it back.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses the value.
     pub(crate) fn apply(&self, write: &MemcgWrite) -> Result<MemcgWrite> {
         self.write(&write.file, &write.value)?;
         Ok(MemcgWrite { file: write.file.clone(), value: self.read(&write.file)? })
@@ -167,17 +125,12 @@ impl Memcg {
     /// A number of bytes in a file of any name, `max` as the largest number.
     ///
     /// # Errors
-    ///
-    /// When the file cannot be read or holds something else.
+    /// The file cannot be read or holds something else.
     pub(crate) fn bytes_in(&self, file: &str) -> Result<u64> {
         Ok(limit(&self.read(file)?)?.unwrap_or(u64::MAX))
     }
 
     /// Reads everything that is reported of a memcg.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read or is not of the known form.
     pub(crate) fn reading(
         &self,
         stage: Stage,
@@ -210,9 +163,14 @@ impl Memcg {
     }
 
     fn limit_file(&self) -> &'static str {
+        self.either("memory.limit_in_bytes", "memory.max")
+    }
+
+    /// The name for this cgroup version.
+    fn either(&self, v1: &'static str, v2: &'static str) -> &'static str {
         match self.version {
-            CgroupVersion::V1 => "memory.limit_in_bytes",
-            CgroupVersion::V2 => "memory.max",
+            CgroupVersion::V1 => v1,
+            CgroupVersion::V2 => v2,
         }
     }
 
@@ -222,19 +180,11 @@ impl Memcg {
     }
 
     /// Reads one file.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(crate) fn read(&self, file: &str) -> Result<String> {
         read(&self.folder.join(file))
     }
 
     /// Writes one file.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(crate) fn write(&self, file: &str, text: &str) -> Result<()> {
         let path = self.folder.join(file);
         fs::write(&path, text).with_context(|| format!("write {text:?} to {}", path.display()))
@@ -261,8 +211,7 @@ fn limit(text: &str) -> Result<Option<u64>> {
 /// Parses lines of `key number`.
 ///
 /// # Errors
-///
-/// When a line is something else, or a key comes twice.
+/// A line is something else, or a key comes twice.
 pub(crate) fn flat_keyed(text: &str) -> Result<BTreeMap<String, u64>> {
     let mut values = BTreeMap::new();
     for line in text.lines() {

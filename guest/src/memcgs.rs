@@ -95,10 +95,6 @@ impl Memcgs {
     }
 
     /// Reads and reports all.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read, or the port fails.
     pub(crate) fn report(&self, port: &Port, stage: Stage) -> Result<()> {
         // A workload may have removed the second one.
         let second = self.second.as_ref().filter(|second| second.exists());
@@ -119,10 +115,6 @@ impl Memcgs {
     }
 
     /// Removed memcgs that the kernel has not freed yet.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel's own count cannot be read.
     pub(crate) fn dying(&self) -> Result<u64> {
         match self.version {
             CgroupVersion::V2 => {
@@ -153,11 +145,7 @@ pub(crate) struct Limit<'a> {
 }
 
 impl Limit<'_> {
-    /// Sets limit and policy, and says what the kernel made of them.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses a value, or there is no limit afterwards.
+    /// Sets limit and policy. Returns what the kernel made of them.
     pub(crate) fn set(&self, cell: &CellRequest) -> Result<Fact> {
         // The limit first: a kernel may derive the default of its cap from it.
         self.memcg.limit_to(self.limit_bytes)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who watches the load from the root memcg: a sampler of usage and a heartbeat.
+//! Watching the load from the root memcg: a sampler of usage and a heartbeat.
 //!
-//! Each is a process of its own that opens and reads its files once before the load, and after it
-//! sends its finding to PID 1 through a pipe. They watch from `Started` to `Settled`.
+//! Each is a process that opens and reads its files once before the load, and after it sends its
+//! finding to PID 1 through a pipe. They watch from `Started` to `Settled`.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ use crate::tally::Failure;
 use crate::usage::UsageTrack;
 use crate::{patience, process, shared};
 
-/// Shortest sampling period, microseconds: below it the sampler would eat a CPU under emulation.
+/// Shortest sampling period, microseconds: a faster sampler would take a CPU under emulation.
 const SAMPLE_US_MIN: u64 = 100;
 
 /// Readings of usage, at most, that make one sample above the limit.
@@ -36,7 +36,7 @@ const BEAT_US: u64 = 10_000;
 /// How a read fails when the memcg of the open file has been removed.
 const REMOVED: Failure = Failure::Errno(Errno::ENODEV);
 
-/// Real-time priority of the sampler: the lowest, which is above everything ordinary.
+/// Real-time priority of the sampler: the lowest, above all ordinary processes.
 const SAMPLER_PRIORITY: i32 = 1;
 
 /// A watching process.
@@ -48,10 +48,6 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Watches the usage of a memcg with a limit each `period_us`, for as long as it exists.
-    ///
-    /// # Errors
-    ///
-    /// When the process cannot be made.
     pub(crate) fn sampler(
         board: &'static Board,
         limit: &Limit<'_>,
@@ -77,11 +73,7 @@ impl Observer {
         })
     }
 
-    /// Sleeps and wakes, as anything outside the memcg does.
-    ///
-    /// # Errors
-    ///
-    /// When the process cannot be made.
+    /// Sleeps and wakes, as any task outside the memcg does.
     pub(crate) fn heartbeat(board: &'static Board) -> Result<Self> {
         Self::spawn("heartbeat", move |slot| {
             let (mut beats, mut last_us, mut gap_us_max) = (0, 0, 0);
@@ -113,8 +105,7 @@ impl Observer {
     /// Waits until the observer is ready to watch.
     ///
     /// # Errors
-    ///
-    /// When it failed, or is not ready in time.
+    /// It failed, or is not ready in time.
     pub(crate) fn await_ready(&self) -> Result<()> {
         let ready = clock::poll(Deadline::in_ms(patience::READY_MS), 1000, || {
             Ok(self.slot.reached(Phase::Ready) || self.slot.fault().is_some())
@@ -129,8 +120,7 @@ impl Observer {
     /// Takes the finding, after [`Board::observed`] was set.
     ///
     /// # Errors
-    ///
-    /// When the observer does not hand it over in time.
+    /// The observer does not hand it over in time.
     pub(crate) fn finding(mut self) -> Result<Fact> {
         let deadline = Deadline::in_ms(patience::OBSERVER_MS);
         let mut line = Vec::new();
@@ -161,12 +151,11 @@ struct Gauges {
 }
 
 impl Gauges {
-    /// Usage without charges that are being refused.
+    /// Usage without charges that are about to be refused.
     ///
-    /// A charge is added before it is compared with the limit and taken back when refused, so usage
-    /// passes the limit for about a microsecond on every kernel, and for longer when the virtual
-    /// CPU stands still just then. Seen with 1,000 refused charges a second: one sample in 2,500 of
-    /// four readings each. The kernel raises its peak for granted charges only.
+    /// A charge is added before it is compared with the limit and removed if refused, so usage passes
+    /// the limit for about a microsecond on every kernel, longer if the vCPU stops just then (measured:
+    /// one sample in 2,500 at 1,000 refused charges per second). The peak counts granted charges only.
     fn granted_bytes(&mut self) -> Result<u64> {
         let mut bytes = self.usage.bytes()?;
         for _ in 1..READINGS_MAX {
@@ -179,9 +168,8 @@ impl Gauges {
     }
 }
 
-/// Calls `look` each `period_us` from the start of the load until the observers are to stop, with
-/// the time since the start. A missed moment is not made up for. Returns when it stopped: since the last look nobody
-/// has looked.
+/// Calls `look` every `period_us` from the start of the load until the observers must stop, with the
+/// time since the start. A missed moment is not made up for. Returns when it stopped.
 fn watch(
     board: &Board,
     slot: &Slot,
@@ -209,8 +197,7 @@ impl Gauge {
     /// Opens the file and reads it once, so that the kernel has its buffer.
     ///
     /// # Errors
-    ///
-    /// When it cannot be read or holds no number.
+    /// It cannot be read or holds no number.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
         let mut gauge = Self(file);
@@ -221,8 +208,7 @@ impl Gauge {
     /// The number now.
     ///
     /// # Errors
-    ///
-    /// When the file cannot be read or holds no number.
+    /// The file cannot be read or holds no number.
     pub(crate) fn bytes(&mut self) -> Result<u64> {
         let mut text = [0; 32];
         let length = self.0.read_at(&mut text, 0)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The virtio-serial port to the host: one JSON object a line, numbered without a gap.
+//! The virtio-serial port to the host: one JSON object per line, numbered without a gap.
 //!
-//! The number lives in shared memory, because the watchdog may have to say the last line while
-//! PID 1 is stuck in the kernel. Everybody else leaves the port to PID 1.
+//! The number is in shared memory: the watchdog may have to send the last line while PID 1 is stuck in
+//! the kernel. No other process uses the port.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use crate::clock::{self, Deadline};
 use crate::patience;
 use crate::shared;
 
-/// Pause before looking for the port, or for the host at its other end, again, microseconds.
+/// How often to look for the port, or for the host at its other end, microseconds.
 const RETRY_US: u64 = 2_000;
 
 static PORT: OnceLock<Port> = OnceLock::new();
@@ -31,10 +31,6 @@ pub(crate) struct Port {
 }
 
 /// Keeps the port for the whole process, so that a panic can still be reported.
-///
-/// # Errors
-///
-/// When called twice.
 pub(crate) fn install(port: Port) -> Result<&'static Port> {
     PORT.set(port).ok().context("the port is open already")?;
     installed().context("the port was not kept")
@@ -49,8 +45,7 @@ impl Port {
     /// Finds the port by its name and opens it.
     ///
     /// # Errors
-    ///
-    /// When no port of that name appears in time.
+    /// No port of that name appears in time.
     pub(crate) fn open() -> Result<Self> {
         let mut found = None;
         clock::poll(Deadline::in_ms(patience::DEVICE_MS), RETRY_US, || {
@@ -69,8 +64,7 @@ impl Port {
     /// Sends one fact.
     ///
     /// # Errors
-    ///
-    /// When the line would be too long, or the write fails.
+    /// The line would be too long, or the write fails.
     pub(crate) fn send(&self, fact: Fact) -> Result<()> {
         let seq = self.next_seq.fetch_add(1, Ordering::SeqCst);
         let mut line = serde_json::to_string(&Event { seq, at_us: clock::now_us(), fact })?;
@@ -82,8 +76,7 @@ impl Port {
     /// Reads the one order.
     ///
     /// # Errors
-    ///
-    /// When none comes in time, it is too long, not an order, or of another protocol version.
+    /// None comes in time, it is too long, not an order, or of another protocol version.
     pub(crate) fn order(&self) -> Result<Order> {
         let line = self.line(Deadline::in_ms(patience::REQUEST_MS))?;
         // The version first: another version's order may have other fields.

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::memcg::Memcg;
 use crate::shared::{self, Gate};
 
-/// Exit status of a child that failed in its own set-up; its slot says why.
+/// Exit status of a child that failed in its set-up; its slot has the reason.
 pub(crate) const EXIT_FAULT: i32 = 100;
 
 /// Stack that a task may use while it cannot get fresh pages, bytes. The deepest path of a
@@ -42,10 +42,6 @@ pub(crate) fn own_slot() -> Option<&'static Slot> {
 
 /// Forks a child named `name` that runs `body` and exits: 0, or [`EXIT_FAULT`] with the reason in
 /// its slot.
-///
-/// # Errors
-///
-/// When the fork fails; a failure in the child is seen by its exit status.
 pub(crate) fn spawn(
     slot: &'static Slot,
     name: &str,
@@ -141,10 +137,6 @@ fn become_ordinary(name: &str, oom_score_adj: i32) -> Result<()> {
 ///
 /// A page fault in a full memcg with no task to kill is retried forever and floods the console:
 /// everything a task touches later must be present before it enters the memcg.
-///
-/// # Errors
-///
-/// When the kernel has no memory left.
 pub(crate) fn lock_memory() -> Result<()> {
     reach_down_the_stack();
     // The page of the clock that the kernel maps into each process cannot be locked; touch it.
@@ -161,10 +153,6 @@ fn reach_down_the_stack() {
 
 /// Makes the caller's descriptor table large enough for `count` more files, so that opening them does
 /// not charge the growth of the table too.
-///
-/// # Errors
-///
-/// When the kernel allows fewer.
 pub(crate) fn reserve_files(count: u64) -> Result<()> {
     /// Files that a process has in any case: the console, the port, pipes of observers.
     const OTHERS: u64 = 32;
@@ -176,10 +164,6 @@ pub(crate) fn reserve_files(count: u64) -> Result<()> {
 }
 
 /// Makes a signal interrupt a system call and do nothing else.
-///
-/// # Errors
-///
-/// When there is no such signal.
 pub(crate) fn catch(signal: Signal) -> Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
     let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
@@ -188,10 +172,6 @@ pub(crate) fn catch(signal: Signal) -> Result<()> {
 }
 
 /// Makes the caller run before all ordinary processes. For one that mostly sleeps.
-///
-/// # Errors
-///
-/// When the kernel refuses real-time scheduling.
 pub(crate) fn become_urgent(priority: i32) -> Result<()> {
     let parameter = libc::sched_param { sched_priority: priority };
     // SAFETY: the parameter is a live value of the right type.

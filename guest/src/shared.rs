@@ -15,7 +15,6 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 /// Types that may live in shared memory.
 ///
 /// # Safety
-///
 /// All bytes zero must be a valid value; no pointers, nothing to drop; every change after the
 /// mapping must go through atomics.
 pub(crate) unsafe trait Shareable: Sync + 'static {}

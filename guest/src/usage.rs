@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the usage sampler makes of its samples: extremes, time above the limit, a thinned line.
+//! Sums up the samples of usage: extremes, time above the limit, a thinned time line.
 //!
-//! Pure, of constant size, and nothing allocated after `new`.
+//! Pure, of constant size, and allocates nothing after `new`.
 
 use protocol::{Fact, MemcgRole, SpreadBytes};
 
@@ -102,13 +102,13 @@ impl UsageTrack {
         self.line.add((at_us, bytes));
     }
 
-    /// Somebody looked, and there was nothing to see, or no more to be seen; so long had nobody looked.
+    /// Notes a look without a sample: the memcg is gone, or the watch has ended.
     pub(crate) fn look_in_vain(&mut self, at_us: u64) {
         self.gap_us_max = self.gap_us_max.max(at_us.saturating_sub(self.last_look_us));
         self.last_look_us = at_us;
     }
 
-    /// The fact that says it all.
+    /// The fact that sums them up.
     pub(crate) fn into_fact(self, memcg: MemcgRole, period_us: u64) -> Fact {
         let pages = self.over_pages.latency();
         let bytes = |pages: u64| pages * boot::page_bytes();

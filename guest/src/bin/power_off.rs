@@ -4,7 +4,7 @@
 use nix::sys::reboot::{RebootMode, reboot};
 
 fn main() {
-    // It only comes back when it fails; PID 1 then ends, the kernel panics, and the bench says so.
+    // Returns only if it fails; PID 1 then ends, the kernel panics, and the bench reports that.
     let failed = reboot(RebootMode::RB_POWER_OFF);
     eprintln!("cannot power off: {failed:?}");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A PID 1 that runs one of the kernel's own test programs and says how it ended.
+//! A PID 1 that runs one of the kernel's test programs and reports how it ended.
 //!
 //! Contract: the program and its deadline come as `selftest=NAME` and `selftest_seconds=N` on the
 //! kernel command line, which the kernel hands to PID 1 as environment. All that the program prints
@@ -47,7 +47,7 @@ fn run() -> Result<()> {
     let seconds = std::env::var("selftest_seconds").ok().and_then(|text| text.parse().ok());
     let limit = Duration::from_secs(seconds.unwrap_or(300));
     let end = test(&name, limit, &port)?;
-    // A line of its own, whatever the program left unfinished.
+    // On a new line, even if the program's last line is unfinished.
     writeln!(port, "\n{SELFTEST_END}{end}").context("write to the port")
 }
 
@@ -65,12 +65,12 @@ fn mount_all() -> Result<()> {
         ("cgroup2", "/sys/fs/cgroup", "nsdelegate,memory_recursiveprot"),
     ] {
         let _ = fs::create_dir_all(folder);
-        // One that the kernel lacks is seen by the tests that need it.
+        // Tests that need one that the kernel lacks report it.
         if let Err(errno) = mount(Some(kind), folder, Some(kind), MsFlags::empty(), Some(options)) {
             eprintln!("selftest: mount {kind} on {folder}: {errno}");
         }
     }
-    // Tests make files where they stand, and page cache that can be reclaimed needs a disk.
+    // Tests make files in their working directory, and reclaimable page cache needs a disk.
     fs::create_dir_all("/work").context("create /work")?;
     if wait_for(|| disk.exists().then_some(())).is_some() {
         mount(Some(&disk), "/work", Some("ext4"), MsFlags::empty(), None::<&str>)
@@ -118,14 +118,14 @@ fn test(name: &str, limit: Duration, port: &File) -> Result<String> {
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     let deadline = Instant::now() + limit;
     loop {
-        // Everybody whose parent died is PID 1's to reap too.
+        // PID 1 reaps orphans too.
         match waitpid(None, Some(WaitPidFlag::WNOHANG)).context("wait for the program")? {
             WaitStatus::Exited(who, status) if who == pid => return Ok(format!("exit {status}")),
             WaitStatus::Signaled(who, signal, _) if who == pid => {
                 return Ok(format!("signal {}", signal as i32));
             }
             WaitStatus::StillAlive if Instant::now() > deadline => {
-                // Where blocked tasks stand, to the console.
+                // Stacks of blocked tasks, to the console.
                 let _ = fs::write("/proc/sysrq-trigger", "w");
                 let _ = killpg(pid, Signal::SIGKILL);
                 return Ok("timeout".to_owned());

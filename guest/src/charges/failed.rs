@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The trace of failed charges -> rows: who, with which gfp, how many pages, from where. Pure.
+//! The trace of failed charges -> rows: task, gfp, number of pages, callers. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use protocol::{FailedCharges, SIGKILLS_MAX, Sigkill};
 
 use super::text::{Record, records, symbol};
 
-/// Rows that are told apart, at most.
+/// Most rows.
 const ROWS_MAX: usize = 200;
 
 /// Functions of a stack that are kept, innermost first.
@@ -24,8 +24,7 @@ impl Bits {
     /// From the kernel's own list: `___GFP_NORETRY_BIT 16 (gfpflags)`.
     ///
     /// # Errors
-    ///
-    /// When the bits that tell whether a charge may fail are not among them.
+    /// A bit that decides whether a charge may fail is missing.
     pub(super) fn read(eval_map: &str) -> Result<Self> {
         let named = eval_map.lines().filter_map(|line| {
             let mut words = line.split_whitespace();
@@ -53,7 +52,7 @@ pub(super) struct Failures {
     pub(super) failed: Vec<FailedCharges>,
     /// Failed charges that are in no row, and lines that could not be read.
     pub(super) left_out: u64,
-    /// Who was sent SIGKILL and when.
+    /// The tasks that were sent SIGKILL.
     pub(super) sigkills: Vec<Sigkill>,
 }
 
@@ -61,7 +60,7 @@ pub(super) struct Failures {
 pub(super) fn failures(text: &str, bits: &Bits, started_us: u64) -> Failures {
     let (records, mut left_out) = records(text);
     let mut failed: Vec<FailedCharges> = Vec::new();
-    // Who is to die. The buffers of several CPUs are merged in order of time.
+    // Tasks about to die. The buffers of several CPUs are merged in order of time.
     let mut dying = BTreeSet::new();
     let mut sigkills: Vec<Sigkill> = Vec::new();
     for record in &records {
@@ -116,7 +115,7 @@ fn path(record: &Record<'_>) -> Vec<String> {
     path
 }
 
-/// Who called, innermost first: the probe itself tells the caller, the stack the others.
+/// Callers, innermost first: the direct one comes from the probe, the others from the stack.
 pub(super) fn whole_path(record: &Record<'_>) -> Vec<String> {
     let caller = record.said.trim_start_matches('(').split_whitespace().next().map(symbol);
     // Before the caller there are the frames of the probe.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Watches what `try_charge_memcg()` returns, to everybody: a charge that fails may surface as
+//! Watches what `try_charge_memcg()` returns to any caller: a charge that fails may surface as
 //! another errno, as a short write, or not at all.
 //!
-//! A probe on the function's return, in a tracefs instance of its own, that keeps failed charges
-//! with their stacks. It is set once, before the host may take a snapshot: setting it patches the
-//! kernel's text, and no cell has to do that again. A kernel that cannot be probed is said to be,
-//! in the fact; nothing is silently not looked at.
+//! A probe on the function's return, in a separate tracefs instance, keeps failed charges with their
+//! stacks. It is set once, before the host may take a snapshot: setting it patches the kernel's
+//! text, and no cell has to do that again. If a kernel cannot be probed, the fact says so.
 //!
-//! Beside it, in another instance, the trace events of the patch, where the kernel has them.
+//! A second instance records the trace events of the patch, if the kernel has them.
 
 mod failed;
 mod overcharges;
@@ -51,11 +50,7 @@ impl Watch {
         Self(Watching::install().map_err(|error| format!("{error:#}")))
     }
 
-    /// Takes the probe back, for a cell that counts instructions.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// Removes the probe, for a cell that counts instructions.
     pub(crate) fn remove(&self) -> Result<()> {
         match &self.0 {
             Ok(Watching { probe, instance, patch, .. }) => {
@@ -66,11 +61,7 @@ impl Watch {
         }
     }
 
-    /// For the charges of one task between two marks of its own.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel cannot be probed.
+    /// For the charges of one task between two marks that it sets.
     pub(crate) fn window(&self) -> Result<Window<'_>> {
         match &self.0 {
             Ok(Watching { instance, bits, .. }) => Window::new(instance, bits),
@@ -82,8 +73,7 @@ impl Watch {
     /// probe saw of it.
     ///
     /// # Errors
-    ///
-    /// When the guest itself fails.
+    /// The guest itself fails.
     pub(crate) fn prove(&self, memcg: &Memcg) -> Result<Proven<'_>> {
         let mut proof = Vec::new();
         if let Ok(Watching { instance, .. }) = &self.0 {
@@ -99,7 +89,7 @@ impl Watch {
     }
 }
 
-/// A watch whose probe was put to the proof.
+/// A watch whose probe was verified with the canary.
 pub(crate) struct Proven<'a> {
     watch: &'a Watch,
     proof: Vec<Vec<String>>,
@@ -108,11 +98,10 @@ pub(crate) struct Proven<'a> {
 }
 
 impl Proven<'_> {
-    /// Watches from now on, for these memcgs too as far as the patch tells of them.
+    /// Starts watching; the patch's trace events only for these memcgs.
     ///
     /// # Errors
-    ///
-    /// When the guest itself fails.
+    /// The guest itself fails.
     pub(crate) fn begin(&mut self, limits: &[Limit<'_>]) -> Result<()> {
         let Ok(Watching { probe, instance, patch, .. }) = &self.watch.0 else { return Ok(()) };
         for limit in limits {
@@ -123,20 +112,17 @@ impl Proven<'_> {
         instance.start()
     }
 
-    /// Stops watching and says what was seen since the load began at `started_us`.
+    /// Stops watching. Returns what was seen since the load began at `started_us`.
     ///
     /// # Errors
-    ///
-    /// When the guest itself fails.
+    /// The guest itself fails.
     pub(crate) fn finish(self, started_us: u64) -> Result<Vec<Fact>> {
         let proof = self.proof;
         let Watching { probe, instance, bits, patch } = match &self.watch.0 {
             Ok(watching) => watching,
             Err(why) => {
-                let blind = Some(why.clone());
-                let (charges, lost, failed, sigkills) = (0, 0, Vec::new(), Vec::new());
-                let charges = Charges { blind, proof, charges, lost, failed, sigkills };
-                return Ok(vec![Fact::Charges(charges), untraced()]);
+                let charges = Charges { blind: Some(why.clone()), proof, ..Charges::default() };
+                return Ok(vec![Fact::Charges(charges), Fact::Overcharges(Overcharges::default())]);
             }
         };
         patch.iter().try_for_each(Instance::stop)?;
@@ -146,18 +132,15 @@ impl Proven<'_> {
         let (charges, missed) = probe.counted()?;
         let lost = missed + instance.lost()? + left_out + u64::from(cut);
         let charges = Charges { blind: None, proof, charges, lost, failed, sigkills };
-        let Some(patch) = patch else { return Ok(vec![Fact::Charges(charges), untraced()]) };
-        let (text, cut) = patch.text()?;
-        let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups, started_us);
-        let lost = patch.lost()? + left_out + u64::from(cut);
-        let overcharges = Overcharges { traced: true, lost, memcgs };
+        let mut overcharges = Overcharges::default();
+        if let Some(patch) = patch {
+            let (text, cut) = patch.text()?;
+            let (memcgs, left_out) = overcharges::overcharges(&text, &self.cgroups, started_us);
+            let lost = patch.lost()? + left_out + u64::from(cut);
+            overcharges = Overcharges { traced: true, lost, memcgs };
+        }
         Ok(vec![Fact::Charges(charges), Fact::Overcharges(overcharges)])
     }
-}
-
-/// A kernel without events of the patch.
-fn untraced() -> Fact {
-    Fact::Overcharges(Overcharges { traced: false, lost: 0, memcgs: Vec::new() })
 }
 
 impl Watching {

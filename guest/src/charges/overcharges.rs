@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The trace events of the patch -> how long each memcg was owed to, and who paid. Pure.
+//! The trace events of the patch -> how long each memcg owed, and who paid. Pure.
 //!
 //! An overcharge is paid when an attempt to reconcile its memcg leaves nothing above the limit. It has
 //! lapsed when usage came back by itself: a later charge finds the memcg below its limit again.
@@ -44,7 +44,7 @@ struct Account {
     /// When each overcharge was made that is not paid yet.
     owed_since_us: Vec<u64>,
     paid_after_us: Vec<u64>,
-    /// When the debt began, until somebody tries to pay it.
+    /// When the debt began, until the first attempt to pay it.
     unattended_since_us: Option<u64>,
     unattended_us_max: u64,
     deferred: BTreeMap<String, u64>,
@@ -92,7 +92,7 @@ impl Account {
         Some(())
     }
 
-    /// Somebody asked for so much in this way; `None` where there is no room to tell it.
+    /// Counts a way to request a charge; `None` if there is no room for it.
     fn ask(&mut self, gfp: &str, pages: u32) -> Option<()> {
         let same = |asked: &Asked| asked.pages == pages && asked.gfp.iter().eq(gfp.split('|'));
         match self.asked.iter().position(same) {
@@ -106,13 +106,13 @@ impl Account {
         Some(())
     }
 
-    /// The debt still stands, and nobody has tried to pay it.
+    /// The debt still stands, and there was no attempt to pay it.
     fn wait(&mut self, now_us: u64) {
         let waited_us = self.unattended_since_us.map(|since_us| now_us.saturating_sub(since_us));
         self.unattended_us_max = self.unattended_us_max.max(waited_us.unwrap_or(0));
     }
 
-    /// Somebody tries, or is killed. What comes of that is another question.
+    /// There is an attempt to pay or a kill, whatever its outcome.
     fn attend(&mut self, now_us: u64) {
         self.wait(now_us);
         self.unattended_since_us = None;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's tracing interface, as far as it is used here: one return probe and an instance with
-//! a ring buffer of its own.
+//! The kernel's tracing interface: one return probe, and instances, each with its ring buffer.
 //!
-//! All bounded: the buffer stops when it is full and counts what it drops, and so does the reader.
+//! Bounded: a buffer stops when it is full and counts what it drops, and so does the reader.
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
@@ -18,26 +17,25 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 /// Group and name of the probe's event.
 const EVENT: &str = "harness/charge";
 
-/// Calls of the probed function that may be under way at once: a charge sleeps in reclaim.
+/// Calls of the probed function that may be in flight: a charge sleeps in reclaim.
 const CALLS_AT_ONCE: u32 = 1024;
 
-/// The patch's own events.
+/// The patch's events.
 const PATCH: &str = "events/memcg_overcharge";
 
-/// Somebody is killed for want of memory.
+/// The OOM killer chose a victim.
 const KILL: &str = "events/oom/mark_victim";
 
 /// Ring buffer of each CPU, KiB: some 500 failed charges with their stacks, or 3,000 overcharges.
 const BUFFER_KIB: u32 = 256;
 
-/// Bytes of text that are read, at most: the buffers of four CPUs, with symbols instead of addresses.
+/// Bytes of text that are read, at most: the buffers of four CPUs, with symbols for addresses.
 const TEXT_BYTES_MAX: u64 = 8 << 20;
 
 /// Mounts tracefs.
 ///
 /// # Errors
-///
-/// When the kernel has none.
+/// The kernel has none.
 pub(super) fn mount() -> Result<()> {
     let kind = Some("tracefs");
     match nix::mount::mount(kind, TRACEFS, kind, MsFlags::empty(), None::<&str>) {
@@ -47,10 +45,6 @@ pub(super) fn mount() -> Result<()> {
 }
 
 /// The numbers of names in the kernel's events.
-///
-/// # Errors
-///
-/// When the kernel does not tell.
 pub(super) fn eval_map() -> Result<String> {
     read(&Path::new(TRACEFS).join("eval_map"))
 }
@@ -69,13 +63,12 @@ impl Probe {
     /// Sets it.
     ///
     /// # Errors
-    ///
-    /// When the kernel has no such function, has several, or no probes.
+    /// The kernel has no such function, has several, or no probes.
     pub(super) fn set() -> Result<Self> {
         // A probe that is optimised into a jump is patched a second time, some jiffies later and
         // through a breakpoint, which emulators get wrong.
         write(Path::new("/proc/sys/debug/kprobes-optimization"), "0")?;
-        // Else each instance follows every context switch to know the names of pids.
+        // Otherwise each instance follows every context switch to know the names of PIDs.
         write(&Path::new(TRACEFS).join("options/record-cmd"), "0")?;
         let probe = format!(
             "r{CALLS_AT_ONCE}:{EVENT} try_charge_memcg gfp=$arg2:x32 pages=$arg3:u32 \
@@ -86,30 +79,18 @@ impl Probe {
     }
 
     /// Disables and removes it.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(super) fn remove(&self, instance: &Instance) -> Result<()> {
         instance.write(&format!("events/{EVENT}/enable"), "0")?;
         write(&Path::new(TRACEFS).join("kprobe_events"), &format!("-:{EVENT}"))
     }
 
-    /// Begins to count anew.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel does not tell.
+    /// Restarts counting.
     pub(super) fn note_counts(&self) -> Result<()> {
         self.counted_before.set(counts()?);
         Ok(())
     }
 
-    /// How often it was hit, and how often it was missed, since.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel does not tell.
+    /// Hits and misses since then.
     pub(super) fn counted(&self) -> Result<(u64, u64)> {
         let (before, now) = (self.counted_before.get(), counts()?);
         Ok((now.0 - before.0, now.1 - before.1))
@@ -128,17 +109,13 @@ fn profile(text: &str) -> Option<(u64, u64)> {
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
-/// A ring buffer of its own.
+/// A tracing instance with its ring buffer.
 pub(super) struct Instance {
     folder: PathBuf,
 }
 
 impl Instance {
     /// Creates it; nothing is recorded yet.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(super) fn create(name: &str) -> Result<Self> {
         let folder = Path::new(TRACEFS).join("instances").join(name);
         fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
@@ -146,17 +123,13 @@ impl Instance {
         instance.stop()?;
         // The guest's own clock, so that events can be put in order with its facts.
         instance.write("trace_clock", "boot")?;
-        // What came first is kept, and what does not fit is counted.
+        // The first events are kept; those that do not fit are counted.
         instance.write("options/overwrite", "0")?;
         instance.write("buffer_size_kb", &BUFFER_KIB.to_string())?;
         Ok(instance)
     }
 
-    /// Records the probe's events with their stacks, and who is sent SIGKILL.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// Records the probe's events with their stacks, and each SIGKILL.
     pub(super) fn watch(&self, _: &Probe) -> Result<()> {
         self.write("options/stacktrace", "1")?;
         self.write("events/signal/signal_generate/filter", "sig == 9")?;
@@ -164,77 +137,45 @@ impl Instance {
         self.write(&format!("events/{EVENT}/enable"), "1")
     }
 
-    /// Records the patch's own events, and kills among them.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// Records the patch's events, and OOM kills among them.
     pub(super) fn watch_patch(&self) -> Result<()> {
         self.write(&format!("{KILL}/enable"), "1")?;
         self.write(&format!("{PATCH}/enable"), "1")
     }
 
-    /// No longer.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// Stops recording the patch's events.
     pub(super) fn ignore_patch(&self) -> Result<()> {
         self.write(&format!("{KILL}/enable"), "0")?;
         self.write(&format!("{PATCH}/enable"), "0")
     }
 
-    /// Which of the probe's events are kept.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// Selects the probe's events to keep.
     pub(super) fn filter(&self, filter: &str) -> Result<()> {
         self.write(&format!("events/{EVENT}/filter"), filter)
     }
 
     /// Opens the file through which tasks put marks into the trace.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be opened.
     pub(super) fn marks(&self) -> Result<File> {
         let marks = OpenOptions::new().write(true).open(self.folder.join("trace_marker"));
         marks.context("open trace_marker")
     }
 
-    /// Begins to record.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// Starts recording.
     pub(super) fn start(&self) -> Result<()> {
         self.write("tracing_on", "1")
     }
 
     /// Stops recording.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(super) fn stop(&self) -> Result<()> {
         self.write("tracing_on", "0")
     }
 
-    /// Forgets what was recorded.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
+    /// Drops what was recorded.
     pub(super) fn clear(&self) -> Result<()> {
         File::create(self.folder.join("trace")).context("clear the trace").map(drop)
     }
 
-    /// What was recorded, and whether the text was cut.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
+    /// What was recorded, and whether the text was truncated.
     pub(super) fn text(&self) -> Result<(String, bool)> {
         let mut bytes = Vec::new();
         let file = File::open(self.folder.join("trace")).context("open the trace")?;
@@ -244,10 +185,6 @@ impl Instance {
     }
 
     /// Events that found no room.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel does not tell.
     pub(super) fn lost(&self) -> Result<u64> {
         let mut lost = 0;
         let cpus = self.folder.join("per_cpu");
@@ -277,7 +214,7 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
 }
 
-/// One write without truncating first, which some of these files take for "remove all".
+/// One write without truncating first, which some of these files take as "remove all".
 fn write(path: &Path, text: &str) -> Result<()> {
     let context = || format!("write {text:?} to {}", path.display());
     let mut file = OpenOptions::new().append(true).open(path).with_context(context)?;

@@ -29,20 +29,12 @@ impl<'a> Window<'a> {
     }
 
     /// Watches the task of that number.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(crate) fn open(&self, pid: i32) -> Result<()> {
         self.instance.filter(&format!("common_pid == {pid}"))?;
         self.instance.start()
     }
 
     /// Puts a mark, by the task itself.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
     pub(crate) fn mark(&self, word: &str) -> Result<()> {
         (&self.marks).write_all(word.as_bytes()).context("mark the trace")
     }
@@ -50,8 +42,7 @@ impl<'a> Window<'a> {
     /// The charges of the task between its marks; without a second one, to its end.
     ///
     /// # Errors
-    ///
-    /// When the trace has a hole or cannot be read.
+    /// The trace has a hole or cannot be read.
     pub(crate) fn close(self, pid: i32) -> Result<Vec<InjectedCharge>> {
         self.instance.stop()?;
         let (text, cut) = self.instance.text()?;

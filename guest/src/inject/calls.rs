@@ -91,11 +91,7 @@ pub(super) const CALLS: &[Call] = &[
     },
 ];
 
-/// Makes the file behind the cold names; each task looks it up anew.
-///
-/// # Errors
-///
-/// When the scratch disk does not take it.
+/// Makes the file behind the cold names, which each task looks up again.
 pub(super) fn prepare() -> Result<()> {
     std::fs::create_dir(folder()).context("make a folder on the scratch disk")?;
     File::create_new(cold()?.to_str()?).context("make a file on the scratch disk")?;

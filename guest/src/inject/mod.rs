@@ -28,7 +28,7 @@ use crate::port::Port;
 use crate::release::{self, Dropped};
 use crate::{arena, process, shared};
 
-/// Arms the writing task; read, it tells how many charges are left until the one that fails.
+/// Arms the task that writes; reading shows how many charges are left until the one that fails.
 const ARM: &str = "/sys/kernel/debug/fail_memcg_charge_nth";
 
 /// More charges in one call are a call that does not end.
@@ -76,7 +76,7 @@ struct Injector<'a> {
 }
 
 impl Injector<'_> {
-    /// Fails one charge of one call in a task of its own.
+    /// Fails one charge of one call in a separate task.
     fn inject(&self, call: &Call, nth: u64) -> Result<Injected> {
         release::drop_caches(Dropped::DentriesAndInodes)?;
         let before = self.overcharges()?;
@@ -115,7 +115,7 @@ impl Injector<'_> {
         })
     }
 
-    /// The task: waits to be moved, arms itself, makes the call and says what it returned.
+    /// The task: waits to be moved, arms itself, makes the call and reports what it returned.
     fn act(
         &self,
         call: &Call,
