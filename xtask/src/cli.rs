@@ -91,7 +91,7 @@ pub(crate) enum Command {
     /// Remove old runs
     #[command(after_help = nightly::PRUNE_HELP)]
     Prune(Prune),
-    /// Make the HTML report of a run again from what is stored of it
+    /// Judge the stored evidence of a run again; regenerate its result and reports
     Report(Report),
     /// Measure seconds a cell beside bare QEMU, and instructions per system call
     #[command(after_help = bench::EXAMPLES)]

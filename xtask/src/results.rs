@@ -100,6 +100,16 @@ impl RunFolder {
         self.dir.join(REPORT).exists()
     }
 
+    /// Whether it has a result.
+    pub(crate) fn has_result(&self) -> bool {
+        self.dir.join(RESULT).exists()
+    }
+
+    /// A path in the folder, relative to it.
+    pub(crate) fn within(&self, path: &Path) -> String {
+        path.strip_prefix(&self.dir).unwrap_or(path).display().to_string()
+    }
+
     /// Takes over what a part has left, but its results: evidence under the same names, what several
     /// parts have under the number of the part.
     ///

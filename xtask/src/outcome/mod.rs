@@ -72,6 +72,9 @@ pub(crate) struct Manifest {
     pub(crate) duration_ms: u64,
     /// Name of the matrix.
     pub(crate) matrix: String,
+    /// Kernel that the others are compared with; `None` where none are, as in a part or a soak.
+    #[serde(default)]
+    pub(crate) baseline: Option<String>,
     /// Seed of the run.
     pub(crate) seed: u64,
     /// Cells that ran at once.
@@ -234,15 +237,6 @@ impl CellResult {
         match &self.again {
             Some(again) if self.first_says_nothing() => again,
             _ => &self.first,
-        }
-    }
-
-    /// The same, to be changed.
-    pub(crate) fn counted_mut(&mut self) -> &mut Attempt {
-        let first_says_nothing = self.first_says_nothing();
-        match &mut self.again {
-            Some(again) if first_says_nothing => again,
-            _ => &mut self.first,
         }
     }
 

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::run::Run;
+use crate::config::Scenario;
 use crate::evidence::Evidence;
 use crate::outcome::{Attempt, CellResult, Judgement};
 use crate::plan::Cell;
 use crate::progress::Step;
 use crate::report;
-use crate::verdict;
+use crate::verdict::{self, Pace};
 use crate::vm;
 use crate::vm::cell::Begin;
 use crate::vm::rig::Job;
@@ -126,14 +127,25 @@ impl Run<'_> {
         self.judged(cell, number, &evidence)
     }
 
-    fn judged(&self, cell: &Cell, number: u32, evidence: &Evidence) -> Attempt {
-        let folder = self.folder.attempt(&cell.id, number);
-        let folder = folder.strip_prefix(self.folder.dir()).unwrap_or(&folder);
-        Attempt::of(folder.display().to_string(), evidence, self.judge(cell, evidence))
+    /// The verdict on a cell that is timed, and kept nowhere.
+    pub(super) fn judgement(&self, cell: &Cell, evidence: &Evidence) -> Judgement {
+        let scenario = &self.config.scenarios[&cell.key.scenario];
+        verdict::judge(cell, scenario, evidence, self.pace())
     }
 
-    /// What the verdict on this evidence is.
-    pub(super) fn judge(&self, cell: &Cell, evidence: &Evidence) -> Judgement {
-        verdict::judge(cell, &self.config.scenarios[&cell.key.scenario], evidence, self.pace())
+    fn judged(&self, cell: &Cell, number: u32, evidence: &Evidence) -> Attempt {
+        let folder = self.folder.within(&self.folder.attempt(&cell.id, number));
+        judged(cell, &self.config.scenarios[&cell.key.scenario], evidence, self.pace(), folder)
     }
+}
+
+/// An attempt at a cell whose evidence lies in `folder`, with its verdict.
+pub(super) fn judged(
+    cell: &Cell,
+    scenario: &Scenario,
+    evidence: &Evidence,
+    pace: Pace,
+    folder: String,
+) -> Attempt {
+    Attempt::of(folder, evidence, verdict::judge(cell, scenario, evidence, pace))
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
     let kernels = bootable::kernels(&folders, &config, &names, &BTreeMap::new(), images, build)?;
     let results = &folders.results.join(FOLDER);
     let (seed, accel, jobs, snapshots) = (0, *accel, 1, false);
-    let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+    let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };
     let run = Run::begin(start, &folders, &config, kernels, spec)?;
     let manifest = run.manifest.clone();
     let mut result = BenchResult { manifest, times: Vec::new(), costs: Vec::new(), whole: None };

@@ -253,7 +253,7 @@ impl CheckSeries<'_> {
         let (results, probe, jobs) = (self.folder.dir(), &kernel.name, rig::jobs(None, &cells));
         // Each of its few cells boots: whether the kernel does is the question.
         let (matrix, seed, snapshots) = (MATRIX, 0, false);
-        let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+        let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };
         let (start, folder, ready) = (self.start.clone(), self.folder.clone(), ready.clone());
         let begun = Instant::now();
         let mut run = Run::in_folder(start, folder, ready, &config, kernels, spec)?;

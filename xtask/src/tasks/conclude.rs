@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{html, shown, style};
-use crate::config::{Config, Matrix, Scenario};
+use crate::config::{Config, Scenario};
 use crate::evidence::store;
 use crate::exit::Exit;
 use crate::outcome::{
@@ -19,7 +19,6 @@ use crate::verdict::{self, Judged, Pace, compare};
 /// All that a run found; `planned` is the number of cells that were selected.
 pub(super) fn result(
     config: &Config,
-    matrix: &Matrix,
     run: &str,
     manifest: Manifest,
     cells: Vec<CellResult>,
@@ -31,7 +30,7 @@ pub(super) fn result(
     let mut comparisons = Vec::new();
     let mut scenarios = BTreeMap::new();
     for scenario in names.into_iter().map(|name| &config.scenarios[name]) {
-        if let Some(baseline) = &matrix.baseline {
+        if let Some(baseline) = &manifest.baseline {
             comparisons.extend(compare(scenario, baseline, &judged));
         }
         scenarios.insert(scenario.name.clone(), scenario_note(scenario));

@@ -79,7 +79,8 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
             // Only emulated code is translated.
             let (accel, results) = (AccelChoice::Tcg, &folders.results);
             let (probe, snapshots) = (&cells[0].key.kernel, true);
-            let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+            let spec =
+                Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };
             let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
             run.ready.rig.watched.clone_from(&table.functions);
             let unexpected = unexpected(&run.cells(&cells)?);

@@ -9,13 +9,13 @@ use std::path::Path;
 
 use super::bootable::vmlinux;
 use crate::evidence::store;
-use crate::outcome::{Attempt, CellResult, RunResult};
+use crate::outcome::{CellResult, RunResult};
 use crate::report::{self, Part, Seen};
 use crate::results::RunFolder;
 use crate::symbols::{DebugInfo, Symbols};
 
 /// File in the run folder.
-pub(super) const REPORT: &str = "report.html";
+const REPORT: &str = "report.html";
 
 /// Writes the page into the run folder.
 ///
@@ -50,13 +50,7 @@ fn draw(
 ) -> Part {
     let evidence = readable(store::load(&folder.dir().join(&cell.counted().folder)));
     let evidence = evidence.as_ref().map_err(String::as_str);
-    let mut cell = cell.clone();
-    if let (Ok(evidence), true) = (evidence, cell.counted().marks.is_empty()) {
-        // The result was written before marks were kept.
-        let Attempt { folder, judgement, .. } = cell.counted().clone();
-        *cell.counted_mut() = Attempt::of(folder, evidence, judgement);
-    }
-    report::html_cell(&result.manifest, &cell, &Seen { evidence, symbols })
+    report::html_cell(&result.manifest, cell, &Seen { evidence, symbols })
 }
 
 /// An error as text for the report: it shows everything else.

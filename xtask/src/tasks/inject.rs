@@ -41,7 +41,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
     let kernels = bootable::kernels(&folders, &config, &names, &BTreeMap::new(), &[], build)?;
     let results = &folders.results.join(FOLDER);
     let (seed, accel, jobs, snapshots) = (0, *accel, 1, false);
-    let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+    let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };
     let run = Run::begin(start, &folders, &config, kernels, spec)?;
     let mut columns = Vec::new();
     let step = Step::begin("inject", Some(cells.len() as u64));

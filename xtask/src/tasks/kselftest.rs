@@ -54,7 +54,7 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
     let bootable = bootable::kernels(&folders, &config, &named, &keys, images, build)?;
     let (results, matrix, seed, accel) = (&folders.results, "kselftest", 0, *accel);
     let (probe, jobs, snapshots) = (base.as_str(), 1, false);
-    let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+    let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };
     let run = Run::begin(start, &folders, &config, bootable, spec)?;
     let selftest = &run.ready.binaries.selftest;
     let initramfs = guest_binary::pack_with(selftest, &programs, &folders.cache)?;

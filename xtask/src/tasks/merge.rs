@@ -32,6 +32,7 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     let cells = plan::plan(&config, matrix, &first.selection())?;
     let (mut manifest, ran) = runs::join(&runs, &parts::origin(&folders)?, &cells)?;
     manifest.command = std::env::args().collect();
+    manifest.baseline.clone_from(&matrix.baseline);
 
     let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
     user_series::keep(&config, &folder)?;
@@ -39,7 +40,7 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     for (part, dir) in runs.iter().zip(&found) {
         folder.adopt(dir, part.part)?;
     }
-    let result = conclude::result(&config, matrix, &folder.id, manifest, ran, cells.len());
+    let result = conclude::result(&config, &folder.id, manifest, ran, cells.len());
     conclude::matrix(&folder, &folders.cache, &result)
 }
 

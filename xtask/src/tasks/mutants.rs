@@ -3,15 +3,17 @@
 //! catch it, beside the series itself in the same cells, and keeps the score.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, conclude, inputs, print_ids};
+use super::{Folders, bootable, conclude, html, inputs, print_ids};
 use crate::cli::{self, Places};
-use crate::config::Trap;
+use crate::config::{Config, Trap};
 use crate::exit::Exit;
 use crate::outcome::{CellResult, RunResult};
 use crate::plan::{self, Trial};
 use crate::report::{self, MutantRow};
+use crate::results::RunFolder;
 use crate::verdict::{Ran, Score, score};
 
 /// Runs the command.
@@ -31,14 +33,46 @@ pub(crate) fn run(places: &Places, args: &cli::Mutants) -> anyhow::Result<Exit> 
     let (names, keys) = (cells.iter().map(|cell| &cell.key.kernel).collect(), BTreeMap::new());
     let kernels = bootable::kernels(&folders, &config, &names, &keys, &vms.images, build)?;
     let matrix = &mutants.matrix;
-    let spec = Spec::of(vms, &cells, &folders.results, &matrix.name, *seed);
+    let spec = Spec::of(vms, &cells, &folders.results, matrix, *seed);
     let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
     let ran = run.cells(&cells)?;
-    let (folder, result) = run.result(matrix, ran, cells.len())?;
-    folder.write_result(&result)?;
-    let rows: Vec<MutantRow<'_>> = trials.iter().map(|trial| row(trial, &result)).collect();
-    conclude::report(&folder, |place, style| report::mutants(&result, &rows, place, style))?;
+    let (folder, result) = run.result(ran, cells.len())?;
+    conclude(&folder, &folders.cache, &result, &trials)
+}
+
+/// Stores and prints the score; gives the exit code it means.
+///
+/// # Errors
+/// A run folder or a standard output that cannot be written to.
+pub(super) fn conclude(
+    folder: &RunFolder,
+    cache: &Path,
+    result: &RunResult,
+    trials: &[Trial],
+) -> anyhow::Result<Exit> {
+    folder.write_result(result)?;
+    html::write(folder, cache, result)?;
+    let rows: Vec<MutantRow<'_>> = trials.iter().map(|trial| row(trial, result)).collect();
+    conclude::report(folder, |place, style| report::mutants(result, &rows, place, style))?;
     Ok(conclude::exit(result.manifest.interrupted, report::all_caught(&rows)))
+}
+
+/// The trials of a stored run, from its cells and the catalogue; `None` for a run of another command.
+///
+/// # Errors
+/// As [`plan::mutants`].
+pub(super) fn trials_of(config: &Config, result: &RunResult) -> anyhow::Result<Option<Vec<Trial>>> {
+    let ran = |id: &String| result.cells.iter().any(|ran| ran.cell.id == *id);
+    for mutants in config.mutants.values() {
+        if result.manifest.matrix == mutants.matrix.name {
+            let (_, mut trials) = plan::mutants(config, mutants, &[], result.manifest.seed)?;
+            trials.retain(|trial| trial.cells.as_ref().is_some_and(|(mutant, _)| ran(mutant)));
+            if !trials.is_empty() {
+                return Ok(Some(trials));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn row<'a>(trial: &'a Trial, result: &'a RunResult) -> MutantRow<'a> {

@@ -1,64 +1,105 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What earlier runs know: how long a cell takes.
+//! What earlier runs say of a cell: how long it takes, and its verdict.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::outcome::{Attempt, Judgement};
 use crate::plan::{Cell, Part};
 use crate::results::{self, RunFolder};
+use crate::taxonomy::Verdict;
 
-/// Runs that are asked: enough that a run of one cell does not hide the matrix.
+/// Runs that are read: enough that a run of one cell does not hide the matrix.
 const RUNS: usize = 8;
 
 /// How long cells took when they last ran, milliseconds, by id.
 #[derive(Debug, Default)]
 pub(super) struct Past(BTreeMap<String, u64>);
 
-/// The little of a `result.json` that is wanted here, whichever version wrote it.
+/// The little of a `result.json` that is needed here, whichever version wrote it.
 #[derive(Deserialize)]
-struct Run {
-    cells: Vec<Ran>,
+struct Stored {
+    cells: Vec<StoredCell>,
 }
 
+/// A cell of an earlier run.
 #[derive(Deserialize)]
-struct Ran {
-    cell: Id,
-    first: Took,
+pub(super) struct StoredCell {
+    pub(super) cell: Named,
+    pub(super) first: StoredAttempt,
+    pub(super) again: Option<StoredAttempt>,
 }
 
+/// The name of a cell.
 #[derive(Deserialize)]
-struct Id {
-    id: String,
+pub(super) struct Named {
+    pub(super) id: String,
 }
 
+/// An attempt at it.
 #[derive(Deserialize)]
-struct Took {
+pub(super) struct StoredAttempt {
     wall_ms: u64,
+    pub(super) judgement: Word,
+}
+
+/// A verdict in a few words.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Word {
+    verdict: Verdict,
+    breaks: Vec<String>,
+    as_expected: bool,
+}
+
+impl Word {
+    /// The verdict on this attempt.
+    pub(super) fn of(attempt: &Attempt) -> Self {
+        let Judgement { verdict, breaks, as_expected, .. } = &attempt.judgement;
+        let breaks = breaks.iter().map(ToString::to_string).collect();
+        Self { verdict: *verdict, breaks, as_expected: *as_expected }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verdict, breaks, as_expected } = self;
+        match (verdict, breaks.is_empty()) {
+            (Verdict::Fail, false) => write!(f, "{verdict} {}", breaks.join(","))?,
+            _ => write!(f, "{verdict}")?,
+        }
+        f.write_str(if *as_expected { "" } else { " (not expected)" })
+    }
+}
+
+/// The cells in the result of a run, if it has one that can be read.
+pub(super) fn stored(folder: &RunFolder) -> Option<Vec<StoredCell>> {
+    folder.read_result().ok().map(|Stored { cells }| cells)
 }
 
 impl Past {
-    /// Looks into the newest runs. One that cannot be read, of another version for one, tells nothing.
+    /// Reads the newest runs; one that cannot be read is left out.
     pub(super) fn read(results: &Path) -> Self {
         let names = results::runs(results).unwrap_or_default();
         let mut past = BTreeMap::new();
         // Oldest first: a newer time replaces an older one.
         for name in &names[names.len().saturating_sub(RUNS)..] {
-            let result = RunFolder::open(results, name).and_then(|run| run.read_result());
-            let Ok(Run { cells }) = result else { continue };
-            past.extend(cells.into_iter().map(|ran| (ran.cell.id, ran.first.wall_ms)));
+            let Ok(folder) = RunFolder::open(results, name) else { continue };
+            let cells = stored(&folder).into_iter().flatten();
+            past.extend(cells.map(|ran| (ran.cell.id, ran.first.wall_ms)));
         }
         Self(past)
     }
 
-    /// What a plan says of the cells of one part.
+    /// What a plan says about the cells of one part.
     pub(super) fn of_part(part: &Part) -> Self {
         Self(part.cells.iter().map(|cell| (cell.id.clone(), cell.estimate_ms)).collect())
     }
 
-    /// What a cell is likely to take, milliseconds. A new one may take all that its load is allowed:
-    /// begun early it does no harm.
+    /// What a cell is likely to take, milliseconds. For a new one that is the limit of its load: it
+    /// starts early, which does no harm.
     pub(super) fn estimate_ms(&self, cell: &Cell) -> u64 {
         self.0.get(&cell.id).copied().unwrap_or(cell.request.load_ms_max)
     }
@@ -73,8 +114,10 @@ mod tests {
         let results = tempfile::tempdir().unwrap();
         let write = |run: &str, cell: &str, wall_ms: u64| {
             std::fs::create_dir(results.path().join(run)).unwrap();
-            let ran =
-                serde_json::json!({ "cell": { "id": cell }, "first": { "wall_ms": wall_ms } });
+            let judgement =
+                serde_json::json!({ "verdict": "PASS", "breaks": [], "as_expected": true });
+            let first = serde_json::json!({ "wall_ms": wall_ms, "judgement": judgement });
+            let ran = serde_json::json!({ "cell": { "id": cell }, "first": first });
             let text = serde_json::json!({ "cells": [ran], "totals": {} }).to_string();
             std::fs::write(results.path().join(run).join("result.json"), text).unwrap();
         };

@@ -1,23 +1,216 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask report`: regenerates the HTML report of a run from what is stored of it.
+//! `cargo xtask report`: judges the stored evidence of a run again, and regenerates its result and
+//! its reports.
+//!
+//! A run that was killed has no result: it gets one here, marked as interrupted. An attempt whose
+//! evidence was deleted keeps its stored verdict.
 
-use super::{Folders, html, shown};
+use super::past::{self, StoredCell, Word};
+use super::{Folders, attempts, conclude, inputs, mutants};
 use crate::cli::{self, Places};
-use crate::exit::Exit;
-use crate::outcome::RunResult;
-use crate::progress::print;
-use crate::results::RunFolder;
+use crate::config::Config;
+use crate::evidence::{Evidence, store};
+use crate::exit::{Exit, Fault};
+use crate::outcome::{Attempt, CellResult, Manifest, RunResult};
+use crate::plan::Cell;
+use crate::progress::{note, print};
+use crate::results::{self, RunFolder};
+use crate::verdict::Pace;
 
-/// Runs the command.
+/// Runs the command; the exit code is that of the run, as it is judged now.
 ///
 /// # Errors
-/// [`Exit::Usage`] when there is no such run; a result that cannot be read or a report that cannot be written.
+/// [`Exit::Usage`] for a run that is not there, in progress, or of a command without a result;
+/// files that cannot be read or written.
 pub(crate) fn run(places: &Places, args: &cli::Report) -> anyhow::Result<Exit> {
-    let cli::Report { run } = args;
     let folders = Folders::of(places)?;
-    let folder = RunFolder::open(&folders.results, run)?;
-    let result: RunResult = folder.read_result()?;
-    html::write(&folder, &folders.cache, &result)?;
-    print(format_args!("{}\n", shown(&folder.dir().join(html::REPORT))))?;
-    Ok(Exit::Ok)
+    let config = inputs::read(&folders.configs)?;
+    let folder = RunFolder::open(&folders.results, &args.run)?;
+    check(&folder)?;
+    let was = past::stored(&folder);
+    let result = judged_again(&config, &folder)?;
+    let exit = match mutants::trials_of(&config, &result)? {
+        Some(trials) => mutants::conclude(&folder, &folders.cache, &result, &trials)?,
+        None => conclude::matrix(&folder, &folders.cache, &result)?,
+    };
+    if let Some(was) = was {
+        print(changes(&was, &result))?;
+    }
+    Ok(exit)
+}
+
+fn check(folder: &RunFolder) -> anyhow::Result<()> {
+    if results::is_running(folder.dir()) {
+        return Err(Fault::new(Exit::Usage, format!("run {} is in progress", folder.id)).into());
+    }
+    if folder.has_ended() && !folder.has_result() {
+        return Err(Fault::new(Exit::Usage, format!("run {} has no result.json", folder.id))
+            .hint("check-series and kselftest leave none; `cargo xtask coverage --run` judges its runs")
+            .into());
+    }
+    Ok(())
+}
+
+/// The run as its evidence is judged now.
+fn judged_again(config: &Config, folder: &RunFolder) -> anyhow::Result<RunResult> {
+    let mut manifest: Manifest = folder.read_manifest()?;
+    let stored: Option<RunResult> = match folder.has_result() {
+        true => folder
+            .read_result()
+            .map_err(|error| note(&format!("note: it is replaced: {error:#}")))
+            .ok(),
+        false => {
+            manifest.interrupted = true;
+            folder.write_manifest(&manifest)?;
+            None
+        }
+    };
+    let ids = match &stored {
+        Some(stored) => stored.cells.iter().map(|ran| ran.cell.id.clone()).collect(),
+        None => folder.cells()?,
+    };
+    let planned = stored.as_ref().map_or(ids.len(), |stored| stored.totals.planned as usize);
+    let mut ran = Vec::new();
+    for id in ids {
+        let of = |stored: &RunResult| stored.cells.iter().find(|ran| ran.cell.id == id).cloned();
+        ran.extend(cell(config, folder, &manifest, &id, stored.as_ref().and_then(of))?);
+    }
+    Ok(conclude::result(config, &folder.id, manifest, ran, planned))
+}
+
+/// One cell with its attempts; `None` where it never started.
+fn cell(
+    config: &Config,
+    folder: &RunFolder,
+    manifest: &Manifest,
+    id: &str,
+    stored: Option<CellResult>,
+) -> anyhow::Result<Option<CellResult>> {
+    let dirs = folder.attempts(id);
+    if dirs.is_empty() {
+        if stored.is_some() {
+            note(&format!("note: {id}: no evidence; its stored verdict is kept"));
+        }
+        return Ok(stored);
+    }
+    let cell: Cell = folder.read_cell(id)?;
+    let scenario = config.scenario(&cell.key.scenario)?;
+    let pace = Pace { slowdown: manifest.slowdown };
+    let mut attempts = dirs.iter().map(|dir| -> Attempt {
+        let evidence = store::load(dir).unwrap_or_else(|error| {
+            Evidence::of_failed_host(&cell.request, format!("{error:#}"), 0)
+        });
+        attempts::judged(&cell, scenario, &evidence, pace, folder.within(dir))
+    });
+    let (Some(first), again) = (attempts.next(), attempts.next()) else { return Ok(None) };
+    drop(attempts);
+    Ok(Some(CellResult { cell, first, again }))
+}
+
+/// The cells whose verdicts are not the stored ones.
+fn changes(was: &[StoredCell], result: &RunResult) -> String {
+    let mut text = String::new();
+    for StoredCell { cell, first, again } in was {
+        let Some(now) = result.cells.iter().find(|ran| ran.cell.id == cell.id) else { continue };
+        let now = [Some(&now.first), now.again.as_ref()].map(|attempt| attempt.map(Word::of));
+        let was =
+            [Some(first), again.as_ref()].map(|attempt| attempt.map(|it| it.judgement.clone()));
+        let changed = was.into_iter().zip(now).filter_map(|(was, now)| Some((was?, now?)));
+        for (was, now) in changed.filter(|(was, now)| was != now) {
+            text.push_str(&format!("{}: {was} -> {now}\n", cell.id));
+        }
+    }
+    match text.is_empty() {
+        true => format!("verdicts are as stored ({} cells)\n", was.len()),
+        false => format!("verdicts that changed:\n{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::good;
+    use crate::evidence::store::Recorder;
+    use crate::exit::fault_of;
+    use crate::taxonomy::Verdict;
+    use crate::verdict::tests::run;
+
+    /// A run of one cell, with its evidence and no result: it was killed.
+    fn killed(results: &std::path::Path) -> RunFolder {
+        let folder = RunFolder::begin(results, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let [baseline, _] = run::benches();
+        let cell = &baseline.cell;
+        let manifest = Manifest { slowdown: 1, ..run::result(Vec::new()).manifest };
+        folder.write_manifest(&manifest).unwrap();
+        folder.write_cell(&cell.id, cell).unwrap();
+        let dir = folder.attempt(&cell.id, 1);
+        let evidence = &baseline.evidence;
+        let mut recorder = Recorder::create(&dir, &evidence.request, "").unwrap();
+        recorder.console(evidence.console.as_bytes()).unwrap();
+        for event in &evidence.events {
+            let line = serde_json::to_string(event).unwrap() + "\n";
+            recorder.port(line.as_bytes()).unwrap();
+        }
+        recorder.finish(evidence.request.clone(), evidence.ending.clone(), evidence.wall_ms);
+        folder
+    }
+
+    fn config() -> Config {
+        let mut config = good();
+        let [baseline, _] = run::benches();
+        let name = baseline.scenario.name.clone();
+        config.scenarios.insert(name, baseline.scenario);
+        config
+    }
+
+    #[test]
+    fn a_killed_run_gets_a_result_and_a_changed_verdict_is_named() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = killed(results.path());
+        assert!(past::stored(&folder).is_none());
+        let first = judged_again(&config(), &folder).unwrap();
+        assert!(first.manifest.interrupted);
+        let [ran] = &first.cells[..] else { panic!("{} cells", first.cells.len()) };
+        let [baseline, _] = run::benches();
+        assert_eq!(ran.judgement(), &baseline.judge(), "as the run would have judged it");
+        assert_eq!(ran.first.folder, "cells/open.v2.baseline.mainline/attempt-1");
+
+        folder.write_result(&first).unwrap();
+        let was = past::stored(&folder).unwrap();
+        let again = judged_again(&config(), &folder).unwrap();
+        assert_eq!(again, first);
+        assert_eq!(changes(&was, &again), "verdicts are as stored (1 cells)\n");
+
+        // The console now shows a fault, and the evidence of a second attempt is torn.
+        let place = folder.within(&folder.attempt(&ran.cell.id, 1));
+        let fault = "[    1.0] BUG: kernel NULL pointer dereference, address: 0\n";
+        folder.write_text(&format!("{place}/console.log"), fault).unwrap();
+        let torn = folder.within(&folder.attempt(&ran.cell.id, 2));
+        folder.write_text(&format!("{torn}/request.json"), "{").unwrap();
+        let changed = judged_again(&config(), &folder).unwrap();
+        let told =
+            "verdicts that changed:\nopen.v2.baseline.mainline: FAIL I1 -> CRASH (not expected)\n";
+        assert_eq!(changes(&was, &changed), told);
+        let again = changed.cells[0].again.as_ref().unwrap();
+        assert_eq!(again.judgement.verdict, Verdict::Error);
+
+        // Without evidence the stored verdict stays.
+        std::fs::remove_dir_all(folder.dir().join("cells")).unwrap();
+        let kept = judged_again(&config(), &folder).unwrap();
+        assert_eq!(kept.cells, first.cells);
+    }
+
+    #[test]
+    fn a_run_in_progress_or_without_a_result_is_refused() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = killed(results.path());
+        let refused = |folder: &RunFolder| fault_of(&check(folder).unwrap_err()).unwrap().exit;
+        assert_eq!(refused(&folder), Exit::Usage, "in progress");
+        let dir = folder.dir().to_owned();
+        drop(folder);
+        let folder = RunFolder::at(&dir).unwrap();
+        check(&folder).unwrap();
+        folder.write_report("of another command").unwrap();
+        assert_eq!(refused(&folder), Exit::Usage);
+    }
 }

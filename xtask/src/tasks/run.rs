@@ -51,6 +51,8 @@ pub(super) struct Spec<'a> {
     pub(super) results: &'a Path,
     /// Name of the matrix.
     pub(super) matrix: &'a str,
+    /// Kernel that the others are compared with, if there is one.
+    pub(super) baseline: Option<&'a str>,
     /// Seed of the run.
     pub(super) seed: u64,
     /// Accelerator of its VMs.
@@ -69,12 +71,22 @@ impl<'a> Spec<'a> {
         vms: &Vms,
         cells: &'a [Cell],
         results: &'a Path,
-        matrix: &'a str,
+        matrix: &'a Matrix,
         seed: u64,
     ) -> Self {
         let Vms { accel, jobs, no_snapshot, images: _ } = vms;
         let (probe, jobs) = (cells[0].key.kernel.as_str(), rig::jobs(*jobs, cells));
-        Self { results, matrix, seed, accel: *accel, probe, jobs, snapshots: !no_snapshot }
+        let (matrix, baseline) = (matrix.name.as_str(), matrix.baseline.as_deref());
+        Self {
+            results,
+            matrix,
+            baseline,
+            seed,
+            accel: *accel,
+            probe,
+            jobs,
+            snapshots: !no_snapshot,
+        }
     }
 }
 
@@ -152,13 +164,12 @@ impl<'a> Run<'a> {
     /// A run folder that cannot be written to.
     pub(super) fn result(
         self,
-        matrix: &Matrix,
         cells: Vec<CellResult>,
         planned: usize,
     ) -> anyhow::Result<(RunFolder, RunResult)> {
         let config = self.config;
         let (folder, manifest) = self.finish()?;
-        let result = conclude::result(config, matrix, &folder.id, manifest, cells, planned);
+        let result = conclude::result(config, &folder.id, manifest, cells, planned);
         Ok((folder, result))
     }
 }
@@ -176,6 +187,7 @@ fn manifest(
         started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         duration_ms: 0,
         matrix: spec.matrix.to_owned(),
+        baseline: spec.baseline.map(str::to_owned),
         seed: spec.seed,
         jobs: u32::try_from(spec.jobs)?,
         interrupted: false,

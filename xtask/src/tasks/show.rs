@@ -3,17 +3,18 @@
 //!
 //! It needs only what was written while the run went on: a run that was killed can be shown too.
 
+use super::attempts::judged;
 use super::conclude::scenario_note;
 use super::{Folders, inputs, style};
 use crate::cli::{self, Places};
 use crate::evidence::store;
 use crate::exit::{Exit, Fault};
-use crate::outcome::{Attempt, CellResult, Manifest};
+use crate::outcome::{CellResult, Manifest};
 use crate::plan::Cell;
 use crate::progress::print;
+use crate::report;
 use crate::results::RunFolder;
-use crate::verdict::{self, Pace};
-use crate::{config::Scenario, evidence::Evidence, report};
+use crate::verdict::Pace;
 
 /// Runs the command.
 ///
@@ -32,8 +33,8 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {
         let evidence = store::load(&dir)?;
-        attempts
-            .push((judged(&cell, scenario, &evidence, pace, dir.display().to_string()), evidence));
+        let place = dir.display().to_string();
+        attempts.push((judged(&cell, scenario, &evidence, pace, place), evidence));
     }
     let mut attempts = attempts.into_iter();
     let Some((first, first_evidence)) = attempts.next() else {
@@ -49,18 +50,6 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let style = style(std::io::stdout());
     print(report::show(&manifest, &scenario_note(scenario), &found, &evidence, shown, style))?;
     Ok(Exit::Ok)
-}
-
-/// Judged anew, so that a rule that was mended shows on old evidence too.
-fn judged(
-    cell: &Cell,
-    scenario: &Scenario,
-    evidence: &Evidence,
-    pace: Pace,
-    folder: String,
-) -> Attempt {
-    let judgement = verdict::judge(cell, scenario, evidence, pace);
-    Attempt::of(folder, evidence, judgement)
 }
 
 /// The cell of that id, or the only one whose id has that part.

@@ -34,7 +34,7 @@ fn readers_accept_the_report_of_a_run() {
     let results = tempfile::tempdir().expect("a temporary folder");
     let mut words = vec!["run-matrix", "--jobs", "1"];
     words.extend(FILTERS.iter().flat_map(|filter| ["--filter", filter]));
-    xtask(results.path(), &words);
+    xtask(results.path(), &words, 0);
     let run = fs::canonicalize(results.path().join("latest")).expect("a run");
     let report = fs::read_to_string(run.join("report.html")).expect("run-matrix writes it");
     for part in [
@@ -51,11 +51,12 @@ fn readers_accept_the_report_of_a_run() {
     assert!(report.len() < 60_000 * (FILTERS.len() + 1), "{} bytes", report.len());
     read(&run.join("report.html"), "report-real");
 
-    xtask(results.path(), &["history"]);
+    xtask(results.path(), &["history"], 0);
     read(&results.path().join("history.html"), "history");
 
     make_hostile(&run);
-    xtask(results.path(), &["report"]);
+    // The hostile console is a CRASH when it is judged again.
+    xtask(results.path(), &["report"], 1);
     let report = fs::read_to_string(run.join("report.html")).expect("report writes it");
     assert!(report.contains("&lt;script&gt;alert(1)"), "it is told");
     assert!(report.contains("cannot be shown"), "the evidence that was removed is missed");
@@ -70,13 +71,16 @@ fn make_hostile(run: &Path) {
     let mut result: Value = serde_json::from_str(&text).expect("JSON");
     result["manifest"]["qemu"] = json!(HOSTILE);
     result["manifest"]["kernels"]["baseline"]["key"] = json!("0000");
-    result["comparisons"][0]["problem"][0]["fact"] = json!(HOSTILE.repeat(20));
-    let judgement = &mut result["cells"][0]["first"]["judgement"];
+    let mut cells = result["cells"].as_array().expect("cells").iter();
+    let at = cells.position(|ran| ran["cell"]["id"] == FILTERS[1]).expect("the cell ran");
+    let judgement = &mut result["cells"][at]["first"]["judgement"];
     judgement["as_expected"] = json!(false);
     judgement["verdict"] = json!("CRASH");
     judgement["why"] = json!(HOSTILE.repeat(20));
     judgement["checks"][0]["said"] = json!("x".repeat(2000));
     fs::write(&path, result.to_string()).expect("the result");
+    let manifest = result["manifest"].to_string();
+    fs::write(run.join("manifest.json"), manifest).expect("the manifest");
     let console = format!("[ 1.0] BUG: {HOSTILE}\n[ 1.0]  f+0x1/0x2 {}\n", "y".repeat(100_000));
     let attempt = |cell: &str| run.join("cells").join(cell).join("attempt-1");
     fs::write(attempt(FILTERS[0]).join("console.log"), console).expect("a console");
@@ -95,9 +99,9 @@ fn read(page: &Path, name: &str) {
     assert!(output.status.success(), "{}:\n{}", kept.display(), node::text(&output));
 }
 
-fn xtask(results: &Path, words: &[&str]) {
+fn xtask(results: &Path, words: &[&str], exit: i32) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(words).arg("--results").arg(results).env("NO_COLOR", "1");
     let output = command.output().expect("xtask starts");
-    assert!(output.status.success(), "{words:?}: {}", node::text(&output));
+    assert_eq!(output.status.code(), Some(exit), "{words:?}: {}", node::text(&output));
 }

@@ -184,5 +184,5 @@ fn attempt(run: &Run<'_>, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<(Dura
     let begun = Instant::now();
     let evidence = vm::cell::run(&run.ready.rig, Job::of(cell), begin, dir.path(), &run.stop);
     let took = begun.elapsed();
-    Ok((took, run.judge(cell, &evidence)))
+    Ok((took, run.judgement(cell, &evidence)))
 }

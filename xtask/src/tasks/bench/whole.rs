@@ -66,14 +66,15 @@ impl Wholes<'_> {
         let start = Start { stop: self.run.stop.clone(), begun };
         let (results, matrix, accel) = (self.run.folder.dir(), &self.matrix.name, self.accel);
         let (seed, probe) = (0, cells[0].key.kernel.as_str());
-        let spec = Spec { results, matrix, seed, accel, probe, jobs, snapshots };
+        let baseline = self.matrix.baseline.as_deref();
+        let spec = Spec { results, matrix, baseline, seed, accel, probe, jobs, snapshots };
         let (config, ready) = (self.run.config, self.run.ready.clone());
         let building = begun.elapsed();
         let (own, children) = cpu_times()?;
         let mut run = Run::in_folder(start, folder, ready, config, kernels.clone(), spec)?;
         let ran = run.cells(&cells)?;
         let (own_after, children_after) = cpu_times()?;
-        let (folder, result) = run.result(self.matrix, ran, cells.len())?;
+        let (folder, result) = run.result(ran, cells.len())?;
         let shown = shown(folder.dir());
         folder.write_result(&result)?;
         folder.write_report(&report::run(&result, &shown, Style::default()))?;

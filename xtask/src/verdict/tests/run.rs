@@ -54,6 +54,7 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
             started_at: "2026-01-31T04:00:00Z".to_owned(),
             duration_ms: 41_000,
             matrix: "default".to_owned(),
+            baseline: Some("baseline".to_owned()),
             seed: 1,
             jobs: 2,
             interrupted: false,
