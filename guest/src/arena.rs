@@ -60,8 +60,8 @@ pub(crate) fn create_file(name: &str) -> Result<CString> {
 /// Hexadecimal digits of the number in a [`NumberedPath`].
 const DIGITS: usize = 8;
 
-/// A path with room for a number, which is set without allocating: a task at its limit must not build
-/// strings.
+/// A path with room for a number, which is set without allocating: a task at its limit must not
+/// build strings.
 pub(crate) struct NumberedPath {
     bytes: Vec<u8>,
     digits_at: usize,

@@ -45,8 +45,8 @@ impl Level {
         Some(self.usage.bytes().ok()? > self.limit_bytes)
     }
 
-    /// A step that succeeds above the limit. `ENODATA` if usage is not above it, as on a kernel that
-    /// lets no charge over it.
+    /// A step that succeeds above the limit. `ENODATA` if usage is not above it, as on a kernel
+    /// that lets no charge over it.
     pub(crate) fn must_be_over(&mut self) -> nix::Result<()> {
         if self.is_over() == Some(true) { Ok(()) } else { Err(Errno::ENODATA) }
     }

@@ -2,8 +2,8 @@
 //! The bystander: holds memory in a sibling memcg of the limited one and must notice nothing.
 //!
 //! It times `stat()` of a file, first before the load (`control`), then every 10 ms while the load
-//! runs (`stat`). The call charges nothing: a charge to another memcg pushes the limited one's stock
-//! out of the CPU, and scenarios that walk to their limit page by page would lose count.
+//! runs (`stat`). The call charges nothing: a charge to another memcg pushes the limited one's
+//! stock out of the CPU, and scenarios that walk to their limit page by page would lose count.
 
 use std::fs::File;
 

@@ -55,9 +55,9 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     let mut watch = watch.prove(&memcgs.bystander).context("see whether charges are seen")?;
     let plan = (workload.plan)(&Terms::new(workload, cell, &memcgs)?)
         .with_context(|| format!("prepare {}", workload.name))?;
-    // Dentries and inodes left by the preparation would be found instead of being charged. The blocks
-    // of the disk stay: if an actor read them again they would be charged as page cache, and every
-    // kernel would call the OOM killer from there instead of from a kernel-memory charge.
+    // Dentries and inodes left by the preparation would be found instead of being charged. The
+    // blocks of the disk stay: if an actor read them again they would be charged as page cache, and
+    // every kernel would call the OOM killer from there instead of from a kernel-memory charge.
     nix::unistd::sync();
     release::drop_caches(Dropped::DentriesAndInodes)?;
     memcgs.report(port, Stage::Before)?;

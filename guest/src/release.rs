@@ -22,7 +22,8 @@ const RETRY_US: u64 = 20_000;
 /// `MEMBARRIER_CMD_GLOBAL`: returns after an RCU grace period.
 const MEMBARRIER_GLOBAL: i32 = 1;
 
-/// Drops caches, waits and flushes until the memcgs of the cell hold next to nothing or patience ends.
+/// Drops caches, waits and flushes until the memcgs of the cell hold next to nothing or patience
+/// ends.
 ///
 /// # Errors
 /// A step fails; memory that stays is no error.
@@ -83,8 +84,8 @@ fn flush_stocks(flusher: &Memcg, cpus: &[usize]) -> Result<()> {
 /// Charges both objects and pages to the caller's memcg on one CPU, and uncharges them there.
 fn charge_on(cpu: usize) -> Result<()> {
     stay_on_cpu(cpu)?;
-    // Kernel memory only. A user page would stay in the CPU's list of pages to be put on the LRU after
-    // its owner has exited, and keep the flusher's memcg from being freed.
+    // Kernel memory only. A user page would stay in the CPU's list of pages to be put on the LRU
+    // after its owner has exited, and keep the flusher's memcg from being freed.
     let (_reader, mut writer) = std::io::pipe().context("make a pipe")?;
     writer.write_all(&[0]).context("fill a page of the pipe")?;
     Ok(())
@@ -102,8 +103,8 @@ const SCANS: u32 = 3;
 /// A record of kmemleak has about 20 lines; this is some fifty of them.
 const LINES_MAX: usize = 1000;
 
-/// On kernels with kmemleak: asks for a scan after the cell and prints what it found to the console,
-/// with stacks.
+/// On kernels with kmemleak: asks for a scan after the cell and prints what it found to the
+/// console, with stacks.
 ///
 /// # Errors
 /// The kernel has kmemleak but does not let it be used.

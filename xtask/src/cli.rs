@@ -25,8 +25,8 @@ pub(crate) use nightly::{Compare, History, Merge, Partition, Plan, Prune};
 pub(crate) use report::Report;
 pub(crate) use user_series::UserSeriesArgs;
 
-/// Builds Linux kernels with and without a patch series, boots them in QEMU under tight memory-cgroup
-/// limits, and says with evidence what the series changes.
+/// Builds Linux kernels with and without a patch series, boots them in QEMU under tight
+/// memory-cgroup limits, and says with evidence what the series changes.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = after_help())]
 pub(crate) struct Cli {
@@ -188,14 +188,15 @@ pub(crate) struct Vms {
 /// Which cells of a matrix.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Select {
-    /// Only cells whose id matches this glob (a word without * matches anywhere); may be repeated, and each must match one
+    /// Only cells whose id matches this glob (a word without * matches anywhere); may be repeated,
+    /// and each must match one
     #[arg(long, short, value_name = "GLOB")]
     pub(crate) filter: Vec<String>,
     /// Repetitions of each cell, in place of the matrix's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repetitions: Option<u32>,
-    /// As many repetitions as tell a problem that one kernel always shows and the other never from chance, in
-    /// percent (95: 3, 99: 5)
+    /// As many repetitions as tell a problem that one kernel always shows and the other never from
+    /// chance, in percent (95: 3, 99: 5)
     #[arg(long, value_name = "PERCENT", conflicts_with = "repetitions", value_parser = percent)]
     pub(crate) confidence: Option<f64>,
     /// Seed of the run; the same seed gives the same requests
@@ -206,7 +207,8 @@ pub(crate) struct Select {
 /// Arguments of `build-kernel`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildKernel {
-    /// Kernels in configs/kernels [default: baseline and overcharge; with --series the unpatched one and `series`]
+    /// Kernels in configs/kernels [default: baseline and overcharge; with --series the unpatched
+    /// one and `series`]
     #[arg(value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
     #[command(flatten)]
@@ -229,8 +231,8 @@ pub(crate) struct Doctor {
 /// Arguments of `kselftest`.
 #[derive(Debug, Args)]
 pub(crate) struct Kselftest {
-    /// Kernels in configs/kernels: the unpatched one, then those to hold beside it [default: baseline and overcharge; with
-    /// --series the unpatched one and `series`]
+    /// Kernels in configs/kernels: the unpatched one, then those to hold beside it [default:
+    /// baseline and overcharge; with --series the unpatched one and `series`]
     #[arg(long = "kernel", value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
     #[command(flatten)]
@@ -254,7 +256,8 @@ pub(crate) struct Kselftest {
 /// Arguments of `mutants`.
 #[derive(Debug, Args)]
 pub(crate) struct Mutants {
-    /// Only mutants whose name matches this glob (a word without * matches anywhere); each must match one
+    /// Only mutants whose name matches this glob (a word without * matches anywhere); each must
+    /// match one
     #[arg(value_name = "NAME-GLOB")]
     pub(crate) names: Vec<String>,
     /// Kernel whose mutants these are: a file in configs/mutants

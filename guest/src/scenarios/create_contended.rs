@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `create-contended`: all tasks create files in one tmpfs directory, and so does an outsider in the
-//! root memcg.
+//! `create-contended`: all tasks create files in one tmpfs directory, and so does an outsider in
+//! the root memcg.
 //!
 //! A created file costs a dentry and an inode that cannot be reclaimed and that outlive their
 //! creator. So a kill frees next to nothing, and the load ends when every task has been killed or

@@ -3,10 +3,10 @@
 //!
 //! The task writes to a loop device past the page cache. The device's worker, a kernel thread,
 //! writes to the backing file in tmpfs with the writer's memcg as its active one
-//! (`loop_handle_cmd()`, only on cgroup v2 with the io controller). That charges a page for the data
-//! and nodes of the file's page tree (`xas_nomem()`): the offsets are so far apart that each write
-//! needs seven nodes, a page of kernel memory. With room for one page left, the page of data fits
-//! and the nodes go over the limit.
+//! (`loop_handle_cmd()`, only on cgroup v2 with the io controller). That charges a page for the
+//! data and nodes of the file's page tree (`xas_nomem()`): the offsets are so far apart that each
+//! write needs seven nodes, a page of kernel memory. With room for one page left, the page of data
+//! fits and the nodes go over the limit.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -122,8 +122,8 @@ impl LoopDevice {
         Ok(Self { control, number, file })
     }
 
-    /// Closes the file and removes the device. An idle worker would hold its last memcg for a minute
-    /// (`LOOP_IDLE_WORKER_TIMEOUT`), which would look like a leak.
+    /// Closes the file and removes the device. An idle worker would hold its last memcg for a
+    /// minute (`LOOP_IDLE_WORKER_TIMEOUT`), which would look like a leak.
     fn remove(self) {
         const LOOP_CTL_REMOVE: libc::Ioctl = 0x4c81;
         drop(self.file);

@@ -3,8 +3,8 @@
 //!
 //! Each file here is a family and lists its workloads in `WORKLOADS`; `build.rs` finds the files. A
 //! workload is one function that prepares files in the root memcg and returns a [`Plan`]: for each
-//! [`Part`] the names of the calls it tallies, and a set-up that runs in the fresh process, still in
-//! the root memcg, and returns what runs at the limit.
+//! [`Part`] the names of the calls it tallies, and a set-up that runs in the fresh process, still
+//! in the root memcg, and returns what runs at the limit.
 //!
 //! What runs at the limit must not allocate, touch fresh memory or panic: every buffer and path is
 //! made in the set-up.

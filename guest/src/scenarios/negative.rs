@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `lookup-missing`: tasks look for names on ext4 that do not exist, each name once.
 //!
-//! Every lookup leaves a negative dentry with its 255-byte name: kernel memory that no task uses and
-//! that reclaim can free. On ext4, because tmpfs keeps no negative dentries.
+//! Every lookup leaves a negative dentry with its 255-byte name: kernel memory that no task uses
+//! and that reclaim can free. On ext4, because tmpfs keeps no negative dentries.
 
 use std::ffi::CStr;
 use std::fs;

@@ -3,10 +3,11 @@
 //! descriptor.
 //!
 //! It charges `struct file` and nothing else: the file exists, its dentry is cached, and the
-//! descriptor table was grown outside the memcg. One file per task, so that tasks meet in the charge
-//! and not on a lock of the file. With `rseq = 0` the tasks have no restartable sequences: glibc
-//! registers them for every task, and the kernel updates the registered area after each preemption,
-//! so it takes the task through `resume_user_mode_work()` even if nothing else asked for that.
+//! descriptor table was grown outside the memcg. One file per task, so that tasks meet in the
+//! charge and not on a lock of the file. With `rseq = 0` the tasks have no restartable sequences:
+//! glibc registers them for every task, and the kernel updates the registered area after each
+//! preemption, so it takes the task through `resume_user_mode_work()` even if nothing else asked
+//! for that.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -7,8 +7,8 @@
 //! back to the limit (`repay`, whose latency is how long that took), and lets the task go.
 //!
 //! In `owe-reclaimable` the task sleeps, and a second task unmaps file pages that it had locked in
-//! memory: what could not be reclaimed when the charge went over the limit can be now. The task owes
-//! more than the page or two that stocks give back, which would spare the victim too.
+//! memory: what could not be reclaimed when the charge went over the limit can be now. The task
+//! owes more than the page or two that stocks give back, which would spare the victim too.
 //!
 //! In `owe-interrupted` a signal ends the call, which uncharges what it had charged: the task comes
 //! back to user mode owing, and the kernel only has to notice that usage is at the limit again.

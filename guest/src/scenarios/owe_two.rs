@@ -2,10 +2,10 @@
 //! `owe-two` and `owe-removed`: one system call goes over the limits of two memcgs.
 //!
 //! A task writes to a FIFO, which charges a page of kernel memory for every page written to the
-//! memcg that the task is in at that moment. When the FIFO is full, the task sleeps in the call. The
-//! outsider moves it to the other memcg and splices the pages, still charged where they were, into
-//! another pipe, so that the task writes on. `owe-removed` starts in the second memcg, where no task
-//! can be killed, and removes it while the task still owes to it.
+//! memcg that the task is in at that moment. When the FIFO is full, the task sleeps in the call.
+//! The outsider moves it to the other memcg and splices the pages, still charged where they were,
+//! into another pipe, so that the task writes on. `owe-removed` starts in the second memcg, where
+//! no task can be killed, and removes it while the task still owes to it.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;

@@ -16,7 +16,8 @@ pub(crate) struct Bench {
     /// Only this part
     #[arg(long, value_enum, value_name = "PART")]
     pub(crate) only: Option<BenchPart>,
-    /// Matrix that is run as a whole, and whose kernels have their instructions counted, its baseline first
+    /// Matrix that is run as a whole, and whose kernels have their instructions counted, its
+    /// baseline first
     #[arg(long, default_value = "default", value_name = "NAME")]
     pub(crate) matrix: String,
     /// Use this bzImage for a kernel and build nothing for it

@@ -8,7 +8,8 @@ use super::{AccelChoice, BuildOptions, UserSeriesArgs};
 /// Arguments of `check-series`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckSeries {
-    /// Kernel in configs/kernels whose series is looked at [default: overcharge; with --series that one]
+    /// Kernel in configs/kernels whose series is looked at [default: overcharge; with --series that
+    /// one]
     #[arg(value_name = "KERNEL", conflicts_with = "series")]
     pub(crate) kernel: Option<String>,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Arguments of what many machines and many nights need: `plan`, `merge`, `compare`, `history`, `prune`.
+//! Arguments of what many machines and many nights need: `plan`, `merge`, `compare`, `history`,
+//! `prune`.
 
 use std::path::PathBuf;
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The user's series (`--series`) -> the kernel [`USER_SERIES`], as a config file would describe it.
+//! The user's series (`--series`) -> the kernel [`USER_SERIES`], as a config file would describe
+//! it.
 //!
 //! It builds in the tree of the kernel it is like, as a mutant does, so that only what the series
 //! touches is compiled. With `--fragment` the configuration differs: then it has a tree of its own,
-//! which the unpatched kernel shares, with the same fragments. The series stays the only difference.
+//! which the unpatched kernel shares, with the same fragments. The series stays the only
+//! difference.
 
 use std::path::PathBuf;
 
@@ -25,8 +27,8 @@ pub(crate) struct UserSeries {
 }
 
 impl Config {
-    /// Adds the kernel [`USER_SERIES`] and makes `matrix` compare it with the unpatched kernel of its
-    /// base. Returns the name of that kernel.
+    /// Adds the kernel [`USER_SERIES`] and makes `matrix` compare it with the unpatched kernel of
+    /// its base. Returns the name of that kernel.
     ///
     /// # Errors
     /// [`Exit::Usage`] for an unknown name, or if no single unpatched kernel can be chosen.

@@ -34,14 +34,14 @@ pub(crate) struct Evidence {
     pub(crate) ending: Ending,
     /// From QEMU's start to its end, milliseconds.
     pub(crate) wall_ms: u64,
-    /// Of these the worst off of QEMU's threads had waited for a CPU of the host when the guest shut
-    /// down; 0 where the host's kernel does not tell, or the guest did not come so far.
+    /// Of these the worst off of QEMU's threads had waited for a CPU of the host when the guest
+    /// shut down; 0 where the host's kernel does not tell, or the guest did not come so far.
     pub(crate) starved_ms: u64,
 }
 
 impl Evidence {
-    /// How many times longer than by itself the cell took because a virtual CPU waited for one of the host: on the
-    /// average that is what became of each time in it.
+    /// How many times longer than by itself the cell took because a virtual CPU waited for one of
+    /// the host: on the average that is what became of each time in it.
     pub(crate) fn stretch(&self) -> f64 {
         /// When a virtual CPU ran for less than a tenth of the time nobody can calculate any more.
         const MOST: f64 = 10.0;
@@ -80,8 +80,8 @@ pub(crate) enum Ending {
         silent_ms: u64,
         /// Whether the guest had said Hello.
         booted: bool,
-        /// How long the worst off of QEMU's threads had waited for a CPU of the host, milliseconds; 0
-        /// where the host's kernel does not tell.
+        /// How long the worst off of QEMU's threads had waited for a CPU of the host, milliseconds;
+        /// 0 where the host's kernel does not tell.
         #[serde(default)]
         starved_ms: u64,
     },

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which kernels and policies have their cost measured, and what the guest is asked for it.
 //!
-//! Every kernel of the matrix under every policy that all scenarios run, the matrix's baseline first: the others
-//! are compared with it. One CPU, a limit that is never reached.
+//! Every kernel of the matrix under every policy that all scenarios run, the matrix's baseline
+//! first: the others are compared with it. One CPU, a limit that is never reached.
 
 use protocol::{COST_WORKLOAD, CellRequest};
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A plan in parts, each of which runs on a machine of its own.
 //!
-//! Contract: the parts are disjoint, none is empty, and together they are the plan. What decides who
-//! gets what (cells, seconds, number of parts) is all in the plan, so every part that reads the same
-//! plan divides it alike; without a file of past durations only the scenarios' own limits count, and
-//! they are the same everywhere.
+//! Contract: the parts are disjoint, none is empty, and together they are the plan. What decides
+//! who gets what (cells, seconds, number of parts) is all in the plan, so every part that reads the
+//! same plan divides it alike; without a file of past durations only the scenarios' own limits
+//! count, and they are the same everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,7 +110,8 @@ pub(crate) struct Share {
 
 /// Deals the cells out: the heaviest first, each to the part that has least so far.
 ///
-/// A fault of [`Exit::Usage`] when there are fewer cells than parts: a part that runs nothing proves nothing.
+/// A fault of [`Exit::Usage`] when there are fewer cells than parts: a part that runs nothing
+/// proves nothing.
 pub(crate) fn divide(
     cells: &[Cell],
     estimate_ms: impl Fn(&Cell) -> u64,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command that runs one cell of a run again: the run's own words, with that cell as the only one.
+//! The command that runs one cell of a run again: the run's own words, with that cell as the only
+//! one.
 
 use crate::outcome::{CellResult, Manifest};
 use crate::taxonomy::USER_SERIES;
@@ -18,14 +19,15 @@ const COMMANDS: [&str; 4] = ["run-matrix", "coverage", "mutants", "merge"];
 pub(super) const NONE: &str =
     "no command runs it: the patches came with a plan; they are in series/ of the run folder";
 
-/// A line for a shell; `None` where no command runs this cell: patches that came with a plan are in the run folder
-/// only.
+/// A line for a shell; `None` where no command runs this cell: patches that came with a plan are in
+/// the run folder only.
 pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
     let command = run.command.iter().find(|word| COMMANDS.contains(&word.as_str()));
     let command = command.map_or("run-matrix", String::as_str);
     let (kernel, seed) = (&cell.cell.key.kernel, run.seed);
     if command == "mutants" {
-        // The series itself runs beside each mutant of that cell: which these are the manifest does not say.
+        // The series itself runs beside each mutant of that cell: which these are the manifest does
+        // not say.
         let name = kernel.strip_prefix("mutant-").map_or(String::new(), |name| quoted(name) + " ");
         return Some(format!("cargo xtask mutants {name}--seed {seed}"));
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small text chart of usage over time, with the limit marked.
 //!
-//! An overrun is mostly a few percent of the limit, so the lower part is cut off when the interesting
-//! part would be less than a row high; the scale at the left says where the chart begins.
+//! An overrun is mostly a few percent of the limit, so the lower part is cut off when the
+//! interesting part would be less than a row high; the scale at the left says where the chart
+//! begins.
 
 use super::numbers::{size, time_ms};
 

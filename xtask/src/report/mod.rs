@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Results -> texts: tables for a terminal, a page, the formats of other tools, the evidence of one cell.
+//! Results -> texts: tables for a terminal, a page, the formats of other tools, the evidence of one
+//! cell.
 //!
-//! Contract: values come in, text goes out, and nothing reads that text back. What is good or bad was
-//! decided before, in `verdict`, `outcome` and `runs`. The caller says whether a text may have colours.
+//! Contract: values come in, text goes out, and nothing reads that text back. What is good or bad
+//! was decided before, in `verdict`, `outcome` and `runs`. The caller says whether a text may have
+//! colours.
 
 mod again;
 mod bench;

@@ -15,7 +15,8 @@ use super::{LATEST, RUNNING};
 /// Of a folder that is being removed. `runs` lists nothing that begins with a dot.
 const REMOVED: &str = ".removed-";
 
-/// Folders that are named like a run, with the begin that the name tells; nothing else is ever removed.
+/// Folders that are named like a run, with the begin that the name tells; nothing else is ever
+/// removed.
 ///
 /// # Errors
 /// A folder that cannot be read; one that is not there has no runs.

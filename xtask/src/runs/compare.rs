@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two sets of runs compared: what is worse, better, flaky or slower in the new one.
 //!
-//! Contract: a cell that only one side has is named; a new side that did not run all that it planned is
-//! no proof of anything.
+//! Contract: a cell that only one side has is named; a new side that did not run all that it
+//! planned is no proof of anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -165,8 +165,9 @@ pub(super) fn verdicts(cells: &[&CellResult]) -> String {
 
 /// How bad a verdict on the patch is. One that is not known is no better than the problem itself.
 ///
-/// `INERT` is all that a policy which is off can do; `SAME` is said of a kernel that may do better, and
-/// proves as little for it as `NO DIFFERENCE`: beside `FIXED` a fix that was lost would go unseen.
+/// `INERT` is all that a policy which is off can do; `SAME` is said of a kernel that may do better,
+/// and proves as little for it as `NO DIFFERENCE`: beside `FIXED` a fix that was lost would go
+/// unseen.
 fn badness(outcome: Differential) -> u32 {
     match outcome {
         Differential::Fixed | Differential::Inert => 0,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parts -> one run.
 //!
-//! Contract: what comes out is what one machine would have found, or a fault that says which parts do
-//! not belong together. Machines may differ, in ways that no verdict knows of (QEMU, host), and then
-//! all are named; accelerator, kernels, cells and everything that decides must not.
+//! Contract: what comes out is what one machine would have found, or a fault that says which parts
+//! do not belong together. Machines may differ, in ways that no verdict knows of (QEMU, host), and
+//! then all are named; accelerator, kernels, cells and everything that decides must not.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,8 @@
 //! Boots that several cells begin from: each kind is made once, looked at, and kept.
 //!
 //! Contract: what is kept has come to Hello with a clean console. A cell without such a boot boots
-//! by itself, so a kernel that warns, crashes or hangs at boot gets its verdict from cells of its own.
+//! by itself, so a kernel that warns, crashes or hangs at boot gets its verdict from cells of its
+//! own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +21,8 @@ use crate::vm::pool;
 use crate::vm::rig::{Job, Rig};
 use crate::vm::snapshot::{self, Snapshot};
 
-/// Boots of one kind that are tried. An emulator breaks about one in fifty, and on a busy host a kernel may measure its
-/// clock wrongly: then every cell that begins from there would be an ERROR.
+/// Boots of one kind that are tried. An emulator breaks about one in fifty, and on a busy host a
+/// kernel may measure its clock wrongly: then every cell that begins from there would be an ERROR.
 const TRIES: u32 = 2;
 
 /// What was made so far, by kind ([`snapshot::key`]); `None` where cells have to boot.

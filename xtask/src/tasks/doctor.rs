@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `doctor`: what was found, which version, what the kernel asks for, what is missing and how to get it.
+//! `doctor`: what was found, which version, what the kernel asks for, what is missing and how to
+//! get it.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,8 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     let tree = newest_tree(&cache);
     print(table(&rows(&toolchain, tree.as_deref())?))?;
     print(machine(&folders, &cache, &toolchain, tree.as_deref())?)?;
-    // A config that does not parse is an illness too, and the first thing another command would say.
+    // A config that does not parse is an illness too, and the first thing another command would
+    // say.
     print(bases(&inputs::read(&folders.configs)?, &cache)?)?;
     host::provide(&self::missing(&toolchain), false)?;
     if let Some(tree) = &tree {

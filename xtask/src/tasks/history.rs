@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a page.
+//! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a
+//! page.
 
 use super::{Folders, shown, style};
 use crate::cli::{self, Places};

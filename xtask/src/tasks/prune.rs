@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask prune`: removes old runs by the rule in `runs::retention`, and nothing that is not a run.
+//! `cargo xtask prune`: removes old runs by the rule in `runs::retention`, and nothing that is not
+//! a run.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use crate::runs::{self, Kept, Rule, RunAge, State};
 /// Runs the command.
 ///
 /// # Errors
-/// [`Exit::Usage`] without a terminal to ask at and without `--yes`; folders that cannot be removed.
+/// [`Exit::Usage`] without a terminal to ask at and without `--yes`; folders that cannot be
+/// removed.
 pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
     let cli::Prune { keep, days, dry_run, yes } = args;
     let folders = Folders::of(places)?;

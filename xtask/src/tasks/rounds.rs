@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `run-matrix --shuffle`: the cells of a matrix in random order, round after round, until time is up.
+//! `run-matrix --shuffle`: the cells of a matrix in random order, round after round, until time is
+//! up.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

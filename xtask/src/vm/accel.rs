@@ -23,8 +23,9 @@ pub(crate) enum Accel {
 impl Accel {
     /// The factor by which time limits grow.
     ///
-    /// Emulated code runs 5 to 20 times slower, but a cell mostly waits and the limits are generous:
-    /// a boot takes 1.5 s under TCG on an idle machine, and took 8 s with six busy processes a core.
+    /// Emulated code runs 5 to 20 times slower, but a cell mostly waits and the limits are
+    /// generous: a boot takes 1.5 s under TCG on an idle machine, and took 8 s with six busy
+    /// processes a core.
     pub(crate) fn patience(self) -> u64 {
         match self {
             Self::Kvm => 1,

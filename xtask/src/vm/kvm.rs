@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether KVM works here, or emulation (TCG) is used.
 //!
-//! Contract: KVM is used only after a guest booted under it and said Hello within a deadline. Weaker
-//! signs mislead: some hosts have a `/dev/kvm` that opens and creates VMs, but an unmodified kernel
-//! never prints a line; `-accel kvm:tcg` then hangs and `-cpu host` aborts. The answer is cached
-//! for this boot of the host, this QEMU and this `/dev/kvm`.
+//! Contract: KVM is used only after a guest booted under it and said Hello within a deadline.
+//! Weaker signs mislead: some hosts have a `/dev/kvm` that opens and creates VMs, but an unmodified
+//! kernel never prints a line; `-accel kvm:tcg` then hangs and `-cpu host` aborts. The answer is
+//! cached for this boot of the host, this QEMU and this `/dev/kvm`.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

@@ -6,8 +6,8 @@
 //! [`disk::scratch`], [`kvm::choose`], [`snapshot::take`] for each boot that cells share, then
 //! [`pool::run`] with [`cell::run`] for each cell.
 //!
-//! Contract: every wait has a limit, every file a bound; no VM outlives the harness, and no cell ends
-//! another.
+//! Contract: every wait has a limit, every file a bound; no VM outlives the harness, and no cell
+//! ends another.
 
 mod accel;
 pub(crate) mod cell;

@@ -3,8 +3,9 @@
 //! translated code.
 //!
 //! Contract: it never outlives the harness. The kernel kills it when the thread that spawned it
-//! ends, so that thread must also wait for it. Dropping a [`Vm`] kills and reaps it. Its own process
-//! group keeps a terminal's Ctrl-C from it. No read or write blocks longer than the given time.
+//! ends, so that thread must also wait for it. Dropping a [`Vm`] kills and reaps it. Its own
+//! process group keeps a terminal's Ctrl-C from it. No read or write blocks longer than the given
+//! time.
 
 use std::fs::File;
 use std::io::{self, IoSlice, PipeReader, Write as _};

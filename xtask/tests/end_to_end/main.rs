@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The harness as its users meet it: the binary, its exit codes, what it prints and leaves behind.
 //!
-//! Tests that boot VMs are `#[ignore]`d here and run by `cargo xtask test`, which builds the kernels
-//! first.
+//! Tests that boot VMs are `#[ignore]`d here and run by `cargo xtask test`, which builds the
+//! kernels first.
 
 mod bad_input;
 mod broken_hosts;

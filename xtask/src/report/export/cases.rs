@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A run as a list of tests, each of which is good, bad or says nothing.
 //!
-//! Contract: a cell is good when it is as expected. Of the verdicts on the patch only those are good that
-//! say something good of it. What has no verdict is never good. A run that was interrupted, or whose cells
-//! were skipped, has a bad test of its own: a reader that only counts failures would see none.
+//! Contract: a cell is good when it is as expected. Of the verdicts on the patch only those are
+//! good that say something good of it. What has no verdict is never good. A run that was
+//! interrupted, or whose cells were skipped, has a bad test of its own: a reader that only counts
+//! failures would see none.
 
 use super::super::differential;
 use super::super::numbers::plural;
@@ -69,7 +70,8 @@ impl Standing {
     }
 }
 
-/// The whole run: first whether it is whole, then the verdicts on the patch, then a group a scenario.
+/// The whole run: first whether it is whole, then the verdicts on the patch, then a group a
+/// scenario.
 pub(super) fn groups<'a>(result: &'a RunResult, excerpts: &Excerpts) -> Vec<Group<'a>> {
     let mut groups = vec![Group { name: "run".to_owned(), cases: vec![complete(result)] }];
     if !result.comparisons.is_empty() {

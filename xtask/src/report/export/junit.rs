@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! JUnit XML: a suite a scenario, a test case a cell. The crate of nextest writes it: names of elements, escapes, and
-//! characters that XML does not have are its matter.
+//! JUnit XML: a suite a scenario, a test case a cell. The crate of nextest writes it: names of
+//! elements, escapes, and characters that XML does not have are its matter.
 
 use std::time::Duration;
 
@@ -92,8 +92,9 @@ fn status(case: &Case<'_>) -> TestCaseStatus {
     }
 }
 
-/// A first try that failed on the host's side and does not count (`flakyError`). A cell whose kernel does one thing
-/// once and another thing the next time is a failure instead: readers count a flaky test as passed.
+/// A first try that failed on the host's side and does not count (`flakyError`). A cell whose
+/// kernel does one thing once and another thing the next time is a failure instead: readers count a
+/// flaky test as passed.
 fn host_error(cell: &CellResult) -> Option<TestRerun> {
     if !cell.first_says_nothing() {
         return None;

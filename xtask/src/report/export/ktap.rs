@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! KTAP version 1, nested: a test a scenario, a subtest a cell. `Documentation/dev-tools/ktap.rst` is the format,
-//! `tools/testing/kunit/kunit_parser.py` the reader it is tested with.
+//! KTAP version 1, nested: a test a scenario, a subtest a cell. `Documentation/dev-tools/ktap.rst`
+//! is the format, `tools/testing/kunit/kunit_parser.py` the reader it is tested with.
 
 use super::cases::{Case, Group, Standing, groups};
 use super::{Excerpts, printable};
 use crate::outcome::RunResult;
 
-/// Texts at which `kunit_parser.py` takes a kernel for halted and reads no further, wherever in a line they are, and
-/// what is written instead: a reason may well quote such a line.
+/// Texts at which `kunit_parser.py` takes a kernel for halted and reads no further, wherever in a
+/// line they are, and what is written instead: a reason may well quote such a line.
 const ENDS: [(&str, &str); 3] = [
     ("List of all partitions:", r"List of all partitions\:"),
     ("Kernel panic - not syncing: VFS:", r"Kernel panic - not syncing: VFS\:"),
@@ -62,8 +62,8 @@ fn result_line(number: usize, case: &Case<'_>) -> String {
     }
 }
 
-/// A text of one line that no parser takes for anything else. A backslash stands before the `#` that would begin a
-/// directive (`CPU#0 # SKIP`), as in TAP 14, and before the colon of an end.
+/// A text of one line that no parser takes for anything else. A backslash stands before the `#`
+/// that would begin a directive (`CPU#0 # SKIP`), as in TAP 14, and before the colon of an end.
 fn plain(text: &str) -> String {
     let text = printable(text).replace('#', r"\#");
     ENDS.iter().fold(text, |text, (end, instead)| text.replace(end, instead))

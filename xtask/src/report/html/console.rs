@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The console where it matters: faults and OOM reports as printed, with the lines that tell highlighted, and each place in
-//! a stack followed by its file and line.
+//! The console where it matters: faults and OOM reports as printed, with the lines that tell
+//! highlighted, and each place in a stack followed by its file and line.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,8 @@ struct Excerpt<'a> {
     lines: Vec<(usize, &'a str)>,
 }
 
-/// Faults, OOM reports, and how many more there are. `symbols`: of the kernel that ran, or why there are none.
+/// Faults, OOM reports, and how many more there are. `symbols`: of the kernel that ran, or why
+/// there are none.
 pub(super) fn console(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) -> Markup {
     let console = &evidence.console;
     let lines: Vec<&str> = console.lines().collect();
@@ -72,7 +73,8 @@ fn fault<'a>(finding: &Finding, lines: &[&'a str]) -> Excerpt<'a> {
     Excerpt { title: format!("{}: {}", finding.kind, finding.title), lines: from(finding.line) }
 }
 
-/// From the line that says who called the OOM killer to the end of its stack, and the line that names the victim.
+/// From the line that says who called the OOM killer to the end of its stack, and the line that
+/// names the victim.
 fn report<'a>(report: &Report, lines: &[&'a str]) -> Excerpt<'a> {
     let mut shown = numbered(lines, report.line, LINES_SHOWN);
     // What follows are the registers of user space, and the memcg's numbers.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `report.html`: one file for a run, which needs nothing beside it: no network, no script, no other file.
+//! `report.html`: one file for a run, which needs nothing beside it: no network, no script, no
+//! other file.
 //!
-//! Verdicts on the patch first, since that is the question; then the matrix as a grid; then each cell with what its verdict
-//! rests on. Every text that comes from a guest, a console or a config file is escaped by the template. Cells are drawn
-//! one by one, so that the evidence of only one is in memory.
+//! Verdicts on the patch first, since that is the question; then the matrix as a grid; then each
+//! cell with what its verdict rests on. Every text that comes from a guest, a console or a config
+//! file is escaped by the template. Cells are drawn one by one, so that the evidence of only one is
+//! in memory.
 
 mod cell;
 mod chart;
@@ -26,7 +28,8 @@ const CSS: &str = include_str!("style.css");
 /// The drawn evidence of one cell.
 pub(crate) struct Part(Markup);
 
-/// How a cell went, as it is told everywhere: a class for its colour, a sign and words, so that nothing is told by colour alone.
+/// How a cell went, as it is told everywhere: a class for its colour, a sign and words, so that
+/// nothing is told by colour alone.
 struct Went {
     class: &'static str,
     sign: &'static str,
@@ -44,7 +47,8 @@ pub(crate) fn page(run: &RunResult, parts: &[Part]) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                // A report is opened from anywhere: whatever a guest has said, the page loads and runs nothing.
+                // A report is opened from anywhere: whatever a guest has said, the page loads and
+                // runs nothing.
                 meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
                 link rel="icon" href="data:,";
                 title { (title) }
@@ -119,7 +123,8 @@ fn anchor(id: &str) -> String {
     format!("cell-{}", id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
 }
 
-/// Without the characters that HTML does not have, and those that turn the order of others; a console may hold any byte.
+/// Without the characters that HTML does not have, and those that turn the order of others; a
+/// console may hold any byte.
 fn readable(html: &str) -> String {
     let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let has = |c: char| (!c.is_control() || c == '\n' || c == '\t') && !turns(c);

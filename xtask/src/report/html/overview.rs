@@ -187,9 +187,16 @@ pub(super) fn repeated(rows: &[[String; 9]]) -> Markup {
                 section.scroll aria-label="Spread of the facts that were measured" tabindex="0" {
                     table {
                         thead { tr { @for head in spread::HEAD { th scope="col" { @if head.is_empty() { "cgroup" } @else { (head) } } } } }
-                        tbody { @for row in rows { tr { @for (column, text) in row.iter().enumerate() {
-                            @if column == 0 { th scope="row" { (text) } } @else { td { (text) } }
-                        } } } }
+                        tbody {
+                            @for row in rows {
+                                tr {
+                                    @for (column, text) in row.iter().enumerate() {
+                                        @if column == 0 { th scope="row" { (text) } }
+                                        @else { td { (text) } }
+                                    }
+                                }
+                            }
+                        }
                     }
                 }
             }

@@ -15,7 +15,8 @@ use crate::vm::cell::Begin;
 use crate::vm::rig::{Job, Rig};
 use crate::vm::{self, Accel};
 
-/// Boots of each cell. The second only shows that the number is one of the kernel and not of a boot.
+/// Boots of each cell. The second only shows that the number is one of the kernel and not of a
+/// boot.
 const BOOTS: u32 = 2;
 
 /// One column for each cell, in their order.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Another runner beside ours: virtme-ng, where it is installed, running `true`.
 //!
-//! Contract: a time only when the guest said that `true` ended with 0. Everything else is a note: what
-//! another tool cannot do on this host fails no bench.
+//! Contract: a time only when the guest said that `true` ended with 0. Everything else is a note:
+//! what another tool cannot do on this host fails no bench.
 
 use std::fs;
 use std::path::Path;
