@@ -241,7 +241,8 @@ pub(crate) struct Kselftest {
     #[arg(long = "test", value_name = "NAME")]
     pub(crate) tests: Vec<String>,
     /// Runs at most of a program whose results differ, or are not there
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) repeat: u32,
     /// Use this bzImage for a kernel and build nothing for it
     #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image)]

@@ -11,7 +11,8 @@ use super::{AccelChoice, BuildOptions, image};
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Times each thing is measured, interleaved
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
     /// Only this part
     #[arg(long, value_enum, value_name = "PART")]

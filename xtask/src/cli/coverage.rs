@@ -25,7 +25,8 @@ pub(crate) struct Coverage {
     pub(crate) jobs: Option<u32>,
     /// Judge the cells of this run folder again and run none; may be repeated, for runs of some
     /// cells each
-    #[arg(long = "run", value_name = "RUN", conflicts_with_all = ["matrices", "filter", "repetitions", "jobs"])]
+    #[arg(long = "run", value_name = "RUN")]
+    #[arg(conflicts_with_all = ["matrices", "filter", "repetitions", "jobs"])]
     pub(crate) runs: Vec<String>,
     #[command(flatten)]
     pub(crate) build: BuildOptions,

@@ -70,7 +70,8 @@ pub(crate) struct History {
     #[arg(long, value_name = "NAME")]
     pub(crate) matrix: Option<String>,
     /// The newest so many runs of each matrix
-    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) last: u32,
     /// The page to write [default: history.html in the results folder]
     #[arg(long, short, value_name = "FILE")]
