@@ -3,11 +3,12 @@
 //!
 //! Only words: what they mean of a cell is decided in `verdict`.
 
-pub(crate) mod names;
+mod fact;
 mod rule;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use fact::{CallFact, CellFact, FactName, Facts, MemcgFact, Unit};
 pub(crate) use rule::Rule;
 
 /// Reads and writes a type as the text that it displays as and is parsed from.

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::place::did_you_mean;
 use super::value::{Refusal, from_text};
-use crate::taxonomy::names;
+use crate::taxonomy::FactName;
 
 /// A fact compared with a number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Condition {
-    /// Name of the fact.
-    pub(crate) fact: String,
+    /// The fact.
+    pub(crate) fact: FactName,
     /// How to compare.
     pub(crate) comparison: Comparison,
     /// The number.
@@ -62,8 +62,7 @@ impl Condition {
     /// and other facts stay as they are.
     pub(crate) fn stretched(&self, times: u32) -> Self {
         let upper = matches!(self.comparison, Comparison::Below | Comparison::AtMost);
-        let of_time = self.fact.split(['.', '_']).any(|word| word == "ms" || word == "us");
-        let factor = if upper && of_time { f64::from(times) } else { 1.0 };
+        let factor = if upper && self.fact.unit().is_time() { f64::from(times) } else { 1.0 };
         Self { number: self.number * factor, ..self.clone() }
     }
 }
@@ -77,15 +76,12 @@ impl std::fmt::Display for Condition {
 
 /// The name of a fact.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Fact(String);
+struct Fact(FactName);
 
-from_text!(Fact, |name| match names::is_name(name) {
-    true => Ok(Self(name.to_owned())),
-    false => {
-        let hint = did_you_mean(name, names::NAMES.iter().map(|(name, _)| *name));
-        Err((format!("`{name}` is not a fact"), hint))
-    }
-});
+from_text!(Fact, |name| name.parse().map(Self).map_err(|why| {
+    let known: Vec<String> = FactName::known().map(|known| known.to_string()).collect();
+    (why, did_you_mean(name, known.iter().map(String::as_str)))
+}));
 
 /// `">= 1"`, or several that must all hold: `">= 1, < 9"`.
 struct Comparisons(Vec<(Comparison, f64)>);
@@ -119,7 +115,7 @@ pub(super) fn conditions<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Condi
 }
 
 /// A list of facts.
-pub(super) fn facts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn facts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<FactName>, D::Error> {
     Ok(Vec::<Fact>::deserialize(from)?.into_iter().map(|fact| fact.0).collect())
 }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::place::{At, Source, Text, did_you_mean};
 use super::{Kernel, Matrix, Needed, Scenario, Vm, matrices, value};
 use crate::exit::Fault;
-use crate::taxonomy::{Rule, Verdict};
+use crate::taxonomy::{FactName, Rule, Verdict};
 
 /// The mutants of one kernel (`configs/mutants/<kernel>.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) struct Caught {
     /// The rule that must be broken.
     pub(crate) rule: Rule,
     /// Of `E`: the fact that is not as expected. No other fact is evaluated.
-    pub(crate) fact: Option<String>,
+    pub(crate) fact: Option<FactName>,
     /// How the cell must end: FAIL, or CRASH where the kernel itself detects the bug.
     pub(crate) verdict: Verdict,
 }
@@ -194,7 +194,7 @@ fn rule(
     (kernel, scenario, rules): (&Kernel, &Scenario, &[Rule]),
     policy: &At<String>,
     breaks: &At<String>,
-) -> Result<(Rule, Option<String>), Fault> {
+) -> Result<(Rule, Option<FactName>), Fault> {
     let policies = kernel.policies.iter().map(|policy| (policy.name.clone(), &policy.expects_as));
     let expects_as = *source.known("policy", policy, &policies.collect())?;
     let Some(expect) = scenario.expect.get(expects_as) else {

@@ -11,7 +11,7 @@ use super::condition::{self, Condition};
 use super::place::{At, Source, Text, did_you_mean, refuse};
 use super::value::{self, from_text};
 use crate::exit::Fault;
-use crate::taxonomy::{Rule, Verdict};
+use crate::taxonomy::{FactName, Rule, Verdict};
 
 /// One workload in one memcg set-up (`configs/scenarios/<name>.toml`).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -67,7 +67,7 @@ pub(crate) struct Scenario {
     pub(crate) counted: bool,
     /// Facts whose spread over the repetitions is reported.
     #[serde(default, deserialize_with = "condition::facts")]
-    pub(crate) measures: Vec<String>,
+    pub(crate) measures: Vec<FactName>,
     /// Numbers that only the workload knows.
     #[serde(default)]
     pub(crate) params: BTreeMap<String, u64>,

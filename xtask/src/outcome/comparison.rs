@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::chance::Shown;
 use crate::config::Condition;
 use crate::plan::CellKey;
-use crate::taxonomy::{Rule, Verdict};
+use crate::taxonomy::{FactName, Rule, Verdict};
 
 /// The verdict on the patch in one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ pub(crate) enum Difference {
     /// What the scenario states of the unpatched kernel holds on the baseline alone.
     Stated {
         /// The fact that it is stated of.
-        fact: String,
+        fact: FactName,
         /// Its values on the baseline.
         baseline: Vec<f64>,
         /// Its values on the patched kernel.
@@ -98,7 +98,7 @@ pub(crate) enum Difference {
     /// A kind of error, kill or event occurs on one side alone, and not by chance.
     Count {
         /// The fact that counts it.
-        fact: String,
+        fact: FactName,
         /// Sum over the repetitions of the baseline.
         baseline: f64,
         /// Sum over the repetitions of the patched kernel.

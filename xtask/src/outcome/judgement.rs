@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The verdict on one cell, with every rule that was evaluated.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::taxonomy::{Rule, Verdict};
+use crate::taxonomy::{FactName, Facts, Rule, Verdict};
 
 /// What one rule says of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Check {
     /// The rule.
     pub(crate) rule: Rule,
+    /// The fact that it is about, for a condition of the scenario.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fact: Option<FactName>,
     /// Whether the rule was kept.
     pub(crate) outcome: Outcome,
     /// With the numbers, for people: `peak 4235264 - max 4194304 = 40960 <= bound 630784`.
@@ -45,6 +46,6 @@ pub(crate) struct Judgement {
     pub(crate) as_expected: bool,
     /// Every rule asked.
     pub(crate) checks: Vec<Check>,
-    /// Flat facts derived from the evidence (`open.ENOMEM`, `counters.charges`, `peak_over_bytes`).
-    pub(crate) facts: BTreeMap<String, f64>,
+    /// Flat facts derived from the evidence.
+    pub(crate) facts: Facts,
 }

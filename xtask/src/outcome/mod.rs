@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::evidence::Evidence;
 use crate::plan::{Cell, CellKey};
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{FactName, Verdict};
 
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 pub(crate) use judgement::{Check, Judgement, Outcome};
@@ -147,7 +147,7 @@ pub(crate) struct ScenarioNote {
     /// A paragraph.
     pub(crate) about: String,
     /// Facts whose spread over the repetitions is reported.
-    pub(crate) measures: Vec<String>,
+    pub(crate) measures: Vec<FactName>,
 }
 
 /// One cell with every attempt at it.

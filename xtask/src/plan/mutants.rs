@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::{Cell, Pattern, Place};
 use crate::config::{Caught, Config, Expectation, Mutant, Mutants, Trap, did_you_mean};
 use crate::exit::{Exit, Fault};
+use crate::taxonomy::FactName;
 
 /// A mutant and the cells that decide about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +97,7 @@ fn none_to_catch(what: &str, wanted: &str, mutants: &Mutants) -> Fault {
 /// What is expected of a mutant: it runs the path, and at least that rule breaks. Of the scenario's
 /// own expectations only those of the fact that is named are asked, so that `E` means that one.
 fn must(expect: Expectation, caught: &Caught) -> Expectation {
-    let named = |fact: &String| caught.fact.as_ref() == Some(fact);
+    let named = |fact: &FactName| caught.fact.as_ref() == Some(fact);
     Expectation {
         verdict: caught.verdict,
         breaks: vec![caught.rule],

@@ -167,7 +167,7 @@ fn a_mutant_must_fail_on_the_path_under_test_beside_its_control() {
     let expect = &cells[1].expect;
     assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["E".into()][..]));
     assert!(expect.or_more && !expect.exercised.is_empty());
-    let asked: Vec<&str> = expect.facts.iter().map(|fact| fact.fact.as_str()).collect();
+    let asked: Vec<_> = expect.facts.iter().map(|fact| fact.fact.clone()).collect();
     assert_eq!(asked, ["peak_bytes"], "no other expectation is asked");
     assert_eq!(trials[0].cells, Some((ids[1].to_owned(), ids[0].to_owned())));
     assert_eq!(trials[0].wanted().unwrap().0, "open.v2.overcharge");

@@ -8,6 +8,7 @@ use crate::plan::CellKey;
 use crate::runs::{
     BY_CHANCE, Change, DOUBLED, GROWTH, Moved, Number, PatchMoved, RunComparison, Spread,
 };
+use crate::taxonomy::FactName;
 
 /// Names that are listed of cells that one side does not have.
 const NAMES_MAX: usize = 8;
@@ -83,7 +84,10 @@ fn table(numbers: &[Number], change: Change, style: Style) -> String {
         };
         let sides = [spread(fact, old), spread(fact, new)];
         table.row(
-            [key.to_string(), fact.clone()].into_iter().chain(sides).chain([times, odds(*chance)]),
+            [key.to_string(), fact.to_string()]
+                .into_iter()
+                .chain(sides)
+                .chain([times, odds(*chance)]),
         );
     }
     if table.is_empty() {
@@ -96,9 +100,9 @@ fn table(numbers: &[Number], change: Change, style: Style) -> String {
 }
 
 /// `410 ms  (390 ms .. 450 ms; 7)`, and how many of the values are of loads that timed out.
-fn spread(fact: &str, spread: &Spread) -> String {
+fn spread(fact: &FactName, spread: &Spread) -> String {
     let Spread { count, min, median, max, timed_out } = *spread;
-    let [min, median, max] = [min, median, max].map(|value| number(fact, value));
+    let [min, median, max] = [min, median, max].map(|value| number(fact.unit(), value));
     let timed_out = match timed_out {
         0 => String::new(),
         timed_out => format!(", {timed_out} timed out"),
@@ -180,7 +184,7 @@ mod tests {
             |count, min, median, max, timed_out| Spread { count, min, median, max, timed_out };
         let number = Number {
             key: CellKey::v2("open", "patched", "overcharge"),
-            fact: "load.ms".to_owned(),
+            fact: "load.ms".into(),
             old: side(7, 390.0, 410.0, 450.0, 0),
             new: side(1, 820.0, 820.0, 820.0, 0),
             change: Change::Other,
@@ -217,7 +221,7 @@ mod tests {
         };
         let moved = |new| Number {
             key: CellKey::v2("create", "patched", "off"),
-            fact: "load.ms".to_owned(),
+            fact: "load.ms".into(),
             old: side(10, 0),
             new,
             change: Change::Worse,

@@ -107,6 +107,7 @@ fn difference(difference: &Difference) -> String {
 mod tests {
     use super::*;
     use crate::chance::Shown;
+    use crate::taxonomy::FactName;
     use crate::verdict::tests::run::{benches, cell, result};
 
     /// `shows` of ten repetitions show it; the first ones do.
@@ -128,7 +129,7 @@ mod tests {
             chance: Some(1.0 / 16_796.0),
             ..one.clone()
         };
-        let (outcome, kills) = (Differential::Regressed, "kills".to_owned());
+        let (outcome, kills) = (Differential::Regressed, FactName::from("kills"));
         let count = Difference::Count { fact: kills.clone(), baseline: 0.0, patched: 12.0 };
         let off = Comparison {
             outcome,

@@ -6,6 +6,7 @@ mod page;
 use super::numbers::number;
 use super::text::{Style, Table};
 use crate::runs::{Line, Night, Trends, Variant};
+use crate::taxonomy::Unit;
 
 pub(crate) use page::history_page;
 
@@ -52,7 +53,7 @@ pub(super) fn row(night: &Night) -> [String; 9] {
         night.unexpected.to_string(),
         night.fixed.to_string(),
         night.regressed.to_string(),
-        number("ms", night.duration_ms as f64),
+        number(Unit::Ms, night.duration_ms as f64),
     ]
 }
 
@@ -77,7 +78,7 @@ fn overall(line: &Line<Variant>) -> String {
         line.of,
         line.fact,
         bars(&medians),
-        number(&line.fact, last.median),
+        number(line.fact.unit(), last.median),
         last.count
     )
 }
@@ -97,7 +98,7 @@ fn bars(values: &[Option<f64>]) -> String {
 mod tests {
     use super::*;
     use crate::plan::CellKey;
-    use crate::runs::Spread;
+    use crate::runs::{Spread, Trend};
 
     pub(super) fn made() -> Trends {
         let night = |run: &str, unexpected: u32| Night {
@@ -120,7 +121,7 @@ mod tests {
             Some(Spread { count: 3, min: median / 2.0, median, max: median * 2.0, timed_out: 0 })
         };
         let (kernel, policy) = ("patched".to_owned(), "off".to_owned());
-        let fact = "load.ms".to_owned();
+        let fact = Trend::Fact("load.ms".into());
         Trends {
             matrix: "default".to_owned(),
             nights: vec![night("2026-01-30", 0), night("2026-01-31", 1)],

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-type Facts = BTreeMap<String, f64>;
+use protocol::{MemcgRole, ProcessRole};
+
+use crate::taxonomy::{CallFact, CellFact, FactName, Facts, Unit};
 
 /// `512 KiB`, `4 MiB`, `20 B`; one digit after the point where it is not whole.
 pub(super) fn size(bytes: f64) -> String {
@@ -35,13 +37,13 @@ pub(super) fn plain(number: f64) -> String {
     if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
 }
 
-/// A value of a fact with the unit that its name ends in.
-pub(super) fn number(fact: &str, value: f64) -> String {
-    match unit(fact) {
-        Some(Unit::Bytes) => size(value),
-        Some(Unit::Us) => time_us(value),
-        Some(Unit::Ms) => time_ms(value),
-        None => plain(value),
+/// A value with its unit.
+pub(super) fn number(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Bytes => size(value),
+        Unit::Us => time_us(value),
+        Unit::Ms => time_ms(value),
+        Unit::Count | Unit::Flag | Unit::Share => plain(value),
     }
 }
 
@@ -54,54 +56,31 @@ pub(super) fn plural(count: impl TryInto<u64>, word: &str) -> String {
     }
 }
 
-/// What a fact counts, where it has a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    Bytes,
-    Us,
-    Ms,
-}
-
-/// The unit that the fact's name ends in.
-pub(super) fn unit(fact: &str) -> Option<Unit> {
-    if fact.ends_with("_bytes") {
-        Some(Unit::Bytes)
-    } else if fact.ends_with("_us") {
-        Some(Unit::Us)
-    } else if fact.ends_with("ms") || fact.contains("_ms_") {
-        Some(Unit::Ms)
-    } else {
-        None
-    }
-}
-
 /// A fact of a cell as it stands in a table: `?` where it is not known.
-pub(super) fn fact(facts: &Facts, name: &str) -> String {
-    facts.get(name).map_or("?".to_owned(), |value| number(name, *value))
+pub(super) fn fact(facts: &Facts, name: impl Into<FactName>) -> String {
+    let name = name.into();
+    facts.get(&name).map_or("?".to_owned(), |value| number(name.unit(), *value))
 }
 
 /// How long the load took: `500 ms`, `timed out (6.0 s)`, `?`.
 pub(super) fn load(facts: &Facts) -> String {
-    let took = fact(facts, "load.ms");
+    let took = fact(facts, CellFact::LoadMs);
     if timed_out(facts) { format!("timed out ({took})") } else { took }
 }
 
 /// Whether the load hit its time limit.
 pub(super) fn timed_out(facts: &Facts) -> bool {
-    facts.get("load.complete") == Some(&0.0)
+    facts.get(&CellFact::LoadComplete.into()) == Some(&0.0)
 }
 
 /// Calls of the actors that failed, by errno: `50 ENOMEM, 1 EFAULT`, or `0`.
 pub(super) fn lost(facts: &Facts) -> String {
-    if !facts.keys().any(|name| name.ends_with(".attempted")) {
+    if !facts.keys().any(|name| matches!(name, FactName::Call(_, _, CallFact::Attempted))) {
         return "?".to_owned();
     }
     let mut by_errno: BTreeMap<&str, f64> = BTreeMap::new();
     for (name, count) in facts.iter().filter(|(_, count)| **count > 0.0) {
-        if let Some((op, errno)) = name.split_once('.')
-            && crate::taxonomy::names::is_errno(errno)
-            && !crate::taxonomy::names::ROLE_PREFIXES.contains(&format!("{op}.").as_str())
-        {
+        if let FactName::Errno(ProcessRole::Actor, _, errno) = name {
             *by_errno.entry(errno).or_default() += count;
         }
     }
@@ -112,17 +91,17 @@ pub(super) fn lost(facts: &Facts) -> String {
 
 /// Kills and from where: `1 in charge`, `2 on return`, `0`.
 pub(super) fn kills(facts: &Facts) -> String {
-    let Some(kills) = facts.get("kills").or_else(|| facts.get("events.oom_kill")) else {
-        return "?".to_owned();
-    };
-    let of = |name: &str, word: &str| {
-        let count = facts.get(name).copied().filter(|count| *count > 0.0)?;
+    let events = FactName::Event(MemcgRole::Limited, "oom_kill".to_owned());
+    let kills = facts.get(&CellFact::Kills.into()).or_else(|| facts.get(&events));
+    let Some(kills) = kills else { return "?".to_owned() };
+    let of = |fact: CellFact, word: &str| {
+        let count = facts.get(&fact.into()).copied().filter(|count| *count > 0.0)?;
         Some(if count == *kills { word.to_owned() } else { format!("{} {word}", plain(count)) })
     };
     let places = [
-        of("kills.in_charge", "in charge"),
-        of("kills.in_fault", "in fault"),
-        of("kills.on_return", "on return"),
+        of(CellFact::KillsInCharge, "in charge"),
+        of(CellFact::KillsInFault, "in fault"),
+        of(CellFact::KillsOnReturn, "on return"),
     ];
     let places: Vec<String> = places.into_iter().flatten().collect();
     match places.as_slice() {
@@ -140,12 +119,12 @@ mod tests {
 
     #[test]
     fn numbers_have_the_unit_of_their_fact() {
-        assert_eq!(number("load.ms", 1234.0), "1.2 s");
-        assert_eq!(number("over_ms_max", 12.0), "12 ms");
-        assert_eq!(number("outsider.create.max_us", 999.0), "999 us");
-        assert_eq!(number("outsider.create.max_us", 52_000.0), "52 ms");
-        assert_eq!(number("peak_over_bytes", 8192.0), "8 KiB");
-        assert_eq!(number("kills", 16.0), "16");
+        assert_eq!(number(Unit::Ms, 1234.0), "1.2 s");
+        assert_eq!(number(Unit::Ms, 12.0), "12 ms");
+        assert_eq!(number(Unit::Us, 999.0), "999 us");
+        assert_eq!(number(Unit::Us, 52_000.0), "52 ms");
+        assert_eq!(number(Unit::Bytes, 8192.0), "8 KiB");
+        assert_eq!(number(Unit::Count, 16.0), "16");
         assert_eq!([plain(-0.0), plain(0.5)], ["0", "0.50"]);
         assert_eq!([plural(0u32, "kill"), plural(1u32, "kill")], ["0 kills", "1 kill"]);
     }

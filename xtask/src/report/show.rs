@@ -14,6 +14,7 @@ use super::text::Style;
 use crate::evidence::Evidence;
 use crate::evidence::oom::{Ooms, Report};
 use crate::outcome::{CellResult, Check, Manifest, Outcome, ScenarioNote};
+use crate::taxonomy::FactName;
 use crate::verdict;
 
 /// Faults of the console that are shown in full; the rest mostly follow from the first.
@@ -105,7 +106,8 @@ fn checked(check: &Check, style: Style) -> String {
 /// All but the zeros that no check asks for.
 fn facts(cell: &CellResult) -> String {
     let judgement = cell.judgement();
-    let asked = |name: &str| judgement.checks.iter().any(|check| check.said.starts_with(name));
+    let asked =
+        |name: &FactName| judgement.checks.iter().any(|check| check.fact.as_ref() == Some(name));
     let shown = judgement.facts.iter().filter(|(name, value)| **value != 0.0 || asked(name));
     shown.map(|(name, value)| format!("  {name} = {}\n", plain(*value))).collect()
 }

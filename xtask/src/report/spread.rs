@@ -9,6 +9,7 @@ use super::numbers::{number, timed_out};
 use super::text::{Style, Table};
 use crate::outcome::{CellResult, RunResult, by_key};
 use crate::runs::Spread;
+use crate::taxonomy::{CellFact, FactName};
 
 pub(super) const HEAD: [&str; 9] =
     ["scenario", "", "kernel", "policy", "fact", "cells", "min", "median", "max"];
@@ -36,24 +37,27 @@ pub(super) fn rows(result: &RunResult) -> Vec<[String; 9]> {
     rows
 }
 
-fn row(fact: &str, group: &[&CellResult]) -> [String; 9] {
+fn row(fact: &FactName, group: &[&CellResult]) -> [String; 9] {
     let facts = group.iter().map(|cell| &cell.judgement().facts);
     let values: Vec<f64> = facts.clone().filter_map(|facts| facts.get(fact).copied()).collect();
     // A load that timed out would have taken longer.
     let timed_out = match facts.filter(|facts| timed_out(facts)).count() {
-        count if count > 0 && fact == "load.ms" => format!(", {count} timed out"),
+        count if count > 0 && *fact == FactName::from(CellFact::LoadMs) => {
+            format!(", {count} timed out")
+        }
         _ => String::new(),
     };
     let spread = Spread::of(&values);
-    let shown =
-        |of: fn(Spread) -> f64| spread.map_or("?".to_owned(), |spread| number(fact, of(spread)));
+    let shown = |of: fn(Spread) -> f64| {
+        spread.map_or("?".to_owned(), |spread| number(fact.unit(), of(spread)))
+    };
     let key = &group[0].cell.key;
     [
         key.scenario.clone(),
         key.cgroup.to_string(),
         key.kernel.clone(),
         key.policy.clone(),
-        fact.to_owned(),
+        fact.to_string(),
         format!("{} of {}{timed_out}", values.len(), group.len()),
         shown(|spread| spread.min),
         shown(|spread| spread.median),
@@ -70,9 +74,9 @@ mod tests {
         let [baseline, _] = crate::verdict::tests::run::benches();
         let mut cells = [(); 3].map(|()| crate::verdict::tests::run::cell(&baseline));
         let last = &mut cells[2].first.judgement.facts;
-        last.insert("load.complete".to_owned(), 0.0);
+        last.insert("load.complete".into(), 0.0);
         let group: Vec<&CellResult> = cells.iter().collect();
-        assert_eq!(row("load.ms", &group)[5], "3 of 3, 1 timed out");
-        assert_eq!(row("kills", &group)[5], "3 of 3");
+        assert_eq!(row(&"load.ms".into(), &group)[5], "3 of 3, 1 timed out");
+        assert_eq!(row(&"kills".into(), &group)[5], "3 of 3");
     }
 }

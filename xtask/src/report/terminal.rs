@@ -9,7 +9,7 @@ use super::text::{Style, Table};
 use super::{differential, spread};
 use crate::outcome::{CellResult, Differential, Judgement, Manifest, RunResult, Totals};
 use crate::plan::Cell;
-use crate::taxonomy::{Rule, Verdict};
+use crate::taxonomy::{MemcgFact, Rule, Verdict};
 
 const HEAD: [&str; 10] = [
     "scenario",
@@ -75,7 +75,7 @@ fn table(result: &RunResult, style: Style) -> String {
             style.of(cell, expected(cell)),
             lost(facts),
             kills(facts),
-            fact(facts, "peak_over_bytes"),
+            fact(facts, MemcgFact::PeakOverBytes),
             load(facts),
         ]);
     }

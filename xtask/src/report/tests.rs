@@ -175,13 +175,13 @@ fn the_result_file_keeps_its_schema() {
 fn repetitions_are_told_by_their_spread() {
     let repeated = |ms: u64| {
         let mut cell = cell(&Bench::overcharge());
-        cell.first.judgement.facts.insert("load.ms".to_owned(), ms as f64);
+        cell.first.judgement.facts.insert("load.ms".into(), ms as f64);
         cell
     };
     let once = run(&result(vec![repeated(100)]), "results/latest", Style::default());
     assert!(!once.contains("over the repetitions"), "{once}");
     let mut cells = vec![repeated(300), repeated(100), repeated(200)];
-    cells[1].first.judgement.facts.remove("open.max_us");
+    cells[1].first.judgement.facts.remove(&"open.max_us".into());
     let text = run(&result(cells), "results/latest", Style::default());
     insta::assert_snapshot!(text);
 }

@@ -15,4 +15,4 @@ pub(crate) use compare::{Moved, PatchMoved, RunComparison, compare};
 pub(crate) use merge::{PartRun, join, unlike};
 pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};
 pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};
-pub(crate) use trends::{FACTS, Line, Night, Trends, Variant, trends};
+pub(crate) use trends::{Line, Night, Trend, Trends, Variant, shown, trends};

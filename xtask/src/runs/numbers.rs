@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::chance::{median, of_rise};
 use crate::outcome::{CellResult, RunResult};
 use crate::plan::CellKey;
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{CellFact, FactName, MemcgFact, Unit, Verdict};
 
 /// A median may move so far, as a factor.
 pub(crate) const GROWTH: f64 = 1.10;
@@ -20,9 +20,16 @@ pub(crate) const BY_CHANCE: f64 = 0.01;
 /// What is named without proof has grown so far.
 pub(crate) const DOUBLED: f64 = 2.0;
 
-/// Facts that are held side by side in every cell; those that its scenario measures come on top.
-const FACTS: [&str; 5] =
-    ["load.ms", "over_ms_max", "peak_over_bytes", "overrun.p99_bytes", "reconcile.p99_us"];
+/// Facts that are compared in every cell, besides those that its scenario measures.
+fn compared() -> [FactName; 5] {
+    [
+        CellFact::LoadMs.into(),
+        MemcgFact::OverMsMax.into(),
+        MemcgFact::PeakOverBytes.into(),
+        MemcgFact::OverrunP99Bytes.into(),
+        MemcgFact::ReconcileP99Us.into(),
+    ]
+}
 
 /// What became of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +78,7 @@ pub(crate) struct Number {
     /// The cell.
     pub(crate) key: CellKey,
     /// Its name.
-    pub(crate) fact: String,
+    pub(crate) fact: FactName,
     /// Before.
     pub(crate) old: Spread,
     /// Now.
@@ -83,35 +90,29 @@ pub(crate) struct Number {
 }
 
 /// Facts that scenarios have measured and that have a unit, so that less is better.
-pub(super) fn measured(old: &[RunResult], new: &[RunResult]) -> BTreeMap<String, BTreeSet<String>> {
-    let mut facts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+pub(super) fn measured(
+    old: &[RunResult],
+    new: &[RunResult],
+) -> BTreeMap<String, BTreeSet<FactName>> {
+    let has_unit = |fact: &&FactName| fact.unit().is_time() || fact.unit() == Unit::Bytes;
+    let mut facts: BTreeMap<String, BTreeSet<FactName>> = BTreeMap::new();
     for (name, note) in old.iter().chain(new).flat_map(|run| &run.scenarios) {
         let of = facts.entry(name.clone()).or_default();
-        of.extend(FACTS.map(str::to_owned));
-        of.extend(note.measures.iter().filter(|fact| is_time(fact) || is_size(fact)).cloned());
+        of.extend(compared());
+        of.extend(note.measures.iter().filter(has_unit).cloned());
     }
     facts
 }
 
-fn is_time(fact: &str) -> bool {
-    fact.ends_with("_us") || fact.ends_with("ms") || fact.contains("_ms_")
-}
-
-fn is_size(fact: &str) -> bool {
-    fact.ends_with("_bytes")
-}
-
 /// Differences below this are clock ticks and batches of pages, whatever their factor:
 /// what is proven, and what is only named.
-fn floors(fact: &str) -> (f64, f64) {
-    if is_size(fact) {
+fn floors(unit: Unit) -> (f64, f64) {
+    match unit {
         // A page; the 64 pages that the stock of one CPU may hold.
-        (4096.0, 262_144.0)
-    } else if fact.ends_with("_us") {
-        (100.0, 10_000.0)
-    } else {
+        Unit::Bytes => (4096.0, 262_144.0),
+        Unit::Us => (100.0, 10_000.0),
         // A tick of 250 Hz takes 4 ms.
-        (4.0, 250.0)
+        _ => (4.0, 250.0),
     }
 }
 
@@ -126,11 +127,12 @@ pub(super) struct Values {
 
 impl Values {
     /// In cells that have a usable verdict.
-    pub(super) fn of(cells: &[&CellResult], fact: &str) -> Self {
-        let mut values = Self::default();
+    pub(super) fn of(cells: &[&CellResult], fact: &FactName) -> Self {
+        let (mut values, is_load) = (Self::default(), *fact == FactName::from(CellFact::LoadMs));
         for judgement in cells.iter().map(|cell| cell.judgement()) {
             let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
-            let timed_out = fact == "load.ms" && judgement.facts.get("load.complete") != Some(&1.0);
+            let complete = judgement.facts.get(&CellFact::LoadComplete.into());
+            let timed_out = is_load && complete != Some(&1.0);
             let into = if timed_out { &mut values.timed_out } else { &mut values.whole };
             into.extend(judgement.facts.get(fact).filter(|_| usable));
         }
@@ -173,7 +175,7 @@ pub(super) fn hold(
     both: &[&CellKey],
     before: &Groups<'_>,
     after: &Groups<'_>,
-    measured: &BTreeMap<String, BTreeSet<String>>,
+    measured: &BTreeMap<String, BTreeSet<FactName>>,
     with_times: bool,
 ) -> Held {
     let mut held = Vec::new();
@@ -197,9 +199,9 @@ pub(super) fn hold(
     let count = held.len();
     for (key, fact, old, new, was, is) in held {
         let enough = least_chance(was.count, is.count) <= bound;
-        let comparable = with_times || !is_time(&fact);
+        let comparable = with_times || !fact.unit().is_time();
         provable += usize::from(enough && comparable);
-        let (floor, far) = floors(&fact);
+        let (floor, far) = floors(fact.unit());
         let grew = |from: f64, to: f64, times: f64, by: f64| to > from * times && to - from >= by;
         // A load that timed out would have ended when it speaks most against the change.
         let change = |lower: &Values, higher: &Values, proven: Change| {

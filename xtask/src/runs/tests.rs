@@ -25,7 +25,7 @@ fn repeated(cell: &CellResult, number: u32) -> CellResult {
 /// The same cell with one fact changed.
 fn with(cell: &CellResult, fact: &str, value: f64) -> CellResult {
     let mut cell = cell.clone();
-    cell.first.judgement.facts.insert(fact.to_owned(), value);
+    cell.first.judgement.facts.insert(fact.into(), value);
     cell
 }
 

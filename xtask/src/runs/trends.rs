@@ -10,17 +10,46 @@ use super::compare::verdicts;
 use super::numbers::{Spread, Values};
 use crate::outcome::{CellResult, Differential, RunResult, by_key};
 use crate::plan::CellKey;
+use crate::taxonomy::{CellFact, FactName, MemcgFact, Unit};
 
-/// Facts whose trend is shown.
-pub(crate) const FACTS: [(&str, &str); 5] = [
-    ("load.ms", "load"),
-    ("peak_over_bytes", "overrun"),
-    ("reconcile.p99_us", "reconcile, p99"),
-    ("over_ms_max", "over the limit"),
-    (WALL, "cell took"),
-];
-/// No fact of the guest: from QEMU's start to its end.
-const WALL: &str = "wall_ms";
+/// What a line shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trend {
+    /// A fact.
+    Fact(FactName),
+    /// From QEMU's start to its end, milliseconds.
+    Wall,
+}
+
+impl Trend {
+    /// Its unit.
+    pub(crate) fn unit(&self) -> Unit {
+        match self {
+            Self::Fact(fact) => fact.unit(),
+            Self::Wall => Unit::Ms,
+        }
+    }
+}
+
+impl std::fmt::Display for Trend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fact(fact) => fact.fmt(f),
+            Self::Wall => f.pad("wall_ms"),
+        }
+    }
+}
+
+/// What is shown, with its heading.
+pub(crate) fn shown() -> [(Trend, &'static str); 5] {
+    [
+        (Trend::Fact(CellFact::LoadMs.into()), "load"),
+        (Trend::Fact(MemcgFact::PeakOverBytes.into()), "overrun"),
+        (Trend::Fact(MemcgFact::ReconcileP99Us.into()), "reconcile, p99"),
+        (Trend::Fact(MemcgFact::OverMsMax.into()), "over the limit"),
+        (Trend::Wall, "cell took"),
+    ]
+}
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +89,8 @@ pub(crate) struct Night {
 pub(crate) struct Line<Of> {
     /// Whose it is: a cell's, or that of all cells of a kernel and policy.
     pub(crate) of: Of,
-    /// Name of the fact.
-    pub(crate) fact: String,
+    /// What it shows.
+    pub(crate) fact: Trend,
     /// For each night.
     pub(crate) points: Vec<Option<Spread>>,
 }
@@ -161,16 +190,19 @@ fn lines(runs: &[&RunResult]) -> Vec<Line<CellKey>> {
     let keys: BTreeSet<&CellKey> = nights.iter().flat_map(BTreeMap::keys).copied().collect();
     let mut lines = Vec::new();
     for key in keys {
-        for (fact, _) in FACTS {
+        for (fact, _) in shown() {
             let point = |night: &BTreeMap<&CellKey, Vec<&CellResult>>| {
                 let cells = night.get(key)?;
                 let walls = || cells.iter().map(|ran| ran.first.wall_ms as f64).collect();
-                Spread::of(&if fact == WALL { walls() } else { Values::of(cells, fact).whole })
+                Spread::of(&match &fact {
+                    Trend::Wall => walls(),
+                    Trend::Fact(fact) => Values::of(cells, fact).whole,
+                })
             };
             let points: Vec<Option<Spread>> = nights.iter().map(point).collect();
             // A line that is zero throughout says that this kernel has no such thing.
             if points.iter().flatten().any(|side| side.max > 0.0) {
-                lines.push(Line { of: key.clone(), fact: fact.to_owned(), points });
+                lines.push(Line { of: key.clone(), fact, points });
             }
         }
     }
@@ -185,7 +217,7 @@ fn overall(lines: &[Line<CellKey>], runs: &[&RunResult]) -> Vec<Line<Variant>> {
     let every = |line: &&Line<CellKey>| {
         line.points.iter().zip(&whole).all(|(point, whole)| point.is_some() || !whole)
     };
-    let mut together: BTreeMap<(Variant, &str), Vec<&Line<CellKey>>> = BTreeMap::new();
+    let mut together: BTreeMap<(Variant, &Trend), Vec<&Line<CellKey>>> = BTreeMap::new();
     for line in lines.iter().filter(every) {
         let CellKey { kernel, policy, .. } = line.of.clone();
         together.entry((Variant { kernel, policy }, &line.fact)).or_default().push(line);
@@ -195,9 +227,9 @@ fn overall(lines: &[Line<CellKey>], runs: &[&RunResult]) -> Vec<Line<Variant>> {
             lines.iter().filter_map(|line| Some(line.points[night]?.median)).collect();
         Spread::of(&medians).filter(|_| whole[night])
     };
-    let line = |((of, fact), lines): ((Variant, &str), Vec<&Line<CellKey>>)| Line {
+    let line = |((of, fact), lines): ((Variant, &Trend), Vec<&Line<CellKey>>)| Line {
         of,
-        fact: fact.to_owned(),
+        fact: fact.clone(),
         points: (0..runs.len()).map(|night| middle(&lines, night)).collect(),
     };
     together.into_iter().map(line).collect()

@@ -8,12 +8,12 @@
 //! With repetitions a side may show the problem now and then. Fisher's exact test tells that from
 //! chance: what equal kernels would do less often than once in 100 runs is a difference.
 
-use super::judge::is_time;
 use super::{Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
 use crate::chance::{Shown, by_chance};
 use crate::config::Scenario;
 use crate::outcome::{Comparison, Differential, Repetition, Side, Wanted};
 use crate::plan::Cell;
+use crate::taxonomy::CellFact;
 
 /// A cell and what was judged of it.
 #[derive(Clone, Copy, Debug)]
@@ -185,8 +185,9 @@ fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Side {
 /// Whether the problem shows, which it never does in a control. `None` if a fact it asks for is missing,
 /// or is a time of a cell that the host did not let run.
 fn shows(scenario: &Scenario, judgement: &Judgement) -> Option<bool> {
-    let starved = judgement.facts.get("host.starved").is_some_and(|share| *share >= STARVED);
-    if starved && scenario.problem.iter().any(|condition| is_time(&condition.fact)) {
+    let starved =
+        judgement.facts.get(&CellFact::HostStarved.into()).is_some_and(|share| *share >= STARVED);
+    if starved && scenario.problem.iter().any(|condition| condition.fact.unit().is_time()) {
         return None;
     }
     scenario.problem.iter().try_fold(!scenario.problem.is_empty(), |all, condition| {

@@ -2,36 +2,37 @@
 //! Evidence -> flat facts by name, and doubts about the evidence itself.
 //!
 //! A fact is there only when the guest said it or the console shows it: what is missing stays
-//! missing. [`super::names`] lists the names. A doubt is a reason why the cell proves nothing:
+//! missing. [`FactName`] has the names. A doubt is a reason why the cell proves nothing:
 //! lost, repeated or contradicting events.
 
 use std::collections::BTreeMap;
 
 use protocol::{Event, Fact, LatencyUs, MemcgRole, Overcharged, ProcessEnd, ProcessRole, Stage};
 
-use super::{charges, names};
+use super::charges;
 use crate::evidence::Evidence;
 use crate::evidence::oom::{Ooms, Origin};
+use crate::taxonomy::{self, CallFact, FactName};
 
-/// Flat facts by name.
+/// Flat facts while they are collected.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Facts {
-    values: BTreeMap<String, f64>,
+    values: taxonomy::Facts,
 }
 
 impl Facts {
     /// The fact of that name, see [`get`].
     pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        get(&self.values, name)
+        get(&self.values, &name.parse().ok()?)
     }
 
     /// All of them.
-    pub(crate) fn into_values(self) -> BTreeMap<String, f64> {
+    pub(crate) fn into_values(self) -> taxonomy::Facts {
         self.values
     }
 
     fn put(&mut self, name: &str, value: f64) {
-        self.values.insert(name.to_owned(), value);
+        self.values.extend(name.parse().ok().map(|name: FactName| (name, value)));
     }
 
     fn flag(&mut self, name: &str, value: bool) {
@@ -40,12 +41,12 @@ impl Facts {
 }
 
 /// The fact of that name. The guest lists the errnos that occurred and counts every call, so an
-/// errno that is not listed beside a counted operation is a true zero.
-pub(crate) fn get(values: &BTreeMap<String, f64>, name: &str) -> Option<f64> {
+/// errno that is not listed for a counted call is a true zero.
+pub(crate) fn get(values: &taxonomy::Facts, name: &FactName) -> Option<f64> {
     values.get(name).copied().or_else(|| {
-        let (op, errno) = name.rsplit_once('.')?;
-        let counted = names::is_errno(errno) && values.contains_key(&format!("{op}.attempted"));
-        counted.then_some(0.0)
+        let FactName::Errno(role, op, _) = name else { return None };
+        let attempted = FactName::Call(*role, op.clone(), CallFact::Attempted);
+        values.contains_key(&attempted).then_some(0.0)
     })
 }
 
@@ -199,7 +200,8 @@ fn overcharged(memcg: &Overcharged, facts: &mut Facts) {
 
 fn operation(facts: &mut Facts, op: &str, counts: [u64; 4], latency: &LatencyUs) {
     let times = [latency.p50, latency.p99, latency.max];
-    for ((suffix, _), value) in names::OP_SUFFIXES.iter().zip(counts.into_iter().chain(times)) {
+    let names = ["attempted", "succeeded", "errors", "unfinished", "p50_us", "p99_us", "max_us"];
+    for (suffix, value) in names.into_iter().zip(counts.into_iter().chain(times)) {
         facts.put(&format!("{op}.{suffix}"), value as f64);
     }
 }

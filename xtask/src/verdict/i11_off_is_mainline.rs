@@ -14,12 +14,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{Fact, MemcgRole, Stage};
+use protocol::{Fact, MemcgRole, ProcessRole, Stage};
 
 use super::{Answer, Case, Invariant, Judged, Missing, i1_no_escape};
 use crate::chance::falls_on;
 use crate::outcome::Difference;
-use crate::taxonomy::names;
+use crate::taxonomy::{CellFact, FactName};
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -105,24 +105,22 @@ pub(super) fn more_lost(base: &[Judged<'_>], here: &[Judged<'_>]) -> bool {
     falls_on(lost(here), lost(base) + lost(here), share) < CHANCE
 }
 
-/// Whether a fact counts calls of the actors that fail for want of memory.
-fn is_lost_call(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(op, errno)| {
-        !errno.contains('.') && names::is_errno(errno) && i1_no_escape::disguise(op, errno)
-    })
+/// Whether a fact counts calls of the actors that fail with ENOMEM or a disguise of it.
+fn is_lost_call(name: &FactName) -> bool {
+    matches!(name, FactName::Errno(ProcessRole::Actor, op, errno) if i1_no_escape::disguise(op, errno))
 }
 
 /// In what cells differ from those of the unpatched kernel by kinds of errnos, kills and events.
 pub(crate) fn differences(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<Difference> {
     let errnos =
         !base.iter().any(|base| base.cell.expect.may_break.contains(&i1_no_escape::RULE.rule));
-    let facts: BTreeSet<&String> = base
+    let facts: BTreeSet<&FactName> = base
         .iter()
         .chain(off)
         .flat_map(|judged| judged.judgement.facts.keys())
         .filter(|name| is_kind(name, errnos))
         .collect();
-    let sum = |cells: &[Judged<'_>], name: &str| -> f64 {
+    let sum = |cells: &[Judged<'_>], name: &FactName| -> f64 {
         cells.iter().filter_map(|judged| judged.judgement.facts.get(name)).sum()
     };
     let cells = (base.len() + off.len()) as f64;
@@ -146,9 +144,21 @@ pub(crate) fn differences(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<Differ
 }
 
 /// Whether a fact counts a kind of error, kill or event.
-fn is_kind(name: &str, errnos: bool) -> bool {
-    let event = name.starts_with("events.") || name.contains(".events.");
-    let kill = name == "kills" || name.starts_with("kills.") || name == "oom.no_victim";
-    let errno = name.rsplit_once('.').is_some_and(|(_, last)| names::is_errno(last));
-    event || kill || (errnos && errno)
+fn is_kind(name: &FactName, errnos: bool) -> bool {
+    use CellFact::{Kills, KillsGlobal, KillsInCharge, KillsInFault, KillsOnReturn, KillsUntraced};
+    match name {
+        FactName::Event(..) => true,
+        FactName::Errno(..) => errnos,
+        FactName::Cell(fact) => matches!(
+            fact,
+            Kills
+                | KillsInCharge
+                | KillsInFault
+                | KillsOnReturn
+                | KillsUntraced
+                | KillsGlobal
+                | CellFact::OomNoVictim
+        ),
+        _ => false,
+    }
 }

@@ -108,8 +108,9 @@ fn checks(
         };
         checks.push(Answer::or_unknown(answer).into_check(invariant.rule));
     }
-    let asked = |rule, condition| {
-        Answer::or_unknown(asked(condition, facts, evidence.stretch())).into_check(rule)
+    let asked = |rule, condition: &Condition| {
+        let answer = Answer::or_unknown(asked(condition, facts, evidence.stretch()));
+        Check { fact: Some(condition.fact.clone()), ..answer.into_check(rule) }
     };
     let Expectation { exercised, facts: stated, .. } = &cell.expect;
     checks.extend(exercised.iter().map(|condition| asked(Rule::Exercised, condition)));
@@ -118,11 +119,13 @@ fn checks(
 }
 
 fn asked(condition: &Condition, facts: &facts::Facts, stretch: f64) -> Result<Answer, Missing> {
-    let value = facts.get(&condition.fact).ok_or_else(|| Missing(condition.fact.clone()))?;
+    let value = facts
+        .get(&condition.fact.to_string())
+        .ok_or_else(|| Missing(condition.fact.to_string()))?;
     let mut answer = Answer::of(condition.holds(value), format!("{condition}: it is {value}"));
     // Had the host not slowed the cell down, it might hold: unknown.
     if answer.outcome == Outcome::Broken
-        && is_time(&condition.fact)
+        && condition.fact.unit().is_time()
         && condition.holds(value / stretch)
     {
         answer.outcome = Outcome::Unknown;
@@ -187,19 +190,14 @@ fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
 /// Of a cell's time, waited for a CPU of the host: then its times say nothing about the kernel.
 const STARVED: f64 = 0.5;
 
-/// Whether a fact is a time.
-pub(super) fn is_time(fact: &str) -> bool {
-    matches!(fact.rsplit(['.', '_']).next(), Some("ms" | "us"))
-}
-
 /// A cell that was only too slow, on a host that did not let it run for half of its time, says nothing
 /// about the kernel.
 fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)> {
     let Evidence { starved_ms, wall_ms, .. } = evidence;
     let of_time = |check: &Check| {
-        let fact = check.said.split_whitespace().next().unwrap_or_default();
+        let is_time = check.fact.as_ref().is_some_and(|fact| fact.unit().is_time());
         INVARIANTS.iter().any(|invariant| invariant.of_time && invariant.rule == check.rule)
-            || (check.rule == Rule::Expectation && is_time(fact))
+            || (check.rule == Rule::Expectation && is_time)
     };
     let mut broken = checks.iter().filter(|check| check.outcome == Outcome::Broken);
     let starved = *starved_ms > 0 && *starved_ms as f64 >= *wall_ms as f64 * STARVED;

@@ -37,7 +37,7 @@ use crate::config::{MAINLINE, Scenario};
 use crate::evidence::Evidence;
 use crate::outcome::{Check, Judgement, Outcome};
 use crate::plan::Cell;
-use crate::taxonomy::{Rule, Verdict, names};
+use crate::taxonomy::{Rule, Verdict};
 
 pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};

@@ -84,6 +84,6 @@ impl Answer {
 
     /// As the check that is stored.
     pub(super) fn into_check(self, rule: Rule) -> Check {
-        Check { rule, outcome: self.outcome, said: self.said }
+        Check { rule, fact: None, outcome: self.outcome, said: self.said }
     }
 }

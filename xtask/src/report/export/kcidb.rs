@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::super::differential;
-use super::super::numbers::{Unit, timed_out, unit};
+use super::super::numbers::timed_out;
 use super::super::terminal::{attempts, wanted};
 use super::cases::{Case, PATCH, groups};
 use super::{Excerpts, printable};
 use crate::outcome::{CellResult, Comparison, Differential, KernelNote, Manifest, RunResult};
 use crate::plan::CellKey;
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{CellFact, FactName, Unit, Verdict};
 
 /// Longest `log_excerpt`, characters.
 const EXCERPT_CHARS_MAX: usize = 16_384;
@@ -160,11 +160,11 @@ impl<'a> About<'a> {
         let measures = note.map(|note| note.measures.as_slice()).unwrap_or_default();
         let numbers = measures.iter().filter(|_| measured).filter_map(|fact| {
             let value = *judgement.facts.get(fact)?;
-            let name = fact.replace('.', "_");
+            let name = fact.to_string().replace('.', "_");
             let (id, path) = (format!("{}:{name}", cell.id), format!("{path}.{name}"));
             let mut test = self.test(&id, kernel, &path, "DONE");
-            test["number"] = number(fact, value);
-            if fact == "load.ms" && timed_out(&judgement.facts) {
+            test["number"] = number(fact.unit(), value);
+            if *fact == FactName::from(CellFact::LoadMs) && timed_out(&judgement.facts) {
                 test["misc"] = json!({ "timed_out": "the load would have taken longer" });
             }
             Some(test)
@@ -237,13 +237,13 @@ fn misc(ran: &CellResult) -> Value {
     Value::Object(misc)
 }
 
-/// With the unit that the fact's name ends in.
-fn number(fact: &str, value: f64) -> Value {
-    match unit(fact) {
-        Some(Unit::Bytes) => json!({ "value": value, "unit": "B", "prefix": "binary" }),
-        Some(Unit::Us) => json!({ "value": value / 1e6, "unit": "s", "prefix": "metric" }),
-        Some(Unit::Ms) => json!({ "value": value / 1e3, "unit": "s", "prefix": "metric" }),
-        None => json!({ "value": value }),
+/// In KCIDB's units.
+fn number(unit: Unit, value: f64) -> Value {
+    match unit {
+        Unit::Bytes => json!({ "value": value, "unit": "B", "prefix": "binary" }),
+        Unit::Us => json!({ "value": value / 1e6, "unit": "s", "prefix": "metric" }),
+        Unit::Ms => json!({ "value": value / 1e3, "unit": "s", "prefix": "metric" }),
+        Unit::Count | Unit::Flag | Unit::Share => json!({ "value": value }),
     }
 }
 

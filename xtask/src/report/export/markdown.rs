@@ -9,6 +9,7 @@ use super::super::terminal::{conditions, expected, sum, verdict, wanted};
 use super::cases::{Case, Group, PATCH, Standing, groups};
 use super::{Excerpts, printable};
 use crate::outcome::{CellResult, RunResult};
+use crate::taxonomy::MemcgFact;
 
 /// GitHub takes 1 MiB a step; who appends it to other text needs some of that.
 const BYTES_MAX: usize = 960 * 1024;
@@ -126,7 +127,7 @@ fn row(ran: &CellResult) -> String {
         plain(&verdict(judgement)),
         plain(&lost(facts)),
         plain(&kills(facts)),
-        fact(facts, "peak_over_bytes"),
+        fact(facts, MemcgFact::PeakOverBytes),
         load(facts)
     )
 }

@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::row;
 use crate::plan::CellKey;
 use crate::report::numbers::number;
-use crate::runs::{FACTS, Line, Spread, Trends};
+use crate::runs::{Line, Spread, Trend, Trends, shown};
 
 const STYLE: &str = include_str!("style.css");
 /// Size of a line's picture, CSS pixels.
@@ -95,18 +95,19 @@ fn by_scenario(lines: &[Line<CellKey>]) -> BTreeMap<&str, Vec<&Line<CellKey>>> {
 
 /// One row a cell, one column a fact; `name` tells the table from the others of the page.
 fn lines<Of: Display + Ord>(lines: &[&Line<Of>], name: &str) -> Markup {
-    let mut rows: BTreeMap<&Of, BTreeMap<&str, &Line<Of>>> = BTreeMap::new();
+    let shown = shown();
+    let mut rows: BTreeMap<&Of, BTreeMap<&Trend, &Line<Of>>> = BTreeMap::new();
     for line in lines {
         rows.entry(&line.of).or_default().insert(&line.fact, line);
     }
     html! {
         section.scroll tabindex="0" aria-label=(name) {
             table {
-                thead { tr { th scope="col" { "Cell" } @for (_, name) in FACTS { th scope="col" { (name) } } } }
+                thead { tr { th scope="col" { "Cell" } @for (_, name) in &shown { th scope="col" { (name) } } } }
                 tbody { @for (of, facts) in rows {
                     tr {
                         th scope="row" { (of) }
-                        @for (fact, _) in FACTS {
+                        @for (fact, _) in &shown {
                             td { @if let Some(line) = facts.get(fact) { (picture(line)) } }
                         }
                     }
@@ -128,9 +129,9 @@ fn picture<Of>(line: &Line<Of>) -> Markup {
     });
     let said = format!(
         "now {}, between {} and {}",
-        number(&line.fact, last),
-        number(&line.fact, least),
-        number(&line.fact, most)
+        number(line.fact.unit(), last),
+        number(line.fact.unit(), least),
+        number(line.fact.unit(), most)
     );
     html! {
         svg role="img" aria-label=(said) width=(WIDTH) height=(HEIGHT) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } {
@@ -146,7 +147,7 @@ fn picture<Of>(line: &Line<Of>) -> Markup {
                 }
             }
         }
-        span.now { (number(&line.fact, last)) }
+        span.now { (number(line.fact.unit(), last)) }
     }
 }
 

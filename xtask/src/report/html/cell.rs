@@ -12,6 +12,7 @@ use super::{Part, anchor, badge, chart, console};
 use crate::evidence::Evidence;
 use crate::outcome::{CellResult, Check, Manifest, Outcome};
 use crate::symbols::Symbols;
+use crate::taxonomy::{CellFact, FactName, MemcgFact};
 use crate::verdict::rule_words;
 
 /// What is stored of the attempt that counts, beside its result.
@@ -77,19 +78,24 @@ fn asked(cell: &CellResult) -> Markup {
 fn numbers(cell: &CellResult) -> Markup {
     let judgement = cell.judgement();
     let facts = &judgement.facts;
-    let fact = |name: &str| facts.get(name).map(|value| number(name, *value));
-    let over = fact("peak_over_bytes").map(|over| format!("{over} over memory.max"));
+    let fact = |name: FactName| facts.get(&name).map(|value| number(name.unit(), *value));
+    let over = fact(MemcgFact::PeakOverBytes.into()).map(|over| format!("{over} over memory.max"));
     let rows = [
-        ("Peak", fact("peak_bytes"), over),
-        ("Above the limit for", fact("over_ms_max"), Some("at a stretch, at most".to_owned())),
+        ("Peak", fact(MemcgFact::PeakBytes.into()), over),
+        (
+            "Above the limit for",
+            fact(MemcgFact::OverMsMax.into()),
+            Some("at a stretch, at most".to_owned()),
+        ),
         ("Calls lost", Some(lost(facts)), None),
         ("Killed", Some(kills(facts)), None),
         (
             "Reconciled after",
-            fact("reconcile.p50_us"),
-            fact("reconcile.max_us").map(|longest| format!("median; at most {longest}")),
+            fact(MemcgFact::ReconcileP50Us.into()),
+            fact(MemcgFact::ReconcileMaxUs.into())
+                .map(|longest| format!("median; at most {longest}")),
         ),
-        ("Load", fact("load.ms").map(|_| load(facts)), None),
+        ("Load", fact(CellFact::LoadMs.into()).map(|_| load(facts)), None),
         ("VM", Some(time_ms(cell.counted().wall_ms as f64)), None),
     ];
     html! {
@@ -108,7 +114,7 @@ fn rules(checks: &[Check]) -> Markup {
         table.rules.blocks {
             thead { tr { th scope="col" { "Rule" } th scope="col" { "Outcome" } th scope="col" { "With these numbers" } } }
             tbody {
-                @for (at, Check { rule, outcome, said }) in checks.iter().enumerate() {
+                @for (at, Check { rule, outcome, said, fact: _ }) in checks.iter().enumerate() {
                     @let is_first = at == 0 || checks[at - 1].rule != *rule;
                     @let (class, sign, word) = outcome_words(*outcome);
                     @let (name, says) = rule_words(*rule);
@@ -192,11 +198,11 @@ fn told(fact: &Fact) -> Option<String> {
 fn facts(cell: &CellResult) -> Markup {
     let (mut of_files, mut others) = (Vec::new(), Vec::new());
     for (name, value) in cell.judgement().facts.iter().filter(|(_, value)| **value != 0.0) {
-        let is_delta = name.contains("events.") || name.contains("counters.");
+        let is_delta = matches!(name, FactName::Event(..) | FactName::Counter(..));
         let to = if is_delta { &mut of_files } else { &mut others };
         to.push((name, plain(*value)));
     }
-    let list = |facts: &[(&String, String)]| {
+    let list = |facts: &[(&FactName, String)]| {
         html! { dl.flat { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
     };
     html! {

@@ -15,6 +15,7 @@ use super::super::numbers::{plural, size, time_us};
 use super::anchor;
 use crate::outcome::CellResult;
 use crate::outcome::Mark;
+use crate::taxonomy::MemcgFact;
 
 /// The plot's upper edge and height, and the rows of marks below it, pixels.
 const TOP: f64 = 16.0;
@@ -48,7 +49,7 @@ struct Plot<'a> {
 pub(super) fn usage(cell: &CellResult) -> Markup {
     let attempt = cell.counted();
     let limit = cell.cell.request.limit_bytes as f64;
-    let peak = attempt.judgement.facts.get("peak_bytes").copied();
+    let peak = attempt.judgement.facts.get(&MemcgFact::PeakBytes.into()).copied();
     let Some(plot) = Plot::of(&attempt.usage, &attempt.marks, limit, peak) else {
         return html! { p.none { "No usage over time is known of this cell." } };
     };

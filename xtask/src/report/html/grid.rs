@@ -8,6 +8,7 @@ use super::super::numbers::{kills, load, lost, size};
 use super::super::terminal::verdict;
 use super::{Went, anchor};
 use crate::outcome::{CellResult, Judgement, RunResult};
+use crate::taxonomy::MemcgFact;
 
 type Row<'a> = (&'a str, CgroupVersion);
 type Column<'a> = (&'a str, &'a str);
@@ -87,7 +88,7 @@ fn link(cell: &CellResult) -> Markup {
 fn numbers(judgement: &Judgement) -> String {
     let facts = &judgement.facts;
     let (lost, kills) = (lost(facts), kills(facts));
-    let over = facts.get("peak_over_bytes").filter(|over| **over > 0.0);
+    let over = facts.get(&MemcgFact::PeakOverBytes.into()).filter(|over| **over > 0.0);
     let said = |text: String| (text != "0" && text != "?").then_some(text);
     let parts = [
         said(lost).map(|lost| format!("{lost} lost")),

@@ -109,7 +109,7 @@ fn nothing_that_was_said_becomes_markup() {
     run.manifest.matrix = SCRIPT.to_owned();
     run.manifest.qemu = SCRIPT.to_owned();
     run.manifest.command = vec![SCRIPT.to_owned()];
-    run.comparisons[0].problem[0].fact = SCRIPT.to_owned();
+    run.comparisons[0].problem[0].fact = crate::taxonomy::FactName::Instructions(SCRIPT.to_owned());
     let note = run.scenarios.get_mut("open").unwrap();
     (note.title, note.about) = (SCRIPT.to_owned(), SCRIPT.to_owned());
     let cell = &mut run.cells[1];
@@ -118,7 +118,10 @@ fn nothing_that_was_said_becomes_markup() {
     cell.first.folder = SCRIPT.to_owned();
     cell.first.judgement.why = SCRIPT.to_owned();
     cell.first.judgement.checks[0].said = SCRIPT.to_owned();
-    cell.first.judgement.facts.insert(SCRIPT.to_owned(), 1.0);
+    cell.first
+        .judgement
+        .facts
+        .insert(crate::taxonomy::FactName::Instructions(SCRIPT.to_owned()), 1.0);
     let html = drawn(&run, &[Err(SCRIPT), Ok(&patched.evidence)]);
     assert!(!html.contains("<script"), "{html}");
     assert_eq!(html.matches("</style>").count(), 1, "{html}");

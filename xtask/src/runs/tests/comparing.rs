@@ -279,7 +279,7 @@ fn nights_of_a_matrix_make_lines_with_gaps() {
         let line = default
             .lines
             .iter()
-            .find(|line| line.of.to_string() == id && line.fact == fact)
+            .find(|line| line.of.to_string() == id && line.fact == trends::Trend::Fact(fact.into()))
             .unwrap();
         line.points.iter().map(|point| point.map(|side| side.median)).collect()
     };

@@ -13,7 +13,7 @@ fn judged(bench: &Bench, verdict: Verdict, enomem: f64) -> (Cell, Judgement) {
     if verdict == Verdict::Error {
         judgement.facts.clear();
     } else {
-        judgement.facts.insert("open.ENOMEM".to_owned(), enomem);
+        judgement.facts.insert("open.ENOMEM".into(), enomem);
     }
     (bench.cell.clone(), judgement)
 }
@@ -154,9 +154,9 @@ fn a_policy_that_is_off_is_held_beside_the_baseline_in_a_control_too() {
         compare(&scenario, "baseline", &all).remove(0)
     };
     assert_eq!(found(&off).outcome, Inert);
-    off.facts.insert("kills".to_owned(), 12.0);
+    off.facts.insert("kills".into(), 12.0);
     let other = found(&off);
     assert_eq!(other.outcome, Regressed);
-    let (fact, baseline, patched) = ("kills".to_owned(), 0.0, 12.0);
+    let (fact, baseline, patched) = ("kills".into(), 0.0, 12.0);
     assert_eq!(other.differences, [Difference::Count { fact, baseline, patched }]);
 }

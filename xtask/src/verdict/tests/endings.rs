@@ -75,8 +75,8 @@ fn a_global_oom_kill_is_an_error_and_a_memcg_oom_kill_a_fact() {
     let mut counted = Bench::overcharge().set(parent, "/events/oom_kill", 1);
     counted.evidence.console = memcg;
     let judgement = counted.judge();
-    assert_eq!((judgement.verdict, judgement.facts["kills"]), (Verdict::Pass, 1.0));
-    assert_eq!(judgement.facts["kills.untraced"], 1.0);
+    assert_eq!((judgement.verdict, judgement.facts[&"kills".into()]), (Verdict::Pass, 1.0));
+    assert_eq!(judgement.facts[&"kills.untraced".into()], 1.0);
 }
 
 #[test]

@@ -74,9 +74,9 @@ fn on_a_console_with_a_hole_nobody_can_count_kills() {
     dropped = dropped.set(OPEN, "/errnos", serde_json::json!({ "ENOMEM": 1 }));
     dropped.evidence.console_dropped_bytes = 1;
     assert_eq!(dropped.judge().verdict, Verdict::Fail, "what the guest said stands");
-    assert!(!dropped.judge().facts.contains_key("kills"));
+    assert!(!dropped.judge().facts.contains_key(&"kills".into()));
     let none = crate::config::Condition {
-        fact: "kills".to_owned(),
+        fact: "kills".into(),
         comparison: crate::config::Comparison::Equal,
         number: 0.0,
     };
@@ -262,7 +262,7 @@ fn a_path_that_never_ran_is_inconclusive_and_a_wrong_number_a_failure() {
     assert!(idle.why.contains("counters.charges >= 1: it is 0"), "{}", idle.why);
     let mut bench = Bench::overcharge();
     let number = |text: &str, number| crate::config::Condition {
-        fact: text.to_owned(),
+        fact: text.into(),
         comparison: crate::config::Comparison::AtLeast,
         number,
     };

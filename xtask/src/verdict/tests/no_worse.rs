@@ -12,8 +12,8 @@ fn pair() -> [(Cell, Judgement); 2] {
     let mut judgement = bench.judge();
     judgement.verdict = Verdict::Fail;
     judgement.breaks = vec!["I1".into()];
-    judgement.facts.insert("open.ENOMEM".to_owned(), 5.0);
-    judgement.facts.insert("kills".to_owned(), 0.0);
+    judgement.facts.insert("open.ENOMEM".into(), 5.0);
+    judgement.facts.insert("kills".into(), 0.0);
     let mut base = bench.cell.clone();
     base.expect.verdict = Verdict::Fail;
     base.expect.breaks = vec!["I1".into()];
@@ -44,7 +44,7 @@ fn the_same_is_the_same_and_better_is_fixed() {
     let fixed = changed(|[_, (_, here)]| {
         here.verdict = Verdict::Pass;
         here.breaks.clear();
-        here.facts.insert("open.ENOMEM".to_owned(), 0.0);
+        here.facts.insert("open.ENOMEM".into(), 0.0);
     });
     assert_eq!(fixed.outcome, Fixed);
     assert_eq!(fixed.differences, [Difference::Kept { rule: "I1".into() }]);
@@ -59,7 +59,7 @@ fn worse_is_a_regression() {
     let rule = changed(|[_, (_, here)]| here.breaks.push("I5".into()));
     assert_eq!(rule.outcome, Regressed);
     let shows = changed(|[(_, base), (_, here)]| {
-        base.facts.insert("open.ENOMEM".to_owned(), 0.0);
+        base.facts.insert("open.ENOMEM".into(), 0.0);
         base.verdict = Verdict::Pass;
         base.breaks.clear();
         // I1 may be broken where the unpatched kernel is known to; that it is, is worse all the same.
@@ -71,19 +71,19 @@ fn worse_is_a_regression() {
 #[test]
 fn other_is_changed_and_says_in_what() {
     let kills = changed(|[_, (_, here)]| {
-        here.facts.insert("kills".to_owned(), 12.0);
+        here.facts.insert("kills".into(), 12.0);
     });
     assert_eq!(kills.outcome, Changed);
-    let (fact, baseline, patched) = ("kills".to_owned(), 0.0, 12.0);
+    let (fact, baseline, patched) = ("kills".into(), 0.0, 12.0);
     assert_eq!(kills.differences, [Difference::Count { fact, baseline, patched }]);
     let stated = changed(|[(base, _), (_, here)]| {
         let condition =
-            Condition { fact: "kills".to_owned(), comparison: Comparison::Equal, number: 0.0 };
+            Condition { fact: "kills".into(), comparison: Comparison::Equal, number: 0.0 };
         base.expect.facts = vec![condition];
-        here.facts.insert("kills".to_owned(), 1.0);
+        here.facts.insert("kills".into(), 1.0);
     });
     assert_eq!(stated.outcome, Changed, "one kill may be chance, what was stated is not");
-    let (fact, baseline, patched) = ("kills".to_owned(), vec![0.0], vec![1.0]);
+    let (fact, baseline, patched) = ("kills".into(), vec![0.0], vec![1.0]);
     assert_eq!(stated.differences, [Difference::Stated { fact, baseline, patched }]);
 }
 
@@ -109,7 +109,7 @@ fn repeated(base: usize, here: usize) -> Differential {
     let ten = |(cell, judgement): (Cell, Judgement), shows: usize| {
         (0..10).map(move |at| {
             let mut judgement = judgement.clone();
-            judgement.facts.insert("open.ENOMEM".to_owned(), if at < shows { 5.0 } else { 0.0 });
+            judgement.facts.insert("open.ENOMEM".into(), if at < shows { 5.0 } else { 0.0 });
             (cell.clone(), judgement)
         })
     };

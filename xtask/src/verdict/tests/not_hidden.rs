@@ -12,7 +12,7 @@ const BOOT: &str = "[    0.000000] Linux version 6.12.117\n";
 const OFF: &str = "[    9.0] reboot: Power down\n";
 
 fn condition(fact: &str, comparison: Comparison, number: f64) -> Condition {
-    Condition { fact: fact.to_owned(), comparison, number }
+    Condition { fact: fact.into(), comparison, number }
 }
 
 /// A kill with its report, from there.
@@ -52,7 +52,7 @@ fn a_broken_rule_stands_beside_one_that_cannot_be_told() {
     let mut stated = torn_between(losing(0));
     stated.cell.expect.facts = vec![condition("open.succeeded", Comparison::Equal, 1.0)];
     assert_eq!(stated.judge().verdict, Verdict::Fail);
-    stated.cell.expect.exercised = vec![condition("no.such", Comparison::AtLeast, 1.0)];
+    stated.cell.expect.exercised = vec![condition("second.peak_bytes", Comparison::AtLeast, 1.0)];
     assert_eq!(stated.judge().verdict, Verdict::Error);
 }
 
@@ -197,9 +197,9 @@ fn sixteen(counted: u64) -> Bench {
 
 #[test]
 fn of_kills_without_a_report_nobody_knows_where_they_were() {
-    assert_eq!(sixteen(16).judge().facts.get("kills.in_charge"), Some(&0.0));
+    assert_eq!(sixteen(16).judge().facts.get(&"kills.in_charge".into()), Some(&0.0));
     assert_eq!(sixteen(16).outcome("E"), Kept, "the counters vouch for the other six");
-    assert_eq!(sixteen(15).judge().facts.get("kills.in_charge"), None);
+    assert_eq!(sixteen(15).judge().facts.get(&"kills.in_charge".into()), None);
     assert_eq!(sixteen(15).outcome("E"), Unknown);
 }
 
@@ -232,7 +232,7 @@ fn a_starved_host_catches_no_mutant_and_shows_no_problem() {
         let mut base = Bench::mainline();
         base.evidence.starved_ms = starved_ms;
         let (before, after) = (base.judge(), here.judge());
-        let ms = before.facts["load.ms"];
+        let ms = before.facts[&"load.ms".into()];
         let mut scenario = here.scenario.clone();
         scenario.problem = vec![condition("load.ms", Comparison::AtLeast, ms)];
         let judged = [

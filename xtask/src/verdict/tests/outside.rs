@@ -152,9 +152,9 @@ fn apart(name: &str, base: &[f64], off: &[f64], may_break: bool) -> usize {
             if may_break {
                 cell.expect.may_break = vec!["I1".into()];
             }
-            judgement.facts.retain(|fact, _| fact == "load.ms");
+            judgement.facts.retain(|fact, _| *fact == "load.ms");
             if *count > 0.0 {
-                judgement.facts.insert(name.to_owned(), *count);
+                judgement.facts.insert(name.into(), *count);
             }
             (cell, judgement)
         };

@@ -70,7 +70,7 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
             ScenarioNote {
                 title: "open() at the limit".to_owned(),
                 about: "About it.".to_owned(),
-                measures: vec!["load.ms".to_owned(), "open.max_us".to_owned()],
+                measures: vec!["load.ms".into(), "open.max_us".into()],
             },
         )]
         .into(),

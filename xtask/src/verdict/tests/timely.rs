@@ -105,8 +105,8 @@ fn what_the_host_has_stretched_breaks_nothing() {
     let took = |times: f64| {
         let mut bench = Bench::overcharge();
         bench.evidence.starved_ms = 1_200;
-        let number = bench.judge().facts["load.ms"] / times;
-        let (fact, comparison) = ("load.ms".to_owned(), crate::config::Comparison::AtMost);
+        let number = bench.judge().facts[&"load.ms".into()] / times;
+        let (fact, comparison) = ("load.ms".into(), crate::config::Comparison::AtMost);
         bench.cell.expect.facts = vec![crate::config::Condition { fact, comparison, number }];
         bench.outcome("E")
     };
