@@ -110,9 +110,10 @@ impl Reader {
             Some(["crate".to_owned()].iter().chain(module).chain(rest).cloned().collect())
         };
         match first.as_str() {
+            // `pub(crate)` in a macro.
+            "crate" | "self" if path.len() == 1 => None,
             "crate" => Some(path.to_vec()),
             "Self" => None,
-            "self" if path.len() == 1 => None,
             "self" => inside(scope, &path[1..]),
             "super" => {
                 let ups = path.iter().take_while(|part| *part == "super").count();
