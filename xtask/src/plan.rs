@@ -26,9 +26,7 @@ pub(crate) use cost::{CostCell, cost_cells};
 pub(crate) use inject::inject_cells;
 pub(crate) use key::CellKey;
 pub(crate) use mutants::{Trial, mutants};
-pub(crate) use parts::{
-    Origin, PLAN_VERSION, Part, Plan, Share, UserFile, UserSeriesFiles, divide,
-};
+pub(crate) use parts::{Origin, PLAN_VERSION, Part, Plan, Share, UserFile, divide};
 pub(crate) use rounds::round;
 
 /// From QEMU's start to Hello on KVM; a boot takes about 2 s even under emulation.

@@ -9,21 +9,42 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Config, Kernel, did_you_mean, kernels};
 use crate::exit::{Exit, Fault};
 use crate::taxonomy::USER_SERIES;
 
-/// What the command line says of the user's series.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct UserSeries {
+/// What the command line says of the user's series. `F` is a file of it: its path, or its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserSeries<F = PathBuf> {
     /// `--base`; if unset, the base of `like` or of the matrix's baseline.
     pub(crate) base: Option<String>,
     /// `--like`: kernel whose fragments, policies and expectations apply; the baseline if unset.
     pub(crate) like: Option<String>,
-    /// The patches, absolute, in order.
-    pub(crate) patches: Vec<PathBuf>,
-    /// `--fragment`, absolute.
-    pub(crate) fragments: Vec<PathBuf>,
+    /// The patches, in order; paths are absolute.
+    pub(crate) patches: Vec<F>,
+    /// `--fragment`; paths are absolute.
+    pub(crate) fragments: Vec<F>,
+}
+
+impl<F> UserSeries<F> {
+    /// The same series with its files in another form.
+    ///
+    /// # Errors
+    /// The first error of `form`.
+    pub(crate) fn map_files<G, E>(
+        &self,
+        form: impl Fn(&[F]) -> Result<Vec<G>, E>,
+    ) -> Result<UserSeries<G>, E> {
+        Ok(UserSeries {
+            base: self.base.clone(),
+            like: self.like.clone(),
+            patches: form(&self.patches)?,
+            fragments: form(&self.fragments)?,
+        })
+    }
 }
 
 impl Config {

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A plan in parts, each of which runs on a machine of its own.
+//! A plan in parts, one for each machine.
 //!
-//! Contract: the parts are disjoint, none is empty, and together they are the plan. What decides
-//! who gets what (cells, seconds, number of parts) is all in the plan, so every part that reads the
-//! same plan divides it alike; without a file of past durations only the scenarios' own limits
-//! count, and they are the same everywhere.
+//! Contract: the parts are disjoint, none is empty, and together they are the plan. The plan holds
+//! everything that decides who runs what, so that every machine divides it in the same way. Without
+//! past durations the time limits of the scenarios count, which are the same everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Selection};
+use crate::config::UserSeries;
 use crate::exit::{Exit, Fault};
 
 /// Version of the plan file.
 pub(crate) const PLAN_VERSION: u32 = 2;
 
-/// Cells that a machine runs at once, for the weight of one that has it for itself.
-const AT_ONCE: u64 = 5;
+/// Jobs in parallel on one machine: the weight of a cell that runs alone.
+const JOBS: u64 = 5;
 
 /// What a plan was made from, and a part ran with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +27,9 @@ pub(crate) struct Origin {
     pub(crate) harness: String,
     /// Commit of the checkout, where git knows it; for people.
     pub(crate) commit: Option<String>,
-    /// Of the harness's and the guest's own source.
+    /// Of the source of harness and guest.
     pub(crate) sources_sha256: String,
-    /// Of everything in the folder with the configs.
+    /// Of all files in the configs folder.
     pub(crate) configs_sha256: String,
 }
 
@@ -43,32 +43,18 @@ pub(crate) struct Plan {
     pub(crate) origin: Origin,
     /// Name of the matrix.
     pub(crate) matrix: String,
-    /// Filters of its cells.
+    /// Filters on cell ids.
     pub(crate) filters: Vec<String>,
     /// Repetitions in place of the matrix's.
     pub(crate) repetitions: Option<u32>,
     /// Seed of the run.
     pub(crate) seed: u64,
     /// The user's series with its files: no part needs the mbox that it came from.
-    pub(crate) series: Option<UserSeriesFiles>,
-    /// Build key of each kernel; empty where nobody built one when the plan was made.
+    pub(crate) series: Option<UserSeries<UserFile>>,
+    /// Build key of each kernel; empty if the kernel was not built when the plan was made.
     pub(crate) kernels: BTreeMap<String, String>,
-    /// Its parts, the first of which is part 1.
+    /// Its parts, from part 1.
     pub(crate) parts: Vec<Part>,
-}
-
-/// What `--series`, `--base`, `--like` and `--fragment` named, with the content of the files.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UserSeriesFiles {
-    /// `--base`.
-    pub(crate) base: Option<String>,
-    /// `--like`.
-    pub(crate) like: Option<String>,
-    /// The patches, in order.
-    pub(crate) patches: Vec<UserFile>,
-    /// The fragments, in order.
-    pub(crate) fragments: Vec<UserFile>,
 }
 
 /// A file of the user that a plan holds.
@@ -77,7 +63,7 @@ pub(crate) struct UserSeriesFiles {
 pub(crate) struct UserFile {
     /// Its name, without a folder.
     pub(crate) name: String,
-    /// What is in it.
+    /// Its content.
     pub(crate) text: String,
 }
 
@@ -95,7 +81,7 @@ pub(crate) struct Part {
 pub(crate) struct PartCell {
     /// Its id.
     pub(crate) id: String,
-    /// What it took before, or may take, milliseconds.
+    /// How long it took before, or its time limit, milliseconds.
     pub(crate) estimate_ms: u64,
 }
 
@@ -108,10 +94,9 @@ pub(crate) struct Share {
     pub(crate) of: u32,
 }
 
-/// Deals the cells out: the heaviest first, each to the part that has least so far.
+/// Divides the cells: the longest first, each to the part with the least so far.
 ///
-/// A fault of [`Exit::Usage`] when there are fewer cells than parts: a part that runs nothing
-/// proves nothing.
+/// A fault of [`Exit::Usage`] for fewer cells than parts: a part that runs nothing proves nothing.
 pub(crate) fn divide(
     cells: &[Cell],
     estimate_ms: impl Fn(&Cell) -> u64,
@@ -122,9 +107,9 @@ pub(crate) fn divide(
         let what = format!("{} cells cannot be divided into {parts} parts", cells.len());
         return Err(Fault::new(Exit::Usage, what).hint("each part runs at least one cell"));
     }
-    // No cell is for nothing: a part that has one is not taken for an empty one.
+    // At least 1: a part with a cell never counts as empty.
     let estimate_ms = |cell: &Cell| estimate_ms(cell).max(1);
-    let weight = |cell: &Cell| estimate_ms(cell) * if cell.alone { AT_ONCE } else { 1 };
+    let weight = |cell: &Cell| estimate_ms(cell) * if cell.alone { JOBS } else { 1 };
     let mut heaviest: Vec<usize> = (0..cells.len()).collect();
     // Stable: equals keep the order of the plan.
     heaviest.sort_by_key(|&at| std::cmp::Reverse(weight(&cells[at])));
@@ -141,7 +126,7 @@ pub(crate) fn divide(
 }
 
 impl Plan {
-    /// Which cells of the matrix it is about.
+    /// Which cells of the matrix it selects.
     pub(crate) fn selection(&self) -> Selection {
         Selection {
             filters: self.filters.clone(),
@@ -156,9 +141,9 @@ impl Plan {
         u32::try_from(self.parts.len()).unwrap_or(u32::MAX)
     }
 
-    /// Of `cells`, those of one part. `cells` are all of the plan, as this checkout makes them.
+    /// The cells of one part. `cells` are all of the plan, as this checkout plans them.
     ///
-    /// A fault of [`Exit::Usage`] when the plan has another number of parts, or other cells.
+    /// A fault of [`Exit::Usage`] if the plan has another number of parts, or other cells.
     pub(crate) fn share(&self, cells: Vec<Cell>, share: Share) -> Result<Vec<Cell>, Fault> {
         if share.of != self.count() {
             let what = format!("--partition {share}: the plan has {} parts", self.count());
@@ -168,7 +153,7 @@ impl Plan {
         let planned = self.parts.iter().flat_map(|part| &part.cells);
         let planned: BTreeSet<&str> = planned.map(|cell| cell.id.as_str()).collect();
         if let Some(other) = here.symmetric_difference(&planned).next() {
-            let what = format!("the plan was made from other configs: they differ in cell {other}");
+            let what = format!("the plan was made from other configs: cell {other} differs");
             return Err(Fault::new(Exit::Usage, what).hint("plan again with this checkout"));
         }
         let part = &self.parts[share.part as usize - 1];
@@ -178,7 +163,7 @@ impl Plan {
 }
 
 impl Part {
-    /// Sum of what its cells are likely to take, milliseconds.
+    /// Sum of the estimates of its cells, milliseconds.
     pub(crate) fn estimate_ms(&self) -> u64 {
         self.cells.iter().map(|cell| cell.estimate_ms).sum()
     }

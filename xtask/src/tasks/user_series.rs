@@ -2,7 +2,7 @@
 //! Config files plus the user's series: from the command line, or out of a plan file.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -12,7 +12,7 @@ use crate::config::{Config, UserSeries};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
 use crate::kernel::{Cache, user_series};
-use crate::plan::{Plan, UserFile, UserSeriesFiles};
+use crate::plan::{Plan, UserFile};
 use crate::progress::note;
 use crate::results::RunFolder;
 use crate::taxonomy::USER_SERIES;
@@ -76,7 +76,7 @@ pub(super) fn configured(
 /// A wrong config file; a cache that cannot be written to.
 pub(super) fn configured_by(folders: &Folders, plan: &Plan) -> anyhow::Result<Config> {
     let mut config = inputs::read(&folders.configs)?;
-    if let Some(UserSeriesFiles { base, like, patches, fragments }) = &plan.series {
+    if let Some(series) = &plan.series {
         let cache = Cache::open(&folders.cache)?;
         let kept = |files: &[UserFile]| {
             let named = |file: &'_ UserFile| {
@@ -88,10 +88,7 @@ pub(super) fn configured_by(folders: &Folders, plan: &Plan) -> anyhow::Result<Co
                 files.iter().map(|file| (named(file), file.text.as_bytes())).collect();
             user_series::keep(&cache, &files)
         };
-        let (base, like) = (base.clone(), like.clone());
-        let series =
-            UserSeries { base, like, patches: kept(patches)?, fragments: kept(fragments)? };
-        config.add_user_series(series, &plan.matrix)?;
+        config.add_user_series(series.map_files(kept)?, &plan.matrix)?;
     }
     Ok(config)
 }
@@ -100,13 +97,8 @@ pub(super) fn configured_by(folders: &Folders, plan: &Plan) -> anyhow::Result<Co
 ///
 /// # Errors
 /// I/O errors, with the path; [`Exit::Usage`] for a file that is not UTF-8 text.
-pub(super) fn files_of(series: &UserSeries) -> anyhow::Result<UserSeriesFiles> {
-    let files = |paths: &[PathBuf]| paths.iter().map(|path| file(path)).collect();
-    let UserSeries { base, like, patches, fragments } = series;
-    let (base, like) = (base.clone(), like.clone());
-    let (patches, fragments): (anyhow::Result<_>, anyhow::Result<_>) =
-        (files(patches), files(fragments));
-    Ok(UserSeriesFiles { base, like, patches: patches?, fragments: fragments? })
+pub(super) fn files_of(series: &UserSeries) -> anyhow::Result<UserSeries<UserFile>> {
+    series.map_files(|paths| paths.iter().map(|path| file(path)).collect())
 }
 
 fn file(path: &Path) -> anyhow::Result<UserFile> {

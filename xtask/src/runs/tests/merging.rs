@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::{PartRun, join};
 use super::*;
 use crate::exit::Exit;
-use crate::plan::{Origin, PLAN_VERSION, Plan, Share, UserSeriesFiles, divide};
+use crate::plan::{Origin, PLAN_VERSION, Plan, Share, divide};
 
 fn origin() -> Origin {
     Origin {
@@ -97,7 +97,7 @@ fn a_share_is_part_of_a_plan_of_the_same_cells() {
     let fault = plan.share(all.clone(), Share { part: 1, of: 3 }).unwrap_err();
     assert_eq!(fault.what, "--partition 1/3: the plan has 2 parts");
     let fault = plan.share(all[1..].to_vec(), Share { part: 1, of: 2 }).unwrap_err();
-    assert!(fault.what.contains("other configs: they differ in cell"), "{}", fault.what);
+    assert!(fault.what.contains("other configs: cell open"), "{}", fault.what);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn parts_that_do_not_belong_together_are_refused_with_the_reason() {
         (|part| part.result.manifest.seed = 2, "seed of the run 1 and 2"),
         (|part| part.plan.matrix = "full".to_owned(), "matrix default and full"),
         (|part| part.plan.filters.push("open".to_owned()), "filters  and open"),
-        (|part| part.plan.series = Some(UserSeriesFiles::default()), "different series"),
+        (|part| part.plan.series = Some(crate::config::UserSeries::default()), "different series"),
         (|part| part.plan.repetitions = None, "repetitions 3 and of the matrix"),
         (|part| part.plan.origin.sources_sha256 = "t".to_owned(), "another harness"),
         (|part| part.plan.origin.configs_sha256 = "d".to_owned(), "other configs"),
