@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mutants -> cells: each mutant in the cell that must catch it, and the same cell of the kernel
-//! without any bug as its control.
+//! Mutants -> cells: each mutant in the cell that must catch it. Its control is the same cell on the
+//! kernel without the bug.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::taxonomy::FactName;
 pub(crate) struct Trial {
     /// The mutant.
     pub(crate) mutant: Mutant,
-    /// Ids of its cell and of its control; none for an equivalent one.
+    /// Ids of its cell and of its control; `None` for an equivalent mutant.
     pub(crate) cells: Option<(String, String)>,
 }
 
 impl Trial {
-    /// Scenario, cgroup version and policy of its cell; rule and, of `E`, fact that must catch it.
+    /// Its cell as `scenario.cgroup.policy`, and the rule that must break (with the fact, for `E`).
     pub(crate) fn wanted(&self) -> Option<(String, String)> {
         let Trap::Set(caught) = &self.mutant.trap else { return None };
         let Caught { scenario, cgroup, policy, rule, fact, verdict: _ } = caught;
@@ -36,11 +36,11 @@ impl Trial {
     }
 }
 
-/// The mutants whose names fit one of `patterns`, all where there are none, and the cells to run:
-/// the controls, each once, then the mutants in the order of their file.
+/// The mutants that match one of `patterns` (all, if there are none) and the cells to run: each
+/// control once, then the mutants in the order of their file.
 ///
 /// # Errors
-/// [`Exit::Usage`] when a pattern is wrong, one fits no mutant, or none that they fit can be caught.
+/// [`Exit::Usage`] for a wrong pattern, one that matches no mutant, or if no match can be caught.
 pub(crate) fn mutants(
     config: &Config,
     mutants: &Mutants,
@@ -50,7 +50,7 @@ pub(crate) fn mutants(
     let globs = Pattern::all(patterns)?;
     let fits_none = |pattern: &Pattern| !mutants.all.iter().any(|m| pattern.matches(&m.name));
     if let Some((text, _)) = patterns.iter().zip(&globs).find(|(_, glob)| fits_none(glob)) {
-        return Err(none_to_catch("no mutant fits", text, mutants));
+        return Err(none_to_catch("no mutant matches", text, mutants));
     }
     let picked = |mutant: &&Mutant| {
         globs.is_empty() || globs.iter().any(|pattern| pattern.matches(&mutant.name))
@@ -84,7 +84,7 @@ pub(crate) fn mutants(
     }
     if cells.is_empty() {
         let wanted = patterns.join(" or ");
-        return Err(none_to_catch("no mutant that can be caught fits", &wanted, mutants));
+        return Err(none_to_catch("no mutant that can be caught matches", &wanted, mutants));
     }
     Ok((controls.into_values().chain(cells).collect(), trials))
 }
@@ -94,8 +94,8 @@ fn none_to_catch(what: &str, wanted: &str, mutants: &Mutants) -> Fault {
     Fault::new(Exit::Usage, format!("{what} {wanted}")).hint(did_you_mean(wanted, names))
 }
 
-/// What is expected of a mutant: it runs the path, and at least that rule breaks. Of the scenario's
-/// own expectations only those of the fact that is named are asked, so that `E` means that one.
+/// A mutant must run the path and break at least that rule. Of the facts that the scenario expects
+/// only the named one is evaluated, so that a broken `E` means that fact.
 fn must(expect: Expectation, caught: &Caught) -> Expectation {
     let named = |fact: &FactName| caught.fact.as_ref() == Some(fact);
     Expectation {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Matrices, and the cells they must give.
+mod variants;
+
 use super::*;
 use crate::config::tests::good;
 use crate::config::{Comparison, Condition, UserSeries};
@@ -179,10 +181,10 @@ fn mutants_are_selected_by_name_and_there_must_be_one_to_catch() {
     assert_eq!(mutants_of(&["no-*"]).unwrap().1.len(), 2);
     assert_eq!(mutants_of(&["cap"]).unwrap().1.len(), 1);
     for (names, what) in [
-        (&["no-cap", "nocap"][..], "no mutant fits nocap"),
-        (&["nocap", "no-*"], "no mutant fits nocap"),
-        (&["nocap"], "no mutant fits nocap"),
-        (&["no-change"], "no mutant that can be caught fits no-change"),
+        (&["no-cap", "nocap"][..], "no mutant matches nocap"),
+        (&["nocap", "no-*"], "no mutant matches nocap"),
+        (&["nocap"], "no mutant matches nocap"),
+        (&["no-change"], "no mutant that can be caught matches no-change"),
     ] {
         let fault = mutants_of(names).unwrap_err();
         assert_eq!((fault.exit, fault.what.as_str()), (Exit::Usage, what));

@@ -7,7 +7,7 @@
 
 use super::super::run::Run;
 use crate::exit::{Exit, Fault};
-use crate::plan::CostCell;
+use crate::plan::BareCell;
 use crate::progress::{Step, note};
 use crate::report::CostColumn;
 use crate::verdict::{self, Cost};
@@ -23,7 +23,7 @@ const BOOTS: u32 = 2;
 ///
 /// # Errors
 /// [`Exit::Unexpected`] when a cell proves no costs or two boots differ; [`Exit::Interrupted`].
-pub(super) fn measure(run: &Run<'_>, cells: &[CostCell]) -> anyhow::Result<Vec<CostColumn>> {
+pub(super) fn measure(run: &Run<'_>, cells: &[BareCell]) -> anyhow::Result<Vec<CostColumn>> {
     note("counting instructions: under TCG, whatever the accelerator of the other measurements");
     let mut columns: Vec<CostColumn> = Vec::new();
     let step = Step::begin("cost", Some(cells.len() as u64 * u64::from(BOOTS)));
@@ -49,8 +49,8 @@ pub(super) fn measure(run: &Run<'_>, cells: &[CostCell]) -> anyhow::Result<Vec<C
     Ok(columns)
 }
 
-fn boot(run: &Run<'_>, cell: &CostCell, boot: u32) -> anyhow::Result<Vec<Cost>> {
-    let CostCell { id, kernel, policy: _, vm, request, deadline } = cell;
+fn boot(run: &Run<'_>, cell: &BareCell, boot: u32) -> anyhow::Result<Vec<Cost>> {
+    let BareCell { id, kernel, policy: _, vm, request, deadline } = cell;
     let bzimage = &run.kernels[kernel].bzimage;
     // No disk: while it works the guest is idle, and idle time passes in leaps here.
     let rig = Rig { accel: Accel::Counting, disk: None, ..run.ready.rig.clone() };
