@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a bare initramfs to a machine that can run a cell, and catching up after a snapshot.
 //!
-//! The boot does not depend on the request: the host may take a snapshot after it and run many cells
-//! from there. So no disk is mounted and no memory controller bound yet. What a snapshot makes stale:
-//! the wall clock stood still, and all guests started from it have the same random numbers ahead.
+//! The boot does not depend on the request: the host may take a snapshot after it and run many
+//! cells from there. So no disk is mounted and no memory controller bound yet. What a snapshot
+//! makes stale: the wall clock stood still, and all guests started from it have the same random
+//! numbers ahead.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;

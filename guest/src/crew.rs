@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The processes of a workload: actors, hog, outsider, bystander; from fork to exit.
 //!
-//! Every exit is reported when PID 1 sees it. A process that fails in its set-up breaks the cell; one
-//! that is killed is a fact.
+//! Every exit is reported when PID 1 sees it. A process that fails in its set-up breaks the cell;
+//! one that is killed is a fact.
 
 use std::sync::atomic::Ordering;
 
@@ -172,8 +172,8 @@ impl Crew {
         }
     }
 
-    /// Waits for the end of the load and signals it to all. `true` if every actor has done its work or
-    /// was killed, `false` if the load timed out at `load_ms_max`.
+    /// Waits for the end of the load and signals it to all. `true` if every actor has done its work
+    /// or was killed, `false` if the load timed out at `load_ms_max`.
     ///
     /// # Errors
     /// A process failed by itself.
@@ -233,8 +233,8 @@ impl Crew {
         }
     }
 
-    /// Releases all and makes sure that they end: first those inside memcgs, then the outsider, which
-    /// may be stuck behind an actor.
+    /// Releases all and makes sure that they end: first those inside memcgs, then the outsider,
+    /// which may be stuck behind an actor.
     pub(crate) fn disband(&mut self) -> Result<()> {
         self.board.release.open();
         // The hog and the bystander only ever end by a signal.

@@ -3,8 +3,8 @@
 //!
 //! If PID 1 died, the kernel would panic, and the host would blame the kernel for the guest's
 //! mistake. If PID 1 is stuck in the kernel (a write, an unmount, a fork may never return), the
-//! watchdog makes the kernel print the stacks of blocked tasks, reports on the port which step hung,
-//! and powers off. `Ended` is missing then, and the console has the evidence.
+//! watchdog makes the kernel print the stacks of blocked tasks, reports on the port which step
+//! hung, and powers off. `Ended` is missing then, and the console has the evidence.
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The hog: a killable process that fills the memcg to just below its limit with user memory.
 //!
-//! It stops short of the limit, because a page fault at the limit would make it the victim before the
-//! load begins. The OOM killer prefers it to all other tasks in the memcg.
+//! It stops short of the limit, because a page fault at the limit would make it the victim before
+//! the load begins. The OOM killer prefers it to all other tasks in the memcg.
 
 use std::num::NonZeroUsize;
 
@@ -41,8 +41,8 @@ pub(crate) fn body(
     let page_bytes = boot::page_bytes();
     let mut usage = Gauge::open(&memcg.usage_file())?;
     process::lock_memory()?;
-    // Not earlier: locking memory would fill the mapping, outside the memcg. Later mappings would be
-    // locked too, hence the munlockall().
+    // Not earlier: locking memory would fill the mapping, outside the memcg. Later mappings would
+    // be locked too, hence the munlockall().
     munlockall().context("unlock memory")?;
     let length = NonZeroUsize::new(hog_bytes as usize).context("a hog of nothing")?;
     let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;

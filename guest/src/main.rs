@@ -5,8 +5,8 @@
 //! [`protocol::Fact::Broken`], a kernel in which it gets stuck meets the [`ending::Watchdog`].
 //! It prints to the console only what it could not send to the port.
 //!
-//! Functions that ask the kernel for something fail if it refuses, with an error that names the file
-//! or the call. Their documentation lists other errors only.
+//! Functions that ask the kernel for something fail if it refuses, with an error that names the
+//! file or the call. Their documentation lists other errors only.
 
 mod arena;
 mod board;

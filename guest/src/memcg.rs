@@ -96,8 +96,8 @@ impl Memcg {
         self.write(self.limit_file(), &bytes.to_string())
     }
 
-    /// Drains the stocks that CPUs hold for this memcg: precharged pages, which would serve the next
-    /// charges before any of them meets the limit.
+    /// Drains the stocks that CPUs hold for this memcg: precharged pages, which would serve the
+    /// next charges before any of them meets the limit.
     ///
     /// `memory_high_write()` drains all stocks if usage is above the new value. v1 needs
     /// `memory.force_empty`, which also reclaims all that it can.

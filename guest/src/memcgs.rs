@@ -2,8 +2,8 @@
 //! The memcgs of a cell: a parent with the limited one, a bystander and, if the cell asks for it, a
 //! second limited one below it. The parent has a limit only if the cell asks for that.
 //!
-//! The guest itself, its observers and all set-up stay in the root memcg, whose usage counts against
-//! no limit.
+//! The guest itself, its observers and all set-up stay in the root memcg, whose usage counts
+//! against no limit.
 
 use std::fs;
 use std::path::Path;

@@ -153,9 +153,10 @@ struct Gauges {
 impl Gauges {
     /// Usage without charges that are about to be refused.
     ///
-    /// A charge is added before it is compared with the limit and removed if refused, so usage passes
-    /// the limit for about a microsecond on every kernel, longer if the vCPU stops just then (measured:
-    /// one sample in 2,500 at 1,000 refused charges per second). The peak counts granted charges only.
+    /// A charge is added before it is compared with the limit and removed if refused, so usage
+    /// passes the limit for about a microsecond on every kernel, longer if the vCPU stops just then
+    /// (measured: one sample in 2,500 at 1,000 refused charges per second). The peak counts granted
+    /// charges only.
     fn granted_bytes(&mut self) -> Result<u64> {
         let mut bytes = self.usage.bytes()?;
         for _ in 1..READINGS_MAX {
@@ -168,8 +169,8 @@ impl Gauges {
     }
 }
 
-/// Calls `look` every `period_us` from the start of the load until the observers must stop, with the
-/// time since the start. A missed moment is not made up for. Returns when it stopped.
+/// Calls `look` every `period_us` from the start of the load until the observers must stop, with
+/// the time since the start. A missed moment is not made up for. Returns when it stopped.
 fn watch(
     board: &Board,
     slot: &Slot,

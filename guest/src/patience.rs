@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How long the guest waits for anything, milliseconds of guest time, and why.
 //!
-//! The limits hold under emulation with debugging kernels, some ten times slower than real machines; a
-//! wait that ends early costs nothing.
+//! The limits hold under emulation with debugging kernels, some ten times slower than real
+//! machines; a wait that ends early costs nothing.
 
 /// For the virtio port to appear: its driver probes it while PID 1 already runs.
 pub(crate) const DEVICE_MS: u64 = 10_000;
@@ -22,12 +22,12 @@ pub(crate) const READY_MS: u64 = 10_000;
 /// For the hog to fill the memcg; 64 MiB take 1 s under emulation.
 pub(crate) const FILL_MS: u64 = 15_000;
 
-/// For usage to fall to the limit after the load, if there are tasks to kill: 2 s until the OOM reaper
-/// gives up on a victim plus its ten attempts of 0.1 s, and one more second as a margin.
+/// For usage to fall to the limit after the load, if there are tasks to kill: 2 s until the OOM
+/// reaper gives up on a victim plus its ten attempts of 0.1 s, and one more second as a margin.
 pub(crate) const SETTLE_MS: u64 = 4_000;
 
-/// The same with no task left to kill: only an RCU grace period and a work item can bring usage down,
-/// and waiting longer would only make each such cell slow.
+/// The same with no task left to kill: only an RCU grace period and a work item can bring usage
+/// down, and waiting longer would only make each such cell slow.
 pub(crate) const SETTLE_UNKILLABLE_MS: u64 = 1_000;
 
 /// For usage to stand still after that, while a victim is torn down.
@@ -47,14 +47,14 @@ pub(crate) const EXIT_MS: u64 = 5_000;
 pub(crate) const EMPTY_MS: u64 = 2_000;
 
 /// For the removed memcg to be freed: its css goes through RCU grace periods and work items, and a
-/// victim of the OOM killer keeps its memcg until the OOM reaper has looked at it, up to 2 s after the
-/// kill plus ten times 0.1 s.
+/// victim of the OOM killer keeps its memcg until the OOM reaper has looked at it, up to 2 s after
+/// the kill plus ten times 0.1 s.
 pub(crate) const DYING_MS: u64 = 4_000;
 
-/// For kmemleak: 5.5 s until an object is old enough, and three scans of all memory, each 1.5 s under
-/// emulation and several times that on a busy host.
+/// For kmemleak: 5.5 s until an object is old enough, and three scans of all memory, each 1.5 s
+/// under emulation and several times that on a busy host.
 pub(crate) const LEAKS_MS: u64 = 30_000;
 
-/// Added to the limits of a step before the watchdog calls it stuck: reading files, printing a flood
-/// of reports to the console, one more round of a poll.
+/// Added to the limits of a step before the watchdog calls it stuck: reading files, printing a
+/// flood of reports to the console, one more round of a poll.
 pub(crate) const SLACK_MS: u64 = 5_000;

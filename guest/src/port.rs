@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The virtio-serial port to the host: one JSON object per line, numbered without a gap.
 //!
-//! The number is in shared memory: the watchdog may have to send the last line while PID 1 is stuck in
-//! the kernel. No other process uses the port.
+//! The number is in shared memory: the watchdog may have to send the last line while PID 1 is stuck
+//! in the kernel. No other process uses the port.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

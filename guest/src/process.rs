@@ -85,8 +85,8 @@ pub(crate) fn run_inside(
     Ok(())
 }
 
-/// Forks a child of a workload's process. The child runs `body`, exits with its result and dies with
-/// its parent; it never returns to where its parent's calls are counted.
+/// Forks a child of a workload's process. The child runs `body`, exits with its result and dies
+/// with its parent; it never returns to where its parent's calls are counted.
 pub(crate) fn fork_child(body: impl FnOnce() -> i32) -> nix::Result<Pid> {
     // SAFETY: a workload's process has a single thread, so no lock can be held by a thread that the
     // child lacks.
@@ -106,8 +106,8 @@ pub(crate) fn await_children() {
     while waitpid(None, None).is_ok() {}
 }
 
-/// Reaps every child of PID 1 that has ended: orphans keep their memory charged until then. For when
-/// PID 1 no longer waits for a certain child.
+/// Reaps every child of PID 1 that has ended: orphans keep their memory charged until then. For
+/// when PID 1 no longer waits for a certain child.
 pub(crate) fn reap_orphans() {
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
         if status == WaitStatus::StillAlive {
@@ -151,8 +151,8 @@ fn reach_down_the_stack() {
     black_box(&mut pages);
 }
 
-/// Makes the caller's descriptor table large enough for `count` more files, so that opening them does
-/// not charge the growth of the table too.
+/// Makes the caller's descriptor table large enough for `count` more files, so that opening them
+/// does not charge the growth of the table too.
 pub(crate) fn reserve_files(count: u64) -> Result<()> {
     /// Files that a process has in any case: the console, the port, pipes of observers.
     const OTHERS: u64 = 32;

@@ -110,8 +110,8 @@ impl RunFolder {
         path.strip_prefix(&self.dir).unwrap_or(path).display().to_string()
     }
 
-    /// Takes over what a part has left, but its results: evidence under the same names, what several
-    /// parts have under the number of the part.
+    /// Takes over what a part has left, but its results: evidence under the same names, what
+    /// several parts have under the number of the part.
     ///
     /// # Errors
     /// I/O errors, with the path.

@@ -3,7 +3,8 @@
 //!
 //! Contract: the program and its deadline come as `selftest=NAME` and `selftest_seconds=N` on the
 //! kernel command line, which the kernel hands to PID 1 as environment. All that the program prints
-//! goes to the port; the last line there is [`protocol::SELFTEST_END`] with its end. It judges nothing.
+//! goes to the port; the last line there is [`protocol::SELFTEST_END`] with its end. It judges
+//! nothing.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -2,9 +2,9 @@
 //! Watches what `try_charge_memcg()` returns to any caller: a charge that fails may surface as
 //! another errno, as a short write, or not at all.
 //!
-//! A probe on the function's return, in a separate tracefs instance, keeps failed charges with their
-//! stacks. It is set once, before the host may take a snapshot: setting it patches the kernel's
-//! text, and no cell has to do that again. If a kernel cannot be probed, the fact says so.
+//! A probe on the function's return, in a separate tracefs instance, keeps failed charges with
+//! their stacks. It is set once, before the host may take a snapshot: setting it patches the
+//! kernel's text, and no cell has to do that again. If a kernel cannot be probed, the fact says so.
 //!
 //! A second instance records the trace events of the patch, if the kernel has them.
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The trace events of the patch -> how long each memcg owed, and who paid. Pure.
 //!
-//! An overcharge is paid when an attempt to reconcile its memcg leaves nothing above the limit. It has
-//! lapsed when usage came back by itself: a later charge finds the memcg below its limit again.
+//! An overcharge is paid when an attempt to reconcile its memcg leaves nothing above the limit. It
+//! has lapsed when usage came back by itself: a later charge finds the memcg below its limit again.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use protocol::{ASKED_MAX, Asked, DEBTS_MAX, Debt, DebtEnd, LatencyUs, MemcgRole,
 
 use super::text::{Record, records};
 
-/// What the events say of each memcg, by the number of its cgroup, and how many say nothing. The load
-/// began at `started_us`.
+/// What the events say of each memcg, by the number of its cgroup, and how many say nothing. The
+/// load began at `started_us`.
 pub(super) fn overcharges(
     text: &str,
     cgroups: &[(MemcgRole, u64)],

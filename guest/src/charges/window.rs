@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! All charges of one task, in their order, between two marks that the task itself puts into the trace.
+//! All charges of one task, in their order, between two marks that the task itself puts into the
+//! trace.
 
 use std::fs::File;
 use std::io::Write as _;

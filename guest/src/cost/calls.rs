@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The measured calls: what the task inside the memcg does, round by round.
 //!
-//! Every call must succeed; the first failure ends the measurement. Names change from round to round
-//! and share no folder, so that one dentry in a crowded hash bucket does not decide which number is
-//! most frequent.
+//! Every call must succeed; the first failure ends the measurement. Names change from round to
+//! round and share no folder, so that one dentry in a crowded hash bucket does not decide which
+//! number is most frequent.
 
 use std::ffi::CStr;
 use std::num::NonZeroUsize;
@@ -37,8 +37,9 @@ const PAGE_BYTES: usize = 4096;
 /// Longest text of a file with a number of bytes.
 const NUMBER_BYTES: usize = 32;
 
-/// The measured steps, by number. All but the first are reported, in this order. Charges of a page are
-/// separated by where they came from: the CPU's stock, or the memcg's counter, which gave a stock.
+/// The measured steps, by number. All but the first are reported, in this order. Charges of a page
+/// are separated by where they came from: the CPU's stock, or the memcg's counter, which gave a
+/// stock.
 const STEPS: [&str; 14] = [
     "own",
     protocol::COST_KNOWN,

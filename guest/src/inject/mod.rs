@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Fails the 1st, 2nd, … charge of one system call in turn, until the call makes no more charges.
 //!
-//! The kernel has a debug patch for it: a file that arms the task that writes a number into it. Each
-//! charge gets a fresh task, alone in a memcg that is far from its limit, so that only the one charge
-//! finds it at its limit. Which charge that was is read from the trace: the nth of the task between
-//! two marks that it sets.
+//! The kernel has a debug patch for it: a file that arms the task that writes a number into it.
+//! Each charge gets a fresh task, alone in a memcg that is far from its limit, so that only the one
+//! charge finds it at its limit. Which charge that was is read from the trace: the nth of the task
+//! between two marks that it sets.
 
 mod calls;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Bases, as `configs/bases/*.toml` has them: where the source comes from, and what it no longer has.
+//! Bases, as `configs/bases/*.toml` has them: where the source comes from, and what it no longer
+//! has.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reasons why lines of a series need not run, as `configs/coverage/<base>.toml` has them.
 //!
-//! A reason names its lines by what they say, never by their number: it moves with them, and ends with them.
+//! A reason names its lines by what they say, never by their number: it moves with them, and ends
+//! with them.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! TOML files, the place of each value in them, and what the writer may have meant.
 //!
-//! A file that extends another one is merged with it, key by key, and read as one table. Every fault
-//! reads `file:line:column: what`, names the file that the value is in, and hints at what fits.
+//! A file that extends another one is merged with it, key by key, and read as one table. Every
+//! fault reads `file:line:column: what`, names the file that the value is in, and hints at what
+//! fits.
 
 use std::fmt::Display;
 use std::ops::{Deref, DerefMut};

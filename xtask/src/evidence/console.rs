@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Console bytes -> a bounded file that keeps the first and the last of them.
 //!
-//! Contract: the head is written as it arrives. Once it is full, the newest bytes stay in memory: the
-//! last words before a hang matter. They are written at the end, after a line that says how many
-//! bytes are missing.
+//! Contract: the head is written as it arrives. Once it is full, the newest bytes stay in memory:
+//! the last words before a hang matter. They are written at the end, after a line that says how
+//! many bytes are missing.
 
 use std::collections::VecDeque;
 use std::io::Write;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes -> lines, whatever the bytes are. Pure.
 //!
-//! Contract: memory is bounded by the longest line allowed. A longer line is returned cut and marked,
-//! and its rest is skipped. `rest` returns a last line without an end.
+//! Contract: memory is bounded by the longest line allowed. A longer line is returned cut and
+//! marked, and its rest is skipped. `rest` returns a last line without an end.
 
 /// Splits a stream of bytes into lines.
 #[derive(Debug)]

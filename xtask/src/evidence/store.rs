@@ -10,8 +10,9 @@
 //! | `code.txt` | addresses of watched kernel code that ran |
 //! | `ending.json` | how the VM ended, wall time, lines that were no events |
 //!
-//! Contract: an event is in the file before anything acts on it, so a crash of the harness keeps it.
-//! Files and memory are bounded, whatever the guest sends. [`load`] returns the evidence of the run.
+//! Contract: an event is in the file before anything acts on it, so a crash of the harness keeps
+//! it. Files and memory are bounded, whatever the guest sends. [`load`] returns the evidence of the
+//! run.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

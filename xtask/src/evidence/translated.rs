@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! QEMU's log of translated code (`-d in_asm`) -> addresses of instructions that ran. Pure.
 //!
-//! QEMU translates and logs a block of instructions without a jump when a CPU is about to run it. So
-//! what is logged has run, except what follows an instruction that faults and is not retried.
+//! QEMU translates and logs a block of instructions without a jump when a CPU is about to run it.
+//! So what is logged has run, except what follows an instruction that faults and is not retried.
 //!
 //! Contract: bytes come in any pieces, and memory is bounded.
 
@@ -65,8 +65,8 @@ pub(crate) fn read(text: &str) -> anyhow::Result<BTreeSet<u64>> {
     text.lines().map(|line| Ok(u64::from_str_radix(line, 16)?)).collect()
 }
 
-/// The address at the beginning of a line of disassembly. A long instruction has a second line, whose
-/// address is inside the instruction and thus in the same code.
+/// The address at the beginning of a line of disassembly. A long instruction has a second line,
+/// whose address is inside the instruction and thus in the same code.
 fn address(line: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(line).ok()?.strip_prefix("0x")?.split_once(':')?.0;
     u64::from_str_radix(digits, 16).ok()
@@ -76,7 +76,8 @@ fn address(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Of QEMU 7.2, `-d in_asm`: a block of `__init` code, and one with an instruction of ten bytes.
+    /// Of QEMU 7.2, `-d in_asm`: a block of `__init` code, and one with an instruction of ten
+    /// bytes.
     const LOG: &[u8] = b"----------------\n\
         IN: \n\
         0xffffffff81d2bc20:  41 57                    pushq    %r15\n\

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files that are whole or absent, and their hash.
 //!
-//! Contract: a file with its final name has all its bytes. A failed write leaves nothing behind. All
-//! users may read the file.
+//! Contract: a file with its final name has all its bytes. A failed write leaves nothing behind.
+//! All users may read the file.
 
 use std::fs::{self, File};
 use std::io;

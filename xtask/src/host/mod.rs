@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine: its tools, the command that installs missing ones, and its resources.
 //!
-//! Contract: the system is only changed with `--install`, and the packages are listed first. A need is
-//! met if the file or program exists, however it was installed.
+//! Contract: the system is only changed with `--install`, and the packages are listed first. A need
+//! is met if the file or program exists, however it was installed.
 
 pub(crate) mod digest;
 pub(crate) mod file;

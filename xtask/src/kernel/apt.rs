@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Debian's kernel source package, fetched without changing the system's apt.
 //!
-//! Contract: apt runs with state, cache and source lists in our cache folder, so it needs no root and
-//! changes nothing outside. It uses the system's mirrors and keys. apt checks the signature and the
-//! hash; the hash is checked here again.
+//! Contract: apt runs with state, cache and source lists in our cache folder, so it needs no root
+//! and changes nothing outside. It uses the system's mirrors and keys. apt checks the signature and
+//! the hash; the hash is checked here again.
 
 use std::fs;
 use std::path::{Path, PathBuf};

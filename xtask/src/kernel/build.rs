@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One kernel: from its ingredients to an image in the cache.
 //!
-//! Contract: the key needs no unpacking, patching or configuring, so a hit is fast. A miss takes two
-//! locks: first the key's (a second builder waits and gets a hit), then the work tree's. The order is
-//! the same everywhere, so there is no deadlock.
+//! Contract: the key needs no unpacking, patching or configuring, so a hit is fast. A miss takes
+//! two locks: first the key's (a second builder waits and gets a hit), then the work tree's. The
+//! order is the same everywhere, so there is no deadlock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -205,8 +205,8 @@ fn tree_name(kernel: &Kernel, located: &Located) -> String {
     format!("{}.{}", kernel.tree, located.slot)
 }
 
-/// Files of the series that this configuration leaves out: the kernel then behaves like the unpatched
-/// one, which must not pass for a finding.
+/// Files of the series that this configuration leaves out: the kernel then behaves like the
+/// unpatched one, which must not pass for a finding.
 fn not_compiled(overlay: &Overlay, tree: &Path) -> Vec<String> {
     let is_code = |path: &Path| path.extension().is_some_and(|ext| ext == "c" || ext == "S");
     let there = overlay.files.iter().filter(|(_, content)| content.is_some());

@@ -2,8 +2,8 @@
 //! Finds the diff in a text: its lines, and the files they name. Pure.
 //!
 //! Contract: only lines of the diff reach `patch`. On its own, `patch` would apply an indented diff
-//! (an example in a commit message, an interdiff) and skip a damaged hunk as text. Here every line of
-//! a diff must be valid, or the text is refused.
+//! (an example in a commit message, an interdiff) and skip a damaged hunk as text. Here every line
+//! of a diff must be valid, or the text is refused.
 
 mod names;
 mod section;
@@ -51,8 +51,8 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// For `patch`: the diff, with empty lines in place of all others. Line numbers that `patch` prints
-    /// are then those of the original file.
+    /// For `patch`: the diff, with empty lines in place of all others. Line numbers that `patch`
+    /// prints are then those of the original file.
     pub(super) fn text(&self) -> Vec<u8> {
         self.lines.iter().flat_map(|line| line.unwrap_or(b"\n")).copied().collect()
     }

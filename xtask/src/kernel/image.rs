@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Built kernels in the cache, by a key made of everything they depend on.
 //!
-//! Contract: `images/<key>/` appears in one step. It is an image only while its files have the sizes
-//! that its manifest states. A hit reads the manifest and five file sizes, nothing more.
+//! Contract: `images/<key>/` appears in one step. It is an image only while its files have the
+//! sizes that its manifest states. A hit reads the manifest and five file sizes, nothing more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +34,8 @@ pub(crate) struct Image {
     pub(crate) kernel: String,
     /// Digest of everything it depends on.
     pub(crate) key: String,
-    /// Where its files are: `bzImage`, `vmlinux` with debug info, `config`, `System.map`, `build.log`.
+    /// Where its files are: `bzImage`, `vmlinux` with debug info, `config`, `System.map`,
+    /// `build.log`.
     pub(crate) dir: PathBuf,
     /// What the build recorded.
     pub(crate) manifest: Manifest,

@@ -58,7 +58,8 @@ pub(crate) fn checkpatch(tree: &Path, patch: &Patch, scratch: &Path) -> anyhow::
     Ok(if output.status.success() { Linted::Clean } else { Linted::Found(output.text) })
 }
 
-/// Checks the Rust files that a patch touches, as they are after it, with the tree's `.rustfmt.toml`.
+/// Checks the Rust files that a patch touches, as they are after it, with the tree's
+/// `.rustfmt.toml`.
 ///
 /// # Errors
 /// I/O errors; rustfmt takes too long.

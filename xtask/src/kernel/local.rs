@@ -2,8 +2,8 @@
 //! The user's kernel tree, with or without git. It is only read.
 //!
 //! Contract: git writes only to a copy of the index and to an object folder in our cache. A dirty
-//! tree is built as it is, and the repository does not change. A tree without git must not have been
-//! built in, since nothing tells sources from build products.
+//! tree is built as it is, and the repository does not change. A tree without git must not have
+//! been built in, since nothing tells sources from build products.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -111,8 +111,8 @@ pub(crate) fn check_out(cache: &Cache, path: &Path, tree: &str, dest: &Path) -> 
     Ok(())
 }
 
-/// The index knows which files have not changed since git hashed them: a tree takes a second with it
-/// and half a minute without. Git compares its mtime with theirs, so the copy keeps it.
+/// The index knows which files have not changed since git hashed them: a tree takes a second with
+/// it and half a minute without. Git compares its mtime with theirs, so the copy keeps it.
 fn copy_index(path: &Path, to: &Path) -> anyhow::Result<()> {
     let from = git_path(path, "index")?;
     if from.exists() {

@@ -150,7 +150,8 @@ impl Make {
     /// Builds the image.
     ///
     /// # Errors
-    /// [`Exit::Build`] with the first errors and the log; [`Exit::Host`] when the disk is full or at the deadline.
+    /// [`Exit::Build`] with the first errors and the log; [`Exit::Host`] when the disk is full or
+    /// at the deadline.
     pub(crate) fn build(&self, name: &str, log: &Path, written: &[PathBuf]) -> anyhow::Result<()> {
         let lines_file = log.with_file_name("lines");
         let from_nothing = !self.dir.join("vmlinux").exists();

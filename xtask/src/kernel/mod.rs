@@ -4,8 +4,8 @@
 //! In the order of use: [`Cache::open`], [`Spec::locate`], [`Toolchain::find`], then
 //! [`Site::image`] for each kernel. The cache keeps everything expensive by its content.
 //!
-//! Contract: nothing half-made is used, everything has a time limit, the user's tree and the system's
-//! apt are only read, and parallel commands wait for each other.
+//! Contract: nothing half-made is used, everything has a time limit, the user's tree and the
+//! system's apt are only read, and parallel commands wait for each other.
 
 mod apt;
 mod aptlist;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Applies a series with `patch`.
 //!
-//! Contract: `patch` works on copies in a scratch folder. Either every patch applies and gives a whole
-//! [`Overlay`], or there is none: a work tree never gets half a series.
+//! Contract: `patch` works on copies in a scratch folder. Either every patch applies and gives a
+//! whole [`Overlay`], or there is none: a work tree never gets half a series.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's cgroup selftests, built from a patched source into static programs for the guest.
 //!
-//! Contract: the pristine source is only read. The patched one is a folder of links to it; only files
-//! that the series touches, and the folders above them, are real.
+//! Contract: the pristine source is only read. The patched one is a folder of links to it; only
+//! files that the series touches, and the folders above them, are real.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -79,8 +79,8 @@ fn ancestors(path: &Path) -> impl Iterator<Item = PathBuf> {
     path.ancestors().skip(1).map(Path::to_owned)
 }
 
-/// Links the content of a source's `folder` into `tree`. Folders in `real` become real, and files of
-/// the series are written in place of the source's.
+/// Links the content of a source's `folder` into `tree`. Folders in `real` become real, and files
+/// of the series are written in place of the source's.
 fn shadow(
     source: &Path,
     tree: &Path,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A series: the patches of a `series` file, in order, and which files each one touches.
 //!
-//! Contract: a [`Series`] names only files inside the kernel tree, wherever `patch` could take a name
-//! from; see [`super::diff`]. [`super::overlay`] applies it.
+//! Contract: a [`Series`] names only files inside the kernel tree, wherever `patch` could take a
+//! name from; see [`super::diff`]. [`super::overlay`] applies it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,8 +37,8 @@ pub(crate) struct Patch {
 }
 
 impl Series {
-    /// Reads the `series` file in `folder`, if one is given, then the extra patches. Both are relative
-    /// to `workspace`.
+    /// Reads the `series` file in `folder`, if one is given, then the extra patches. Both are
+    /// relative to `workspace`.
     ///
     /// # Errors
     /// [`Exit::Series`], naming file and line.

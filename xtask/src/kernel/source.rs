@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the kernel source comes from, and what identifies it.
 //!
-//! Contract: [`Spec::locate`] gives the source an id made of its content, without the network if the
-//! cache knows it. [`Located::unpack`] makes the pristine tree of that id, once.
+//! Contract: [`Spec::locate`] gives the source an id made of its content, without the network if
+//! the cache knows it. [`Located::unpack`] makes the pristine tree of that id, once.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -33,7 +33,8 @@ impl Steps {
     /// Reads the series of `kernel` and unpacks its source.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a kernel without patches; [`Exit::Series`] for files that are no patches.
+    /// [`Exit::Usage`] for a kernel without patches; [`Exit::Series`] for files that are no
+    /// patches.
     pub(crate) fn read(
         cache: &Cache,
         workspace: &Path,
@@ -123,8 +124,8 @@ impl Steps {
     }
 }
 
-/// Warnings in the build log `new` that are not in the log `old`: those about Rust, then the others.
-/// Empty texts if there are none.
+/// Warnings in the build log `new` that are not in the log `old`: those about Rust, then the
+/// others. Empty texts if there are none.
 ///
 /// # Errors
 /// A log that cannot be read.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The room as a whole, on a "kernel" that builds in a blink: real tar, patch, make, locks and cache.
+//! The room as a whole, on a "kernel" that builds in a blink: real tar, patch, make, locks and
+//! cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -278,7 +279,8 @@ fn an_own_fragment_is_for_both_as_far_as_the_unpatched_kernel_has_it() {
     };
     let image = lab.image(&own(kernel("baseline", None, "series"))).unwrap();
     assert_eq!(read(image.dir.join("config")), "CONFIG_A=y\n");
-    // Not a word of the patch brings the symbol: whoever wrote the fragment has mistyped it, and is told.
+    // Not a word of the patch brings the symbol: whoever wrote the fragment has mistyped it, and is
+    // told.
     lab.patch(&change("mm/b.c", "b", "B"));
     let image = lab.image(&own(kernel("series", Some("series"), "series"))).unwrap();
     assert_eq!(read(image.dir.join("config")), "CONFIG_A=y\nCONFIG_MINE=y\n", "it was asked for");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tools a kernel is built with, and their versions compared with what the kernel requires.
 //!
-//! Contract: [`Toolchain::identity`] changes whenever a tool changes that the image depends on. It is
-//! part of the image's key, so finding the tools must be cheap (measured: 0.2 s).
+//! Contract: [`Toolchain::identity`] changes whenever a tool changes that the image depends on. It
+//! is part of the image's key, so finding the tools must be cheap (measured: 0.2 s).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -194,8 +194,8 @@ impl Tree {
         }
     }
 
-    /// Writes one file; false if it has this content already. Even pristine content gets a new time,
-    /// and is not linked again, so that make sees a change.
+    /// Writes one file; false if it has this content already. Even pristine content gets a new
+    /// time, and is not linked again, so that make sees a change.
     fn put(&self, path: &Path, wanted: Option<(Vec<u8>, bool)>) -> anyhow::Result<bool> {
         let file = self.dir().join(path);
         let present = fs::read(&file).ok();

@@ -61,7 +61,8 @@ fn all(log: &str) -> Vec<Warning> {
     found
 }
 
-/// `mm/x.c:12:3: warning: unused variable 'y' [-Wunused-variable]`; also the linker's and objtool's.
+/// `mm/x.c:12:3: warning: unused variable 'y' [-Wunused-variable]`; also the linker's and
+/// objtool's.
 fn gcc(line: &str) -> Option<(String, String)> {
     let (place, message) = line.split_once(": warning: ")?;
     // make warns about clocks and job servers, not about the source.

@@ -29,8 +29,8 @@ impl Run<'_> {
         Ok(self.with_repetitions(cells, first))
     }
 
-    /// One attempt at each of the cells, by cell id: the longest first, or with `until` in the order
-    /// given, as far as they can start before then.
+    /// One attempt at each of the cells, by cell id: the longest first, or with `until` in the
+    /// order given, as far as they can start before then.
     ///
     /// # Errors
     /// As [`Run::cells`].

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernels that a run boots: built here, or given as an image; with their entry in the manifest.
+//! The kernels that a run boots: built here, or given as an image; with their entry in the
+//! manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask check-series`: after every patch, what upstream asks of every commit: it applies, the
-//! kernel's scripts find nothing, it builds without a new warning, boots and works.
+//! `cargo xtask check-series`: after every patch, what upstream asks of every commit: it applies,
+//! the kernel's scripts find nothing, it builds without a new warning, boots and works.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

@@ -90,8 +90,8 @@ fn console_faults(folder: &RunFolder, result: &RunResult) -> Vec<ConsoleFault> {
     faults
 }
 
-/// Stores a report and prints it; `text` gets the path of the run folder as people read it. It comes
-/// last: a folder with a report is whole.
+/// Stores a report and prints it; `text` gets the path of the run folder as people read it. It
+/// comes last: a folder with a report is whole.
 ///
 /// # Errors
 /// A run folder or a standard output that cannot be written to.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask coverage`: the patched cells of matrices on an unmodified kernel, with QEMU's log of what it translates; then
-//! which of the lines that the series adds have run.
+//! `cargo xtask coverage`: the patched cells of matrices on an unmodified kernel, with QEMU's log
+//! of what it translates; then which of the lines that the series adds have run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,8 +56,8 @@ struct Ran {
 /// Runs the command.
 ///
 /// # Errors
-/// As `run-matrix`; a kernel without a series or without line tables. Lines that never ran and cells that were not as
-/// expected are no error but a finding ([`Exit::Unexpected`]).
+/// As `run-matrix`; a kernel without a series or without line tables. Lines that never ran and
+/// cells that were not as expected are no error but a finding ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let matrices = matrices(args);
@@ -152,8 +152,8 @@ fn kept_unexpected(folder: &RunFolder) -> anyhow::Result<Vec<String>> {
     Ok(unexpected)
 }
 
-/// The cells of the matrices whose kernel has the code of `kernel`, each once. A filter may be for one of the
-/// matrices only.
+/// The cells of the matrices whose kernel has the code of `kernel`, each once. A filter may be for
+/// one of the matrices only.
 fn cells(
     config: &Config,
     kernel: &Kernel,

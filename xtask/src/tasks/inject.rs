@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask inject`: each charge of some system calls is made to find its memcg at the limit, and
-//! a table says what came of it with and without the series.
+//! `cargo xtask inject`: each charge of some system calls is made to find its memcg at the limit,
+//! and a table says what came of it with and without the series.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -78,7 +78,8 @@ fn programs(
     Ok(built)
 }
 
-/// The programs asked for; by default all that are about memory or about what memory must not break.
+/// The programs asked for; by default all that are about memory or about what memory must not
+/// break.
 fn selected(mut all: Programs, asked: &[String]) -> Result<Programs, Fault> {
     // Shares of processor time, which an emulated machine does not keep, and controllers that the
     // configuration does not have.

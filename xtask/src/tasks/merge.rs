@@ -44,8 +44,8 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     conclude::matrix(&folder, &folders.cache, &result)
 }
 
-/// The parts that are whole, with their folders. A part that was torn stands in the way of the merge only as long as it
-/// has not run again.
+/// The parts that are whole, with their folders. A part that was torn stands in the way of the
+/// merge only as long as it has not run again.
 fn whole(found: Vec<PathBuf>) -> anyhow::Result<(Vec<PartRun>, Vec<PathBuf>)> {
     let (mut runs, mut folders, mut torn) = (Vec::new(), Vec::new(), Vec::new());
     for dir in found {
@@ -66,7 +66,8 @@ fn whole(found: Vec<PathBuf>) -> anyhow::Result<(Vec<PartRun>, Vec<PathBuf>)> {
     Ok((runs, folders))
 }
 
-/// The folder itself, or those below it, that a part has left. Links are not followed: `latest` is one.
+/// The folder itself, or those below it, that a part has left. Links are not followed: `latest` is
+/// one.
 fn part_folders(given: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(given).max_depth(DEPTH_MAX + 1).sort_by_file_name() {

@@ -57,7 +57,8 @@ pub(super) fn conclude(
     Ok(conclude::exit(result.manifest.interrupted, report::all_caught(&rows)))
 }
 
-/// The trials of a stored run, from its cells and the catalogue; `None` for a run of another command.
+/// The trials of a stored run, from its cells and the catalogue; `None` for a run of another
+/// command.
 ///
 /// # Errors
 /// As [`plan::mutants`].

@@ -33,8 +33,9 @@ const BLOCKING: [&str; 9] = [
     "__GFP_DIRECT_RECLAIM",
 ];
 
-/// Callers of charges that the patch leaves alone whatever their gfp: memory of sockets, by its name
-/// in 6.12 and in 7.3. Of the others, hugetlb is `RETRY_MAYFAIL` and charges that move do not block.
+/// Callers of charges that the patch leaves alone whatever their gfp: memory of sockets, by its
+/// name in 6.12 and in 7.3. Of the others, hugetlb is `RETRY_MAYFAIL` and charges that move do not
+/// block.
 const SOCKETS: [&str; 2] = ["mem_cgroup_charge_skmem", "mem_cgroup_sk_charge"];
 
 /// Whether the patch may not let this charge fail.

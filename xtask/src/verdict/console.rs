@@ -3,7 +3,8 @@
 //!
 //! An ordered table: the first pattern that fits a line names it, so narrow ones stand above wide
 //! ones. A cheap substring decides first, a regex only then; nothing is anchored to the start of a
-//! line, because the log lines of two CPUs may share one. memcg OOM reports are no faults: see `oom`.
+//! line, because the log lines of two CPUs may share one. memcg OOM reports are no faults: see
+//! `oom`.
 
 #[cfg(test)]
 mod tests;
@@ -125,8 +126,8 @@ const PATTERNS: &[Pattern] = &[
     crash("double fault", "double fault", r"(?:PANIC|traps|Oops): .*double fault|double fault: \d"),
     crash("oops", "Oops", r"Oops(?: -[^:]*)?: "),
     crash("panic", "Kernel panic", "Kernel panic - not syncing"),
-    // 6.12 `WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x…`; 7.x `WARNING: mm/x.c:1 at f+0x…, CPU#0: sh/1`.
-    // Not the boot's `RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable`.
+    // 6.12 `WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x…`; 7.x `WARNING: mm/x.c:1 at f+0x…, CPU#0:
+    // sh/1`. Not the boot's `RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable`.
     crash("WARN", "WARNING: ", r"WARNING: (?:CPU: \d+ PID: \d+|\S+:\d+ at |.*, CPU#\d+: )"),
     crash("slab corruption", "BUG ", r"BUG [\w.-]+ \((?:Not tainted|Tainted)"),
     // Not what ODEBUG says of itself at boot.

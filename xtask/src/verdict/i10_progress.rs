@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! I10: after a reconciliation operations go on, and what a failure costs on the console is bounded.
+//! I10: after a reconciliation operations go on, and what a failure costs on the console is
+//! bounded.
 //!
 //! Where charges went over the limit every call of a task that lives on has returned. Tolerance:
 //! one call for each actor that a signal ended in the middle of it, the guest's own clean-up not
 //! counted: whom only that could end was stuck.
 //!
-//! The kernel prints one OOM report for a charge that fails for good, one for a kill (of more than 10
-//! in 5 s it prints a line each), and one for a limit that is set below what is in use
+//! The kernel prints one OOM report for a charge that fails for good, one for a kill (of more than
+//! 10 in 5 s it prints a line each), and one for a limit that is set below what is in use
 //! (`memory_max_write()`). A failed call may have had two tries: `kvmalloc()` falls back to
-//! `vmalloc()`, and that from many pages at once to one by one. A call that never returned may have been
-//! in one too. So the bound on reports follows from the calls; that on bytes from the reports and the
-//! lines of each: a stack, `memory.stat`, and a line for every process in the memcg. A page fault that
-//! is tried for ever prints one report after the other, and breaks it.
+//! `vmalloc()`, and that from many pages at once to one by one. A call that never returned may have
+//! been in one too. So the bound on reports follows from the calls; that on bytes from the reports
+//! and the lines of each: a stack, `memory.stat`, and a line for every process in the memcg. A page
+//! fault that is tried for ever prints one report after the other, and breaks it.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +35,8 @@ const TRIES: u64 = 2;
 /// Calls of the outsider that set a limit below what is in use.
 const LIMIT_CALLS: [&str; 1] = ["lower"];
 
-/// A report without its list of processes: at most 40 frames of stack, the registers, some 60 lines of
-/// `memory.stat` and headings; a line has some 50 bytes, and time stamp and caller before them.
+/// A report without its list of processes: at most 40 frames of stack, the registers, some 60 lines
+/// of `memory.stat` and headings; a line has some 50 bytes, and time stamp and caller before them.
 pub(super) const REPORT_BYTES: u64 = 120 * 80;
 
 /// A process in a report: eight numbers of fixed width and a name.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! I1: no charge that may be delayed fails; no system call says that it did, plain or in disguise.
 //!
-//! Two views, each held to the same tolerance: what the calls of the actors say, and what the charge
-//! itself returned, to whomever, even where no errno shows it. The second is asked of policies that
-//! overcharge: without them failing is what the limit is for, and the errnos tell.
+//! Two views, each held to the same tolerance: what the calls of the actors say, and what the
+//! charge itself returned, to whomever, even where no errno shows it. The second is asked of
+//! policies that overcharge: without them failing is what the limit is for, and the errnos tell.
 //!
 //! Tolerance: each failure must be paid for by a charge that the kernel itself counted as denied at
 //! the cap (`counters.denied`), so without denials it is zero. Exempt are calls whose allocation is
@@ -25,8 +25,8 @@ pub(super) const RULE: Invariant = Invariant::new(
 );
 
 /// `ENFILE`: `alloc_file()` of pipes and sockets; `ENOSPC`: tmpfs; `EFAULT` and `SHORT`: copies
-/// that end at a page that could not be charged; `E2BIG`: `execve()` without a page for its arguments
-/// (`get_arg_page()`).
+/// that end at a page that could not be charged; `E2BIG`: `execve()` without a page for its
+/// arguments (`get_arg_page()`).
 const DISGUISES: [&str; 6] = ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "E2BIG", "SHORT"];
 
 /// `EAGAIN` is a disguise where something is created (`timer_create`, `clone`); of a transfer it
@@ -102,8 +102,8 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     }
 }
 
-/// Actors and hogs whose page fault could not be served, by signal: for a stack that cannot grow, or a
-/// write of the kernel's on the way to user mode, there is no call that could fail.
+/// Actors and hogs whose page fault could not be served, by signal: for a stack that cannot grow,
+/// or a write of the kernel's on the way to user mode, there is no call that could fail.
 fn fault_signals(case: &Case<'_>) -> BTreeMap<i32, u64> {
     let mut signals = BTreeMap::new();
     for event in &case.evidence.events {

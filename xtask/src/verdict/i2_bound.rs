@@ -4,13 +4,14 @@
 //! Tolerance: `forced` is what the same load overruns with the feature off, as the scenario states
 //! and the cells of the baseline show (charges that may not fail). With the feature on also 8 pages
 //! a CPU, since each CPU may pass the cap check with one charge of at most 8 pages before another's
-//! is counted, and 64 pages a CPU: the batch (`MEMCG_CHARGE_BATCH`) that another CPU has added to the
-//! counter for a moment when an overcharge records the peak. Such a moment is only recorded beside
-//! a charge over the limit, so with the feature off and nothing forced the overrun is exactly 0.
+//! is counted, and 64 pages a CPU: the batch (`MEMCG_CHARGE_BATCH`) that another CPU has added to
+//! the counter for a moment when an overcharge records the peak. Such a moment is only recorded
+//! beside a charge over the limit, so with the feature off and nothing forced the overrun is
+//! exactly 0.
 //!
 //! What goes over counts as well as how far: by the patch's trace events no charge that is exempt
-//! ([`charges::may_go_over`]). No tolerance, and where an event was lost, or the kernel has no such events and its policy
-//! lets charges over the limit, nobody knows.
+//! ([`charges::may_go_over`]). No tolerance, and where an event was lost, or the kernel has no such
+//! events and its policy lets charges over the limit, nobody knows.
 
 use protocol::{Asked, Overcharges};
 

@@ -3,12 +3,14 @@
 //!
 //! Tolerance: one RCU grace period (freed slab objects uncharge after it) and the backstop work
 //! item; when something was killed also 2 s until the OOM reaper starts (`OOM_REAPER_DELAY`) and 10
-//! attempts of 0.1 s each (`MAX_OOM_REAP_RETRIES`). The grace period, and the turns that a task waits for
-//! where there are more tasks than CPUs, grow with the machine's slowness; the rest are timers. Until somebody tries to pay, or is killed, there is nothing to wait
-//! for but the task's return or the backstop: that time, by the trace events, has the tolerance without
-//! a kill, so that a kill which comes late, for another reason, excuses nothing. The sampler sees a run to within one gap on either side, so a run
-//! that only the gaps could carry over the tolerance is unknown, not kept. So is one that the host has stretched over it, as it has
-//! stretched the cell ([`Evidence::stretch`](crate::evidence::Evidence::stretch)).
+//! attempts of 0.1 s each (`MAX_OOM_REAP_RETRIES`). The grace period, and the turns that a task
+//! waits for where there are more tasks than CPUs, grow with the machine's slowness; the rest are
+//! timers. Until somebody tries to pay, or is killed, there is nothing to wait for but the task's
+//! return or the backstop: that time, by the trace events, has the tolerance without a kill, so
+//! that a kill which comes late, for another reason, excuses nothing. The sampler sees a run to
+//! within one gap on either side, so a run that only the gaps could carry over the tolerance is
+//! unknown, not kept. So is one that the host has stretched over it, as it has stretched the cell
+//! ([`Evidence::stretch`](crate::evidence::Evidence::stretch)).
 
 use super::{Answer, Case, Invariant, Missing, Outcome};
 
@@ -19,8 +21,8 @@ pub(super) const RULE: Invariant =
 /// An RCU grace period on a busy machine, milliseconds; some tens are usual.
 const GRACE_PERIOD_MS: f64 = 100.0;
 
-/// Until it is a task's turn where one more task wants the same CPU, milliseconds: a slice of 3 ms in each
-/// of the few rounds of reclaim that come before a kill.
+/// Until it is a task's turn where one more task wants the same CPU, milliseconds: a slice of 3 ms
+/// in each of the few rounds of reclaim that come before a kill.
 const TURN_MS: f64 = 10.0;
 
 /// The delayed work item that reconciles for tasks that do not return to user mode, milliseconds.

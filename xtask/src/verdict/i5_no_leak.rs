@@ -4,9 +4,10 @@
 //! Tolerance: 2 pages a CPU. A CPU may hold up to 64 pre-charged pages (`MEMCG_CHARGE_BATCH`) and a
 //! page of objects until another memcg is active there; the guest is, on each CPU, before the last
 //! reading. What that activity can leave is the page of the object stock and the one it has just
-//! given back to the page stock. As much for the second memcg, and for the parent times the memcgs below it: it, the bystander
-//! and the second one. No dying memcg, and the folder can be removed. Nothing is given back
-//! more often than it was taken either: no counter and no reference goes below zero.
+//! given back to the page stock. As much for the second memcg, and for the parent times the memcgs
+//! below it: it, the bystander and the second one. No dying memcg, and the folder can be removed.
+//! Nothing is given back more often than it was taken either: no counter and no reference goes
+//! below zero.
 
 use super::{Answer, Case, Finding, Invariant, Missing};
 

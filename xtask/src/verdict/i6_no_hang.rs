@@ -3,9 +3,10 @@
 //!
 //! Tolerance: the heartbeat of a task outside the memcg may be late by 1 s, times the slowness of
 //! an emulated machine, whose virtual CPUs wait for the host's. Where the patch reconciles, a
-//! system call of an actor takes at most 5 s, the reconciliation included: it waits in bounded steps
-//! on timers, which emulation does not stretch; a debugging kernel's checks do (`slowdown` of its configuration). On a kernel that does not reconcile the length of a
-//! call is the scenario's own matter: there it is the problem, not a broken promise.
+//! system call of an actor takes at most 5 s, the reconciliation included: it waits in bounded
+//! steps on timers, which emulation does not stretch; a debugging kernel's checks do (`slowdown` of
+//! its configuration). On a kernel that does not reconcile the length of a call is the scenario's
+//! own matter: there it is the problem, not a broken promise.
 
 use protocol::{Fact, ProcessEnd, ProcessRole};
 

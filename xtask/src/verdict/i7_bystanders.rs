@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! I7: who is outside the memcg under test notices nothing: no kill, no event, no long wait.
 //!
-//! A task in a memcg of its own beside the limited one, which the OOM killer would like best, asks for
-//! the state of a file each 10 ms. No call of it may fail, nobody may end it or the outsider, and no counter in its own
-//! `memory.events` may move from before the load until everybody has gone: tolerance none.
+//! A task in a memcg of its own beside the limited one, which the OOM killer would like best, asks
+//! for the state of a file each 10 ms. No call of it may fail, nobody may end it or the outsider,
+//! and no counter in its own `memory.events` may move from before the load until everybody has
+//! gone: tolerance none.
 //!
-//! Its longest call is held beside the same calls before the load, when nothing else runs (`control`).
-//! Tolerance: three times what a task that only sleeps was late at most meanwhile. That is what host and
-//! scheduler do to anybody in this cell, whatever the kernel does about memory; the call itself takes
-//! microseconds, so that more is time in which it waited for somebody. Of two such maxima now one is
-//! the greater, now the other: in 253 cells the ratio was above 0.5 in 11, above 1 in 2, and 1.3 at most.
+//! Its longest call is held beside the same calls before the load, when nothing else runs
+//! (`control`). Tolerance: three times what a task that only sleeps was late at most meanwhile.
+//! That is what host and scheduler do to anybody in this cell, whatever the kernel does about
+//! memory; the call itself takes microseconds, so that more is time in which it waited for
+//! somebody. Of two such maxima now one is the greater, now the other: in 253 cells the ratio was
+//! above 0.5 in 11, above 1 in 2, and 1.3 at most.
 
 use protocol::{Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
 

@@ -7,9 +7,12 @@
 //! (`memcg_vmstats_needs_flush()`). cgroup v1 has no such sum.
 //!
 //! The patch's counters, at each level with a limit: a peak above it that nothing is forced to make
-//! was made by charges that are counted there (a parent's may have the batch that another actor adds
-//! on another CPU for a moment, and that a charge over the child's limit records); no charge is less than a page; a kill that it counts is one that
-//! `memory.events` counts (on v1 that of the victim's own memcg: `memcg_memory_event()` goes no further up there); its trace events show as many charges over the limit as are counted, unless some were lost. Whether the console agrees with that is asked by I4.
+//! was made by charges that are counted there (a parent's may have the batch that another actor
+//! adds on another CPU for a moment, and that a charge over the child's limit records); no charge
+//! is less than a page; a kill that it counts is one that `memory.events` counts (on v1 that of the
+//! victim's own memcg: `memcg_memory_event()` goes no further up there); its trace events show as
+//! many charges over the limit as are counted, unless some were lost. Whether the console agrees
+//! with that is asked by I4.
 
 use protocol::{CgroupVersion, Fact, MemcgRole, Stage};
 
@@ -79,8 +82,8 @@ fn sum(case: &Case<'_>) -> Result<Answer, Missing> {
     Ok(Answer::of(apart_bytes <= bound_bytes, said))
 }
 
-/// The counters of the memcg whose facts begin with `prefix`; so many others may charge in it at the
-/// same moment.
+/// The counters of the memcg whose facts begin with `prefix`; so many others may charge in it at
+/// the same moment.
 fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Answer, Missing> {
     let over_bytes = case.need(&format!("{prefix}peak_over_bytes"))?;
     let charges = case.need(&format!("{prefix}counters.charges"))?;

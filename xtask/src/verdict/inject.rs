@@ -2,8 +2,8 @@
 //! Evidence of an injecting cell -> for each charge of each call what came of it, and whether the
 //! patch explains it.
 //!
-//! Contract: rows come out only of a VM that ran to its power-off with a clean console, and of calls
-//! that were followed until they made no more charges and then did what they should.
+//! Contract: rows come out only of a VM that ran to its power-off with a clean console, and of
+//! calls that were followed until they made no more charges and then did what they should.
 
 use protocol::{Fact, FailedCharges, Injected, InjectedCharge};
 use serde::Serialize;

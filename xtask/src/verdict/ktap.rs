@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! KTAP, the kernel's Test Anything Protocol, as kselftests print it. Pure.
 //!
-//! Contract: a result counts only where the test itself said it. A test that a plan promises and that
-//! never reported, and one whose output ends in the middle, have [`Outcome::NoResult`]; so has a whole
-//! program until its end is known. Format: `Documentation/dev-tools/ktap.rst`. Old programs print
-//! neither version nor plan, which is no fault of theirs.
+//! Contract: a result counts only where the test itself said it. A test that a plan promises and
+//! that never reported, and one whose output ends in the middle, have [`Outcome::NoResult`]; so has
+//! a whole program until its end is known. Format: `Documentation/dev-tools/ktap.rst`. Old programs
+//! print neither version nor plan, which is no fault of theirs.
 
 use std::collections::BTreeMap;
 

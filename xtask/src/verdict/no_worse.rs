@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! In what a patched kernel of which nothing is stated differs from the baseline.
 //!
-//! Asked are rules that the baseline always breaks and this kernel keeps, what the scenario states of
-//! the unpatched kernel and holds there alone, and kinds of errnos, kills and events as
-//! [`i11_off_is_mainline::differences`] compares them, with its tolerance. Whether a difference is wanted
-//! only the author of the patch can say. A rule that is newly broken is not asked here: it is REGRESSED.
+//! Asked are rules that the baseline always breaks and this kernel keeps, what the scenario states
+//! of the unpatched kernel and holds there alone, and kinds of errnos, kills and events as
+//! [`i11_off_is_mainline::differences`] compares them, with its tolerance. Whether a difference is
+//! wanted only the author of the patch can say. A rule that is newly broken is not asked here: it
+//! is REGRESSED.
 
 use super::{Judged, Rule, Verdict, facts, i11_off_is_mainline};
 use crate::config::Condition;
@@ -28,7 +29,8 @@ pub(super) fn differences(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Di
     kept.chain(stated).chain(i11_off_is_mainline::differences(base, patched)).collect()
 }
 
-/// What the scenario states of the unpatched kernel, where all of its cells keep it and not all here do.
+/// What the scenario states of the unpatched kernel, where all of its cells keep it and not all
+/// here do.
 fn stated_of_one(
     condition: &Condition,
     base: &[Judged<'_>],

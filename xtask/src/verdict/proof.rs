@@ -36,10 +36,10 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
             );
         }
     }
-    has(
-        "the start of the workload",
-        &|fact| matches!(fact, Fact::Started { workload, .. } if *workload == cell.request.workload),
-    );
+    has("the start of the workload", &|fact| {
+        let Fact::Started { workload, .. } = fact else { return false };
+        *workload == cell.request.workload
+    });
     has("the end of the load", &|fact| matches!(fact, Fact::LoadEnded { .. }));
     has("the patch's trace events", &|fact| matches!(fact, Fact::Overcharges(_)));
     has("whether usage settled", &|fact| matches!(fact, Fact::Settled { .. }));
@@ -50,10 +50,10 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
     has("the removal of the memcg", &|fact| matches!(fact, Fact::Removed { .. }));
     for stage in [Stage::Before, Stage::LoadEnd, Stage::Settled, Stage::After] {
         for role in [MemcgRole::Limited, MemcgRole::Bystander, MemcgRole::Parent] {
-            has(
-                &format!("the files of the {role:?} memcg at {stage:?}"),
-                &|fact| matches!(fact, Fact::Memcg { stage: at, role: of, .. } if *at == stage && *of == role),
-            );
+            has(&format!("the files of the {role:?} memcg at {stage:?}"), &|fact| {
+                let Fact::Memcg { stage: at, role: of, .. } = fact else { return false };
+                (*at, *of) == (stage, role)
+            });
         }
     }
     if cell.request.second.is_some() {
@@ -208,8 +208,8 @@ fn watched_throughout(facts: &[&Fact]) -> Option<String> {
             }
             _ => return None,
         };
-        // The first look is a gap after the start of the load, and after the last one the next may not
-        // have been due yet.
+        // The first look is a gap after the start of the load, and after the last one the next may
+        // not have been due yet.
         let covered_us = looks.saturating_mul(gap_us) + gap_us.max(period_us);
         (covered_us < load_us).then(|| {
             format!("{who} looked {looks} times, at most {gap_us} us apart: less than the load of {load_us} us")
@@ -234,9 +234,9 @@ fn load_took_its_time(evidence: &Evidence) -> Option<String> {
     (!agrees).then(|| format!("the load took {load_us} us, and {between_us} us passed meanwhile"))
 }
 
-/// The guest's clock was no faster than the host's. A kernel that boots on an overloaded host may measure
-/// its time stamp counter wrongly; 31 s of such a guest were 6 s of the host's, and every time in it
-/// was five times too long. Where instructions are counted the guest's time is its own.
+/// The guest's clock was no faster than the host's. A kernel that boots on an overloaded host may
+/// measure its time stamp counter wrongly; 31 s of such a guest were 6 s of the host's, and every
+/// time in it was five times too long. Where instructions are counted the guest's time is its own.
 fn clock_ran_away(cell: &Cell, evidence: &Evidence) -> Option<String> {
     let load_us = evidence.events.iter().find_map(|event| match event.fact {
         Fact::LoadEnded { duration_us, .. } => Some(duration_us),
@@ -257,8 +257,8 @@ pub(crate) fn wrong_clock(boot: &Evidence) -> Option<String> {
     })
 }
 
-/// The kernel's peak only grows, and what was sampled it has seen, but for what other CPUs had added
-/// for a moment (a batch of 64 pages each) and took back.
+/// The kernel's peak only grows, and what was sampled it has seen, but for what other CPUs had
+/// added for a moment (a batch of 64 pages each) and took back.
 fn peak_covers_samples(cell: &Cell, facts: &[&Fact]) -> Option<String> {
     const BATCH_PAGES: u64 = 64;
     let page_bytes = facts.iter().find_map(|fact| match fact {

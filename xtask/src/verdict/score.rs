@@ -38,7 +38,8 @@ pub(crate) enum Score {
     Equivalent,
 }
 
-/// Holds the cell of a mutant, and that of the kernel without the bug, against what should catch it.
+/// Holds the cell of a mutant, and that of the kernel without the bug, against what should catch
+/// it.
 pub(crate) fn score(wanted: &Caught, mutant: Option<Ran<'_>>, control: Option<Ran<'_>>) -> Score {
     let (Some(mutant), Some(control)) = (mutant, control) else { return Score::NoVerdict };
     let unusable = |ran: &Ran<'_>| matches!(ran.judgement.verdict, Verdict::Error | Verdict::Skip);

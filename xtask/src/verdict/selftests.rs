@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's own tests on two kernels, held beside each other. Pure.
 //!
-//! Contract: the unpatched kernel says what is normal. A test may fail on both; it may not get worse.
-//! The worst of several runs counts, on both sides alike, so that a test that fails now and then
-//! is called flaky where it does so on the base too. A test that only the series brings must pass.
+//! Contract: the unpatched kernel says what is normal. A test may fail on both; it may not get
+//! worse. The worst of several runs counts, on both sides alike, so that a test that fails now and
+//! then is called flaky where it does so on the base too. A test that only the series brings must
+//! pass.
 
 use std::collections::BTreeSet;
 

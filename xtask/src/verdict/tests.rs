@@ -122,7 +122,8 @@ impl Bench {
         self
     }
 
-    /// The patch's trace events show so many charges over the limit of that memcg, if the kernel has such events.
+    /// The patch's trace events show so many charges over the limit of that memcg, if the kernel
+    /// has such events.
     pub(crate) fn trace(&mut self, memcg: MemcgRole, charges: u64) {
         for event in &mut self.evidence.events {
             if let Fact::Overcharges(Overcharges { traced: true, memcgs, .. }) = &mut event.fact {

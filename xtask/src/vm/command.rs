@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The QEMU command line as data. Pure.
 //!
-//! Contract: the same [`Spec`] and [`Wiring`] give the same words, in the same order. `process` adds
-//! nothing, so `qemu.cmdline` shows what ran. The VM has only the devices listed here
+//! Contract: the same [`Spec`] and [`Wiring`] give the same words, in the same order. `process`
+//! adds nothing, so `qemu.cmdline` shows what ran. The VM has only the devices listed here
 //! (`-nodefaults`), each with its reason.
 
 use std::ops::Range;
@@ -49,8 +49,8 @@ pub(super) enum Memory {
     Own,
     /// In this file, for other VMs to begin from.
     Kept(String),
-    /// A private mapping of this file: a page is copied when the guest writes to it. The VM does not
-    /// boot but waits for the rest of its state.
+    /// A private mapping of this file: a page is copied when the guest writes to it. The VM does
+    /// not boot but waits for the rest of its state.
     From(String),
 }
 
@@ -229,8 +229,8 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Options that make QEMU log the translation of `watched` to this file. `exec` would log each run of
-/// a block, which tells no more and takes twice as long.
+/// Options that make QEMU log the translation of `watched` to this file. `exec` would log each run
+/// of a block, which tells no more and takes twice as long.
 fn code_log_words(watched: &[Range<u64>], log: &str) -> Vec<String> {
     if watched.is_empty() {
         return Vec::new();

@@ -53,8 +53,8 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
         .args(["--target", TARGET, "--target-dir"])
         .arg(&target_dir)
         .args(["--config", "profile.release.strip=true"])
-        // The user's own flags (`-C target-cpu=native`, say) are for this machine, not for the guest;
-        // with a target folder of its own, nothing else is recompiled because of that.
+        // The user's own flags (`-C target-cpu=native`, say) are for this machine, not for the
+        // guest; with a target folder of its own, nothing else is recompiled because of that.
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_BUILD_RUSTFLAGS");

@@ -2,16 +2,16 @@
 //! The guest's initramfs: an uncompressed cpio archive in the kernel's `newc` format.
 //!
 //! Contract: the same binary gives the same bytes (no times, fixed inode numbers). It is not
-//! compressed: emulated CPUs copy the guest's 2 MiB faster than they inflate them. The format is in the
-//! kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
+//! compressed: emulated CPUs copy the guest's 2 MiB faster than they inflate them. The format is in
+//! the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// Writes the archive that boots `init` as PID 1, with programs it may run.
 ///
-/// It needs `/dev/console`: the kernel opens it for PID 1 before anything is mounted. Without it, PID 1
-/// has no stdout.
+/// It needs `/dev/console`: the kernel opens it for PID 1 before anything is mounted. Without it,
+/// PID 1 has no stdout.
 pub(super) fn write(
     out: impl Write,
     init: &[u8],

@@ -6,8 +6,8 @@ const STEP_S: u64 = 30;
 
 /// Thresholds of the kernel's hang detectors, seconds.
 ///
-/// They must fire before the harness kills the VM, or the console does not say why it hung. They fire
-/// in this order, so that the first report is closest to the cause (syzkaller's order).
+/// They must fire before the harness kills the VM, or the console does not say why it hung. They
+/// fire in this order, so that the first report is closest to the cause (syzkaller's order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Watchdogs {
     /// RCU stall warning.
@@ -19,9 +19,10 @@ pub(super) struct Watchdogs {
 }
 
 impl Watchdogs {
-    /// Thresholds for a cell that is killed after `cell_ms`: at most the kernel's defaults for lockups
-    /// (a starved emulated CPU is no lockup), and at most 30 s for hung tasks. Hung tasks need that
-    /// much: in `create-contended`, tasks wait for one directory's lock nearly as long as the load runs.
+    /// Thresholds for a cell that is killed after `cell_ms`: at most the kernel's defaults for
+    /// lockups (a starved emulated CPU is no lockup), and at most 30 s for hung tasks. Hung tasks
+    /// need that much: in `create-contended`, tasks wait for one directory's lock nearly as long as
+    /// the load runs.
     ///
     /// Cells with similar limits get equal thresholds, so that they can share a boot.
     pub(super) fn within(cell_ms: u64) -> Self {

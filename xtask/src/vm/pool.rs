@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Many cells in parallel, the longest first.
 //!
-//! Contract: a panic of a job is its result, and the others go on. Once the stop flag is set, no job
-//! begins, and running ones are waited for (they check the flag too). Results are delivered on the
-//! caller's thread, one at a time.
+//! Contract: a panic of a job is its result, and the others go on. Once the stop flag is set, no
+//! job begins, and running ones are waited for (they check the flag too). Results are delivered on
+//! the caller's thread, one at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -16,9 +16,9 @@ use crate::host::stop::Stop;
 const RESERVE_MIB: u64 = 1024;
 /// Memory of a QEMU besides the guest's, with the translated code of TCG, MiB.
 const QEMU_OVERHEAD_MIB: u64 = 160;
-/// vCPUs per core. A cell mostly waits: for a grace period, or the two seconds of the OOM reaper. The
-/// default matrix on 2 cores took 60 s with two vCPUs per core, 43 s with four, and 27 s with five or
-/// six and the longest cells first. With eight, two cells were late.
+/// vCPUs per core. A cell mostly waits: for a grace period, or the two seconds of the OOM reaper.
+/// The default matrix on 2 cores took 60 s with two vCPUs per core, 43 s with four, and 27 s with
+/// five or six and the longest cells first. With eight, two cells were late.
 const VCPUS_PER_CORE: u64 = 5;
 
 /// Resources for VMs.
@@ -37,8 +37,8 @@ impl Room {
         Self { cores: host::cores() as u64, memory_mib }
     }
 
-    /// How many VMs of this shape run in parallel, at least one. `asked` is `--jobs`. `busy` VMs, of
-    /// debug kernels, wait less.
+    /// How many VMs of this shape run in parallel, at least one. `asked` is `--jobs`. `busy` VMs,
+    /// of debug kernels, wait less.
     ///
     /// Memory bounds `asked` too: on a host that swaps or kills, the evidence is about the host.
     pub(crate) fn jobs(self, asked: Option<u64>, cpus: u32, memory_mib: u32, busy: bool) -> usize {
@@ -51,8 +51,9 @@ impl Room {
     }
 }
 
-/// Runs `job` for every item on `jobs` threads, the largest `rank` first. `done` gets each item with
-/// its result, or the text of its panic. Returns the number of items not begun because of `stop`.
+/// Runs `job` for every item on `jobs` threads, the largest `rank` first. `done` gets each item
+/// with its result, or the text of its panic. Returns the number of items not begun because of
+/// `stop`.
 pub(crate) fn run<T: Sync, R: Send, K: Ord>(
     jobs: usize,
     items: &[T],

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! QEMU's control protocol, as far as needed: why the VM ended, a sysrq, and saving and restoring its
-//! state. Pure.
+//! QEMU's control protocol, as far as needed: why the VM ended, a sysrq, and saving and restoring
+//! its state. Pure.
 //!
-//! Contract: answers are not awaited, since QEMU handles commands in order. Unknown lines are ignored.
+//! Contract: answers are not awaited, since QEMU handles commands in order. Unknown lines are
+//! ignored.
 
 use serde::Deserialize;
 

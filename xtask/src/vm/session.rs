@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The run of one VM, from start to end: who says what when, and for how long.
 //!
-//! Contract: [`Session::run`] ends, whatever guest, QEMU or host do: every turn of its loop checks the
-//! deadline and the stop flag. It judges nothing; how the VM ended is a fact.
+//! Contract: [`Session::run`] ends, whatever guest, QEMU or host do: every turn of its loop checks
+//! the deadline and the stop flag. It judges nothing; how the VM ended is a fact.
 
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -38,8 +38,8 @@ pub(super) enum Goal<'a> {
     Hello,
     /// To run a cell to its end.
     Cell(&'a CellRequest),
-    /// The same, but with the request sent before the guest is up: if an idle guest's clock skips from
-    /// timer to timer, it gives up before an answer to its Hello can arrive.
+    /// The same, but with the request sent before the guest is up: if an idle guest's clock skips
+    /// from timer to timer, it gives up before an answer to its Hello can arrive.
     CellAtOnce(&'a CellRequest),
     /// To boot, and to write the state of the waiting guest to this file.
     Save(&'a File),
@@ -265,8 +265,8 @@ impl<'a> Session<'a> {
         Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms }
     }
 
-    /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs. It must
-    /// take interrupts, and PID 1 must have opened the console.
+    /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs. It
+    /// must take interrupts, and PID 1 must have opened the console.
     fn ask_where_it_hangs(&mut self) {
         let mark = format!("\n{DUMP_MARK}\n");
         if self.recorder.console(mark.as_bytes()).is_err() {

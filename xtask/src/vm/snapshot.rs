@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A VM that has booted and waits for its request, kept so that many cells can begin there.
 //!
-//! Its memory is a memfd that each cell's QEMU maps privately: only pages that the cell writes to are
-//! copied. Each QEMU reads the rest of the state, devices and CPUs. docs/measurements.md compares this
-//! with `savevm` and `loadvm` in one QEMU.
+//! Its memory is a memfd that each cell's QEMU maps privately: only pages that the cell writes to
+//! are copied. Each QEMU reads the rest of the state, devices and CPUs. docs/measurements.md
+//! compares this with `savevm` and `loadvm` in one QEMU.
 //!
-//! Contract: both files have no name and vanish with the harness. Console and events of the boot are
-//! part of the evidence of each cell that begins here.
+//! Contract: both files have no name and vanish with the harness. Console and events of the boot
+//! are part of the evidence of each cell that begins here.
 
 use std::fs::File;
 use std::io;
@@ -33,8 +33,8 @@ use crate::host::stop::Stop;
 pub(crate) struct Snapshot {
     /// The VM that continues here.
     spec: Spec,
-    /// A QEMU that was started ahead and waits for its state: starting one takes 40 ms, a third of an
-    /// empty cell.
+    /// A QEMU that was started ahead and waits for its state: starting one takes 40 ms, a third of
+    /// an empty cell.
     spare: Mutex<Receiver<io::Result<Vm>>>,
     /// Keeps the file open that each QEMU opens through `/proc`.
     _memory: File,
@@ -101,7 +101,8 @@ pub(crate) struct Boot {
 }
 
 impl Snapshot {
-    /// The VM that continues here. It has the name of the boot: it is started before its cell is known.
+    /// The VM that continues here. It has the name of the boot: it is started before its cell is
+    /// known.
     pub(super) fn spec(&self) -> &Spec {
         &self.spec
     }

@@ -154,8 +154,8 @@ fn ending(name: &str) -> Option<&'static str> {
     ENDINGS.into_iter().find(|known| ending == *known)
 }
 
-/// Whether file names give the order, and brackets in subjects belong to the commits: no subject has
-/// a part number, and no patch is an older version of another.
+/// Whether file names give the order, and brackets in subjects belong to the commits: no subject
+/// has a part number, and no patch is an older version of another.
 fn stands_in_order(mails: &[Mail]) -> bool {
     let patches: Vec<&Mail> = mails.iter().filter(|mail| mail.patch.is_some()).collect();
     if patches.iter().any(|mail| mail.tag.part.is_some()) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One mail -> its headers, and the patch in it, as text for `patch` and checkpatch. Pure.
 //!
-//! Contract: the bytes of a patch stay as they are, whatever charset the mail claims. Only the transfer
-//! encoding, format=flowed and the line ends of mail are undone.
+//! Contract: the bytes of a patch stay as they are, whatever charset the mail claims. Only the
+//! transfer encoding, format=flowed and the line ends of mail are undone.
 
 use std::path::Path;
 
@@ -88,8 +88,8 @@ impl Mail {
         }
     }
 
-    /// A commit from `git format-patch`: one mail, even if its message has a line like the beginning of
-    /// another, and in order, whatever its subject says.
+    /// A commit from `git format-patch`: one mail, even if its message has a line like the
+    /// beginning of another, and in order, whatever its subject says.
     pub(super) fn of_commit(bytes: &[u8], place: &str) -> Result<Self, String> {
         match Self::parse(mbox::without_first_line(bytes), place)?.as_mut_slice() {
             [mail] => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A file of mails -> its mails. Pure.
 //!
-//! Like git, it splits at lines that begin with `From ` and end with a time and a year. Commit messages
-//! have other lines with `From `, and `git format-patch` does not quote them: the mbox readers of mail
-//! crates would cut patches in two.
+//! Like git, it splits at lines that begin with `From ` and end with a time and a year. Commit
+//! messages have other lines with `From `, and `git format-patch` does not quote them: the mbox
+//! readers of mail crates would cut patches in two.
 
 use std::sync::LazyLock;
 
@@ -71,8 +71,8 @@ pub(super) fn without_first_line(bytes: &[u8]) -> &[u8] {
     &bytes[rest..]
 }
 
-/// Whether only headers precede the first blank line. A quilt patch may begin with `Index: `, or with
-/// a description that has a colon.
+/// Whether only headers precede the first blank line. A quilt patch may begin with `Index: `, or
+/// with a description that has a colon.
 fn begins_like_a_mail(bytes: &[u8]) -> bool {
     let lines = bytes.split(|byte| *byte == b'\n');
     let head: Vec<&[u8]> = lines.take_while(|line| !line.trim_ascii().is_empty()).collect();

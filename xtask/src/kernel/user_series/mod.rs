@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A series as `--series` names it -> patch files in the cache, in order.
 //!
-//! Contract: every form (mbox, folder, maildir, range of commits) becomes mails, and the mails become
-//! [`UserPatches`]. Only the cache is written; the files are in a folder named after their content.
+//! Contract: every form (mbox, folder, maildir, range of commits) becomes mails, and the mails
+//! become [`UserPatches`]. Only the cache is written; the files are in a folder named after their
+//! content.
 
 mod files;
 mod folder;
@@ -36,8 +37,8 @@ pub(crate) struct UserPatches {
     pub(crate) notes: Vec<String>,
 }
 
-/// Reads what `--series` names. `source` is the value of `--source`: a range of commits may be in that
-/// repository.
+/// Reads what `--series` names. `source` is the value of `--source`: a range of commits may be in
+/// that repository.
 ///
 /// # Errors
 /// [`Exit::Usage`] if it does not exist, [`Exit::Series`] if it is no complete series.

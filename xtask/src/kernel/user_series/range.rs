@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A range of commits: `REPOSITORY@BASE..TIP`, or `BASE..TIP` of the repository that `--source` names.
+//! A range of commits: `REPOSITORY@BASE..TIP`, or `BASE..TIP` of the repository that `--source`
+//! names.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mails of a thread -> the patches of one series, in order. Pure.
 //!
-//! Contract: nothing is guessed. The newest version is taken, and a note says so. A missing part, two
-//! different patches with one number, or patches of several series are errors that name the mails.
+//! Contract: nothing is guessed. The newest version is taken, and a note says so. A missing part,
+//! two different patches with one number, or patches of several series are errors that name the
+//! mails.
 
 use std::collections::BTreeSet;
 

@@ -49,7 +49,11 @@ pub(super) fn console(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) 
     html! {
         p {
             @if findings.is_empty() { "No fault on the console. " }
-            @else { strong { (plural(findings.len(), "fault")) " on the console" } @if findings.len() > FINDINGS_SHOWN { ", the first " (FINDINGS_SHOWN) " shown" } ". " }
+            @else {
+                strong { (plural(findings.len(), "fault")) " on the console" }
+                @if findings.len() > FINDINGS_SHOWN { ", the first " (FINDINGS_SHOWN) " shown" }
+                ". "
+            }
             @if ooms.reports.is_empty() && ooms.kills == 0 { "No OOM report." }
             @else {
                 (oom_counts(&ooms))

@@ -103,7 +103,10 @@ fn surprises(run: &RunResult) -> Markup {
         @if !bad.is_empty() {
             ul.surprises {
                 @for cell in bad {
-                    li { a href={ "#" (anchor(&cell.cell.id)) } { (cell.cell.id) } " " (super::badge(cell)) ": " (cell.judgement().why) }
+                    li {
+                        a href={ "#" (anchor(&cell.cell.id)) } { (cell.cell.id) }
+                        " " (super::badge(cell)) ": " (cell.judgement().why)
+                    }
                 }
             }
         }
@@ -133,7 +136,10 @@ pub(super) fn verdicts(run: &RunResult) -> Markup {
                 @if group.look().0 == "known" {
                     // As many as there are scenarios, and each says that nothing happens.
                     details.more open[groups.len() == 1] {
-                        summary { (plural(group.comparisons.len(), "time")) " " (group.outcome) ": " (group.meaning()) }
+                        summary {
+                            (plural(group.comparisons.len(), "time")) " " (group.outcome) ": "
+                            (group.meaning())
+                        }
                         (table(run, group))
                     }
                 } @else {
@@ -159,11 +165,17 @@ fn table(run: &RunResult, group: &Alike<'_>) -> Markup {
                 @for one in &group.comparisons {
                     @let (key, problem) = (&one.cell, differential::problem(one));
                     tr {
-                        td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (one.outcome) } }
+                        td {
+                            span class={ "badge " (class) } {
+                                span aria-hidden="true" { (sign) } " " (one.outcome)
+                            }
+                        }
                         th scope="row" {
                             // The first of the cells that the verdict is on.
                             @match run.cells.iter().find(|cell| cell.cell.key == *key) {
-                                Some(cell) => a href={ "#" (anchor(&cell.cell.id)) } { (key.scenario) },
+                                Some(cell) => {
+                                    a href={ "#" (anchor(&cell.cell.id)) } { (key.scenario) }
+                                }
                                 None => (key.scenario),
                             }
                             " " span.of { "cgroup " (key.cgroup) ", kernel " (key.kernel) ", policy " (key.policy) }
@@ -186,7 +198,15 @@ pub(super) fn repeated(rows: &[[String; 9]]) -> Markup {
                 h2 id="repeated-title" { "Over the repetitions" }
                 section.scroll aria-label="Spread of the facts that were measured" tabindex="0" {
                     table {
-                        thead { tr { @for head in spread::HEAD { th scope="col" { @if head.is_empty() { "cgroup" } @else { (head) } } } } }
+                        thead {
+                            tr {
+                                @for head in spread::HEAD {
+                                    th scope="col" {
+                                        @if head.is_empty() { "cgroup" } @else { (head) }
+                                    }
+                                }
+                            }
+                        }
                         tbody {
                             @for row in rows {
                                 tr {
@@ -213,7 +233,10 @@ pub(super) fn made_of(run: &RunResult) -> Markup {
             h2 id="made-of-title" { "Kernels and host" }
             @for (name, kernel) in &manifest.kernels {
                 details.kernel {
-                    summary { code { (name) } " " span.of { (kernel.source) ", " (plural(kernel.patches.len(), "patch")) } }
+                    summary {
+                        code { (name) } " "
+                        span.of { (kernel.source) ", " (plural(kernel.patches.len(), "patch")) }
+                    }
                     dl {
                         dt { "Toolchain" } dd { @for line in kernel.toolchain.lines() { (line) br; } }
                         @if !kernel.key.is_empty() { dt { "Build key" } dd { code { (kernel.key) } } }
@@ -226,8 +249,15 @@ pub(super) fn made_of(run: &RunResult) -> Markup {
             }
             dl.facts {
                 dt { "Started" } dd { time datetime=(manifest.started_at) { (manifest.started_at) } }
-                dt { "Host" } dd { (host.system) ", " (plural(host.cpus, "CPU")) ", " (host.memory_mib) " MiB free" }
-                dt { "QEMU" } dd { (manifest.qemu) ", " (manifest.accelerator) ", waits stretched " (plural(manifest.slowdown, "time")) }
+                dt { "Host" }
+                dd {
+                    (host.system) ", " (plural(host.cpus, "CPU")) ", " (host.memory_mib) " MiB free"
+                }
+                dt { "QEMU" }
+                dd {
+                    (manifest.qemu) ", " (manifest.accelerator) ", waits stretched "
+                    (plural(manifest.slowdown, "time"))
+                }
                 dt { "Seed" } dd { (manifest.seed) }
                 dt { "Guest" } dd { "SHA-256 " code { (manifest.guest_sha256) } }
                 dt { "Command" } dd { code { (manifest.command.join(" ")) } }
