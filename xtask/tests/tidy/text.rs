@@ -39,6 +39,7 @@ const KNOWN_LONG: &[&str] = &[
     "xtask/src/runs/tests/comparing.rs",
     "xtask/src/runs/trends.rs",
     "xtask/src/tasks/export.rs",
+    "xtask/src/taxonomy/fact.rs",
     "xtask/src/verdict/differential.rs",
     "xtask/src/verdict/facts.rs",
     "xtask/src/verdict/i11_off_is_mainline.rs",
