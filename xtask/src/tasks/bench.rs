@@ -30,7 +30,8 @@ pub(super) const FOLDER: &str = "bench";
 /// As `run-matrix`; [`Exit::Unexpected`] when a timed cell is not as expected, or a number of
 /// instructions is not the same in each boot.
 pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
-    let cli::Bench { rounds, only, matrix, images, accel, build } = args;
+    let cli::Bench { rounds, only, matrix, guests, build } = args;
+    let cli::Guests { accel, images } = guests;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let wants = |part| only.is_none_or(|only| only == part);

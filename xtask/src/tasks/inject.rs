@@ -28,7 +28,8 @@ const ATTEMPTS: u32 = 2;
 /// # Errors
 /// As `run-matrix`; [`Exit::Unexpected`] when a cell proves nothing.
 pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
-    let cli::Inject { matrix, kernels: only, accel, build } = args;
+    let cli::Inject { matrix, kernels: only, guests, build } = args;
+    let cli::Guests { accel, images } = guests;
     let folders = Folders::of(places)?;
     let config = inputs::read(&folders.configs)?;
     let cells = plan::inject_cells(&config, config.matrix(matrix)?, only)?;
@@ -38,7 +39,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
         return Err(Fault::new(Exit::Usage, what).into());
     };
     let start = Start::new(build.install)?;
-    let kernels = bootable::kernels(&folders, &config, &names, &BTreeMap::new(), &[], build)?;
+    let kernels = bootable::kernels(&folders, &config, &names, &BTreeMap::new(), images, build)?;
     let results = &folders.results.join(FOLDER);
     let (seed, accel, jobs, snapshots) = (0, *accel, 1, false);
     let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };

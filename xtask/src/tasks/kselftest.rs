@@ -34,7 +34,8 @@ const MEMORY_MIB: u32 = 1024;
 /// # Errors
 /// Configuration, kernels and host, each with its code; what a test says is no error.
 pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit> {
-    let cli::Kselftest { kernels, user_series, tests, repeat, images, accel, build } = args;
+    let cli::Kselftest { kernels, user_series, tests, repeat, guests, build } = args;
+    let cli::Guests { accel, images } = guests;
     let folders = Folders::of(places)?;
     let user_series::Configured { config, pair, .. } =
         user_series::configured(&folders, user_series, build, "default")?;

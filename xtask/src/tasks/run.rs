@@ -74,7 +74,7 @@ impl<'a> Spec<'a> {
         matrix: &'a Matrix,
         seed: u64,
     ) -> Self {
-        let Vms { accel, jobs, no_snapshot, images: _ } = vms;
+        let Vms { guests, jobs, no_snapshot } = vms;
         let (probe, jobs) = (cells[0].key.kernel.as_str(), rig::jobs(*jobs, cells));
         let (matrix, baseline) = (matrix.name.as_str(), matrix.baseline.as_deref());
         Self {
@@ -82,7 +82,7 @@ impl<'a> Spec<'a> {
             matrix,
             baseline,
             seed,
-            accel: *accel,
+            accel: guests.accel,
             probe,
             jobs,
             snapshots: !no_snapshot,

@@ -23,7 +23,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     }
     let start = Start::new(args.build.install)?;
     let names = cells.iter().map(|cell| &cell.key.kernel).collect();
-    let (keys, images) = (work.keys(), &args.vms.images);
+    let (keys, images) = (work.keys(), &args.vms.guests.images);
     let kernels = bootable::kernels(&folders, config, &names, &keys, images, &args.build)?;
     let results = work.results(&folders);
     let spec = Spec::of(&args.vms, cells, &results, matrix, *seed);

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Arguments of the commands that read configs or stored runs, and boot nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Select;
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// What to list
+    #[arg(value_enum, default_value_t = Listed::Cells)]
+    pub(crate) what: Listed,
+    /// Matrix in configs/matrices
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub(crate) matrix: String,
+    #[command(flatten)]
+    pub(crate) select: Select,
+}
+
+/// What `list` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    /// Cells of a matrix
+    Cells,
+    /// Scenarios with their titles
+    Scenarios,
+    /// Kernels with their series and policies
+    Kernels,
+    /// Runs in the results folder
+    Runs,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Id of a cell, or a part that only one id has
+    #[arg(value_name = "CELL")]
+    pub(crate) cell: String,
+    /// Name of the run folder
+    #[arg(long, default_value = "latest", value_name = "RUN")]
+    pub(crate) run: String,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Name of the run folder
+    #[arg(default_value = "latest", value_name = "RUN")]
+    pub(crate) run: String,
+}
+
+/// Arguments of `export`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Export {
+    /// Name of the run folder
+    #[arg(default_value = "latest", value_name = "RUN")]
+    pub(crate) run: String,
+    /// Format
+    #[arg(long, short, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// File to write, atomically [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Name of the CI system that reports (kcidb)
+    #[arg(long, default_value = "memcg_harness", value_name = "NAME", value_parser = origin)]
+    pub(crate) origin: String,
+}
+
+/// A format that results are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// KTAP version 1, nested
+    Ktap,
+    /// JUnit XML
+    Junit,
+    /// KCIDB version 5, to submit to KernelCI
+    Kcidb,
+    /// The results as they are stored
+    Json,
+    /// JSON Schema of `json`
+    JsonSchema,
+    /// Markdown for the summary page of a CI job
+    Markdown,
+}
+
+fn origin(word: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    match !word.is_empty() && word.bytes().all(fits) {
+        true => Ok(word.to_owned()),
+        false => Err("KCIDB allows only lower-case letters, digits and _".to_owned()),
+    }
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Run, or several separated by commas, whose numbers are pooled
+    #[arg(value_name = "OLD")]
+    pub(crate) old: String,
+    /// Run or runs to compare with OLD
+    #[arg(value_name = "NEW", default_value = "latest")]
+    pub(crate) new: String,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Only runs of this matrix
+    #[arg(long, value_name = "NAME")]
+    pub(crate) matrix: Option<String>,
+    /// Only the newest N runs of each matrix
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) last: u32,
+    /// Page to write [default: history.html in the results folder]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Arguments of `prune`.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Keep the newest N runs, however old
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) keep: usize,
+    /// Keep the runs of the last D days, however many
+    #[arg(long, default_value_t = 14, value_name = "D")]
+    pub(crate) days: u32,
+    /// Print what would be removed and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long, short, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+}
+
+pub(super) const SHOW_EXAMPLES: &str = "Examples:
+  cargo xtask show open-unkillable.v2.baseline
+  cargo xtask show create-contended --run 2026-01-31T04-00-00Z";
+
+pub(super) const EXPORT_EXAMPLES: &str = "Examples:
+  cargo xtask export --format junit --output junit.xml
+  cargo xtask export --format markdown >> \"$GITHUB_STEP_SUMMARY\"
+  cargo xtask export 2026-01-31T04-00-00Z --format kcidb --origin mylab \\
+      | kcidb-validate
+  cargo xtask export --format ktap | tools/testing/kunit/kunit.py parse";
+
+pub(super) const COMPARE_HELP: &str = "\
+The exit code is 1 if something got worse: a verdict, a verdict on the patch, or
+a number beyond chance.
+
+Examples:
+  cargo xtask compare 2026-01-30T04-00-00Z latest
+  cargo xtask compare 2026-01-29T04-00-00Z,2026-01-30T04-00-00Z latest";
+
+pub(super) const PRUNE_HELP: &str = "\
+Removes a run that is none of the newest N, is older than D days, is not
+`latest`, and is not in progress. Only folders that are named like a run are
+considered, also in results/parts, bench and inject.";
