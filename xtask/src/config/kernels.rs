@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::place::{At, Inherit, Source, Text};
 use super::value::{self, MemcgFile};
-use super::{Base, Gone, MAINLINE, Needed, name_fits};
+use super::{Base, Config, Gone, MAINLINE, Needed, name_fits};
 use crate::exit::Fault;
 
 /// What one build makes (`configs/kernels/<name>.toml`).
@@ -92,12 +92,8 @@ struct Table {
     cmdline: Vec<String>,
     compiler: Option<At<Compiler>>,
     /// A kernel that is slower still is not worth waiting for.
-    #[serde(default = "not_slower", deserialize_with = "value::within::<_, _, 1, 50>")]
+    #[serde(default = "value::one", deserialize_with = "value::within::<_, _, 1, 50>")]
     slowdown: u32,
-}
-
-fn not_slower() -> u32 {
-    1
 }
 
 impl Inherit for Table {
@@ -119,19 +115,10 @@ struct PolicyTable {
     cmdline: Vec<String>,
 }
 
-/// What a kernel may refer to.
-pub(super) struct Known<'a> {
-    pub(super) bases: &'a BTreeMap<String, Base>,
-    pub(super) fragments: &'a [String],
-}
-
-/// The kernels by name, and the files that each is built from.
-type Checked = (BTreeMap<String, Kernel>, BTreeMap<String, Vec<Needed>>);
-
-/// Checks every kernel.
-pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<Checked, Fault> {
+/// Checks every kernel and adds it, with the files that it is built from.
+pub(super) fn add(texts: &[Text], fragments: &[String], config: &mut Config) -> Result<(), Fault> {
     texts.iter().try_for_each(name_fits)?;
-    let (mut kernels, mut needed) = Checked::default();
+    let fragments = fragments.iter().map(|name| (name.clone(), ())).collect();
     for (source, table) in Source::read_all::<Table>(texts)? {
         let need = |at: &At<PathBuf>, path: PathBuf| {
             let fault = source.fault(at, format!("{} does not exist", path.display())).what;
@@ -139,13 +126,19 @@ pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<Checked, Fault>
         };
         let series = table.series.iter().map(|series| need(series, series.join("series")));
         let extra = table.extra_patches.iter().map(|path| need(path, (**path).clone()));
-        needed.insert(source.name().to_owned(), series.chain(extra).collect());
-        kernels.insert(source.name().to_owned(), kernel(&source, table, refer)?);
+        let name = source.name().to_owned();
+        config.needed.insert(name.clone(), series.chain(extra).collect());
+        config.kernels.insert(name, kernel(&source, table, &config.bases, &fragments)?);
     }
-    Ok((kernels, needed))
+    Ok(())
 }
 
-fn kernel(source: &Source<'_>, table: Table, refer: &Known<'_>) -> Result<Kernel, Fault> {
+fn kernel(
+    source: &Source<'_>,
+    table: Table,
+    bases: &BTreeMap<String, Base>,
+    known: &BTreeMap<String, ()>,
+) -> Result<Kernel, Fault> {
     let missing =
         |key| source.fault_all(format!("a kernel that does not extend another needs `{key}`"));
     // Another base, series or configuration recompiles everything: such a tree is not shared.
@@ -155,8 +148,7 @@ fn kernel(source: &Source<'_>, table: Table, refer: &Known<'_>) -> Result<Kernel
         && table.compiler.as_ref().is_none_or(|compiler| source.inherits(compiler));
     let base = table.base.ok_or_else(|| missing("base"))?;
     let fragments = table.fragments.ok_or_else(|| missing("fragments"))?;
-    let known = refer.fragments.iter().map(|name| (name.clone(), ())).collect();
-    fragments.iter().try_for_each(|name| source.known("fragment", name, &known).copied())?;
+    fragments.iter().try_for_each(|name| source.known("fragment", name, known).copied())?;
     let patched = table.series.is_some() || !table.extra_patches.is_empty();
     let policies = match table.policy {
         Some(given) => policies(source, given)?,
@@ -167,7 +159,7 @@ fn kernel(source: &Source<'_>, table: Table, refer: &Known<'_>) -> Result<Kernel
     }
     Ok(Kernel {
         name: source.name().to_owned(),
-        gone: source.known("base", &base, refer.bases)?.gone.clone(),
+        gone: source.known("base", &base, bases)?.gone.clone(),
         base: base.into_inner(),
         series: table.series.map(At::into_inner),
         extra_patches: table.extra_patches.into_iter().map(At::into_inner).collect(),

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::place::{At, Inherit, Source, Text, did_you_mean};
-use super::{Kernel, Scenario, value};
+use super::{Config, Kernel, Scenario, value};
 use crate::exit::Fault;
-use crate::taxonomy::Rule;
 
 /// Which cells exist (`configs/matrices/<name>.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +54,9 @@ struct Table {
     scenarios: At<Vec<At<String>>>,
     #[serde(default)]
     without: Vec<At<String>>,
-    #[serde(default = "once", deserialize_with = "value::within::<_, _, 1, 1000>")]
+    #[serde(default = "value::one", deserialize_with = "value::within::<_, _, 1, 1000>")]
     repetitions: u32,
     vm: Option<Vm>,
-}
-
-fn once() -> u32 {
-    1
 }
 
 impl Inherit for Table {
@@ -69,15 +64,8 @@ impl Inherit for Table {
     const JOINED: &'static [&'static str] = &["without"];
 }
 
-/// What a matrix may refer to.
-pub(super) struct Known<'a> {
-    pub(super) rules: &'a [Rule],
-    pub(super) kernels: &'a BTreeMap<String, Kernel>,
-    pub(super) scenarios: &'a BTreeMap<String, Scenario>,
-}
-
 /// Checks every matrix.
-pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<BTreeMap<String, Matrix>, Fault> {
+pub(super) fn check(texts: &[Text], refer: &Config) -> Result<BTreeMap<String, Matrix>, Fault> {
     texts.iter().try_for_each(super::name_fits)?;
     let mut matrices = BTreeMap::new();
     for (source, table) in Source::read_all::<Table>(texts)? {
@@ -86,19 +74,19 @@ pub(super) fn check(texts: &[Text], refer: &Known<'_>) -> Result<BTreeMap<String
     Ok(matrices)
 }
 
-fn matrix(source: &Source<'_>, table: Table, refer: &Known<'_>) -> Result<Matrix, Fault> {
+fn matrix(source: &Source<'_>, table: Table, refer: &Config) -> Result<Matrix, Fault> {
     let Table { _extends, kernels: named, baseline, scenarios, without, repetitions, vm } = table;
-    let kernels = names(source, "kernel", &named, refer.kernels)?;
-    let mut wanted = spelled_out(&scenarios, refer.scenarios);
+    let kernels = names(source, "kernel", &named, &refer.kernels)?;
+    let mut wanted = spelled_out(&scenarios, &refer.scenarios);
     // A matrix that inherits its scenarios inherits what to leave out.
     let applies = |name: &&At<String>| source.inherits(&scenarios) || !source.inherits(*name);
     for name in without.iter().filter(applies) {
         leave_out(source, name, &mut wanted)?;
     }
-    let scenarios = names(source, "scenario", &wanted, refer.scenarios)?;
+    let scenarios = names(source, "scenario", &wanted, &refer.scenarios)?;
     for kernel in &kernels {
         for scenario in &wanted {
-            expects(source, &refer.kernels[kernel], scenario, refer)?;
+            expects(source, &refer.kernels[kernel], scenario, &refer.scenarios[&**scenario])?;
         }
     }
     if kernels.is_empty() || scenarios.is_empty() {
@@ -172,9 +160,8 @@ fn expects(
     source: &Source<'_>,
     kernel: &Kernel,
     name: &At<String>,
-    refer: &Known<'_>,
+    scenario: &Scenario,
 ) -> Result<(), Fault> {
-    let scenario = source.known("scenario", name, refer.scenarios)?;
     let mut required = kernel.policies.iter().filter(|policy| !policy.optional);
     let Some(policy) = required.find(|p| !scenario.expect.contains_key(&p.expects_as)) else {
         return Ok(());

@@ -60,7 +60,7 @@ pub(crate) struct Texts {
 }
 
 /// Everything the config files say, by name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     /// Unpatched sources.
     pub(crate) bases: BTreeMap<String, Base>,
@@ -74,7 +74,7 @@ pub(crate) struct Config {
     pub(crate) reasons: BTreeMap<String, Vec<Reason>>,
     /// Kernels with one deliberate bug each, by the kernel that they are variants of.
     pub(crate) mutants: BTreeMap<String, Mutants>,
-    /// Files each kernel is built from, with the fault to raise when one is not there.
+    /// Files each kernel is built from, with the fault for a missing one.
     needed: BTreeMap<String, Vec<Needed>>,
 }
 
@@ -88,30 +88,28 @@ struct Needed {
 impl Config {
     /// Checks every file by itself and against the others.
     pub(crate) fn read(texts: &Texts) -> Result<Self, Fault> {
-        let mut bases = BTreeMap::new();
+        let mut config = Self::default();
         for text in &texts.bases {
-            bases.insert(text.name.clone(), bases::check(text)?);
+            config.bases.insert(text.name.clone(), bases::check(text)?);
         }
-        let refer = kernels::Known { bases: &bases, fragments: &texts.fragments };
-        let (mut kernels, mut needed) = kernels::check(&texts.kernels, &refer)?;
-        let mutants = mutants::kernels(&texts.mutants, &mut kernels, &mut needed)?;
-        let mut scenarios = BTreeMap::new();
+        kernels::add(&texts.kernels, &texts.fragments, &mut config)?;
+        let mutants = mutants::add_kernels(&texts.mutants, &mut config)?;
         for text in &texts.scenarios {
-            scenarios.insert(text.name.clone(), scenarios::check(text, &texts.rules)?);
+            config.scenarios.insert(text.name.clone(), scenarios::check(text, &texts.rules)?);
         }
-        let refer =
-            matrices::Known { rules: &texts.rules, kernels: &kernels, scenarios: &scenarios };
-        let matrices = matrices::check(&texts.matrices, &refer)?;
-        let mut reasons = BTreeMap::new();
         for text in &texts.coverage {
-            reasons.insert(text.name.clone(), coverage::check(text, &bases)?);
+            config.reasons.insert(text.name.clone(), coverage::check(text, &config.bases)?);
         }
-        let mutants = mutants::check(mutants, &refer)?;
-        Ok(Self { bases, kernels, scenarios, matrices, reasons, mutants, needed })
+        config.matrices = matrices::check(&texts.matrices, &config)?;
+        config.mutants = mutants::check(mutants, &config, &texts.rules)?;
+        Ok(config)
     }
 
-    /// Whether everything that this kernel is built from is there, as `exists` says. Asked only of
-    /// kernels in use: a series that is still being written must not stop the others.
+    /// Checks that the files exist that this kernel is built from. Only for kernels in use: a series
+    /// that is still being written must not stop the others.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for the first file for which `exists` is false.
     pub(crate) fn sources_present(
         &self,
         kernel: &str,

@@ -12,7 +12,7 @@ use protocol::CgroupVersion;
 use serde::Deserialize;
 
 use super::place::{At, Source, Text, did_you_mean};
-use super::{Kernel, Matrix, Needed, Scenario, Vm, matrices, value};
+use super::{Config, Kernel, Matrix, Needed, Scenario, Vm, value};
 use crate::exit::Fault;
 use crate::taxonomy::{FactName, Rule, Verdict};
 
@@ -101,17 +101,13 @@ impl MutantTable {
 pub(super) struct Files<'a>(Vec<(Source<'a>, Table)>);
 
 /// Reads the files and adds a kernel for each mutant: it builds in the tree of the kernel it breaks.
-pub(super) fn kernels<'a>(
-    texts: &'a [Text],
-    kernels: &mut BTreeMap<String, Kernel>,
-    needed: &mut BTreeMap<String, Vec<Needed>>,
-) -> Result<Files<'a>, Fault> {
+pub(super) fn add_kernels<'a>(texts: &'a [Text], config: &mut Config) -> Result<Files<'a>, Fault> {
     let mut files = Vec::new();
     for text in texts {
         let (source, table): (_, Table) = Source::read(text)?;
-        let Some(broken) = kernels.get(&text.name).cloned() else {
+        let Some(broken) = config.kernels.get(&text.name).cloned() else {
             let fault = text.fault_all(format!("unknown kernel `{}`", text.name));
-            let names = kernels.keys().map(String::as_str);
+            let names = config.kernels.keys().map(String::as_str);
             return Err(fault.hint(did_you_mean(&text.name, names)));
         };
         for mutant in &table.mutant {
@@ -119,13 +115,13 @@ pub(super) fn kernels<'a>(
             super::fits_folder(&name).map_err(|why| source.fault(&mutant.name, why))?;
             let patch = table.patches.join(format!("{}.patch", *mutant.name));
             let what = format!("{} does not exist", patch.display());
-            let mut files = needed.get(&text.name).cloned().unwrap_or_default();
+            let mut files = config.needed.get(&text.name).cloned().unwrap_or_default();
             let fault = source.fault(&mutant.name, what).what;
             files.push(Needed { path: patch.clone(), fault });
-            needed.insert(name.clone(), files);
+            config.needed.insert(name.clone(), files);
             let mut kernel = Kernel { name: name.clone(), ..broken.clone() };
             kernel.extra_patches.push(patch);
-            if kernels.insert(name.clone(), kernel).is_some() {
+            if config.kernels.insert(name.clone(), kernel).is_some() {
                 let what = format!("there is a kernel `{name}` already");
                 return Err(source.fault(&mutant.name, what));
             }
@@ -138,12 +134,16 @@ pub(super) fn kernels<'a>(
 /// Checks every file; by the kernel whose mutants it lists.
 pub(super) fn check(
     files: Files<'_>,
-    refer: &matrices::Known<'_>,
+    config: &Config,
+    rules: &[Rule],
 ) -> Result<BTreeMap<String, Mutants>, Fault> {
     let mut all = BTreeMap::new();
     for (source, table) in files.0 {
-        let kernel = &refer.kernels[source.name()];
-        let mutants = table.mutant.into_iter().map(|table| mutant(&source, table, kernel, refer));
+        let kernel = &config.kernels[source.name()];
+        let mutants = table
+            .mutant
+            .into_iter()
+            .map(|table| mutant(&source, table, (kernel, &config.scenarios, rules)));
         let mutants = mutants.collect::<Result<_, Fault>>()?;
         let matrix = Matrix {
             name: "mutants".to_owned(),
@@ -161,16 +161,15 @@ pub(super) fn check(
 fn mutant(
     source: &Source<'_>,
     table: MutantTable,
-    kernel: &Kernel,
-    refer: &matrices::Known<'_>,
+    (kernel, scenarios, rules): (&Kernel, &BTreeMap<String, Scenario>, &[Rule]),
 ) -> Result<Mutant, Fault> {
     let built_as = table.kernel();
     let MutantTable { name, bug, scenario, cgroup, policy, breaks, crash, equivalent } = table;
     let trap = match (equivalent, scenario, policy, breaks) {
         (Some(why), None, None, None) => Trap::Equivalent(why),
         (None, Some(scenario), Some(policy), Some(breaks)) => {
-            let scenario = source.known("scenario", &scenario, refer.scenarios)?;
-            let (rule, fact) = rule(source, (kernel, scenario, refer.rules), &policy, &breaks)?;
+            let scenario = source.known("scenario", &scenario, scenarios)?;
+            let (rule, fact) = rule(source, (kernel, scenario, rules), &policy, &breaks)?;
             Trap::Set(Caught {
                 scenario: scenario.name.clone(),
                 cgroup: on(source, cgroup, scenario)?,

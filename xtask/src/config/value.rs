@@ -72,6 +72,11 @@ pub(super) fn within<'de, D: Deserializer<'de>, N: TryFrom<u64>, const MIN: u64,
     })
 }
 
+/// The default of a number of times.
+pub(super) fn one() -> u32 {
+    1
+}
+
 /// A number that is not 0.
 pub(super) fn at_least_one<'de, D: Deserializer<'de>, N: TryFrom<u64>>(
     from: D,

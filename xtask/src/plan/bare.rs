@@ -6,10 +6,9 @@
 
 use protocol::{COST_WORKLOAD, CellRequest, INJECT_WORKLOAD};
 
-use super::select::in_matrix;
 use super::{BOOT_MS, Deadline, VmShape};
-use crate::config::{Config, Matrix};
-use crate::exit::Fault;
+use crate::config::{Config, Matrix, did_you_mean};
+use crate::exit::{Exit, Fault};
 
 /// Calls of each kind that are measured, after as many that warm up. A path that one call in a
 /// hundred takes is seen often enough to be told apart.
@@ -79,8 +78,10 @@ pub(crate) fn inject_cells(
     matrix: &Matrix,
     only: &[String],
 ) -> Result<Vec<BareCell>, Fault> {
-    for name in only {
-        in_matrix("kernel", name, matrix, matrix.kernels.iter())?;
+    if let Some(name) = only.iter().find(|name| !matrix.kernels.contains(name)) {
+        let what = format!("matrix `{}` has no kernel `{name}`", matrix.name);
+        let hint = did_you_mean(name, matrix.kernels.iter().map(String::as_str));
+        return Err(Fault::new(Exit::Usage, what).hint(hint));
     }
     let picked = |name: &&String| only.is_empty() || only.contains(name);
     let kernels: Vec<&String> = matrix.kernels.iter().filter(picked).collect();

@@ -132,7 +132,6 @@ impl Plan {
             filters: self.filters.clone(),
             repetitions: self.repetitions,
             run_seed: self.seed,
-            ..Selection::default()
         }
     }
 

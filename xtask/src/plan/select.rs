@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which cells of a matrix run: by kernel, scenario, policy, or a filter on the id.
+//! Which cells of a matrix run: filters on the id.
 //!
-//! A name or a filter that selects nothing is a fault that shows the nearest ones.
+//! A filter that selects nothing is a fault that shows the nearest ids.
 
 use globset::{Glob, GlobMatcher};
 
 use super::{Cell, every_cell};
-use crate::config::{Config, Matrix, did_you_mean};
+use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};
 
 /// Which cells of a matrix to run. Empty lists select everything.
@@ -14,12 +14,6 @@ use crate::exit::{Exit, Fault};
 pub(crate) struct Selection {
     /// Cells whose id contains one of these, or matches it where it has `*`, `?`, `[` or `{`.
     pub(crate) filters: Vec<String>,
-    /// Kernels by name.
-    pub(crate) kernels: Vec<String>,
-    /// Scenarios by name.
-    pub(crate) scenarios: Vec<String>,
-    /// Policies by name.
-    pub(crate) policies: Vec<String>,
     /// Repetitions of each cell instead of the matrix's.
     pub(crate) repetitions: Option<u32>,
     /// Everything random derives from it and the cell.
@@ -28,32 +22,13 @@ pub(crate) struct Selection {
 
 /// The cells of a matrix that the selection picks, in the order they should run.
 ///
-/// A fault of [`Exit::Usage`] when a name is unknown, a pattern is wrong, or one selects nothing.
+/// A fault of [`Exit::Usage`] if a pattern is wrong or selects nothing.
 pub(crate) fn plan(
     config: &Config,
     matrix: &Matrix,
     selection: &Selection,
 ) -> Result<Vec<Cell>, Fault> {
-    let all = every_cell(config, matrix, selection)?;
-    let by = |kind, names: &[String], of: fn(&Cell) -> &String| {
-        names.iter().try_for_each(|name| in_matrix(kind, name, matrix, all.iter().map(of)))
-    };
-    by("kernel", &selection.kernels, |cell| &cell.key.kernel)?;
-    by("scenario", &selection.scenarios, |cell| &cell.key.scenario)?;
-    by("policy", &selection.policies, |cell| &cell.key.policy)?;
-    let picks = |names: &[String], name: &String| names.is_empty() || names.contains(name);
-    let named: Vec<Cell> = all
-        .into_iter()
-        .filter(|cell| picks(&selection.kernels, &cell.key.kernel))
-        .filter(|cell| picks(&selection.scenarios, &cell.key.scenario))
-        .filter(|cell| picks(&selection.policies, &cell.key.policy))
-        .collect();
-    if named.is_empty() {
-        let what = "no cell has that kernel, scenario and policy together";
-        return Err(Fault::new(Exit::Usage, format!("matrix `{}`: {what}", matrix.name))
-            .hint("`cargo xtask list` shows all"));
-    }
-    filtered(named, &selection.filters, &matrix.name)
+    filtered(every_cell(config, matrix, selection)?, &selection.filters, &matrix.name)
 }
 
 /// The cells that one of the filters selects; `matrix` names them in a fault.
@@ -118,22 +93,6 @@ impl Pattern {
             Self::Glob(glob) => glob.is_match(id),
         }
     }
-}
-
-pub(super) fn in_matrix<'a>(
-    kind: &str,
-    name: &str,
-    matrix: &Matrix,
-    all: impl Iterator<Item = &'a String>,
-) -> Result<(), Fault> {
-    let mut known: Vec<&str> = all.map(String::as_str).collect();
-    if known.contains(&name) {
-        return Ok(());
-    }
-    known.sort_unstable();
-    known.dedup();
-    Err(Fault::new(Exit::Usage, format!("matrix `{}` has no {kind} `{name}`", matrix.name))
-        .hint(did_you_mean(name, known)))
 }
 
 fn nothing_selected(filter: &str, matrix: &str, cells: &[Cell]) -> Fault {

@@ -46,20 +46,6 @@ fn filters_are_parts_or_globs_and_any_of_them_selects() {
 }
 
 #[test]
-fn names_select_too() {
-    let selection = Selection {
-        kernels: vec!["patched".to_owned()],
-        policies: vec!["off".to_owned()],
-        ..Selection::default()
-    };
-    assert_eq!(ids(&selection).unwrap(), ["open.v2.patched.off"]);
-    let typo = Selection { kernels: vec!["ptached".to_owned()], ..Selection::default() };
-    let fault = ids(&typo).unwrap_err();
-    assert_eq!(fault.what, "matrix `default` has no kernel `ptached`");
-    assert_eq!(fault.hint, "did you mean `patched`? known: patched, baseline");
-}
-
-#[test]
 fn selecting_nothing_is_a_fault_with_the_nearest_ids() {
     let fault = ids(&filter(&["overchage"])).unwrap_err();
     assert_eq!(fault.exit, Exit::Usage);
@@ -69,12 +55,6 @@ fn selecting_nothing_is_a_fault_with_the_nearest_ids() {
         "{}",
         fault.hint
     );
-    let none = Selection {
-        kernels: vec!["baseline".to_owned()],
-        policies: vec!["off".to_owned()],
-        ..Selection::default()
-    };
-    assert!(ids(&none).unwrap_err().what.contains("no cell has that kernel"));
     assert!(ids(&filter(&["a[b"])).unwrap_err().what.starts_with("--filter: "));
 }
 
@@ -86,10 +66,6 @@ fn each_of_several_filters_must_select_something() {
         assert_eq!(fault.what, "matrix `default`: no cell matches --filter baselnie");
         assert!(fault.hint.contains("open.v2.baseline.mainline"), "{}", fault.hint);
     }
-    // Of the cells that the names leave.
-    let kernels = vec!["patched".to_owned()];
-    let left = Selection { kernels, ..filter(&["off", "*.mainline"]) };
-    assert!(ids(&left).unwrap_err().what.ends_with("--filter *.mainline"));
 }
 
 #[test]

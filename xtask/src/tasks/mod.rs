@@ -115,6 +115,5 @@ fn selection(select: &cli::Select) -> Selection {
         filters: filter.clone(),
         repetitions: repetitions.or(confidence.map(|percent| chance::repetitions(percent / 100.0))),
         run_seed: *seed,
-        ..Selection::default()
     }
 }
