@@ -8,21 +8,12 @@
 //! With repetitions a side may show the problem now and then. Fisher's exact test tells that from
 //! chance: what equal kernels would do less often than once in 100 runs is a difference.
 
-use super::{Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
+use super::{Judged, Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
 use crate::chance::{Shown, by_chance};
 use crate::config::Scenario;
 use crate::outcome::{Comparison, Differential, Repetition, Side, Wanted};
 use crate::plan::Cell;
 use crate::taxonomy::CellFact;
-
-/// A cell and what was judged of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Judged<'a> {
-    /// The cell.
-    pub(crate) cell: &'a Cell,
-    /// Its judgement.
-    pub(crate) judgement: &'a Judgement,
-}
 
 /// What is less likely is no chance.
 const CHANCE: f64 = 0.01;

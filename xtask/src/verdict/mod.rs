@@ -41,7 +41,7 @@ use crate::taxonomy::{Rule, Verdict};
 
 pub(crate) use console::{Finding, findings};
 pub(crate) use cost::{Cost, costs};
-pub(crate) use differential::{Judged, compare};
+pub(crate) use differential::compare;
 pub(crate) use inject::{Site, sites};
 pub(crate) use judge::{by_emulator, console_faults, judge};
 pub(crate) use proof::wrong_clock;
@@ -86,6 +86,15 @@ pub(crate) fn rule_words(rule: Rule) -> (&'static str, &'static str) {
 pub(crate) struct Pace {
     /// Times slower than KVM, at least 1.
     pub(crate) slowdown: u32,
+}
+
+/// A cell and what was judged of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judged<'a> {
+    /// The cell.
+    pub(crate) cell: &'a Cell,
+    /// Its judgement.
+    pub(crate) judgement: &'a Judgement,
 }
 
 /// Everything a rule may look at.
