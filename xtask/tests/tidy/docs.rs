@@ -126,10 +126,6 @@ pub(crate) fn links(texts: &[Text]) -> Vec<String> {
                 let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
                 let path = if file.is_empty() { text.path.clone() } else { file.to_owned() };
                 let page = by_path.get(path.as_str());
-                // Still to be written.
-                if path == "docs/scenarios.md" && page.is_none() {
-                    continue;
-                }
                 if page.is_none() && !workspace().join(&path).exists() {
                     broken.push(format!("{}:{at}: {path} is not there", text.path));
                 } else if !anchor.is_empty()

@@ -134,6 +134,14 @@ fn circles_of_files_and_rooms_are_seen() {
     assert!(found.contains("hand/left.rs:1 names xtask/src/hand/right.rs"), "{found}");
     assert!(found.contains("hand/right.rs:1 names xtask/src/hand/left.rs"), "{found}");
     assert!(!found.contains("hand.rs"), "{found}");
+    // A child also sees what its parent imports for itself.
+    let files = [
+        ("brain.rs", ""),
+        ("hand.rs", "mod left; mod right; use left::Left;"),
+        ("hand/left.rs", "use super::right::Right; pub(super) struct Left;"),
+        ("hand/right.rs", "fn a() -> super::Left {}"),
+    ];
+    assert_eq!(circles(&tree("mod brain; mod hand;", &files), ROOMS).len(), 1);
     let rooms = [
         Room { name: "brain", side: Decides, about: "", calls: &["hand"] },
         Room { name: "hand", side: Touches, about: "", calls: &["brain"] },

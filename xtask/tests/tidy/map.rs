@@ -59,7 +59,7 @@ impl<'a> Map<'a> {
         for _ in 0..8 {
             let (module, rest) = self.module(&name)?;
             let (item, below) = rest.split_once("::").unwrap_or((rest, ""));
-            let Some(target) = module.names.reexports.get(item) else {
+            let Some(target) = module.names.aliases.get(item) else {
                 return Some((module, item.to_owned()));
             };
             name = if below.is_empty() { target.clone() } else { format!("{target}::{below}") };

@@ -28,8 +28,8 @@ pub(crate) struct Mention {
 pub(crate) struct Names {
     /// All it mentions, in order, each name once.
     pub(crate) mentions: Vec<Mention>,
-    /// What it re-exports: the name here, and the full name.
-    pub(crate) reexports: BTreeMap<String, String>,
+    /// What it imports, which child modules can name as well: the name here, and the full name.
+    pub(crate) aliases: BTreeMap<String, String>,
 }
 
 /// Reads the names of a file, but not those of its tests.
@@ -41,11 +41,11 @@ pub(crate) fn names(source: &Source) -> Names {
     for raw in &reader.raw {
         let Some(path) = reader.full(&raw.scope, &raw.path, 0) else { continue };
         let name = path.join("::");
-        if let Some(exported) = &raw.exported {
-            names.reexports.insert(exported.clone(), name.clone());
+        if let Some(alias) = raw.alias.as_ref().filter(|_| raw.scope == source.module) {
+            names.aliases.insert(alias.clone(), name.clone());
         }
-        if seen.insert((name.clone(), raw.exported.is_some())) {
-            let reexport = raw.exported.is_some();
+        if seen.insert((name.clone(), raw.public)) {
+            let reexport = raw.public;
             names.mentions.push(Mention { line: raw.line, name, reexport });
         }
     }
@@ -56,7 +56,8 @@ struct Raw {
     line: usize,
     scope: Vec<String>,
     path: Vec<String>,
-    exported: Option<String>,
+    alias: Option<String>,
+    public: bool,
 }
 
 #[derive(Default)]
@@ -68,8 +69,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn mention(&mut self, line: usize, path: Vec<String>, exported: Option<String>) {
-        self.raw.push(Raw { line, scope: self.scope.clone(), path, exported });
+    fn mention(&mut self, line: usize, path: Vec<String>) {
+        let scope = self.scope.clone();
+        self.raw.push(Raw { line, scope, path, alias: None, public: false });
     }
 
     /// `use` trees, one path for each leaf.
@@ -87,7 +89,7 @@ impl Reader {
             }
             UseTree::Glob(glob) => {
                 let line = glob.star_token.spans[0].start().line;
-                return self.mention(line, before, None);
+                return self.mention(line, before);
             }
             UseTree::Name(name) => (&name.ident, &name.ident),
             UseTree::Rename(rename) => (&rename.ident, &rename.rename),
@@ -99,7 +101,9 @@ impl Reader {
             "self" => before.last().cloned().unwrap_or_default(),
             name => name.to_owned(),
         };
-        self.mention(ident.span().start().line, before.clone(), public.then(|| name.clone()));
+        let (line, scope) = (ident.span().start().line, self.scope.clone());
+        let path = before.clone();
+        self.raw.push(Raw { line, scope, path, alias: Some(name.clone()), public });
         self.imports.insert(name, before);
     }
 
@@ -168,7 +172,7 @@ impl Reader {
             } else if is(at, '!') && !is(at + 1, '=') {
                 path.insert(0, "!".to_owned());
             }
-            self.mention(line, path, None);
+            self.mention(line, path);
         }
     }
 }
@@ -201,19 +205,19 @@ impl<'ast> Visit<'ast> for Reader {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Vec<String> = path.segments.iter().map(|part| part.ident.to_string()).collect();
-        self.mention(path.segments[0].ident.span().start().line, names, None);
+        self.mention(path.segments[0].ident.span().start().line, names);
         visit::visit_path(self, path);
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         let path = vec![".".to_owned(), call.method.to_string()];
-        self.mention(call.method.span().start().line, path, None);
+        self.mention(call.method.span().start().line, path);
         visit::visit_expr_method_call(self, call);
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         if let Some(name) = call.path.get_ident() {
-            self.mention(name.span().start().line, vec!["!".to_owned(), name.to_string()], None);
+            self.mention(name.span().start().line, vec!["!".to_owned(), name.to_string()]);
         }
         visit::visit_macro(self, call);
     }

@@ -174,13 +174,6 @@ const WORLDLY: &[&str] = &[
     "println!",
 ];
 
-/// Circles of files that are still there. May only get shorter.
-const KNOWN_CIRCLES: &[&[&str]] = &[&[
-    "xtask/src/verdict/differential.rs",
-    "xtask/src/verdict/i11_off_is_mainline.rs",
-    "xtask/src/verdict/no_worse.rs",
-]];
-
 /// Whether a file promises to decide: by its room, or by itself.
 fn decides(place: &Place<'_>, rooms: &[Room]) -> bool {
     let by_room = rooms.iter().any(|room| room.name == place.room() && room.side == Decides);
@@ -338,12 +331,9 @@ pub(crate) fn circles(tree: &Tree, rooms: &[Room]) -> Vec<String> {
             }
         }
     }
-    let known = |circle: &Vec<&str>| {
-        KNOWN_CIRCLES.iter().any(|known| circle.iter().all(|file| known.contains(file)))
-    };
     let mut broken: Vec<String> =
         knots(&rows).iter().map(|knot| format!("rooms in a circle: {}", knot.join(", "))).collect();
-    for knot in knots(&files).iter().filter(|knot| !known(knot)) {
+    for knot in knots(&files) {
         let edges = knot.iter().flat_map(|from| {
             files[from]
                 .iter()
