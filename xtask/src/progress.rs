@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a person sees while work goes on: one small contract for every task.
+//! What the user sees while a command works: one small contract for every task.
 //!
-//! On a terminal: bars and a spinner on stderr. Elsewhere: plain lines, at most one a step every
+//! On a terminal: bars and a spinner on stderr. Elsewhere: plain lines, at most one per step every
 //! few seconds, so that a CI log stays readable. Results go to stdout, progress to stderr.
 
 use std::fmt::Display;
@@ -41,7 +41,7 @@ impl Step {
         Self { bar, plain: Mutex::new(Plain { name, begun: now, said: now, done: 0, total }) }
     }
 
-    /// Says that `done` of the units are done and what is worked on now.
+    /// Reports that `done` of the units are done, and what is in progress.
     pub(crate) fn at(&self, done: u64, doing: &str) {
         let mut plain = self.plain.lock().unwrap_or_else(|e| e.into_inner());
         plain.done = done;
@@ -66,7 +66,7 @@ impl Step {
         }
     }
 
-    /// Ends the step with a word on how it went.
+    /// Ends the step with its outcome.
     pub(crate) fn end(self, outcome: &str) {
         let plain = self.plain.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(bar) = &self.bar {
@@ -76,11 +76,10 @@ impl Step {
     }
 }
 
-/// Prints a part of the result on stdout, at once.
+/// Prints a part of the result on stdout and flushes it.
 ///
 /// # Errors
-/// When it cannot be written, as on a full disk. A reader that has seen enough (`| head`) is no
-/// failure.
+/// A failed write, for example on a full disk. A reader that stops early (`| head`) is no error.
 pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
@@ -91,7 +90,7 @@ pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
     }
 }
 
-/// One line that says something outside any step.
+/// Prints one line outside any step.
 pub(crate) fn note(line: &str) {
     eprintln!("{line}");
 }
@@ -119,7 +118,7 @@ fn style(template: &str) -> ProgressStyle {
 fn plain_line(name: &str, done: u64, total: Option<u64>, since: Duration) -> String {
     let since_s = since.as_secs();
     match total {
-        // The first few say nothing of the rest: they are the small or the slow ones.
+        // The first few are no estimate of the rest: they are the small or the slow ones.
         Some(total) if done.saturating_mul(20) >= total && total >= done => {
             let left_s = since.as_secs_f64() / done as f64 * (total - done) as f64;
             format!("{name}: {done}/{total}, {since_s} s, about {left_s:.0} s left")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one writer under `results/`, and the reader that makes reports without QEMU.
 //!
-//! A run folder is named after its start in UTC. Files are published whole (written beside their
-//! name, then renamed); the exception are the cells' own logs, which `vm` appends as they happen.
+//! A run folder is named after its start in UTC. Files are published whole (written
+//! under another name, then renamed), except the logs of cells, which `vm` appends as they happen.
 
 mod old;
 
@@ -26,7 +26,7 @@ const RESULT: &str = "result.json";
 const REPORT: &str = "report.txt";
 const CELLS: &str = "cells";
 const BOOTS: &str = "boots";
-/// Held by the process that writes into the folder, until it ends in whatever way.
+/// Locked by the process that writes to the folder, until it exits.
 const RUNNING: &str = ".running";
 /// Runs that begin in the same second get a number; more than this is something else.
 const SAME_SECOND_MAX: u32 = 100;
@@ -37,7 +37,7 @@ pub(crate) struct RunFolder {
     /// Name of the folder.
     pub(crate) id: String,
     dir: PathBuf,
-    /// Lock of [`RUNNING`], where this process has begun the run.
+    /// Lock of [`RUNNING`], if this process started the run.
     _running: Option<Arc<File>>,
 }
 
@@ -45,7 +45,7 @@ impl RunFolder {
     /// Makes a folder named after the second (or with `-2`, …) and points `latest` at it.
     ///
     /// # Errors
-    /// What the file system says: disk full, no permission.
+    /// I/O errors: disk full, no permission.
     pub(crate) fn begin(results: &Path, started: jiff::Timestamp) -> anyhow::Result<Self> {
         Self::create(results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())
     }
@@ -79,7 +79,7 @@ impl RunFolder {
         let dir = results.join(name);
         let dir = fs::canonicalize(&dir).map_err(|_| {
             Fault::new(Exit::Usage, format!("no run `{name}` in {}", results.display()))
-                .hint("`cargo xtask list runs` names them; `cargo xtask run-matrix` makes one")
+                .hint("`cargo xtask list runs` lists the runs; `cargo xtask run-matrix` makes one")
         })?;
         Self::at(&dir)
     }
@@ -95,7 +95,7 @@ impl RunFolder {
         Ok(Self { id, dir, _running: None })
     }
 
-    /// Whether everything was written: the report comes last.
+    /// Whether everything was written: the report is the last file.
     pub(crate) fn has_ended(&self) -> bool {
         self.dir.join(REPORT).exists()
     }
@@ -110,8 +110,8 @@ impl RunFolder {
         path.strip_prefix(&self.dir).unwrap_or(path).display().to_string()
     }
 
-    /// Takes over what a part has left, but its results: evidence under the same names, what
-    /// several parts have under the number of the part.
+    /// Copies what a part left, except its results: evidence under the same names, and files that
+    /// each part has under the number of the part.
     ///
     /// # Errors
     /// I/O errors, with the path.
@@ -136,7 +136,7 @@ impl RunFolder {
         &self.dir
     }
 
-    /// Where it and its like are.
+    /// The folder that it is in.
     pub(crate) fn results(&self) -> &Path {
         self.dir.parent().unwrap_or(&self.dir)
     }
@@ -181,7 +181,7 @@ impl RunFolder {
         Ok(ids)
     }
 
-    /// Folders of the attempts at a cell that were begun, in order.
+    /// Folders of the attempts at a cell that were started, in order.
     pub(crate) fn attempts(&self, cell: &str) -> Vec<PathBuf> {
         (1..).map(|number| self.attempt(cell, number)).take_while(|dir| dir.exists()).collect()
     }
@@ -213,7 +213,7 @@ impl RunFolder {
         write_json(&self.dir.join(name), value)
     }
 
-    /// Writes a text of another kind into the folder, with the folders above it.
+    /// Writes another text file into the folder, and makes the folders above it.
     pub(crate) fn write_text(&self, place: &str, text: &str) -> anyhow::Result<()> {
         let path = self.dir.join(place);
         let dir = path.parent().unwrap_or(&self.dir);
@@ -224,7 +224,7 @@ impl RunFolder {
     /// Reads the results.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where the run left none; a file that cannot be read.
+    /// [`Exit::Usage`] if the run left none; a file that cannot be read.
     pub(crate) fn read_result<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         self.read_what_runs_leave(RESULT)
     }
@@ -233,7 +233,10 @@ impl RunFolder {
         let path = self.dir.join(file);
         if !path.exists() {
             return Err(Fault::new(Exit::Usage, format!("run {} has no {file}", self.id))
-                .hint("a run that was killed, check-series, coverage or kselftest may leave none; `cargo xtask list runs`")
+                .hint(
+                    "check-series, coverage and kselftest leave none; for a run that was \
+                        killed, `cargo xtask report` makes it",
+                )
                 .into());
         }
         read_json(&path)
@@ -260,7 +263,7 @@ pub(crate) fn runs(results: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// A symbolic link cannot be replaced in place: the new one is made beside it and renamed over it.
+/// A symbolic link cannot be replaced in place: a new one is made and renamed over it.
 fn point_latest(results: &Path, id: &str) -> anyhow::Result<()> {
     let beside = results.join(format!(".{LATEST}-{id}"));
     std::os::unix::fs::symlink(id, &beside)
@@ -293,7 +296,7 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&bytes)
-        .with_context(|| format!("{} is not what this version writes", path.display()))
+        .with_context(|| format!("{} does not have the format of this version", path.display()))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs that may go: what is a run folder, who writes into it, and its removal.
+//! Removal of old runs: which folders are runs, and which are in progress.
 //!
-//! Contract: a run is there whole or not at all. Its name is taken from it first, in one step, and
-//! what was interrupted after that is removed by the next one.
+//! Contract: a run is complete or gone. It is renamed first, in one step; if the removal is
+//! interrupted after that, the next one finishes it.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,14 +12,14 @@ use fs4::fs_std::FileExt as _;
 
 use super::{LATEST, RUNNING};
 
-/// Of a folder that is being removed. `runs` lists nothing that begins with a dot.
+/// Prefix of a folder that is being removed. `runs` lists no name that starts with a dot.
 const REMOVED: &str = ".removed-";
 
-/// Folders that are named like a run, with the begin that the name tells; nothing else is ever
+/// Folders that are named like a run, with the start time in the name; nothing else is ever
 /// removed.
 ///
 /// # Errors
-/// A folder that cannot be read; one that is not there has no runs.
+/// A folder that cannot be read; a missing one has no runs.
 pub(crate) fn named_like_runs(place: &Path) -> anyhow::Result<Vec<(String, jiff::Timestamp)>> {
     let entries = match fs::read_dir(place) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -61,7 +61,7 @@ pub(crate) fn latest(place: &Path) -> Option<String> {
     fs::read_link(place.join(LATEST)).ok()?.into_os_string().into_string().ok()
 }
 
-/// Whether a process holds the run's lock. One that cannot be asked may be running.
+/// Whether a process holds the lock of the run. If the lock cannot be tested, it may.
 pub(crate) fn is_running(run: &Path) -> bool {
     match File::open(run.join(RUNNING)) {
         Ok(lock) => !matches!(lock.try_lock_exclusive(), Ok(true)),
@@ -69,7 +69,7 @@ pub(crate) fn is_running(run: &Path) -> bool {
     }
 }
 
-/// Removes a run, unless somebody writes into it; says whether it did.
+/// Removes a run unless it is in progress; returns whether it did.
 ///
 /// # Errors
 /// I/O errors, with the path.
@@ -85,7 +85,7 @@ pub(crate) fn remove(run: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Removes what an interrupted removal has left.
+/// Finishes removals that were interrupted.
 ///
 /// # Errors
 /// I/O errors, with the path.

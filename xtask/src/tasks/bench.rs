@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask bench`: seconds a cell beside bare QEMU on the same kernel, interleaved in one run,
-//! and what the series costs in instructions.
+//! `cargo xtask bench`: seconds per cell compared with bare QEMU on the same kernel, interleaved
+//! in one run, and the cost of the series in instructions.
 
 mod cells;
 mod cost;
@@ -21,7 +21,7 @@ use crate::report::{self, BenchResult, Times};
 /// The matrix whose cells are timed; its first kernel is the one that bare QEMU boots.
 const MATRIX: &str = "bench";
 
-/// Where under the results a bench leaves its own.
+/// Folder of its run folders, below the results.
 pub(super) const FOLDER: &str = "bench";
 
 /// Measures, prints tables and keeps them with the evidence.

@@ -70,7 +70,10 @@ pub(super) fn kernels(
             let key = &image.key;
             let what = format!("kernel {name} is {key} here, but {planned} in the plan");
             return Err(Fault::new(Exit::Usage, what)
-                .hint("source, series, config or compiler differ from those where the plan was made; bring its images along, or plan here")
+                .hint(
+                    "source, series, config or compiler differ from those of the plan; bring its \
+                        images along, or plan here",
+                )
                 .into());
         }
         found.insert(name, built(&image)?);

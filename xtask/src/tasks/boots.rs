@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Boots that several cells begin from: each kind is made once, looked at, and kept.
+//! Boots that several cells start from: each kind is made once, checked, and kept.
 //!
-//! Contract: what is kept has come to Hello with a clean console. A cell without such a boot boots
-//! by itself, so a kernel that warns, crashes or hangs at boot gets its verdict from cells of its
-//! own.
+//! Contract: a boot is kept only if it reached Hello with a clean console. Other cells boot by
+//! themselves, so a kernel that warns, crashes or hangs at boot gets its verdict from its cells.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,11 +20,11 @@ use crate::vm::pool;
 use crate::vm::rig::{Job, Rig};
 use crate::vm::snapshot::{self, Snapshot};
 
-/// Boots of one kind that are tried. An emulator breaks about one in fifty, and on a busy host a
-/// kernel may measure its clock wrongly: then every cell that begins from there would be an ERROR.
+/// Attempts at one kind of boot. The emulator breaks about one in fifty, and on a busy host a
+/// kernel may calibrate its clock wrongly: every cell that starts from there would be an ERROR.
 const TRIES: u32 = 2;
 
-/// What was made so far, by kind ([`snapshot::key`]); `None` where cells have to boot.
+/// The boots made so far, by kind ([`snapshot::key`]); `None` if cells have to boot.
 #[derive(Debug)]
 pub(super) struct Boots {
     wanted: bool,
@@ -42,12 +41,12 @@ struct Kind<'a> {
 }
 
 impl Boots {
-    /// Nothing made yet; without `wanted` nothing will be.
+    /// No boots yet; without `wanted` there will be none.
     pub(super) fn new(wanted: bool) -> Self {
         Self { wanted, made: BTreeMap::new() }
     }
 
-    /// Where a cell begins whose kernel is `bzimage`.
+    /// Where a cell of the kernel `bzimage` starts.
     pub(super) fn begin<'a>(&'a self, rig: &Rig, cell: &Cell, bzimage: &'a Path) -> Begin<'a> {
         let key = snapshot::key(rig, Job::of(cell), bzimage).ok();
         match key.and_then(|key| self.made.get(&key)?.as_ref()) {
@@ -56,7 +55,7 @@ impl Boots {
         }
     }
 
-    /// Makes the boots that at least two of the cells share and that are not there yet.
+    /// Makes the missing boots that at least two of the cells share.
     pub(super) fn make(
         &mut self,
         rig: &Rig,
@@ -76,7 +75,7 @@ impl Boots {
         let rank = |kind: &Kind<'_>| kind.cells;
         pool::run(jobs, &kinds, rank, stop, job, |kind, outcome| {
             let kept = outcome.and_then(|kept| kept).map_err(|why| {
-                step.say(&format!("no shared boot of {}: {why}; its cells boot", kind.name));
+                step.say(&format!("no shared boot of {}: {why}; each cell boots", kind.name));
             });
             made.insert(kind.key.clone(), kept.ok());
             step.at(made.len() as u64, &kind.name);

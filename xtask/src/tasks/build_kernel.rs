@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `build-kernel`: kernels by name to images in the cache, and a table of what was done.
+//! `cargo xtask build-kernel`: kernels by name -> images in the cache, and a table of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::progress::{note, print};
 use crate::taxonomy::USER_SERIES;
 
-/// The matrix that says which unpatched kernel a series is held beside.
+/// The matrix that names the unpatched kernel to compare a series with.
 const MATRIX: &str = "default";
 
 /// What is asked for.
@@ -21,7 +21,7 @@ const MATRIX: &str = "default";
 pub(crate) struct Wanted<'a> {
     /// Names of kernels in `configs/kernels`.
     pub(crate) kernels: &'a [String],
-    /// `--source`, in place of where a base's source comes from: `[BASE=]SOURCE`.
+    /// `--source`, instead of the source of a base: `[BASE=]SOURCE`.
     pub(crate) source: Option<&'a str>,
     /// Whether missing packages may be installed.
     pub(crate) install: bool,
@@ -51,7 +51,7 @@ pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Ex
     Ok(Exit::Ok)
 }
 
-/// Builds the kernels, in the order given; the first that fails ends it.
+/// Builds the kernels in the order given; the first failure ends it.
 ///
 /// # Errors
 /// A kernel that is not configured ([`Exit::Usage`]), and whatever a build can fail with.
@@ -62,7 +62,7 @@ pub(crate) fn build(
 ) -> anyhow::Result<BTreeMap<String, Image>> {
     each(folders, config, wanted, |site, kernel, located| {
         let image = site.image(kernel, located)?;
-        // A build has said so already; its author shall hear it each time.
+        // A build has printed its notes; for a series of the user they are printed each time.
         for said in image.manifest.notes.iter().filter(|_| image.hit && kernel.name == USER_SERIES)
         {
             note(&format!("note: {said}"));
@@ -74,7 +74,7 @@ pub(crate) fn build(
 /// The keys of the kernels' images, whether they are built or not.
 ///
 /// # Errors
-/// As [`build`], but for the build itself.
+/// As [`build`], without those of the build itself.
 pub(super) fn keys(
     folders: &Folders,
     config: &Config,
@@ -83,7 +83,7 @@ pub(super) fn keys(
     each(folders, config, wanted, |site, kernel, located| site.key(kernel, located))
 }
 
-/// Gives each kernel to `task` with where it is built and what it stands on.
+/// Gives each kernel to `task`, with its build site and its source.
 fn each<T>(
     folders: &Folders,
     config: &Config,
@@ -92,7 +92,7 @@ fn each<T>(
 ) -> anyhow::Result<BTreeMap<String, T>> {
     let Wanted { kernels, source, install } = wanted;
     if kernels.is_empty() {
-        // No compiler is asked for where there is nothing to compile.
+        // Nothing to compile, so no compiler is required.
         return Ok(BTreeMap::new());
     }
     inputs::sources_present(&folders.workspace, config, kernels.iter().map(String::as_str))?;
@@ -135,7 +135,7 @@ fn each<T>(
     Ok(done)
 }
 
-/// The source that one kernel stands on.
+/// The source of one kernel.
 ///
 /// # Errors
 /// [`Exit::Usage`] for a `--source` that is not for it; whatever finding a source can fail with.
@@ -154,7 +154,7 @@ pub(super) fn locate(
     spec.locate(cache)
 }
 
-/// Where a base's source comes from when nobody says otherwise.
+/// The default source of a base.
 pub(super) fn origin(origin: &Origin) -> Result<Spec, Fault> {
     match origin {
         Origin::Debian { package, suite } => {
@@ -164,7 +164,7 @@ pub(super) fn origin(origin: &Origin) -> Result<Spec, Fault> {
     }
 }
 
-/// Which base `--source` is for: the one it names, or the only one that the kernels stand on.
+/// Which base `--source` is for: the one it names, or the only base of the kernels.
 fn given_source(given: &str, config: &Config, kernels: &[String]) -> Result<(String, Spec), Fault> {
     let mut used = BTreeSet::new();
     for name in kernels {
@@ -174,15 +174,16 @@ fn given_source(given: &str, config: &Config, kernels: &[String]) -> Result<(Str
     let (base, source) = match (named, used.first()) {
         (Some((base, source)), _) if used.contains(base) => (base, source),
         (Some((base, _)), _) => {
-            let what = format!("--source {given}: none of these kernels stands on base {base}");
+            let what = format!("--source {given}: none of these kernels has base {base}");
             return Err(Fault::new(Exit::Usage, what).hint(did_you_mean(base, used)));
         }
         (None, Some(base)) if used.len() == 1 => (*base, given),
         _ => {
             let bases: Vec<&str> = used.into_iter().collect();
-            let what = format!("--source {given}: these kernels stand on {}", bases.join(" and "));
+            let bases_used = bases.join(" and ");
+            let what = format!("--source {given}: these kernels have the bases {bases_used}");
             return Err(Fault::new(Exit::Usage, what)
-                .hint(format!("say which it is for: --source {}={given}", bases.join("|"))));
+                .hint(format!("name the base: --source {}={given}", bases.join("|"))));
         }
     };
     Ok((base.to_owned(), Spec::parse(source)?))
@@ -205,7 +206,7 @@ fn table(kernels: &[String], images: &BTreeMap<String, Image>) -> String {
             text.push_str(&format!("{:width$}  note: {note}\n", ""));
         }
     }
-    text.push_str("beside each image: vmlinux with debug info, System.map, config, build.log\n");
+    text.push_str("next to each image: vmlinux with debug info, System.map, config, build.log\n");
     text
 }
 
@@ -274,9 +275,9 @@ mod tests {
         // What stands before the sign is no base: a path may have one.
         assert_eq!(given("/a=b", &["baseline"]).ok(), of("6.12", "/a=b"));
         let fault = given("/src", &both).unwrap_err();
-        assert_eq!(fault.what, "--source /src: these kernels stand on 6.12 and 7.3");
+        assert_eq!(fault.what, "--source /src: these kernels have the bases 6.12 and 7.3");
         assert!(fault.hint.contains("--source 6.12|7.3=/src"), "{}", fault.hint);
         let fault = given("7.3=/src", &["baseline"]).unwrap_err();
-        assert_eq!(fault.what, "--source 7.3=/src: none of these kernels stands on base 7.3");
+        assert_eq!(fault.what, "--source 7.3=/src: none of these kernels has base 7.3");
     }
 }

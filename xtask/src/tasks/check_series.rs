@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask check-series`: after every patch, what upstream asks of every commit: it applies,
-//! the kernel's scripts find nothing, it builds without a new warning, boots and works.
+//! `cargo xtask check-series`: checks every patch as upstream expects of a commit: it applies, the
+//! kernel's scripts find nothing, it builds without new warnings, boots and works.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -27,8 +27,8 @@ const MATRIX: &str = "smoke";
 /// Runs the command.
 ///
 /// # Errors
-/// Configuration, source, tools and host, each with its code; what a patch does is no error but a
-/// finding ([`Exit::Unexpected`]).
+/// Configuration, source, tools and host, each with its code. A bad patch is no error but a finding
+/// ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let user_series::Configured { config, pair: [_, patched], .. } =
@@ -71,7 +71,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
     series.run(&folders, args, &wanted)
 }
 
-/// Numbers of the patches to look at.
+/// Numbers of the patches to check.
 fn wanted(args: &cli::CheckSeries, names: &[String]) -> Result<Vec<usize>, Fault> {
     let (first, last) = match (args.only, args.from) {
         (Some(only), _) => (only, only),
@@ -92,9 +92,9 @@ struct CheckSeries<'a> {
     steps: Steps,
     folder: &'a RunFolder,
     start: Start,
-    /// Made when the first kernel is to be booted.
+    /// Made before the first kernel boots.
     ready: OnceCell<Ready>,
-    /// Built when there is a warning to hold against it.
+    /// Built when a patch has warnings to compare with it.
     base: OnceCell<Image>,
 }
 
@@ -122,17 +122,17 @@ impl CheckSeries<'_> {
             }
             step.say(&report::patch_line(&row, style(std::io::stderr())));
             rows.push(row);
-            // After each: what is known stays when the rest is cut off.
+            // After each patch: an interruption keeps what is known.
             self.folder.write_json("check-series.json", &rows)?;
         }
-        step.end(&format!("{} of {} looked at", rows.len(), wanted.len()));
+        step.end(&format!("{} of {} checked", rows.len(), wanted.len()));
         let report = |place: &str, style| report::series(&rows, wanted.len(), place, style);
         conclude::report(self.folder, report)?;
         let good = rows.len() == wanted.len() && rows.iter().all(PatchRow::good);
         Ok(conclude::exit(self.start.stop.asked(), good))
     }
 
-    /// All checks of one patch; each needs the ones before it only as far as it says.
+    /// All checks of one patch, until one fails that the next ones need.
     fn patch(
         &self,
         folders: &Folders,
@@ -182,7 +182,7 @@ impl CheckSeries<'_> {
         let applied = self.steps.apply(number);
         let seconds = begun.elapsed().as_secs_f64();
         let (mark, applied) = match applied {
-            // A maintainer's `git am` takes offsets, and no fuzz.
+            // A maintainer's `git am` accepts offsets, but no fuzz.
             Ok(applied) if !applied.notes.iter().any(|note| note.contains("fuzz")) => {
                 (Mark::Pass, Some(applied))
             }
@@ -216,8 +216,8 @@ impl CheckSeries<'_> {
         self.log(number, "build", &String::from_utf8_lossy(&std::fs::read(&log)?))?;
         let (mut rust, mut other) = steps::new_warnings(&log, None)?;
         if !(rust.is_empty() && other.is_empty()) {
-            // Most series never come here, and the base need not be built.
-            note(&format!("patch {number} builds with warnings: does the base have them too?"));
+            // Most series have no warnings, so the base need not be built.
+            note(&format!("patch {number} builds with warnings; building the base to compare"));
             let base = made(&self.base, || self.site.image(&self.steps.kernel(0), self.located))?;
             (rust, other) = steps::new_warnings(&log, Some(&base.dir.join("build.log")))?;
         }
@@ -227,7 +227,7 @@ impl CheckSeries<'_> {
         };
         let clippy = match (&self.site.toolchain.clippy, rust.is_empty()) {
             (None, true) => Mark::Skip(
-                "no clippy-driver of this rustc's own build; beside Debian's rustc-web: \
+                "no clippy-driver that fits this rustc; for Debian's rustc-web: \
                  apt-get install rust-web-clippy"
                     .to_owned(),
             ),
@@ -236,7 +236,7 @@ impl CheckSeries<'_> {
         Ok((clippy, mark(other)))
     }
 
-    /// Boots the smoke cells; whether the first came up, and whether all went as on the base.
+    /// Boots the smoke cells: did one come up, and were all as expected?
     fn boot(
         &self,
         ready: &Ready,
@@ -293,14 +293,14 @@ impl CheckSeries<'_> {
         })
     }
 
-    /// Keeps what was said in `patches/<number>/<name>.log` of the run folder, and gives it back.
+    /// Stores a log as `patches/<number>/<name>.log` in the run folder, and returns it.
     fn log(&self, number: usize, name: &str, said: &str) -> anyhow::Result<String> {
         self.folder.write_text(&format!("patches/{number:02}/{name}.log"), said)?;
         Ok(said.to_owned())
     }
 }
 
-/// What `cell` holds, made if it holds nothing yet.
+/// The content of `cell`, made if it is empty.
 fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
     if let Some(there) = cell.get() {
         return Ok(there);

@@ -13,7 +13,7 @@ use crate::runs;
 /// Runs the command; [`Exit::Unexpected`] when something got worse.
 ///
 /// # Errors
-/// [`Exit::Usage`] for runs that are not there or have no cell in common.
+/// [`Exit::Usage`] for runs that do not exist or have no cell in common.
 pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> {
     let cli::Compare { old, new } = args;
     let folders = Folders::of(places)?;

@@ -16,7 +16,7 @@ use crate::report::{self, ConsoleFault, Style};
 use crate::results::RunFolder;
 use crate::verdict::{self, Judged, Pace, compare};
 
-/// All that a run found; `planned` is the number of cells that were selected.
+/// Everything that a run found; `planned` is the number of cells that were selected.
 pub(super) fn result(
     config: &Config,
     run: &str,
@@ -46,7 +46,7 @@ pub(super) fn result(
     }
 }
 
-/// What reports say of a scenario.
+/// What reports show of a scenario.
 pub(super) fn scenario_note(scenario: &Scenario) -> ScenarioNote {
     ScenarioNote {
         title: scenario.title.clone(),

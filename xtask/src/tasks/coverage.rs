@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask coverage`: the patched cells of matrices on an unmodified kernel, with QEMU's log
-//! of what it translates; then which of the lines that the series adds have run.
+//! `cargo xtask coverage`: runs the patched cells of matrices with QEMU's log of translated code,
+//! and shows which of the lines that the series adds were run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,19 +37,19 @@ struct Covered<'a> {
     coverage: &'a Coverage,
 }
 
-/// Of it, what says how the cells went.
+/// The part of it that lists unexpected cells.
 #[derive(Deserialize)]
 struct Kept {
     unexpected: Vec<String>,
 }
 
-/// Cells that have run.
+/// A run whose cells have run.
 struct Ran {
     folder: RunFolder,
     manifest: Manifest,
-    /// Of them, those that were not as expected, with their verdicts.
+    /// Cells that were not as expected, with their verdicts.
     unexpected: Vec<String>,
-    /// Whether they ran for this: what is known of others is not written over.
+    /// Whether it ran now: the files of earlier runs are not overwritten.
     is_new: bool,
 }
 
@@ -57,7 +57,7 @@ struct Ran {
 ///
 /// # Errors
 /// As `run-matrix`; a kernel without a series or without line tables. Lines that never ran and
-/// cells that were not as expected are no error but a finding ([`Exit::Unexpected`]).
+/// unexpected cells are no error but a finding ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let matrices = matrices(args);
@@ -97,18 +97,18 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
         executed.extend(executed_in(&ran.folder)?);
     }
     if executed.is_empty() && !stop.asked() {
-        let what = "QEMU has logged no instruction that it translated";
-        let hint = "`-d in_asm` has to print addresses, which takes a QEMU built with capstone";
+        let what = "QEMU logged no translated instruction";
+        let hint = "`-d in_asm` prints addresses only if QEMU is built with capstone";
         return Err(Fault::new(Exit::Host, what).hint(hint).into());
     }
-    // They are for the project's own series.
+    // The reasons are for the series of this project.
     let reasons = config.reasons.get(&kernel.base).filter(|_| kernel.name != USER_SERIES);
     let reasons = reasons.map_or(&[][..], Vec::as_slice);
     let coverage = coverage::judge(&files, &table, &executed, reasons);
     conclude(&kernel.name, &ran, &coverage)
 }
 
-/// Those that were named, or those whose cells can be expected to run what is looked at.
+/// The matrices that were named, or the defaults.
 fn matrices(args: &cli::Coverage) -> Vec<String> {
     let names: &[&str] = match args.user_series.series {
         Some(_) => &["default"],
@@ -120,14 +120,14 @@ fn matrices(args: &cli::Coverage) -> Vec<String> {
     }
 }
 
-/// Those that were not as expected at the attempt that counts, with their verdicts.
+/// Cells that were not as expected at the attempt that counts, with their verdicts.
 fn unexpected(ran: &[CellResult]) -> Vec<String> {
     let unexpected = ran.iter().filter(|ran| !ran.judgement().as_expected);
     let told = |ran: &CellResult| format!("{} is {}", ran.cell.id, ran.judgement().verdict);
     unexpected.map(told).collect()
 }
 
-/// Cells that ran before, if they ran this image.
+/// An earlier run, if it ran this image.
 fn kept(folders: &Folders, run: &str, kernel: &str, key: &str) -> anyhow::Result<Ran> {
     let folder = RunFolder::open(&folders.results, run)?;
     let manifest: Manifest = folder.read_manifest()?;
@@ -140,20 +140,20 @@ fn kept(folders: &Folders, run: &str, kernel: &str, key: &str) -> anyhow::Result
     Ok(Ran { folder, manifest, unexpected, is_new: false })
 }
 
-/// What a run that is kept says of how its cells went.
+/// The unexpected cells of an earlier run.
 fn kept_unexpected(folder: &RunFolder) -> anyhow::Result<Vec<String>> {
     let file = folder.dir().join(RESULT);
     if !file.is_file() {
-        let what = format!("run {} has no {RESULT}, which says how its cells went", folder.id);
-        let hint = "take a run of `cargo xtask coverage` that came to its end";
+        let what = format!("run {} has no {RESULT}, which lists its unexpected cells", folder.id);
+        let hint = "name a run of `cargo xtask coverage` that finished";
         return Err(Fault::new(Exit::Usage, what).hint(hint).into());
     }
     let Kept { unexpected } = results::read_json(&file)?;
     Ok(unexpected)
 }
 
-/// The cells of the matrices whose kernel has the code of `kernel`, each once. A filter may be for
-/// one of the matrices only.
+/// The cells of the matrices whose kernel has the code of `kernel`, each once. A filter has to
+/// match in one of the matrices only.
 fn cells(
     config: &Config,
     kernel: &Kernel,
@@ -184,7 +184,7 @@ fn cells(
     }
 }
 
-/// The files of the series with what it adds to them.
+/// The files of the series, with the lines that it adds.
 fn files(
     folders: &Folders,
     config: &Config,
@@ -208,7 +208,7 @@ fn line_table(kernel: &str, vmlinux: &[u8], files: &[File]) -> anyhow::Result<Li
     })
 }
 
-/// Every address that ran in any VM of the run: boots that cells shared, and all attempts.
+/// Every address that ran in any VM of the run: in shared boots and in all attempts.
 fn executed_in(folder: &RunFolder) -> anyhow::Result<BTreeSet<u64>> {
     let mut executed = BTreeSet::new();
     let attempts = folder.cells()?.into_iter().flat_map(|cell| folder.attempts(&cell));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `doctor`: what was found, which version, what the kernel asks for, what is missing and how to
-//! get it.
+//! `cargo xtask doctor`: which tools were found, which versions the kernel needs, what is missing
+//! and how to install it.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ struct Row {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Exit::MissingTool`] when something that is needed is missing, with the command that gets it.
+/// [`Exit::MissingTool`] if a needed tool is missing, with the command that installs it.
 pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let cli::Doctor { install } = args;
@@ -36,15 +36,14 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     let tree = newest_tree(&cache);
     print(table(&rows(&toolchain, tree.as_deref())?))?;
     print(machine(&folders, &cache, &toolchain, tree.as_deref())?)?;
-    // A config that does not parse is an illness too, and the first thing another command would
-    // say.
+    // A config that does not parse is a problem too.
     print(bases(&inputs::read(&folders.configs)?, &cache)?)?;
     host::provide(&self::missing(&toolchain), false)?;
     if let Some(tree) = &tree {
         toolchain.check(tree, true)?;
     }
     for need in host::missing(host::LINT.iter().chain([&host::CLANG]).chain(host::READERS)) {
-        // Only some commands need these, so it is no failure.
+        // Only some commands need these: no failure.
         print(format_args!("not installed: {} ({})\n", need.package, need.why))?;
     }
     print("\nnothing is missing\n")?;
@@ -121,7 +120,7 @@ fn tool_row(name: &str, tool: Option<&Tool>) -> Row {
 
 fn program_row(name: &str) -> anyhow::Result<Row> {
     let Some(path) = host::find_program(name) else { return Ok(row(name, "", "missing")) };
-    // mkfs.ext4 is the one that knows only -V.
+    // mkfs.ext4 knows only -V.
     let flag = if name.starts_with("mkfs") { "-V" } else { "--version" };
     let version = say(&path, &[flag])?.and_then(|text| version_in(&text)).unwrap_or_default();
     Ok(row(name, &version, &path.display().to_string()))
@@ -135,7 +134,7 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-/// A line a base: which version the cache has, or where it will come from.
+/// One line per base: the version in the cache, or where the source will come from.
 fn bases(config: &Config, cache: &Cache) -> anyhow::Result<String> {
     let mut text = "\n".to_owned();
     for base in config.bases.values() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask export`: stored results in a format that other tools read.
 //!
-//! It says nothing of how the run went: its exit code is 0 when the text was written.
+//! Its exit code does not depend on the verdicts: 0 means that the text was written.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::results::RunFolder;
 /// Runs the command.
 ///
 /// # Errors
-/// [`Exit::Usage`] when there is no such run or it has no results; what the file system says.
+/// [`Exit::Usage`] for a run that does not exist or has no results; I/O errors.
 pub(crate) fn run(places: &Places, args: &cli::Export) -> anyhow::Result<Exit> {
     let cli::Export { run, format, output, origin } = args;
     let text = match format {
@@ -50,8 +50,8 @@ fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-/// The consoles of cells that did not go well. A `result.json` may have been copied without its evidence: then there
-/// are none.
+/// The consoles of cells that were not as expected; none if `result.json` was copied without its
+/// evidence.
 fn excerpts(folder: &RunFolder, result: &RunResult) -> anyhow::Result<Excerpts> {
     let mut excerpts = Excerpts::new();
     for cell in result.cells.iter().filter(|cell| export::wants_excerpt(cell)) {
@@ -65,7 +65,7 @@ fn excerpts(folder: &RunFolder, result: &RunResult) -> anyhow::Result<Excerpts> 
     Ok(excerpts)
 }
 
-/// Whole or not at all, unless it is no file: a pipe or a device must not be replaced by one.
+/// Writes atomically, except to a pipe or a device, which must not be replaced by a file.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", path.display());
     match std::fs::canonicalize(path) {

@@ -31,7 +31,7 @@ pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> 
         }
     }
     if !unread.is_empty() {
-        note(&format!("left out, as no result of a matrix by this version: {}", unread.join(", ")));
+        note(&format!("left out (no matrix result of this version): {}", unread.join(", ")));
     }
     found.retain(|run| matrix.as_ref().is_none_or(|matrix| run.manifest.matrix == *matrix));
     if found.is_empty() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask inject`: each charge of some system calls is made to find its memcg at the limit,
-//! and a table says what came of it with and without the series.
+//! `cargo xtask inject`: makes each charge of some system calls find its memcg at the limit, and
+//! tabulates the outcome with and without the series.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +17,10 @@ use crate::vm;
 use crate::vm::cell::Begin;
 use crate::vm::rig::Job;
 
-/// Where under the results the table and its evidence are kept.
+/// Folder of its run folders, below the results.
 pub(super) const FOLDER: &str = "inject";
 
-/// Attempts at a cell: an emulator breaks about one boot in fifty.
+/// Attempts at a cell: the emulator breaks about one boot in fifty.
 const ATTEMPTS: u32 = 2;
 
 /// Fails the charges, prints the table and keeps it with the evidence.
@@ -35,7 +35,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
     let cells = plan::inject_cells(&config, config.matrix(matrix)?, only)?;
     let names: BTreeSet<&String> = cells.iter().map(|cell| &cell.kernel).collect();
     let Some(probe) = names.first() else {
-        let what = format!("matrix `{matrix}` has no kernels to try it on");
+        let what = format!("matrix `{matrix}` has no kernels to run on");
         return Err(Fault::new(Exit::Usage, what).into());
     };
     let start = Start::new(build.install)?;

@@ -2,7 +2,7 @@
 //! `cargo xtask kselftest`: the kernel's own cgroup tests on the unpatched and the patched kernel.
 //!
 //! The programs are built from the last kernel's patched source, and the same programs run on every
-//! kernel: what the series adds is seen to fail without it. Each run is a fresh kernel.
+//! kernel, so a test that the series adds is seen to fail without it. Each run boots anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,16 +23,16 @@ use crate::verdict::{findings, selftests::compare};
 use crate::vm::guest_binary;
 use crate::vm::program::{self, Said, Selftest};
 
-/// For one program on a machine that is not emulated; the slowest needs about a minute there.
+/// For one program under KVM; the slowest needs about a minute.
 const LIMIT: Duration = Duration::from_secs(200);
 const BOOT_LIMIT: Duration = Duration::from_secs(20);
-/// Tests make page cache and anonymous memory of up to 250 MiB.
+/// Tests allocate up to 250 MiB of page cache and anonymous memory.
 const MEMORY_MIB: u32 = 1024;
 
 /// Runs the command.
 ///
 /// # Errors
-/// Configuration, kernels and host, each with its code; what a test says is no error.
+/// Configuration, kernels and host, each with its code; a failing test is no error.
 pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit> {
     let cli::Kselftest { kernels, user_series, tests, repeat, guests, build } = args;
     let cli::Guests { accel, images } = guests;
@@ -44,7 +44,7 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
         return Err(Fault::new(Exit::Usage, "no kernel is named").into());
     };
     let Some(last) = patched.last() else {
-        let fault = Fault::new(Exit::Usage, format!("there is nothing to hold beside {base}"));
+        let fault = Fault::new(Exit::Usage, format!("there is no kernel to compare with {base}"));
         return Err(fault.hint("--kernel baseline --kernel overcharge").into());
     };
     let start = Start::new(build.install)?;
@@ -79,11 +79,10 @@ fn programs(
     Ok(built)
 }
 
-/// The programs asked for; by default all that are about memory or about what memory must not
-/// break.
+/// The programs that were named; by default all that memory accounting can break.
 fn selected(mut all: Programs, asked: &[String]) -> Result<Programs, Fault> {
-    // Shares of processor time, which an emulated machine does not keep, and controllers that the
-    // configuration does not have.
+    // Shares of CPU time, which an emulated machine does not keep, and controllers that are not
+    // configured.
     let not_asked = ["test_cpu", "test_cpuset", "test_hugetlb_memcg", "test_zswap"];
     if let Some(unknown) = asked.iter().find(|name| !all.contains_key(*name)) {
         let names: Vec<String> = all.into_keys().collect();
@@ -102,7 +101,7 @@ struct Kselftest<'a> {
     initramfs: PathBuf,
 }
 
-/// What the runs of one program on one kernel said.
+/// The runs of one program on one kernel.
 #[derive(Default)]
 struct Runs {
     results: Vec<Results>,
@@ -146,7 +145,7 @@ impl Kselftest<'_> {
         Ok(conclude::exit(manifest.interrupted, good))
     }
 
-    /// Runs a program on every kernel: once, and where something is open, as often as allowed.
+    /// Runs a program on every kernel: once, or up to `repeat` times if results are undecided.
     fn program(
         &self,
         base: &str,
@@ -219,7 +218,7 @@ fn beside(
     }
 }
 
-/// `exit N`, `signal N`, `timeout`: as the guest says it.
+/// `exit N`, `signal N`, `timeout`: as the guest reports it.
 fn program_end(said: &str) -> Option<ProgramEnd> {
     match said.split_once(' ') {
         Some(("exit", status)) => status.parse().ok().map(ProgramEnd::Exited),

@@ -50,7 +50,7 @@ fn kernels(config: &Config) -> anyhow::Result<()> {
 
 fn runs(folders: &Folders) -> anyhow::Result<()> {
     for name in results::runs(&folders.results)? {
-        // A run of another version is listed, not refused: the list is how it is found.
+        // A run of another version is listed too: the list is how it is found.
         match RunFolder::open(&folders.results, &name)?.read_result::<RunResult>() {
             Ok(result) => {
                 let totals = &result.totals;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask merge`: parts of a matrix that ran anywhere -> one run folder like any other.
+//! `cargo xtask merge`: joins the parts of a matrix, which ran anywhere, into one run folder.
 
 use std::path::{Path, PathBuf};
 
@@ -12,13 +12,13 @@ use crate::progress::note;
 use crate::results::{self, RunFolder};
 use crate::runs::{self, PartRun};
 
-/// Folders below one that was given: an artifact, the run in it, and one more.
+/// Depth below a given folder: an artifact, the run in it, and one more.
 const DEPTH_MAX: usize = 3;
 
 /// Runs the command. Nothing is written unless the parts belong together.
 ///
 /// # Errors
-/// [`Exit::Usage`] for parts that are missing, double, mixed, or not whole.
+/// [`Exit::Usage`] for parts that are missing, duplicate, mixed, or incomplete.
 pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let mut found = Vec::new();
@@ -44,8 +44,7 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     conclude::matrix(&folder, &folders.cache, &result)
 }
 
-/// The parts that are whole, with their folders. A part that was torn stands in the way of the
-/// merge only as long as it has not run again.
+/// The complete parts, with their folders. An incomplete part is a fault unless the part ran again.
 fn whole(found: Vec<PathBuf>) -> anyhow::Result<(Vec<PartRun>, Vec<PathBuf>)> {
     let (mut runs, mut folders, mut torn) = (Vec::new(), Vec::new(), Vec::new());
     for dir in found {
@@ -61,13 +60,12 @@ fn whole(found: Vec<PathBuf>) -> anyhow::Result<(Vec<PartRun>, Vec<PathBuf>)> {
         if !runs.iter().any(|run| run.part == part) {
             return Err(fault.into());
         }
-        note(&format!("note: {}: left out, part {part} has run again", fault.what));
+        note(&format!("note: {}: left out, because part {part} ran again", fault.what));
     }
     Ok((runs, folders))
 }
 
-/// The folder itself, or those below it, that a part has left. Links are not followed: `latest` is
-/// one.
+/// Run folders of parts, in this folder or below. Links are not followed: `latest` is one.
 fn part_folders(given: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(given).max_depth(DEPTH_MAX + 1).sort_by_file_name() {
@@ -77,19 +75,19 @@ fn part_folders(given: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if found.is_empty() {
-        let what = format!("{}: no part of a run is in there", given.display());
+        let what = format!("{}: no part of a run in this folder", given.display());
         let hint = "`cargo xtask run-matrix --partition K/N` leaves one in results/parts";
         return Err(Fault::new(Exit::Usage, what).hint(hint).into());
     }
     Ok(found)
 }
 
-/// A part, or its number and why it is not whole.
+/// A part, or its number and why it is incomplete.
 fn read(dir: &Path) -> anyhow::Result<Result<PartRun, (u32, Fault)>> {
     let parts::Record { part, plan } = results::read_json(&dir.join(parts::RECORD))?;
     let torn = |what: String| {
         let fault = Fault::new(Exit::Usage, format!("{}: {what}", dir.display()));
-        Ok(Err((part, fault.hint("run that part again, or copy its folder whole"))))
+        Ok(Err((part, fault.hint("run that part again, or copy its whole folder"))))
     };
     let folder = RunFolder::at(dir)?;
     if !folder.has_ended() {
@@ -100,7 +98,7 @@ fn read(dir: &Path) -> anyhow::Result<Result<PartRun, (u32, Fault)>> {
         result.cells.iter().flat_map(|ran| std::iter::once(&ran.first).chain(&ran.again));
     for attempt in attempts {
         if !dir.join(&attempt.folder).is_dir() {
-            return torn(format!("{} is not there", attempt.folder));
+            return torn(format!("{} is missing", attempt.folder));
         }
     }
     Ok(Ok(PartRun { folder: dir.display().to_string(), part, plan, result }))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One file a command: the order of steps, nothing else. The only room that knows both the rooms
-//! that decide and the rooms that touch.
+//! One file per command: the order of steps, nothing else. The only room that knows both the rooms
+//! that decide and the rooms that touch the world.
 
 mod attempts;
 pub(crate) mod bench;
@@ -59,10 +59,10 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
-    /// Fills what was not given with the defaults.
+    /// The folders that were given, and defaults for the others.
     ///
     /// # Errors
-    /// When no cache folder is given and the environment names none, or there is no current folder.
+    /// If neither command line nor environment names a cache, or there is no current folder.
     pub(crate) fn of(places: &Places) -> anyhow::Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
@@ -87,7 +87,7 @@ impl Folders {
     }
 }
 
-/// Colours for people at a terminal who did not refuse them (<https://no-color.org>).
+/// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 fn style(stream: impl IsTerminal) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Style { colour: stream.is_terminal() && !refused }

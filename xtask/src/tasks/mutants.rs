@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask mutants`: builds the series with one bug at a time, runs each in the cell that must
-//! catch it, beside the series itself in the same cells, and keeps the score.
+//! catch it, and the series without a bug in the same cells, and prints the score.
 
 use std::collections::BTreeMap;
 use std::path::Path;

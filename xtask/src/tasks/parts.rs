@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parts of a matrix: what a plan is made from, and what a run that is a part of one works with.
+//! Parts of a matrix: what a plan is made from, and what a run works with, whole or a part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,15 +17,15 @@ use crate::exit::{Exit, Fault};
 use crate::host::process;
 use crate::plan::{self, Cell, Origin, PLAN_VERSION, Plan, Selection, Share};
 
-/// Folder of the runs that are parts, below that of the results.
+/// Folder of the run folders of parts, below the results.
 pub(super) const FOLDER: &str = "parts";
 /// File in the run folder of a part.
 pub(super) const RECORD: &str = "part.json";
-/// What the harness and its guest are made of, below the checkout.
+/// Sources of the harness and its guest, in the checkout.
 const SOURCES: [&str; 5] = ["Cargo.lock", "Cargo.toml", "guest", "xtask/Cargo.toml", "xtask/src"];
 const GIT_DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a part says of itself, in its run folder.
+/// The record of a part in its run folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
@@ -42,20 +42,20 @@ impl Record {
     }
 }
 
-/// What a run is asked to run.
+/// What to run.
 pub(super) struct Work {
-    /// What the config files say, and the command line or the plan of a series.
+    /// The config files, with a series from the command line or the plan.
     pub(super) config: Config,
-    /// The matrix; of a part without its baseline, because verdicts on pairs need all parts.
+    /// The matrix; for a part without its baseline, because a comparison needs all parts.
     pub(super) matrix: Matrix,
     pub(super) seed: u64,
     pub(super) cells: Vec<Cell>,
-    /// Where it is a part.
+    /// If it is a part.
     pub(super) record: Option<Record>,
 }
 
 impl Work {
-    /// What the arguments of `run-matrix` say.
+    /// The work that the arguments of `run-matrix` ask for.
     ///
     /// # Errors
     /// [`Exit::Usage`] for a plan that cannot be read or is of another checkout.
@@ -79,7 +79,7 @@ impl Work {
         let Some(share) = partition else {
             return Ok(Self { config, matrix, seed: args.select.seed, cells, record: None });
         };
-        // Nothing that only this machine knows may decide who runs what.
+        // Each machine must divide alike, so no local knowledge may decide.
         let limit_ms = |cell: &Cell| cell.request.load_ms_max;
         let parts = plan::divide(&cells, limit_ms, share.of)?;
         let plan = of_matrix(origin(folders)?, &args.matrix, &args.select, parts);
@@ -96,7 +96,7 @@ impl Work {
         Ok(Self { config, matrix, seed, cells, record: Some(Record { part: share.part, plan }) })
     }
 
-    /// Folder of its run folder: parts of a run are no runs.
+    /// Folder that the run folder is made in: a part is no run.
     pub(super) fn results(&self, folders: &Folders) -> PathBuf {
         match self.record {
             Some(_) => folders.results.join(FOLDER),
@@ -104,13 +104,13 @@ impl Work {
         }
     }
 
-    /// Build keys that the kernels must have.
+    /// Build keys that the plan demands of the kernels.
     pub(super) fn keys(&self) -> BTreeMap<String, String> {
         self.record.as_ref().map(|record| record.plan.kernels.clone()).unwrap_or_default()
     }
 }
 
-/// A plan of these parts, of kernels that nobody has built yet, without a series of somebody's own.
+/// A plan of these parts, still without kernels and series.
 pub(super) fn of_matrix(
     origin: Origin,
     matrix: &str,
@@ -137,7 +137,7 @@ fn read(file: &Path, here: &Origin) -> anyhow::Result<Plan> {
         refused(error.to_string()).hint("`cargo xtask plan --parts N --output FILE` writes a plan")
     })?;
     let plan: Plan = serde_json::from_slice(&text)
-        .map_err(|error| refused(format!("it is no plan of this version: {error}")))?;
+        .map_err(|error| refused(format!("not a plan of this version: {error}")))?;
     if plan.schema_version != PLAN_VERSION {
         return Err(refused(format!(
             "it has version {} and this harness reads {PLAN_VERSION}",
@@ -146,13 +146,15 @@ fn read(file: &Path, here: &Origin) -> anyhow::Result<Plan> {
         .into());
     }
     if let Some(difference) = crate::runs::unlike(&plan.origin, here) {
-        let text = format!("it was made by another checkout than this one: {difference}");
-        return Err(refused(text).hint("check out what it was made from, or plan again").into());
+        let text = format!("made by another checkout: {difference}");
+        return Err(refused(text)
+            .hint("check out the tree it was made from, or plan again")
+            .into());
     }
     Ok(plan)
 }
 
-/// What this checkout is made of.
+/// Hashes of this checkout.
 ///
 /// # Errors
 /// Sources or configs that cannot be read.
@@ -166,7 +168,7 @@ pub(super) fn origin(folders: &Folders) -> anyhow::Result<Origin> {
     })
 }
 
-/// Of all files below these places: their paths below `root`, and what is in them.
+/// Hash of all files below these places: their paths below `root`, and their contents.
 fn digest(root: &Path, places: &[PathBuf]) -> anyhow::Result<String> {
     let mut files = BTreeSet::new();
     for entry in places.iter().flat_map(walkdir::WalkDir::new) {
@@ -187,7 +189,7 @@ fn digest(root: &Path, places: &[PathBuf]) -> anyhow::Result<String> {
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A checkout without git, or one that git does not trust, has none.
+/// The commit; `None` without git, or if git does not trust the checkout.
 fn commit(workspace: &Path) -> Option<String> {
     let mut git = Command::new("git");
     git.arg("-C").arg(workspace).args(["rev-parse", "HEAD"]);
@@ -231,11 +233,11 @@ mod tests {
         assert!(said("c").unwrap_err().contains("plan.json: No such file"));
         write(&plan);
         assert_eq!(said("c").unwrap(), plan);
-        assert!(said("d").unwrap_err().contains("another checkout than this one: other configs"));
+        assert!(said("d").unwrap_err().contains("another checkout: other configs"));
         plan.schema_version += 1;
         write(&plan);
         assert!(said("c").unwrap_err().contains("it has version 3 and this harness reads 2"));
         std::fs::write(&file, "{").unwrap();
-        assert!(said("c").unwrap_err().contains("it is no plan of this version"));
+        assert!(said("c").unwrap_err().contains("not a plan of this version"));
     }
 }

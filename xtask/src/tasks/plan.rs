@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask plan`: a matrix in parts, with the keys of the kernels that all parts must boot.
+//! `cargo xtask plan`: divides a matrix into parts, and names the kernels they must boot.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::progress::print;
 /// Runs the command.
 ///
 /// # Errors
-/// Configuration, a source that cannot be had, more parts than cells.
+/// Configuration, a source that cannot be fetched, more parts than cells.
 pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let cli::Plan { matrix, select, user_series, parts, output, variables, build } = args;
     let folders = Folders::of(places)?;
@@ -47,7 +47,7 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Lines as `$GITHUB_OUTPUT` and dotenv files take them.
+/// Lines for `$GITHUB_OUTPUT` and dotenv files.
 fn said(plan: &Plan) -> String {
     let numbers: Vec<String> = (1..=plan.count()).map(|part| part.to_string()).collect();
     let kernels: Vec<&str> = plan.kernels.keys().map(String::as_str).collect();
@@ -65,7 +65,7 @@ fn table(plan: &Plan) -> String {
         let seconds = part.estimate_ms() as f64 / 1000.0;
         text.push_str(&format!("{number:>5}  {:>6}  {seconds:>8.1}\n", part.cells.len()));
     }
-    text.push_str("seconds: sum over the cells, from earlier runs or else what a load may take\n");
+    text.push_str("seconds: sum over the cells, from earlier runs or the time limit of the load\n");
     for (kernel, key) in &plan.kernels {
         text.push_str(&format!("{kernel}: {key}\n"));
     }
@@ -73,7 +73,7 @@ fn table(plan: &Plan) -> String {
     text
 }
 
-/// Changes when any of the images does: what a CI system's cache is named after.
+/// Changes when any of the images does: the cache key for a CI system.
 fn content_key(plan: &Plan) -> String {
     let lines: String = plan.kernels.iter().map(|(name, key)| format!("{name} {key}\n")).collect();
     Sha256::digest(lines).iter().take(16).map(|byte| format!("{byte:02x}")).collect()

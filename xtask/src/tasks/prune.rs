@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask prune`: removes old runs by the rule in `runs::retention`, and nothing that is not
-//! a run.
+//! `cargo xtask prune`: removes old runs by the rule in `runs::retention`, and nothing else.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use crate::runs::{self, Kept, Rule, RunAge, State};
 /// Runs the command.
 ///
 /// # Errors
-/// [`Exit::Usage`] without a terminal to ask at and without `--yes`; folders that cannot be
+/// [`Exit::Usage`] without `--yes` and without a terminal to ask on; folders that cannot be
 /// removed.
 pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
     let cli::Prune { keep, days, dry_run, yes } = args;
@@ -46,14 +45,14 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
     }
     let mut removed = 0;
     for dir in &old {
-        // Who has begun to write into it meanwhile keeps it.
+        // A process that started to write to it meanwhile keeps it.
         removed += usize::from(results::remove(dir)?);
     }
     print(format_args!("{removed} runs removed\n"))?;
     Ok(Exit::Ok)
 }
 
-/// The runs in one folder that go, oldest first.
+/// The runs in one folder to remove, oldest first.
 fn too_old(place: &Path, rule: Rule) -> anyhow::Result<Vec<PathBuf>> {
     let now = jiff::Timestamp::now();
     let mut ages = Vec::new();
@@ -70,7 +69,7 @@ fn too_old(place: &Path, rule: Rule) -> anyhow::Result<Vec<PathBuf>> {
 
 fn agreed(count: usize) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        let what = format!("{count} runs would be removed, and nobody is there to ask");
+        let what = format!("{count} runs would be removed, but there is no terminal to ask on");
         return Err(Fault::new(Exit::Usage, what).hint("--yes removes them").into());
     }
     print(format_args!("remove these {count} runs? [y/N] "))?;

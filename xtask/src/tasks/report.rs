@@ -45,7 +45,7 @@ fn check(folder: &RunFolder) -> anyhow::Result<()> {
     }
     if folder.has_ended() && !folder.has_result() {
         return Err(Fault::new(Exit::Usage, format!("run {} has no result.json", folder.id))
-            .hint("check-series and kselftest leave none; `cargo xtask coverage --run` judges its runs")
+            .hint("check-series and kselftest leave none; see `cargo xtask coverage --run`")
             .into());
     }
     Ok(())

@@ -14,12 +14,12 @@ use crate::vm::kvm::{self, Wish};
 use crate::vm::rig::Rig;
 use crate::vm::{self, Accel, QEMU_BINARY, Qemu, disk, guest_binary};
 
-/// How slow guests are under this accelerator, for tolerances that are no timers of the kernel.
+/// How slow guests are under this accelerator, for tolerances that do not come from kernel timers.
 pub(super) fn pace(accel: Accel) -> Pace {
     Pace { slowdown: u32::try_from(accel.patience()).unwrap_or(u32::MAX) }
 }
 
-/// Everything that VMs of a run have in common.
+/// Everything that the VMs of a run share.
 #[derive(Clone)]
 pub(crate) struct Ready {
     /// For `vm`.
@@ -28,10 +28,10 @@ pub(crate) struct Ready {
     pub(crate) binaries: Binaries,
 }
 
-/// Finds or makes all of it. `bzimage` is booted to see whether KVM works.
+/// Prepares it. `bzimage` is booted to test whether KVM works.
 ///
 /// # Errors
-/// A missing QEMU or `mkfs.ext4`, a guest that does not build, KVM asked for and not working.
+/// A missing QEMU or `mkfs.ext4`, a guest that does not build, KVM that was required but fails.
 pub(crate) fn prepare(
     folders: &Folders,
     bzimage: &Path,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask show`: judges stored evidence again and prints what the verdict rests on.
 //!
-//! It needs only what was written while the run went on: a run that was killed can be shown too.
+//! It needs only what was written during the run, so it works for a run that was killed.
 
 use super::attempts::judged;
 use super::conclude::scenario_note;
@@ -19,7 +19,7 @@ use crate::verdict::Pace;
 /// Runs the command.
 ///
 /// # Errors
-/// [`Exit::Usage`] when no run or not exactly one cell has that name; files that cannot be read.
+/// [`Exit::Usage`] if no run, or not exactly one cell, has that name; files that cannot be read.
 pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let cli::Show { cell, run } = args;
     let folders = Folders::of(places)?;
@@ -38,7 +38,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     }
     let mut attempts = attempts.into_iter();
     let Some((first, first_evidence)) = attempts.next() else {
-        return Err(Fault::new(Exit::Usage, format!("{id} was planned but never began")).into());
+        return Err(Fault::new(Exit::Usage, format!("{id} was planned but never started")).into());
     };
     let (again, again_evidence) = attempts.next().unzip();
     let found = CellResult { cell, first, again };
@@ -52,7 +52,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The cell of that id, or the only one whose id has that part.
+/// The cell with this id, or the only one whose id contains it.
 fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String> {
     let all = folder.cells()?;
     let found: Vec<&String> = match all.iter().find(|id| *id == part) {

@@ -17,15 +17,13 @@ const KERNELS: &[&str] =
 /// Runs every check of the project.
 ///
 /// # Errors
-/// [`Exit::Unexpected`] when a check fails; the codes of `build-kernel` when a kernel cannot be
-/// had.
+/// [`Exit::Unexpected`] if a check fails; the codes of `build-kernel` if a kernel cannot be built.
 pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     let Test { install } = args;
     let folders = Folders::of(places)?;
     let toolchain = Toolchain::find(&Cache::open(&folders.cache)?)?;
     let others = host::missing(host::LINT.iter().chain(host::READERS));
-    // All at once and before anything else: kernels that are in the cache ask for nothing, the
-    // tests do.
+    // Everything, before anything else: cached kernels need no tools, but the tests do.
     host::provide(&[doctor::missing(&toolchain), others].concat(), *install)?;
     let sh = Shell::new()?;
     sh.change_dir(&folders.workspace);
@@ -40,8 +38,7 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
         &BuildKernel { kernels, user_series: UserSeriesArgs::default(), build, print_image: false },
     )?;
 
-    // One test at a time: each VM test uses all cores itself, and a starved guest looks like a
-    // hang.
+    // One test at a time: each VM test uses all cores, and a starved guest looks like a hang.
     let tests = cmd!(sh, "cargo test --workspace --locked -- --include-ignored --test-threads=1")
         .env("MEMCG_HARNESS_CACHE", &folders.cache);
     check("tests", tests)?;
@@ -52,7 +49,7 @@ fn check(name: &str, command: xshell::Cmd<'_>) -> anyhow::Result<()> {
     note(&format!("{name}: {command}"));
     command.quiet().run().map_err(|error| {
         Fault::new(Exit::Unexpected, format!("{name}: {error}"))
-            .hint("the messages above say where; `cargo fmt --all` mends formatting")
+            .hint("see the messages above; `cargo fmt --all` fixes formatting")
             .into()
     })
 }

@@ -39,7 +39,7 @@ fn a_part_of_no_plan_is_refused() {
     all.sort_unstable();
     assert_eq!(both, all);
     let nothing = bench.folder.path().to_str().expect("a UTF-8 path");
-    bench.run(&["merge", nothing]).expect_exit(2).expect_error("no part of a run is in there");
+    bench.run(&["merge", nothing]).expect_exit(2).expect_error("no part of a run in this folder");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn parts_of_a_plan_merged_are_the_run_that_one_machine_makes() {
         .run(&["merge", parts])
         .expect_exit(0)
         .expect_output("FIXED")
-        .expect_error("the part has not ended: left out, part 2 has run again");
+        .expect_error("the part has not ended: left out, because part 2 ran again");
     let merged = bench.result();
     assert_valid(&merged);
     assert_eq!(told(&merged), told(&whole));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Seconds a cell beside bare QEMU on the same kernel and machine.
+//! Seconds per cell, compared with bare QEMU on the same kernel and machine.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,22 +24,22 @@ use crate::vm::rig::Job;
 use crate::vm::snapshot::{self, Snapshot};
 use crate::vm::{self, guest_binary, pool, program};
 
-/// Times a measurement is begun before the host is given up.
+/// Attempts at a measurement before the bench gives up on the host.
 const ATTEMPTS: u32 = 3;
 
 /// Rows before those of cells.
 const FIXED_ROWS: usize = 5;
 
-/// Cells that do nothing, to see how many are possible in a second.
+/// Cells that do nothing, to measure how many fit in a second.
 const MANY: u32 = 32;
 
-/// A boot that takes longer than this under emulation is no measurement.
+/// A boot under emulation that takes longer is no measurement.
 const FLOOR_LIMIT: Duration = Duration::from_secs(60);
 
-/// Round by round, so that a machine that grows slower does so for all alike. The floor first.
+/// Measures round by round, so that a machine that gets slower affects all rows alike.
 ///
 /// # Errors
-/// [`Exit::Unexpected`] when a cell is not as expected; what booting bare QEMU fails with.
+/// [`Exit::Unexpected`] when a cell is not as expected; a bare QEMU that does not boot.
 pub(super) fn measure(
     run: &Run<'_>,
     folders: &Folders,
@@ -88,7 +88,7 @@ pub(super) fn measure(
     Ok(times)
 }
 
-/// Bare QEMU. An emulator breaks one boot in fifty.
+/// Bare QEMU. The emulator breaks about one boot in fifty, so it gets several attempts.
 fn bare_qemu(
     run: &Run<'_>,
     shape: &VmShape,
@@ -120,7 +120,7 @@ fn snapshot(run: &Run<'_>, cell: &Cell, bzimage: &Path) -> anyhow::Result<Snapsh
     Err(Fault::new(Exit::Unexpected, format!("no clean boot of {}", cell.key.kernel)).into())
 }
 
-/// What every cell takes, whatever it does.
+/// The time that every cell takes, whatever it does.
 fn nothing(run: &Run<'_>, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
     let request = CellRequest::idle();
     for _ in 0..ATTEMPTS {
@@ -136,10 +136,10 @@ fn nothing(run: &Run<'_>, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Durat
         }
         note(&format!("a cell that does nothing ended with {:?}", evidence.ending));
     }
-    Err(Fault::new(Exit::Unexpected, "no cell that does nothing went well".to_owned()).into())
+    Err(Fault::new(Exit::Unexpected, "every idle cell failed").into())
 }
 
-/// Seconds a cell, where several run at once.
+/// Seconds per cell with several jobs.
 fn many(run: &Run<'_>, like: &Cell, snapshot: &Snapshot, jobs: usize) -> anyhow::Result<Duration> {
     let all: Vec<u32> = (0..MANY).collect();
     let (begun, mut failed) = (Instant::now(), None);
@@ -159,7 +159,7 @@ fn many(run: &Run<'_>, like: &Cell, snapshot: &Snapshot, jobs: usize) -> anyhow:
     failed.map_or(Ok(begun.elapsed() / MANY), Err)
 }
 
-/// An attempt that ended in ERROR is the host's fault and no time of a cell: it is made again.
+/// An ERROR is the fault of the host and has no time: the cell runs again.
 fn timed(run: &Run<'_>, cell: &Cell, begin: Begin<'_>) -> anyhow::Result<Duration> {
     let mut why = String::new();
     for _ in 0..ATTEMPTS {

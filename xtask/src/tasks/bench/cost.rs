@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The exact cost of a series: instructions per system call, kernel by kernel and policy by policy.
 //!
-//! Contract: a number is printed only when every boot of its kernel gave it. Each cell boots its
-//! own VM, which counts instructions; that is the emulator's work, whatever accelerator the other
-//! measurements use.
+//! Contract: a number is printed only if every boot of its kernel gave the same. Each cell boots a
+//! VM that counts instructions under TCG, whatever accelerator the other measurements use.
 
 use super::super::run::Run;
 use crate::exit::{Exit, Fault};
@@ -15,8 +14,7 @@ use crate::vm::cell::Begin;
 use crate::vm::rig::{Job, Rig};
 use crate::vm::{self, Accel};
 
-/// Boots of each cell. The second only shows that the number is one of the kernel and not of a
-/// boot.
+/// Boots of each cell. The second shows that the number does not depend on the boot.
 const BOOTS: u32 = 2;
 
 /// One column for each cell, in their order.
@@ -24,7 +22,7 @@ const BOOTS: u32 = 2;
 /// # Errors
 /// [`Exit::Unexpected`] when a cell proves no costs or two boots differ; [`Exit::Interrupted`].
 pub(super) fn measure(run: &Run<'_>, cells: &[BareCell]) -> anyhow::Result<Vec<CostColumn>> {
-    note("counting instructions: under TCG, whatever the accelerator of the other measurements");
+    note("counting instructions under TCG");
     let mut columns: Vec<CostColumn> = Vec::new();
     let step = Step::begin("cost", Some(cells.len() as u64 * u64::from(BOOTS)));
     for boot in 1..=BOOTS {
@@ -52,7 +50,7 @@ pub(super) fn measure(run: &Run<'_>, cells: &[BareCell]) -> anyhow::Result<Vec<C
 fn boot(run: &Run<'_>, cell: &BareCell, boot: u32) -> anyhow::Result<Vec<Cost>> {
     let BareCell { id, kernel, policy: _, vm, request, deadline } = cell;
     let bzimage = &run.kernels[kernel].bzimage;
-    // No disk: while it works the guest is idle, and idle time passes in leaps here.
+    // No disk: during its I/O the guest is idle, and with counted instructions idle time jumps.
     let rig = Rig { accel: Accel::Counting, disk: None, ..run.ready.rig.clone() };
     let job = Job { id, vm, request, deadline: *deadline };
     let dir = run.folder.attempt(id, boot);
@@ -68,7 +66,7 @@ fn boot(run: &Run<'_>, cell: &BareCell, boot: u32) -> anyhow::Result<Vec<Cost>> 
     })
 }
 
-/// Two boots of one kernel usually take the same.
+/// Refuses two boots of one kernel with different numbers.
 fn same(id: &str, before: &[Cost], now: &[Cost]) -> Result<(), Fault> {
     let usual = |costs: &[Cost]| -> Vec<(String, Option<u64>)> {
         costs.iter().map(|cost| (cost.op.clone(), cost.usual())).collect()

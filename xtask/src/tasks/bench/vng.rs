@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Another runner beside ours: virtme-ng, where it is installed, running `true`.
+//! Another runner for comparison: virtme-ng, if installed, running `true`.
 //!
-//! Contract: a time only when the guest said that `true` ended with 0. Everything else is a note:
-//! what another tool cannot do on this host fails no bench.
+//! Contract: a time counts only if the guest reported that `true` exited with 0. Anything else is a
+//! note: a problem of another tool does not fail the bench.
 
 use std::fs;
 use std::path::Path;
@@ -15,15 +15,15 @@ use crate::vm::Accel;
 /// It takes 9 s under emulation on an idle machine, and took 60 s on one with a load of ten.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// What virtme-ng's init says. Its exit status is no proof: without a console module in the
-/// kernel that status is 255 whatever the command's was.
+/// Printed by virtme-ng's init. Its exit status proves nothing: without a console module in the
+/// kernel it is 255 whatever the status of the command was.
 const PROOF: &str = "script exited with code 0";
 
-/// Runs it once; the kernel it booted and how long it took, or why not.
+/// Runs it once; gives the kernel that it booted and the time it took, or why there is none.
 pub(super) fn run(accel: Accel) -> Result<(String, Duration), String> {
-    let vng = host::find_program("vng").ok_or("virtme-ng: there is no `vng` in PATH")?;
+    let vng = host::find_program("vng").ok_or("virtme-ng: no `vng` in PATH")?;
     let version = last_with_modules(&versions("/boot"), Path::new("/lib/modules"))
-        .ok_or("virtme-ng: no kernel in /boot that has its modules in /lib/modules")?;
+        .ok_or("virtme-ng: no kernel in /boot has modules in /lib/modules")?;
     let mut command = Command::new(vng);
     command.args(["--verbose", "--force-9p", "--cpus", "2", "--memory", "512M"]);
     if accel != Accel::Kvm {
@@ -38,7 +38,7 @@ pub(super) fn run(accel: Accel) -> Result<(String, Duration), String> {
         return Ok((version, took));
     }
     let last = output.text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-    Err(format!("`{shown}` did not come to its end; it said last: {last}"))
+    Err(format!("`{shown}` did not finish; its last line: {last}"))
 }
 
 fn versions(boot: &str) -> Vec<String> {
@@ -47,7 +47,7 @@ fn versions(boot: &str) -> Vec<String> {
     names.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).collect()
 }
 
-/// The last by name, which is no order of versions, but the same kernel each time.
+/// The last by name: not the newest version, but the same kernel each time.
 fn last_with_modules(versions: &[String], modules: &Path) -> Option<String> {
     versions.iter().filter(|version| modules.join(version).is_dir()).max().cloned()
 }

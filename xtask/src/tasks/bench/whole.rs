@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A whole matrix: on one and on several jobs, and from an edited line of the series to the
-//! verdicts; with what the harness itself takes of it.
+//! A whole matrix with one and with several jobs, and from an edited line of the series to the
+//! verdicts; with the CPU time of the harness itself.
 //!
-//! Contract: a run in which a cell was not as expected has no time.
+//! Contract: a run with an unexpected cell has no time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,7 +23,7 @@ use crate::plan::{self, Selection};
 use crate::report::{self, Style, Whole, WholeRow};
 use crate::results::RunFolder;
 
-/// What measuring needs.
+/// Everything that measuring needs.
 pub(super) struct Wholes<'a> {
     /// The bench; the runs go into folders of their own below its folder.
     pub(super) run: &'a Run<'a>,
@@ -34,7 +34,7 @@ pub(super) struct Wholes<'a> {
 }
 
 impl Wholes<'_> {
-    /// Everything, one after the other.
+    /// Measures each variant, one after the other.
     ///
     /// # Errors
     /// [`Exit::Unexpected`] when a cell is not as expected; whatever a build can fail with.
@@ -79,7 +79,7 @@ impl Wholes<'_> {
         folder.write_result(&result)?;
         folder.write_report(&report::run(&result, &shown, Style::default()))?;
         if !result.totals.good() {
-            let what = format!("matrix `{matrix}` did not go as expected; it has no time: {shown}");
+            let what = format!("matrix `{matrix}` was not as expected, so it has no time: {shown}");
             return Err(Fault::new(Exit::Unexpected, what).into());
         }
         Ok(WholeRow {
@@ -93,8 +93,8 @@ impl Wholes<'_> {
         })
     }
 
-    /// Changes one line of a series, as its developer would, and goes on to the verdicts. `None`
-    /// where no kernel has a series with such a line.
+    /// Changes one line of a series, as its developer would, and runs the matrix. `None` if no
+    /// kernel has a series with such a line.
     fn edit(&self, jobs: usize) -> anyhow::Result<Option<WholeRow>> {
         let patched = self.matrix.kernels.iter().map(|name| self.run.config.kernel(name));
         let patched = patched.collect::<Result<Vec<_>, _>>()?;
@@ -117,7 +117,7 @@ impl Wholes<'_> {
     }
 }
 
-/// User and system time so far, of this process and of those it has waited for.
+/// User and system time so far: of this process, and of the children it has waited for.
 fn cpu_times() -> anyhow::Result<(Duration, Duration)> {
     let whole = |usage: Usage| duration(usage.user_time()) + duration(usage.system_time());
     let of = |who| getrusage(who).map(whole).context("getrusage");
@@ -129,7 +129,7 @@ fn duration(time: TimeVal) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
 }
 
-/// Copies the series in `from`, with one line of code edited; whether there was one.
+/// Copies the series in `from` with one line edited; returns whether there was such a line.
 fn copy_edited(from: &Path, to: &Path) -> anyhow::Result<bool> {
     let list = fs::read_to_string(from.join("series")).context("reading the series file")?;
     let names: Vec<&str> = list
