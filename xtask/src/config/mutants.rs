@@ -100,7 +100,8 @@ impl MutantTable {
 /// The files as they were read.
 pub(super) struct Files<'a>(Vec<(Source<'a>, Table)>);
 
-/// Reads the files and adds a kernel for each mutant: it builds in the tree of the kernel it breaks.
+/// Reads the files and adds a kernel for each mutant: it builds in the tree of the kernel it
+/// breaks.
 pub(super) fn add_kernels<'a>(texts: &'a [Text], config: &mut Config) -> Result<Files<'a>, Fault> {
     let mut files = Vec::new();
     for text in texts {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mutants -> cells: each mutant in the cell that must catch it. Its control is the same cell on the
-//! kernel without the bug.
+//! Mutants -> cells: each mutant in the cell that must catch it. Its control is the same cell on
+//! the kernel without the bug.
 
 use std::collections::BTreeMap;
 

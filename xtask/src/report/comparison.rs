@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two sets of runs compared, for people: the worst first, then what is only different, then the rule.
+//! Two sets of runs compared, for people: the worst first, then what is only different, then the
+//! rule.
 
 use super::differential;
 use super::numbers::{number, plural};

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The numbers of two sides, and which of them have moved beyond chance.
 //!
-//! Contract: a number is worse only when its median is more than [`GROWTH`] higher and chance is ruled
-//! out: over all numbers of a comparison together, such a find comes by chance in fewer than
-//! [`BY_CHANCE`] of the comparisons. One value a side proves nothing; where it has doubled it is named,
-//! and does not count. A load that timed out proves only what it would prove whenever it had ended.
+//! Contract: a number is worse only when its median is more than [`GROWTH`] higher and chance is
+//! ruled out: over all numbers of a comparison together, such a find comes by chance in fewer than
+//! [`BY_CHANCE`] of the comparisons. One value a side proves nothing; where it has doubled it is
+//! named, and does not count. A load that timed out proves only what it would prove whenever it had
+//! ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +41,8 @@ pub(crate) enum Change {
     Flaky,
     /// Better.
     Better,
-    /// Another verdict that is as good or bad as the one before; a number that has moved far, unproven.
+    /// Another verdict that is as good or bad as the one before; a number that has moved far,
+    /// unproven.
     Other,
 }
 

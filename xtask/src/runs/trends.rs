@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs of one matrix, night after night.
 //!
-//! Contract: a line has a point for each night, and none where the cell did not run or its verdict is
-//! not usable; what stands for many cells is the middle of those that every night has.
+//! Contract: a line has a point for each night, and none where the cell did not run or its verdict
+//! is not usable; what stands for many cells is the middle of those that every night has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,8 @@ pub(crate) struct Night {
     pub(crate) fixed: usize,
     /// See above.
     pub(crate) regressed: usize,
-    /// Whether it ended with 0: all that was planned ran, as expected, and nothing is worse than the baseline.
+    /// Whether it ended with 0: all that was planned ran, as expected, and nothing is worse than
+    /// the baseline.
     pub(crate) good: bool,
     /// Kernels that are other builds than the night before.
     pub(crate) rebuilt: Vec<String>,
@@ -209,8 +210,8 @@ fn lines(runs: &[&RunResult]) -> Vec<Line<CellKey>> {
     lines
 }
 
-/// Middle over the cells of each kernel and policy, of those that have a point every night. A night of
-/// less than half of the matrix is a gap: of some cells the middle is another one.
+/// Middle over the cells of each kernel and policy, of those that have a point every night. A night
+/// of less than half of the matrix is a gap: of some cells the middle is another one.
 fn overall(lines: &[Line<CellKey>], runs: &[&RunResult]) -> Vec<Line<Variant>> {
     let most = runs.iter().map(|run| run.totals.ran).max().unwrap_or(0);
     let whole: Vec<bool> = runs.iter().map(|run| run.totals.ran * 2 >= most).collect();

@@ -94,8 +94,8 @@ fn compared(
 
 /// Whether the patched kernel crashes, hangs or breaks a rule that the baseline keeps.
 fn is_worse(base: &[Judged<'_>], patched: &[Judged<'_>]) -> bool {
-    // What the baseline breaks, always or now and then, is nothing new, unless more calls are lost here
-    // than by chance: a kernel that never kills and always fails is no better for it.
+    // What the baseline breaks, always or now and then, is nothing new, unless more calls are lost
+    // here than by chance: a kernel that never kills and always fails is no better for it.
     let more_lost = i11_off_is_mainline::more_lost(base, patched);
     let known = |rule: &Rule| {
         let breaks = |b: &Judged<'_>| b.judgement.breaks.contains(rule);
@@ -173,8 +173,8 @@ fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Side {
     Side { shown: whole.then_some(shown), repetitions }
 }
 
-/// Whether the problem shows, which it never does in a control. `None` if a fact it asks for is missing,
-/// or is a time of a cell that the host did not let run.
+/// Whether the problem shows, which it never does in a control. `None` if a fact it asks for is
+/// missing, or is a time of a cell that the host did not let run.
 fn shows(scenario: &Scenario, judgement: &Judgement) -> Option<bool> {
     let starved =
         judgement.facts.get(&CellFact::HostStarved.into()).is_some_and(|share| *share >= STARVED);

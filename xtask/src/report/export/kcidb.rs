@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! KCIDB, version 5: checkouts, builds and tests as KernelCI's database takes them.
 //!
-//! Contract: a status says what the kernel did and not whether that was expected; `misc` says both. Ids of checkouts
-//! and builds are made of their content, so that the same kernel reported twice is one; ids of tests are made of the run.
+//! Contract: a status says what the kernel did and not whether that was expected; `misc` says both.
+//! Ids of checkouts and builds are made of their content, so that the same kernel reported twice is
+//! one; ids of tests are made of the run.
 
 use std::collections::BTreeSet;
 

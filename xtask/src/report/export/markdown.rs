@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Markdown for the summary page of a CI job: the verdicts on the patch, then what was not as expected, then every cell.
+//! Markdown for the summary page of a CI job: the verdicts on the patch, then what was not as
+//! expected, then every cell.
 //!
-//! Contract: at most [`BYTES_MAX`] bytes, because GitHub refuses a longer summary whole. What is left out is counted,
-//! and it is never the totals. A text from a console cannot make a heading, a link, a mention or a tag.
+//! Contract: at most [`BYTES_MAX`] bytes, because GitHub refuses a longer summary whole. What is
+//! left out is counted, and it is never the totals. A text from a console cannot make a heading, a
+//! link, a mention or a tag.
 
 use super::super::numbers::{fact, kills, load, lost};
 use super::super::terminal::{conditions, expected, sum, verdict, wanted};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Usage of the limited memcg over time as inline SVG: the limit, what is above it, and when it was charged over the limit,
-//! reconciled and somebody killed.
+//! Usage of the limited memcg over time as inline SVG: the limit, what is above it, and when it was
+//! charged over the limit, reconciled and somebody killed.
 //!
-//! The picture is as wide as its page, and its texts keep their size: places are told in percent of the width, and only the
-//! line itself is stretched.
+//! The picture is as wide as its page, and its texts keep their size: places are told in percent of
+//! the width, and only the line itself is stretched.
 
 use std::fmt::Write as _;
 

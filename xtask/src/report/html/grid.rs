@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The matrix as a grid: a row for each scenario and cgroup version, a column for each kernel and policy.
+//! The matrix as a grid: a row for each scenario and cgroup version, a column for each kernel and
+//! policy.
 
 use maud::{Markup, html};
 use protocol::CgroupVersion;

@@ -120,7 +120,8 @@ fn a_series_of_which_nothing_is_stated_loses_its_fix_when_it_only_does_as_the_ba
 
 #[test]
 fn slower_is_what_chance_does_not_explain() {
-    // Wholly apart, seven of each: 1 in 3432, and the bound is 1 in 100 for each of the few numbers.
+    // Wholly apart, seven of each: 1 in 3432, and the bound is 1 in 100 for each of the few
+    // numbers.
     let (old, new) = (spread("load.ms", 7, 400.0, 1.0), spread("load.ms", 7, 500.0, 1.0));
     let slower = found(&old, &new);
     assert_eq!(changes(&slower, "load.ms"), [Change::Worse]);

@@ -6,7 +6,8 @@ use crate::config::{Comparison, Condition};
 use crate::outcome::{Comparison as Compared, Difference, Differential};
 use Differential::{Changed, Fixed, Regressed, Same, Unknown};
 
-/// A baseline that loses five opens, as expected of it, and the same of a kernel with somebody's patches.
+/// A baseline that loses five opens, as expected of it, and the same of a kernel with somebody's
+/// patches.
 fn pair() -> [(Cell, Judgement); 2] {
     let bench = Bench::mainline();
     let mut judgement = bench.judge();
@@ -62,7 +63,8 @@ fn worse_is_a_regression() {
         base.facts.insert("open.ENOMEM".into(), 0.0);
         base.verdict = Verdict::Pass;
         base.breaks.clear();
-        // I1 may be broken where the unpatched kernel is known to; that it is, is worse all the same.
+        // I1 may be broken where the unpatched kernel is known to; that it is, is worse all the
+        // same.
         here.verdict = Verdict::Fail;
     });
     assert_eq!(shows.outcome, Regressed);
@@ -103,7 +105,8 @@ fn a_side_without_a_verdict_says_nothing() {
     assert_eq!(changed(|[_, (_, here)]| here.verdict = Verdict::Inconclusive).outcome, Unknown);
 }
 
-/// The outcome where the first `base` of ten repetitions show the problem on the baseline, and the first `here` of ten here.
+/// The outcome where the first `base` of ten repetitions show the problem on the baseline, and the
+/// first `here` of ten here.
 fn repeated(base: usize, here: usize) -> Differential {
     let [one, other] = pair();
     let ten = |(cell, judgement): (Cell, Judgement), shows: usize| {
