@@ -37,7 +37,9 @@ impl Unit {
 
 /// An enumeration of facts, each with its word and unit.
 macro_rules! facts {
-    ($(#[$of:meta])* $name:ident { $($(#[$says:meta])+ $variant:ident $word:literal $unit:ident,)+ }) => {
+    ($(#[$of:meta])* $name:ident {
+        $($(#[$says:meta])+ $variant:ident $word:literal $unit:ident,)+
+    }) => {
         $(#[$of])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum $name {

@@ -64,7 +64,9 @@ fn matrix(trends: &Trends) -> Markup {
                         }
                         @if !night.changes.is_empty() || !night.rebuilt.is_empty() {
                             tr { td colspan="9" { ul {
-                                @if !night.rebuilt.is_empty() { li { "other build of " (night.rebuilt.join(", ")) } }
+                                @if !night.rebuilt.is_empty() {
+                                    li { "other build of " (night.rebuilt.join(", ")) }
+                                }
                                 @for change in &night.changes { li { (change) } }
                             } } }
                         }
@@ -74,12 +76,14 @@ fn matrix(trends: &Trends) -> Markup {
             @if !trends.overall.is_empty() {
                 h3 { "Kernels and policies" }
                 p.soft { "The middle of all cells that every whole run has; the band goes from the least to the most of them." }
-                (lines(&trends.overall.iter().collect::<Vec<_>>(), &format!("Kernels and policies of {}", trends.matrix)))
+                @let overall: Vec<_> = trends.overall.iter().collect();
+                (lines(&overall, &format!("Kernels and policies of {}", trends.matrix)))
             }
             h3 { "Cells" }
             p.soft { "Oldest run left, newest right, from zero. The band goes from the least to the most of the repetitions." }
             @for (scenario, lines_of) in by_scenario(&trends.lines) {
-                details { summary { (scenario) } (lines(&lines_of, &format!("Cells of {scenario} in {}", trends.matrix))) }
+                @let name = format!("Cells of {scenario} in {}", trends.matrix);
+                details { summary { (scenario) } (lines(&lines_of, &name)) }
             }
         }
     }
@@ -103,7 +107,12 @@ fn lines<Of: Display + Ord>(lines: &[&Line<Of>], name: &str) -> Markup {
     html! {
         section.scroll tabindex="0" aria-label=(name) {
             table {
-                thead { tr { th scope="col" { "Cell" } @for (_, name) in &shown { th scope="col" { (name) } } } }
+                thead {
+                    tr {
+                        th scope="col" { "Cell" }
+                        @for (_, name) in &shown { th scope="col" { (name) } }
+                    }
+                }
                 tbody { @for (of, facts) in rows {
                     tr {
                         th scope="row" { (of) }
@@ -123,6 +132,7 @@ fn picture<Of>(line: &Line<Of>) -> Markup {
     let x =
         |at: usize| EDGE + at as f64 * (WIDTH - 2.0 * EDGE) / (line.points.len().max(2) - 1) as f64;
     let y = |value: f64| HEIGHT - EDGE - value / highest * (HEIGHT - 2.0 * EDGE);
+    let spot = |at: usize, value: f64| format!("{:.1},{:.1}", x(at), y(value));
     let last = values().next_back().map_or(0.0, |side| side.median);
     let (least, most) = values().fold((f64::MAX, 0.0f64), |(least, most), side| {
         (least.min(side.median), most.max(side.median))
@@ -134,16 +144,18 @@ fn picture<Of>(line: &Line<Of>) -> Markup {
         number(line.fact.unit(), most)
     );
     html! {
-        svg role="img" aria-label=(said) width=(WIDTH) height=(HEIGHT) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } {
+        svg role="img" aria-label=(said) width=(WIDTH) height=(HEIGHT)
+            viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } {
             title { (said) }
             @for stretch in stretches(line) {
-                @let band: Vec<String> = stretch.iter().map(|(at, side)| format!("{:.1},{:.1}", x(*at), y(side.max)))
-                    .chain(stretch.iter().rev().map(|(at, side)| format!("{:.1},{:.1}", x(*at), y(side.min)))).collect();
-                @let middle: Vec<String> = stretch.iter().map(|(at, side)| format!("{:.1},{:.1}", x(*at), y(side.median))).collect();
-                polygon class="band" points=(band.join(" ")) {}
-                polyline class="middle" points=(middle.join(" ")) {}
+                @let highs = stretch.iter().map(|(at, side)| spot(*at, side.max));
+                @let lows = stretch.iter().rev().map(|(at, side)| spot(*at, side.min));
+                @let middle = stretch.iter().map(|(at, side)| spot(*at, side.median));
+                polygon class="band" points=(highs.chain(lows).collect::<Vec<_>>().join(" ")) {}
+                polyline class="middle" points=(middle.collect::<Vec<_>>().join(" ")) {}
                 @for (at, side) in &stretch {
-                    circle class="point" cx={ (format!("{:.1}", x(*at))) } cy={ (format!("{:.1}", y(side.median))) } r="1.8" {}
+                    circle class="point" cx=(format!("{:.1}", x(*at)))
+                        cy=(format!("{:.1}", y(side.median))) r="1.8" {}
                 }
             }
         }

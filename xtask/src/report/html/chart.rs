@@ -57,7 +57,8 @@ pub(super) fn usage(cell: &CellResult) -> Markup {
     let (title, desc) = (format!("{id}-chart"), format!("{id}-chart-says"));
     html! {
         figure.chart {
-            svg role="img" aria-labelledby={ (title) " " (desc) } width="100%" height=(plot.axis() + 8.0) {
+            svg role="img" aria-labelledby={ (title) " " (desc) } width="100%"
+                height=(plot.axis() + 8.0) {
                 title id=(title) { "Usage over time against memory.max" }
                 desc id=(desc) { (plot.said()) }
                 (plot.line())
@@ -120,19 +121,22 @@ impl<'a> Plot<'a> {
         let points: Vec<(f64, f64)> =
             self.usage.iter().map(|(at_us, bytes)| (*at_us as f64, *bytes as f64)).collect();
         let line = path(points.iter().map(|(at_us, bytes)| spot(*at_us, *bytes)));
-        let (first, last) = (points.first(), points.last());
-        let edges = |level: f64| {
-            let (first, last) = (first.map_or(0.0, |p| p.0), last.map_or(0.0, |p| p.0));
-            (spot(first, level).0, spot(last, level).0, spot(first, level).1)
+        let edge = |point: Option<&(f64, f64)>, level: f64| {
+            let (x, y) = spot(point.map_or(0.0, |point| point.0), level);
+            format!("{} {}", short(x), short(y))
         };
-        let (begin, end, floor) = edges(self.bottom);
+        let closed = |line: &str, level: f64| {
+            format!("M{}L{line}L{}Z", edge(points.first(), level), edge(points.last(), level))
+        };
         let over =
             path(clipped(&points, self.limit).into_iter().map(|(at, bytes)| spot(at, bytes)));
-        let (_, _, limit) = edges(self.limit);
         html! {
-            svg x="0" y=(TOP) width="100%" height=(HEIGHT) viewBox={ "0 0 " (BOX) " " (BOX) } preserveAspectRatio="none" {
-                path.area d={ "M" (short(begin)) " " (short(floor)) "L" (line) "L" (short(end)) " " (short(floor)) "Z" } {}
-                @if points.iter().any(|(_, bytes)| *bytes > self.limit) { path.over d={ "M" (short(begin)) " " (short(limit)) "L" (over) "L" (short(end)) " " (short(limit)) "Z" } {} }
+            svg x="0" y=(TOP) width="100%" height=(HEIGHT)
+                viewBox={ "0 0 " (BOX) " " (BOX) } preserveAspectRatio="none" {
+                path.area d=(closed(&line, self.bottom)) {}
+                @if points.iter().any(|(_, bytes)| *bytes > self.limit) {
+                    path.over d=(closed(&over, self.limit)) {}
+                }
                 path.usage d={ "M" (line) } {}
             }
         }
@@ -151,7 +155,9 @@ impl<'a> Plot<'a> {
             text.label x="4" y=(limit_y) dy="14" { "max " (size(self.limit)) }
             @if let Some(peak) = peak {
                 line.peak x1="0" x2="100%" y1=(self.y(peak)) y2=(self.y(peak)) {}
-                text.label x="4" y=(self.y(peak)) dy="-3" { "peak " (size(peak)) ", +" (size(peak - self.limit)) }
+                text.label x="4" y=(self.y(peak)) dy="-3" {
+                    "peak " (size(peak)) ", +" (size(peak - self.limit))
+                }
             }
             line.axis x1="0" x2="100%" y1=(TOP + HEIGHT) y2=(TOP + HEIGHT) {}
             text.label x="4" y=(TOP + HEIGHT) dy="-4" { (floor) }
@@ -258,7 +264,11 @@ fn sentence(mark: &Mark) -> String {
 fn legend(plot: &Plot<'_>) -> Markup {
     let has = |is: fn(&Mark) -> bool| plot.marks.iter().any(is);
     let key = |class: &str, path: &str| {
-        html! { svg width="18" height="12" viewBox="-9 -6 18 12" aria-hidden="true" { path class=(class) d=(path) {} } }
+        html! {
+            svg width="18" height="12" viewBox="-9 -6 18 12" aria-hidden="true" {
+                path class=(class) d=(path) {}
+            }
+        }
     };
     let highest = plot.usage.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0) as f64;
     html! {

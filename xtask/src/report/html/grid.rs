@@ -56,9 +56,13 @@ fn line(run: &RunResult, row: Row<'_>, columns: &[Column<'_>]) -> Markup {
     let title = run.scenarios.get(scenario).map(|note| note.title.as_str());
     html! {
         tr {
-            th scope="row" { (scenario) " " span.cgroup { (cgroup) } @if let Some(title) = title { span.of { (title) } } }
+            th scope="row" {
+                (scenario) " " span.cgroup { (cgroup) }
+                @if let Some(title) = title { span.of { (title) } }
+            }
             @for column in columns {
-                @let cells: Vec<&CellResult> = run.cells.iter().filter(|cell| (row_of(cell), column_of(cell)) == (row, *column)).collect();
+                @let here = |cell: &&CellResult| (row_of(cell), column_of(cell)) == (row, *column);
+                @let cells: Vec<&CellResult> = run.cells.iter().filter(here).collect();
                 @if cells.is_empty() {
                     td.none { span.hidden { "not run" } }
                 } @else {
