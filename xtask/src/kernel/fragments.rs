@@ -126,15 +126,23 @@ pub(crate) fn denied<'a>(config: &str, wishes: &'a [Wish]) -> Vec<(&'a Wish, Str
 }
 
 /// `CONFIG_X=v` or `# CONFIG_X is not set`; `None` for blanks and comments.
+///
+/// A comment that swallowed such a line is an error: the kernel would be another one, in silence.
 fn assignment(line: &str) -> Result<Option<(&str, &str)>, String> {
-    if let Some(symbol) = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set"))
-    {
-        return Ok(is_symbol(symbol).then_some((symbol, "n")));
-    }
-    if line.is_empty() || line.starts_with('#') {
-        return Ok(None);
+    if let Some(comment) = line.strip_prefix('#') {
+        let Some(symbol) = comment.trim_start().strip_suffix(" is not set") else {
+            return Ok(None);
+        };
+        return match is_symbol(symbol) {
+            true => Ok(Some((symbol, "n"))),
+            false if symbol.contains("CONFIG_") => {
+                Err(format!("`{line}`: put `# CONFIG_X is not set` on a line of its own"))
+            }
+            false => Ok(None),
+        };
     }
     match line.split_once('=') {
+        _ if line.is_empty() => Ok(None),
         Some((symbol, value)) if is_symbol(symbol) && !value.is_empty() => {
             Ok(Some((symbol, value)))
         }
@@ -214,6 +222,15 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_comment_that_swallowed_a_symbol_is_refused() {
+        for text in ["# run. CONFIG_A is not set", "# CONFIG_A is not set CONFIG_B is not set"] {
+            let error = merged(&[text]).unwrap_err();
+            assert!(error.contains("on a line of its own"), "{error}");
+        }
+        assert_eq!(merged(&["# what is not set\n# CONFIG_A"]).unwrap(), []);
     }
 
     #[test]
