@@ -18,7 +18,7 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::time::{ClockId, clock_settime};
 use nix::unistd::Pid;
-use protocol::{Fact, VERSION};
+use protocol::{Fact, Hello, VERSION};
 
 use crate::process::OOM_NEVER;
 use crate::random::Random;
@@ -66,14 +66,14 @@ pub(crate) fn rearm_warnings() -> Result<()> {
 pub(crate) fn hello(workloads: Vec<String>) -> Result<Fact> {
     let kernel_release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
     let meminfo = fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
-    Ok(Fact::Hello {
+    Ok(Fact::Hello(Hello {
         protocol: VERSION,
         kernel_release: kernel_release.trim().to_owned(),
         cpus: cpus()?.len() as u32,
         memory_bytes: memory_bytes(&meminfo).context("no MemTotal in /proc/meminfo")?,
         page_bytes: page_bytes(),
         workloads,
-    })
+    }))
 }
 
 /// CPUs the guest may run on.

@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
-use protocol::{CellRequest, Fact, ProcessRole, Stage};
+use protocol::{CellRequest, Fact, LoadEnded, ProcessRole, Removed, Settled, Stage};
 
 use crate::Missing;
 use crate::board::Board;
@@ -77,7 +77,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     watchdog.begins(Step::Load);
     crew.start(workload.name)?;
     let complete = crew.await_load(cell.load_ms_max)?;
-    port.send(Fact::LoadEnded { duration_us: crew.since_start_us(), complete })?;
+    port.send(Fact::LoadEnded(LoadEnded { duration_us: crew.since_start_us(), complete }))?;
     memcgs.report(port, Stage::LoadEnd)?;
 
     watchdog.begins(Step::Settle);
@@ -120,7 +120,7 @@ fn settle(limits: &[Limit<'_>], crew: &mut Crew) -> Result<Fact> {
         }
         Ok(settled || (hopeless.passed() && !crew.has_victims()))
     })?;
-    Ok(Fact::Settled { settled, after_us: clock::now_us() - begun_us })
+    Ok(Fact::Settled(Settled { settled, after_us: clock::now_us() - begun_us }))
 }
 
 /// Waits until usage stands still. The pages of a victim that is being torn down have left the
@@ -153,5 +153,9 @@ fn remove(memcgs: &Memcgs) -> Result<Fact> {
     let second = memcgs.second.iter().find(|second| second.exists());
     let removed = memcgs.limited.remove() && second.is_none_or(Memcg::remove);
     clock::poll(Deadline::in_ms(patience::DYING_MS), LOOK_US, || Ok(memcgs.dying()? == 0))?;
-    Ok(Fact::Removed { removed, dying: memcgs.dying()?, after_us: clock::now_us() - begun_us })
+    Ok(Fact::Removed(Removed {
+        removed,
+        dying: memcgs.dying()?,
+        after_us: clock::now_us() - begun_us,
+    }))
 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use protocol::{CellRequest, Fact, MemcgRole, ProcessEnd, ProcessRole};
+use protocol::{CellRequest, Fact, MemcgRole, ProcessEnd, ProcessEnded, ProcessRole, Started};
 
 use crate::board::{Board, Phase, Slot};
 use crate::clock::{self, Deadline};
@@ -158,7 +158,7 @@ impl Crew {
     /// Starts the load.
     pub(crate) fn start(&self, workload: &str) -> Result<()> {
         let processes = self.members.len() as u32;
-        self.port.send(Fact::Started { workload: workload.to_owned(), processes })?;
+        self.port.send(Fact::Started(Started { workload: workload.to_owned(), processes }))?;
         self.board.started_us.store(clock::now_us(), Ordering::SeqCst);
         self.board.start.open();
         Ok(())
@@ -223,13 +223,13 @@ impl Crew {
                 bail!("{}: {}", member.name, member.slot.fault().unwrap_or_default());
             }
             let (role, by_guest) = (member.role, member.killed_by_guest);
-            self.port.send(Fact::ProcessEnded {
+            self.port.send(Fact::ProcessEnded(ProcessEnded {
                 role,
                 pid: pid.as_raw(),
                 end,
                 by_guest,
                 after_us,
-            })?;
+            }))?;
         }
     }
 
@@ -242,13 +242,13 @@ impl Crew {
         self.end(|role| role != ProcessRole::Outsider)?;
         self.end(|_| true)?;
         for member in self.members.iter().filter(|member| !member.ended) {
-            self.port.send(Fact::ProcessEnded {
+            self.port.send(Fact::ProcessEnded(ProcessEnded {
                 role: member.role,
                 pid: member.pid.as_raw(),
                 end: ProcessEnd::Unkillable,
                 by_guest: true,
                 after_us: self.since_start_us(),
-            })?;
+            }))?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
-use protocol::{CgroupVersion, Fact, MemcgRole, MemcgWrite, Stage};
+use protocol::{CgroupVersion, Fact, Files, MemcgRole, MemcgWrite, Stage};
 
 use crate::boot;
 
@@ -138,7 +138,7 @@ impl Memcg {
         counters_file: Option<&str>,
     ) -> Result<Fact> {
         let counters = counters_file.map(|file| self.flat(file)).transpose()?;
-        Ok(Fact::Memcg {
+        Ok(Fact::Memcg(Files {
             stage,
             role,
             current_bytes: self.current_bytes()?,
@@ -147,7 +147,7 @@ impl Memcg {
             events: self.events()?,
             stat: self.flat("memory.stat")?,
             counters,
-        })
+        }))
     }
 
     fn events(&self) -> Result<BTreeMap<String, u64>> {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
-use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, MemcgWrite, Stage};
+use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, MemcgWrite, Setup, Stage};
 
 use crate::Missing;
 use crate::memcg::{Memcg, flat_keyed};
@@ -154,13 +154,13 @@ impl Limit<'_> {
         }
         let policy =
             self.policy.iter().map(|write| self.memcg.apply(write)).collect::<Result<_>>()?;
-        Ok(Fact::Setup {
+        Ok(Fact::Setup(Setup {
             memcg: self.role,
             limit_bytes: self.memcg.limit_bytes()?.context("no limit is in force")?,
             cap_bytes: cell.cap_file.as_ref().map(|file| self.memcg.bytes_in(file)).transpose()?,
             sample_period_us: cell.sample_period_us,
             policy,
-        })
+        }))
     }
 }
 

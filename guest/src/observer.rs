@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe;
-use protocol::Fact;
+use protocol::{Fact, Heartbeat};
 
 use crate::board::{Board, Phase, Slot};
 use crate::clock::{self, Deadline};
@@ -84,7 +84,7 @@ impl Observer {
                 Ok(())
             })?;
             gap_us_max = ended_us.saturating_sub(last_us).max(gap_us_max);
-            Ok(Fact::Heartbeat { period_us: BEAT_US, beats, gap_us_max })
+            Ok(Fact::Heartbeat(Heartbeat { period_us: BEAT_US, beats, gap_us_max }))
         })
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use protocol::{Fact, ProcessRole};
+use protocol::{Fact, Operations, ProcessRole};
 
 use crate::clock;
 use crate::histogram::{Histogram, Spread};
@@ -106,7 +106,15 @@ pub(crate) fn operations<'a>(
     // A task that could not be killed may still be counting.
     let unfinished = attempted.saturating_sub(succeeded + failed);
     let latency = spread.latency();
-    Fact::Operations { role, op: op.to_owned(), attempted, succeeded, errnos, latency, unfinished }
+    Fact::Operations(Operations {
+        role,
+        op: op.to_owned(),
+        attempted,
+        succeeded,
+        errnos,
+        latency,
+        unfinished,
+    })
 }
 
 /// `ENOMEM` for 12; the number itself where it has no name.
@@ -150,7 +158,8 @@ mod tests {
         tally.attempted.fetch_add(1, Ordering::SeqCst);
 
         let fact = operations(ProcessRole::Actor, "open", [tally].into_iter());
-        let Fact::Operations { attempted, succeeded, errnos, unfinished, .. } = fact else {
+        let Fact::Operations(Operations { attempted, succeeded, errnos, unfinished, .. }) = fact
+        else {
             panic!("not operations")
         };
         assert_eq!((attempted, succeeded, unfinished), (5, 1, 1));

@@ -3,7 +3,7 @@
 //!
 //! Pure, of constant size, and allocates nothing after `new`.
 
-use protocol::{Fact, MemcgRole, SpreadBytes};
+use protocol::{Fact, MemcgRole, SpreadBytes, Usage};
 
 use crate::boot;
 use crate::histogram::Spread;
@@ -112,7 +112,7 @@ impl UsageTrack {
     pub(crate) fn into_fact(self, memcg: MemcgRole, period_us: u64) -> Fact {
         let pages = self.over_pages.latency();
         let bytes = |pages: u64| pages * boot::page_bytes();
-        Fact::Usage {
+        Fact::Usage(Usage {
             memcg,
             period_us,
             over_bytes: SpreadBytes {
@@ -127,7 +127,7 @@ impl UsageTrack {
             over_us_max: self.over_us_max,
             over_us_last: self.over_since_us.map_or(0, |since_us| self.last_sample_us - since_us),
             line: self.line.points,
-        }
+        })
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
         let mut track = UsageTrack::new(100);
         samples.iter().for_each(|(at_us, bytes)| track.sample(*at_us, *bytes));
         match track.into_fact(MemcgRole::Limited, 1) {
-            Fact::Usage { samples_over, over_us_max, over_us_last, .. } => {
+            Fact::Usage(Usage { samples_over, over_us_max, over_us_last, .. }) => {
                 (samples_over, over_us_max, over_us_last)
             }
             _ => panic!("not usage"),
@@ -158,7 +158,7 @@ mod tests {
         for pages in [1, 10, 11, 11, 15] {
             track.sample(pages, pages * page);
         }
-        let Fact::Usage { over_bytes, .. } = track.into_fact(MemcgRole::Limited, 1) else {
+        let Fact::Usage(Usage { over_bytes, .. }) = track.into_fact(MemcgRole::Limited, 1) else {
             panic!("not usage")
         };
         assert_eq!(over_bytes, SpreadBytes { p50: page, p99: 5 * page, max: 5 * page });

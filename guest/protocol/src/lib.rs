@@ -8,14 +8,14 @@
 //! Any change of meaning raises [`VERSION`]; host and guest refuse to talk across versions.
 
 mod charges;
+mod facts;
 mod request;
 mod spread;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use charges::*;
+pub use facts::*;
 pub use request::{CellRequest, MemcgShape, MemcgWrite};
 pub use spread::{FREQUENT_MAX, Instructions, LatencyUs, SpreadBytes};
 
@@ -149,133 +149,28 @@ pub enum ProcessEnd {
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     /// First event: the guest is up and waits for its cell.
-    Hello {
-        /// [`VERSION`] of the guest.
-        protocol: u32,
-        /// `uname -r`.
-        kernel_release: String,
-        /// Online CPUs.
-        cpus: u32,
-        /// `MemTotal`, bytes.
-        memory_bytes: u64,
-        /// Page size, bytes.
-        page_bytes: u64,
-        /// Workloads this guest can run.
-        workloads: Vec<String>,
-    },
+    Hello(Hello),
     /// A stated requirement is missing; nothing was run.
     Unsupported {
         /// What is missing, for people.
         missing: String,
     },
-    /// A memcg is set up; one for each that has a limit. Read back from the kernel, not from the
-    /// request.
-    Setup {
-        /// Which memcg.
-        memcg: MemcgRole,
-        /// Limit in force, bytes.
-        limit_bytes: u64,
-        /// Cap in force, bytes, if the kernel has one.
-        cap_bytes: Option<u64>,
-        /// Sampler period, microseconds.
-        sample_period_us: u64,
-        /// Each policy file as read back after the write.
-        policy: Vec<MemcgWrite>,
-    },
+    /// A memcg is set up; one event for each that has a limit.
+    Setup(Setup),
     /// The workload begins.
-    Started {
-        /// Its name.
-        workload: String,
-        /// Processes created, actors first.
-        processes: u32,
-    },
+    Started(Started),
     /// What all tasks of one role did with one system call.
-    Operations {
-        /// Role of the tasks.
-        role: ProcessRole,
-        /// System call or step (`open`, `pipe2`, `write`, …).
-        op: String,
-        /// Calls begun.
-        attempted: u64,
-        /// Calls that did what they should.
-        succeeded: u64,
-        /// Failures by errno name; `SHORT` for a short read or write.
-        errnos: BTreeMap<String, u64>,
-        /// Time in the call.
-        latency: LatencyUs,
-        /// Calls that began before the load ended but never returned (task killed in it or stuck).
-        unfinished: u64,
-    },
+    Operations(Operations),
     /// A process of the workload ended.
-    ProcessEnded {
-        /// What it was for.
-        role: ProcessRole,
-        /// Its pid, as the console names it.
-        pid: i32,
-        /// How.
-        end: ProcessEnd,
-        /// Whether the guest itself sent the SIGKILL, at clean-up.
-        by_guest: bool,
-        /// When, since the load began, microseconds.
-        after_us: u64,
-    },
+    ProcessEnded(ProcessEnded),
     /// The load is over.
-    LoadEnded {
-        /// From `Started` to here, microseconds.
-        duration_us: u64,
-        /// Whether every actor finished its work or was killed; `false` if the load timed out at
-        /// `load_ms_max`.
-        complete: bool,
-    },
+    LoadEnded(LoadEnded),
     /// What the usage sampler saw between `Started` and `Settled`.
-    Usage {
-        /// Which memcg.
-        memcg: MemcgRole,
-        /// Period asked for, microseconds.
-        period_us: u64,
-        /// Samples taken.
-        samples: u64,
-        /// Longest time between two samples, microseconds.
-        gap_us_max: u64,
-        /// Highest usage sampled, bytes, without charges that are about to be refused.
-        sampled_bytes_max: u64,
-        /// Samples with usage above the limit.
-        samples_over: u64,
-        /// Longest run of samples above the limit, to the first one that is not, microseconds.
-        over_us_max: u64,
-        /// Run of samples above the limit that had not ended at the last sample, microseconds.
-        over_us_last: u64,
-        /// How far above the limit the samples above it were.
-        over_bytes: SpreadBytes,
-        /// Thinned time line: microseconds since `Started`, bytes; at most 500 points.
-        line: Vec<(u64, u64)>,
-    },
+    Usage(Usage),
     /// The observer waited for usage to fall to the limit after the load.
-    Settled {
-        /// Whether it fell.
-        settled: bool,
-        /// Time until then, or until the observer gave up, microseconds.
-        after_us: u64,
-    },
+    Settled(Settled),
     /// Files of one memcg.
-    Memcg {
-        /// When they were read.
-        stage: Stage,
-        /// Of which memcg.
-        role: MemcgRole,
-        /// `memory.current`, bytes.
-        current_bytes: u64,
-        /// `memory.peak`, bytes.
-        peak_bytes: u64,
-        /// `memory.max`, bytes; `None` for no limit.
-        max_bytes: Option<u64>,
-        /// `memory.events`; on v1 `failcnt` and `oom_kill` under their v2 names `max` and `oom_kill`.
-        events: BTreeMap<String, u64>,
-        /// `memory.stat`.
-        stat: BTreeMap<String, u64>,
-        /// The patch's counters, if the kernel has them.
-        counters: Option<BTreeMap<String, u64>>,
-    },
+    Memcg(Files),
     /// What the charge function returned, see [`Charges`].
     Charges(Charges),
     /// What the patch's trace events show, see [`Overcharges`].
@@ -283,33 +178,11 @@ pub enum Fact {
     /// One charge of one call that was made to fail, see [`Injected`].
     Injected(Injected),
     /// After the memcg was removed.
-    Removed {
-        /// Whether `rmdir` worked.
-        removed: bool,
-        /// `nr_dying_descendants` of the root when the observer stopped waiting.
-        dying: u64,
-        /// How long it waited for that, microseconds.
-        after_us: u64,
-    },
+    Removed(Removed),
     /// A bystander in the root memcg that only sleeps and wakes.
-    Heartbeat {
-        /// Period asked for, microseconds.
-        period_us: u64,
-        /// Beats.
-        beats: u64,
-        /// Longest time between two beats, microseconds.
-        gap_us_max: u64,
-    },
+    Heartbeat(Heartbeat),
     /// What one kind of system call costs; only from the workload [`COST_WORKLOAD`].
-    Cost {
-        /// System call (`open`); with a suffix if its charges are separated by where they came from
-        /// (`write.stock`).
-        op: String,
-        /// Calls measured; each did what it should.
-        calls: u64,
-        /// Executed instructions, from before the system call's instruction to after it.
-        instructions: Instructions,
-    },
+    Cost(CallCost),
     /// The guest itself failed; the cell shows nothing about the kernel.
     Broken {
         /// What happened, for people.
@@ -325,7 +198,11 @@ mod tests {
 
     #[test]
     fn an_event_is_one_flat_line() {
-        let event = Event { seq: 3, at_us: 17, fact: Fact::Settled { settled: true, after_us: 5 } };
+        let event = Event {
+            seq: 3,
+            at_us: 17,
+            fact: Fact::Settled(Settled { settled: true, after_us: 5 }),
+        };
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(line, r#"{"seq":3,"at_us":17,"fact":"settled","settled":true,"after_us":5}"#);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);

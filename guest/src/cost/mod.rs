@@ -12,7 +12,7 @@ mod samples;
 use std::fs::File;
 
 use anyhow::{Context, Result, ensure};
-use protocol::{CellRequest, Fact, Stage};
+use protocol::{CallCost, CellRequest, Fact, Stage, Started};
 
 use self::calls::{FILES, Meters, Pages};
 use crate::charges::Watch;
@@ -49,7 +49,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     memcgs.report(port, Stage::Before)?;
 
     watchdog.begins(Step::Load);
-    port.send(Fact::Started { workload: cell.workload.clone(), processes: 1 })?;
+    port.send(Fact::Started(Started { workload: cell.workload.clone(), processes: 1 }))?;
     measure(&memcgs, &meters, rounds)?;
     memcgs.report(port, Stage::LoadEnd)?;
     report(port, &meters)?;
@@ -82,7 +82,7 @@ fn report(port: &Port, meters: &Meters) -> Result<()> {
         let calls = ticks.len() as u64;
         let instructions = samples::spread(ticks, own)
             .with_context(|| format!("{} was not measured", meter.op))?;
-        port.send(Fact::Cost { op: meter.op.to_owned(), calls, instructions })?;
+        port.send(Fact::Cost(CallCost { op: meter.op.to_owned(), calls, instructions }))?;
     }
     Ok(())
 }

@@ -4,7 +4,10 @@
 //! Times are of the guest's one clock, from the begin of the load; the console's is another one, so of a kill the console
 //! tells only where it came from.
 
-use protocol::{DebtEnd, Event, Fact, MemcgRole, ProcessEnd, ProcessRole};
+use protocol::{
+    DebtEnd, Event, Fact, Hello, LoadEnded, MemcgRole, ProcessEnd, ProcessEnded, ProcessRole,
+    Settled,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
@@ -64,12 +67,12 @@ pub(crate) fn marks(evidence: &Evidence) -> Vec<Mark> {
     let mut marks = owed(events);
     marks.extend(kills(evidence));
     let ended = events.iter().find_map(|event| match event.fact {
-        Fact::LoadEnded { duration_us, .. } => Some(duration_us),
+        Fact::LoadEnded(LoadEnded { duration_us, .. }) => Some(duration_us),
         _ => None,
     });
     marks.extend(ended.map(|at_us| Mark::LoadEnded { at_us }));
     let settled = events.iter().find_map(|event| match event.fact {
-        Fact::Settled { settled: true, after_us } => Some(after_us),
+        Fact::Settled(Settled { settled: true, after_us }) => Some(after_us),
         _ => None,
     });
     let settled = ended.zip(settled).map(|(ended_us, after_us)| ended_us + after_us);
@@ -79,7 +82,7 @@ pub(crate) fn marks(evidence: &Evidence) -> Vec<Mark> {
 
 fn owed(events: &[Event]) -> Vec<Mark> {
     let page_bytes = events.iter().find_map(|event| match event.fact {
-        Fact::Hello { page_bytes, .. } => Some(page_bytes),
+        Fact::Hello(Hello { page_bytes, .. }) => Some(page_bytes),
         _ => None,
     });
     let limited = events.iter().find_map(|event| match &event.fact {
@@ -105,13 +108,13 @@ fn kills(evidence: &Evidence) -> Vec<Mark> {
     });
     let sent = sent.unwrap_or_default();
     let kill = |event: &Event| match event.fact {
-        Fact::ProcessEnded {
+        Fact::ProcessEnded(ProcessEnded {
             role,
             pid,
             end: ProcessEnd::Signaled(9),
             by_guest: false,
             after_us,
-        } => {
+        }) => {
             let report = ooms.reports.iter().find(|report| report.killed == Some(pid));
             let from = report.map(|report| report.origin);
             let at_us = sent.iter().find(|sent| sent.pid == pid).map(|sent| sent.at_us);

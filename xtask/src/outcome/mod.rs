@@ -10,7 +10,7 @@ mod marks;
 
 use std::collections::BTreeMap;
 
-use protocol::{Fact, MemcgRole};
+use protocol::{Fact, MemcgRole, Usage};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -216,7 +216,7 @@ impl Attempt {
     /// One run of a cell whose evidence lies in `folder`.
     pub(crate) fn of(folder: String, evidence: &Evidence, judgement: Judgement) -> Self {
         let line = evidence.events.iter().find_map(|event| match &event.fact {
-            Fact::Usage { memcg: MemcgRole::Limited, line, .. } => Some(line.as_slice()),
+            Fact::Usage(Usage { memcg: MemcgRole::Limited, line, .. }) => Some(line.as_slice()),
             _ => None,
         });
         let line = line.unwrap_or_default();

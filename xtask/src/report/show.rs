@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Charges, Event, Fact, LatencyUs, MemcgRole, Overcharges, ProcessEnd};
+use protocol::{
+    CallCost, Charges, Event, Fact, Files, Heartbeat, Hello, LatencyUs, LoadEnded, MemcgRole,
+    Operations, Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started, Usage,
+};
 
 use super::again::{NONE, again};
 use super::chart;
@@ -127,20 +130,28 @@ fn events(events: &[Event]) -> String {
 
 pub(super) fn said(fact: &Fact) -> Option<String> {
     Some(match fact {
-        Fact::Hello { kernel_release, cpus, memory_bytes, protocol, .. } => format!(
+        Fact::Hello(Hello { kernel_release, cpus, memory_bytes, protocol, .. }) => format!(
             "hello: Linux {kernel_release}, {}, {}, protocol {protocol}",
             plural(*cpus, "CPU"),
             size(*memory_bytes as f64)
         ),
         Fact::Unsupported { missing } => format!("unsupported: {missing}"),
-        Fact::Setup { memcg, limit_bytes, cap_bytes, .. } => {
+        Fact::Setup(Setup { memcg, limit_bytes, cap_bytes, .. }) => {
             let cap = cap_bytes.map_or(String::new(), |cap| format!(", cap {}", size(cap as f64)));
             format!("set up: {memcg:?}, memory.max {}{cap}", size(*limit_bytes as f64))
         }
-        Fact::Started { workload, processes } => {
+        Fact::Started(Started { workload, processes }) => {
             format!("{workload} begins with {processes} processes")
         }
-        Fact::Operations { role, op, attempted, succeeded, errnos, latency, unfinished } => {
+        Fact::Operations(Operations {
+            role,
+            op,
+            attempted,
+            succeeded,
+            errnos,
+            latency,
+            unfinished,
+        }) => {
             let errnos: Vec<String> =
                 errnos.iter().map(|(errno, count)| format!(", {count} {errno}")).collect();
             format!(
@@ -151,25 +162,27 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
                 latency.max
             )
         }
-        Fact::LoadEnded { duration_us, complete } => {
+        Fact::LoadEnded(LoadEnded { duration_us, complete }) => {
             let how = if *complete { "complete" } else { "timed out" };
             format!("load ends after {} ms, {how}", duration_us / 1000)
         }
-        Fact::Settled { settled, after_us } => {
+        Fact::Settled(Settled { settled, after_us }) => {
             let how = if *settled { "usage <= max" } else { "usage still > max" };
             format!("{how} {} ms after the load", after_us / 1000)
         }
-        Fact::Memcg { stage, role: MemcgRole::Limited, current_bytes, peak_bytes, .. } => {
+        Fact::Memcg(Files {
+            stage, role: MemcgRole::Limited, current_bytes, peak_bytes, ..
+        }) => {
             format!("{stage:?}: memory.current {current_bytes}, memory.peak {peak_bytes}")
         }
-        Fact::Removed { removed, dying, after_us } => {
+        Fact::Removed(Removed { removed, dying, after_us }) => {
             let how = if *removed { "removed" } else { "NOT removed" };
             format!("memcg {how}, {dying} dying after {} ms", after_us / 1000)
         }
-        Fact::Heartbeat { beats, gap_us_max, .. } => {
+        Fact::Heartbeat(Heartbeat { beats, gap_us_max, .. }) => {
             format!("heartbeat: {beats} beats, at most {} ms apart", gap_us_max / 1000)
         }
-        Fact::Cost { op, calls, instructions } => format!(
+        Fact::Cost(CallCost { op, calls, instructions }) => format!(
             "{op}: {} to {} instructions, median {}, {calls} calls",
             instructions.min, instructions.max, instructions.median
         ),
@@ -177,11 +190,11 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
         Fact::Ended => "end".to_owned(),
         Fact::Charges(charges) => charged(charges),
         Fact::Overcharges(overcharges) if overcharges.traced => owed(overcharges),
-        Fact::Memcg { .. }
-        | Fact::Usage { .. }
+        Fact::Memcg(_)
+        | Fact::Usage(_)
         | Fact::Overcharges(_)
         | Fact::Injected(_)
-        | Fact::ProcessEnded { .. } => return None,
+        | Fact::ProcessEnded(_) => return None,
     })
 }
 
@@ -234,7 +247,9 @@ fn owed(Overcharges { traced: _, lost, memcgs }: &Overcharges) -> String {
 pub(super) fn ends(events: &[Event]) -> BTreeMap<String, u32> {
     let mut ends = BTreeMap::new();
     for event in events {
-        let Fact::ProcessEnded { role, end, by_guest, .. } = event.fact else { continue };
+        let Fact::ProcessEnded(ProcessEnded { role, end, by_guest, .. }) = event.fact else {
+            continue;
+        };
         let how = match end {
             ProcessEnd::Exited(status) => format!("exited with {status}"),
             ProcessEnd::Signaled(signal) => format!("ended by signal {signal}"),
@@ -248,7 +263,7 @@ pub(super) fn ends(events: &[Event]) -> BTreeMap<String, u32> {
 
 fn usage(cell: &CellResult, events: &[Event]) -> String {
     let line = events.iter().find_map(|event| match &event.fact {
-        Fact::Usage { memcg: MemcgRole::Limited, line, .. } => Some(line.as_slice()),
+        Fact::Usage(Usage { memcg: MemcgRole::Limited, line, .. }) => Some(line.as_slice()),
         _ => None,
     });
     line.map_or_else(String::new, |line| chart::usage(line, cell.cell.request.limit_bytes))

@@ -263,7 +263,7 @@ impl CheckSeries<'_> {
         let hello = ran.iter().find_map(|cell| {
             let evidence = store::load(&self.folder.dir().join(&cell.first.folder)).ok()?;
             evidence.events.iter().find_map(|event| match event.fact {
-                protocol::Fact::Hello { .. } => Some(event.at_us),
+                protocol::Fact::Hello(_) => Some(event.at_us),
                 _ => None,
             })
         });

@@ -5,7 +5,10 @@
 //! console, the kernel had the policy that was asked for, and the VM counted a known number of
 //! instructions as that number.
 
-use protocol::{COST_KNOWN, COST_KNOWN_INSTRUCTIONS, CellRequest, Fact, Instructions, MemcgRole};
+use protocol::{
+    COST_KNOWN, COST_KNOWN_INSTRUCTIONS, CallCost, CellRequest, Fact, Instructions, MemcgRole,
+    Setup,
+};
 
 use serde::Serialize;
 
@@ -37,10 +40,10 @@ pub(crate) fn costs(evidence: &Evidence) -> Result<Vec<Cost>, String> {
         match &event.fact {
             Fact::Broken { why } => return Err(format!("the guest failed: {why}")),
             Fact::Unsupported { missing } => return Err(format!("the kernel has no {missing}")),
-            Fact::Setup { memcg: MemcgRole::Limited, policy, .. } => {
+            Fact::Setup(Setup { memcg: MemcgRole::Limited, policy, .. }) => {
                 as_asked(&evidence.request, policy)?
             }
-            Fact::Cost { op, calls, instructions } => costs.push(Cost {
+            Fact::Cost(CallCost { op, calls, instructions }) => costs.push(Cost {
                 op: op.clone(),
                 calls: *calls,
                 instructions: instructions.clone(),
@@ -126,7 +129,7 @@ pub(super) mod tests {
     fn cost(op: &str, instructions: u64) -> Fact {
         let instructions =
             Instructions { frequent: vec![(instructions, 99)], ..Instructions::default() };
-        Fact::Cost { op: op.to_owned(), calls: 100, instructions }
+        Fact::Cost(CallCost { op: op.to_owned(), calls: 100, instructions })
     }
 
     /// Of a VM that ended well and said this.
@@ -156,13 +159,13 @@ pub(super) mod tests {
     fn facts(policy: &str, known: u64) -> Vec<Fact> {
         let policy = MemcgWrite { file: "memory.overcharge".into(), value: policy.into() };
         vec![
-            Fact::Setup {
+            Fact::Setup(Setup {
                 memcg: MemcgRole::Limited,
                 limit_bytes: 64 << 20,
                 cap_bytes: None,
                 sample_period_us: 0,
                 policy: vec![policy],
-            },
+            }),
             cost(COST_KNOWN, known),
             cost("open", 2653),
             Fact::Ended,

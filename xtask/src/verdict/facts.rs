@@ -7,7 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Event, Fact, LatencyUs, MemcgRole, Overcharged, ProcessEnd, ProcessRole, Stage};
+use protocol::{
+    CallCost, Event, Fact, Files, Heartbeat, LatencyUs, LoadEnded, MemcgRole, Operations,
+    Overcharged, ProcessEnd, ProcessEnded, ProcessRole, Removed, Settled, Setup, Stage, Usage,
+};
 
 use super::charges;
 use crate::evidence::Evidence;
@@ -101,14 +104,22 @@ fn kills(ooms: &Ooms, facts: &mut Facts) {
 /// Facts that one event holds by itself.
 fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
     match fact {
-        Fact::Setup { memcg, limit_bytes, cap_bytes, .. } => {
+        Fact::Setup(Setup { memcg, limit_bytes, cap_bytes, .. }) => {
             let of = of(*memcg);
             facts.put(&format!("{of}limit_bytes"), *limit_bytes as f64);
             if let Some(cap_bytes) = cap_bytes {
                 facts.put(&format!("{of}cap_bytes"), *cap_bytes as f64);
             }
         }
-        Fact::Operations { role, op, attempted, succeeded, errnos, latency, unfinished } => {
+        Fact::Operations(Operations {
+            role,
+            op,
+            attempted,
+            succeeded,
+            errnos,
+            latency,
+            unfinished,
+        }) => {
             let errors: u64 = errnos.values().sum();
             if *attempted != succeeded + errors + unfinished {
                 doubts.push(format!(
@@ -121,20 +132,20 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
                 facts.put(&format!("{op}.{errno}"), *count as f64);
             }
         }
-        Fact::LoadEnded { duration_us, complete } => {
+        Fact::LoadEnded(LoadEnded { duration_us, complete }) => {
             facts.put("load.ms", ms(*duration_us));
             facts.flag("load.complete", *complete);
         }
-        Fact::Usage { .. } => usage(fact, facts),
-        Fact::Settled { settled, after_us } => {
+        Fact::Usage(_) => usage(fact, facts),
+        Fact::Settled(Settled { settled, after_us }) => {
             facts.flag("settled", *settled);
             facts.put("settle_ms", ms(*after_us));
         }
-        Fact::Removed { removed, dying, .. } => {
+        Fact::Removed(Removed { removed, dying, .. }) => {
             facts.flag("removed", *removed);
             facts.put("dying", *dying as f64);
         }
-        Fact::Heartbeat { beats, gap_us_max, .. } => {
+        Fact::Heartbeat(Heartbeat { beats, gap_us_max, .. }) => {
             if *beats > 0 {
                 facts.put("heartbeat.beats", *beats as f64);
                 facts.put("heartbeat.gap_ms", ms(*gap_us_max));
@@ -149,14 +160,14 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
             facts.put("overcharges.lost", overcharges.lost as f64);
             overcharges.memcgs.iter().for_each(|memcg| overcharged(memcg, facts));
         }
-        Fact::Cost { op, instructions, .. } => {
+        Fact::Cost(CallCost { op, instructions, .. }) => {
             facts.put(&format!("instructions.{op}"), instructions.median as f64);
         }
-        Fact::Hello { .. }
+        Fact::Hello(_)
         | Fact::Unsupported { .. }
-        | Fact::Started { .. }
-        | Fact::ProcessEnded { .. }
-        | Fact::Memcg { .. }
+        | Fact::Started(_)
+        | Fact::ProcessEnded(_)
+        | Fact::Memcg(_)
         | Fact::Charges(_)
         | Fact::Overcharges(_)
         | Fact::Injected(_)
@@ -167,8 +178,10 @@ fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
 
 /// No sample is no knowledge, not a usage of nothing.
 fn usage(fact: &Fact, facts: &mut Facts) {
-    let Fact::Usage { memcg, samples: 1.., gap_us_max, over_bytes, .. } = fact else { return };
-    let Fact::Usage { over_us_last, samples_over, over_us_max, .. } = fact else { return };
+    let Fact::Usage(Usage { memcg, samples: 1.., gap_us_max, over_bytes, .. }) = fact else {
+        return;
+    };
+    let Fact::Usage(Usage { over_us_last, samples_over, over_us_max, .. }) = fact else { return };
     let of = of(*memcg);
     let mut put = |name: &str, value: f64| facts.put(&format!("{of}{name}"), value);
     put("over_ms_max", ms(*over_us_max));
@@ -238,12 +251,11 @@ fn killable_left(evidence: &Evidence) -> u64 {
         ProcessRole::Hog => true,
         ProcessRole::Outsider | ProcessRole::Bystander => false,
     };
-    let until_settled = evidence
-        .events
-        .iter()
-        .take_while(|event| !matches!(event.fact, Fact::Memcg { stage: Stage::Settled, .. }));
+    let until_settled = evidence.events.iter().take_while(|event| {
+        !matches!(event.fact, Fact::Memcg(Files { stage: Stage::Settled, .. }))
+    });
     let gone = until_settled.filter(|event| match event.fact {
-        Fact::ProcessEnded { role, by_guest, .. } => killable(role) && !by_guest,
+        Fact::ProcessEnded(ProcessEnded { role, by_guest, .. }) => killable(role) && !by_guest,
         _ => false,
     });
     (actors + hogs).saturating_sub(gone.count() as u64)
@@ -254,7 +266,7 @@ fn processes(evidence: &Evidence, facts: &mut Facts) {
         .events
         .iter()
         .filter_map(|event| match event.fact {
-            Fact::ProcessEnded { end, by_guest, .. } => Some((end, by_guest)),
+            Fact::ProcessEnded(ProcessEnded { end, by_guest, .. }) => Some((end, by_guest)),
             _ => None,
         })
         .collect();
@@ -310,7 +322,7 @@ fn deltas(
 
 fn reading(events: &[Event], wanted: Stage, of: MemcgRole) -> Option<Reading<'_>> {
     events.iter().find_map(|event| match &event.fact {
-        Fact::Memcg { stage, role, current_bytes, peak_bytes, events, counters, .. }
+        Fact::Memcg(Files { stage, role, current_bytes, peak_bytes, events, counters, .. })
             if *stage == wanted && *role == of =>
         {
             let (current_bytes, peak_bytes) = (*current_bytes, *peak_bytes);
@@ -327,22 +339,22 @@ struct Once(Vec<String>);
 impl Once {
     fn note(&mut self, fact: &Fact, doubts: &mut Vec<String>) {
         let name = match fact {
-            Fact::ProcessEnded { .. } => return,
-            Fact::Operations { role, op, .. } => format!("{}{op}", prefix(*role)),
-            Fact::Usage { memcg, .. } => format!("usage of {memcg:?}"),
-            Fact::Memcg { stage, role, .. } => format!("files of {role:?} at {stage:?}"),
-            Fact::Hello { .. } => "hello".to_owned(),
+            Fact::ProcessEnded(_) => return,
+            Fact::Operations(Operations { role, op, .. }) => format!("{}{op}", prefix(*role)),
+            Fact::Usage(Usage { memcg, .. }) => format!("usage of {memcg:?}"),
+            Fact::Memcg(Files { stage, role, .. }) => format!("files of {role:?} at {stage:?}"),
+            Fact::Hello(_) => "hello".to_owned(),
             Fact::Unsupported { .. } => "unsupported".to_owned(),
-            Fact::Setup { memcg, .. } => format!("set-up of {memcg:?}"),
-            Fact::Started { .. } => "start".to_owned(),
-            Fact::LoadEnded { .. } => "end of the load".to_owned(),
-            Fact::Settled { .. } => "settling".to_owned(),
-            Fact::Removed { .. } => "removal".to_owned(),
-            Fact::Heartbeat { .. } => "heartbeat".to_owned(),
+            Fact::Setup(Setup { memcg, .. }) => format!("set-up of {memcg:?}"),
+            Fact::Started(_) => "start".to_owned(),
+            Fact::LoadEnded(_) => "end of the load".to_owned(),
+            Fact::Settled(_) => "settling".to_owned(),
+            Fact::Removed(_) => "removal".to_owned(),
+            Fact::Heartbeat(_) => "heartbeat".to_owned(),
             Fact::Charges(_) => "charges".to_owned(),
             Fact::Overcharges(_) => "overcharges".to_owned(),
             Fact::Injected(injected) => format!("{} {}", injected.call, injected.nth),
-            Fact::Cost { op, .. } => format!("cost of {op}"),
+            Fact::Cost(CallCost { op, .. }) => format!("cost of {op}"),
             Fact::Broken { .. } => "broken".to_owned(),
             Fact::Ended => "end".to_owned(),
         };

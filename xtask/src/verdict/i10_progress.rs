@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Fact, ProcessEnd, ProcessRole};
+use protocol::{Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole};
 
 use super::{Answer, Case, Invariant, Missing, i1_no_escape};
 use crate::evidence::oom::ooms;
@@ -65,12 +65,12 @@ fn goes_on(case: &Case<'_>) -> Result<Answer, Missing> {
     let ended = case.evidence.events.iter().filter(|event| {
         matches!(
             event.fact,
-            Fact::ProcessEnded {
+            Fact::ProcessEnded(ProcessEnded {
                 role: ProcessRole::Actor,
                 end: ProcessEnd::Signaled(_),
                 by_guest: false,
                 ..
-            }
+            })
         )
     });
     let ended = ended.count() as u64;
@@ -134,13 +134,15 @@ struct Operation<'a> {
 
 fn operations<'a>(case: &Case<'a>) -> impl Iterator<Item = Operation<'a>> {
     case.evidence.events.iter().filter_map(|event| match &event.fact {
-        Fact::Operations { op, attempted, succeeded, errnos, unfinished, .. } => Some(Operation {
-            name: op,
-            attempted: *attempted,
-            succeeded: *succeeded,
-            failed: for_want_of_memory(op, errnos),
-            unfinished: *unfinished,
-        }),
+        Fact::Operations(Operations { op, attempted, succeeded, errnos, unfinished, .. }) => {
+            Some(Operation {
+                name: op,
+                attempted: *attempted,
+                succeeded: *succeeded,
+                failed: for_want_of_memory(op, errnos),
+                unfinished: *unfinished,
+            })
+        }
         _ => None,
     })
 }

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{Fact, MemcgRole, ProcessRole, Stage};
+use protocol::{Fact, Files, MemcgRole, ProcessRole, Stage};
 
 use super::{Answer, Case, Invariant, Judged, Missing, i1_no_escape};
 use crate::chance::falls_on;
@@ -81,7 +81,7 @@ fn told<'a>(
     wanted: Stage,
 ) -> impl Iterator<Item = (&'static str, &'a BTreeMap<String, u64>)> {
     case.evidence.events.iter().filter_map(move |event| match &event.fact {
-        Fact::Memcg { stage, role, counters: Some(counters), .. } if *stage == wanted => {
+        Fact::Memcg(Files { stage, role, counters: Some(counters), .. }) if *stage == wanted => {
             let prefix = match role {
                 MemcgRole::Limited => "",
                 MemcgRole::Second => "second.",

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Charges, Fact, ProcessEnd, ProcessRole};
+use protocol::{Charges, Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole};
 
 use super::{Answer, Case, Invariant, Missing, charges};
 
@@ -44,7 +44,9 @@ const EXEMPT: [&str; 1] = ["setpipe_sz"];
 fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let (mut calls, mut failures, mut said) = (0, 0, Vec::new());
     for event in &case.evidence.events {
-        let Fact::Operations { role: ProcessRole::Actor, op, attempted, errnos, .. } = &event.fact
+        let Fact::Operations(Operations {
+            role: ProcessRole::Actor, op, attempted, errnos, ..
+        }) = &event.fact
         else {
             continue;
         };
@@ -107,12 +109,12 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
 fn fault_signals(case: &Case<'_>) -> BTreeMap<i32, u64> {
     let mut signals = BTreeMap::new();
     for event in &case.evidence.events {
-        if let Fact::ProcessEnded {
+        if let Fact::ProcessEnded(ProcessEnded {
             role: ProcessRole::Actor | ProcessRole::Hog,
             end: ProcessEnd::Signaled(signal @ (SIGBUS | SIGSEGV)),
             by_guest: false,
             ..
-        } = event.fact
+        }) = event.fact
         {
             *signals.entry(signal).or_insert(0) += 1;
         }

@@ -8,7 +8,7 @@
 //! share a victim's memory are neither printed nor counted. How many kills a load needs is the
 //! scenario's own expectation (`kills`): no rule can tell from the outside whether one sufficed.
 
-use protocol::{CgroupVersion, Fact, MemcgRole, ProcessRole, Stage};
+use protocol::{CgroupVersion, Fact, Files, MemcgRole, ProcessEnded, ProcessRole, Stage};
 
 use super::{Answer, Case, Invariant, Missing};
 use crate::evidence::oom::{Report, ooms};
@@ -67,7 +67,7 @@ fn counted(case: &Case<'_>) -> Result<u64, Missing> {
 
 fn oom_kills(case: &Case<'_>, wanted: Stage, of: MemcgRole) -> Option<u64> {
     case.evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Memcg { stage, role, events, .. } if *stage == wanted && *role == of => {
+        Fact::Memcg(Files { stage, role, events, .. }) if *stage == wanted && *role == of => {
             events.get("oom_kill").copied()
         }
         _ => None,
@@ -89,11 +89,11 @@ fn strayed(report: &Report) -> Option<String> {
 fn outside(case: &Case<'_>, report: &Report) -> Option<String> {
     let victim = report.killed?;
     case.evidence.events.iter().find_map(|event| match event.fact {
-        Fact::ProcessEnded {
+        Fact::ProcessEnded(ProcessEnded {
             role: role @ (ProcessRole::Bystander | ProcessRole::Outsider),
             pid,
             ..
-        } if pid == victim => Some(format!("the {role:?}, {pid}, was killed")),
+        }) if pid == victim => Some(format!("the {role:?}, {pid}, was killed")),
         _ => None,
     })
 }

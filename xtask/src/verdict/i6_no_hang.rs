@@ -8,7 +8,7 @@
 //! its configuration). On a kernel that does not reconcile the length of a call is the scenario's
 //! own matter: there it is the problem, not a broken promise.
 
-use protocol::{Fact, ProcessEnd, ProcessRole};
+use protocol::{Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole};
 
 use super::{Answer, Case, Invariant, Missing, Verdict};
 use crate::evidence::Ending;
@@ -58,12 +58,12 @@ fn bystander_killed(case: &Case<'_>) -> bool {
     case.evidence.events.iter().any(|event| {
         matches!(
             event.fact,
-            Fact::ProcessEnded {
+            Fact::ProcessEnded(ProcessEnded {
                 role: ProcessRole::Bystander,
                 end: ProcessEnd::Signaled(_),
                 by_guest: false,
                 ..
-            }
+            })
         )
     })
 }
@@ -74,7 +74,7 @@ fn longest_call<'a>(case: &Case<'a>) -> Option<(&'a str, f64)> {
         return None;
     }
     let calls = case.evidence.events.iter().filter_map(|event| match &event.fact {
-        Fact::Operations { role: ProcessRole::Actor, op, latency, .. } => {
+        Fact::Operations(Operations { role: ProcessRole::Actor, op, latency, .. }) => {
             Some((op.as_str(), latency.max as f64 / 1000.0))
         }
         _ => None,

@@ -13,7 +13,9 @@
 //! somebody. Of two such maxima now one is the greater, now the other: in 253 cells the ratio was
 //! above 0.5 in 11, above 1 in 2, and 1.3 at most.
 
-use protocol::{Fact, LatencyUs, MemcgRole, ProcessEnd, ProcessRole, Stage};
+use protocol::{
+    Fact, Files, LatencyUs, MemcgRole, Operations, ProcessEnd, ProcessEnded, ProcessRole, Stage,
+};
 
 use super::{Answer, Case, Invariant, Missing};
 
@@ -51,14 +53,14 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
 /// The bystander's calls of one kind, how long they took and how many failed; it made some.
 fn calls(case: &Case<'_>, wanted: &str) -> Result<(LatencyUs, u64), Missing> {
     let found = case.evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Operations {
+        Fact::Operations(Operations {
             role: ProcessRole::Bystander,
             op,
             succeeded: 1..,
             errnos,
             latency,
             ..
-        } if op == wanted => Some((*latency, errnos.values().sum())),
+        }) if op == wanted => Some((*latency, errnos.values().sum())),
         _ => None,
     });
     found.ok_or_else(|| Missing(format!("{wanted} of the bystander")))
@@ -69,12 +71,12 @@ fn ended(case: &Case<'_>) -> usize {
     let ended = case.evidence.events.iter().filter(|event| {
         matches!(
             event.fact,
-            Fact::ProcessEnded {
+            Fact::ProcessEnded(ProcessEnded {
                 role: ProcessRole::Bystander | ProcessRole::Outsider,
                 end: ProcessEnd::Signaled(_),
                 by_guest: false,
                 ..
-            }
+            })
         )
     });
     ended.count()
@@ -84,7 +86,9 @@ fn ended(case: &Case<'_>) -> usize {
 fn moved<'a>(case: &Case<'a>) -> Result<Vec<&'a str>, Missing> {
     let events = |wanted: Stage| {
         let found = case.evidence.events.iter().find_map(|event| match &event.fact {
-            Fact::Memcg { stage, role: MemcgRole::Bystander, events, .. } if *stage == wanted => {
+            Fact::Memcg(Files { stage, role: MemcgRole::Bystander, events, .. })
+                if *stage == wanted =>
+            {
                 Some(events)
             }
             _ => None,

@@ -14,7 +14,7 @@
 //! many charges over the limit as are counted, unless some were lost. Whether the console agrees
 //! with that is asked by I4.
 
-use protocol::{CgroupVersion, Fact, MemcgRole, Stage};
+use protocol::{CgroupVersion, Fact, Files, MemcgRole, Stage};
 
 use super::{Answer, Case, Invariant, Missing};
 
@@ -59,13 +59,13 @@ fn sum(case: &Case<'_>) -> Result<Answer, Missing> {
         .events
         .iter()
         .find_map(|event| match &event.fact {
-            Fact::Memcg {
+            Fact::Memcg(Files {
                 stage: Stage::Settled,
                 role: MemcgRole::Limited,
                 current_bytes,
                 stat,
                 ..
-            } => Some((*current_bytes, stat)),
+            }) => Some((*current_bytes, stat)),
             _ => None,
         })
         .ok_or_else(missing)?;

@@ -5,7 +5,7 @@
 //! Contract: rows come out only of a VM that ran to its power-off with a clean console, and of
 //! calls that were followed until they made no more charges and then did what they should.
 
-use protocol::{Fact, FailedCharges, Injected, InjectedCharge};
+use protocol::{Fact, FailedCharges, Injected, InjectedCharge, Setup};
 use serde::Serialize;
 
 use super::{charges, cost};
@@ -69,7 +69,7 @@ pub(crate) fn sites(evidence: &Evidence, overcharges: bool) -> Result<Vec<Site>,
         }
         match &event.fact {
             Fact::Unsupported { missing } => return Err(format!("the guest has no {missing}")),
-            Fact::Setup { policy, .. } => cost::as_asked(&evidence.request, policy)?,
+            Fact::Setup(Setup { policy, .. }) => cost::as_asked(&evidence.request, policy)?,
             Fact::Injected(Injected { call, charge: None, nth, outcome, .. }) => {
                 open = None;
                 match outcome.as_str() {

@@ -6,7 +6,7 @@
 //! left when every rule was asked and kept. A rule that cannot be told does not take back what
 //! another one has shown: that is FAIL all the same, unless it was expected, which takes all of them.
 
-use protocol::Fact;
+use protocol::{Fact, Hello};
 
 use super::rule::{Answer, Missing};
 use super::{
@@ -88,7 +88,7 @@ fn checks(
     pace: Pace,
 ) -> Vec<Check> {
     let hello = evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Hello { cpus, page_bytes, .. } => Some((*cpus, *page_bytes)),
+        Fact::Hello(Hello { cpus, page_bytes, .. }) => Some((*cpus, *page_bytes)),
         _ => None,
     });
     let mut checks = Vec::new();
@@ -244,7 +244,7 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
 
 fn said_by_guest(evidence: &Evidence) -> Option<(Verdict, String)> {
     evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Hello { protocol, .. } if *protocol != protocol::VERSION => Some((
+        Fact::Hello(Hello { protocol, .. }) if *protocol != protocol::VERSION => Some((
             Verdict::Error,
             format!("the guest speaks protocol {protocol}, the harness {}", protocol::VERSION),
         )),

@@ -4,7 +4,10 @@
 //! Each doubt is one reason why the events prove nothing. An empty list is the only licence for a
 //! verdict about the kernel.
 
-use protocol::{Fact, MemcgRole, MemcgWrite, Stage};
+use protocol::{
+    Fact, Files, Heartbeat, Hello, LoadEnded, MemcgRole, MemcgWrite, Operations, Setup, Stage,
+    Started, Usage,
+};
 
 use crate::evidence::Evidence;
 use crate::plan::Cell;
@@ -13,7 +16,7 @@ use crate::plan::Cell;
 pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
     let mut doubts = stream(evidence);
     let facts: Vec<&Fact> = evidence.events.iter().map(|event| &event.fact).collect();
-    if !matches!(facts.first(), Some(Fact::Hello { .. })) {
+    if !matches!(facts.first(), Some(Fact::Hello(_))) {
         doubts.push("the guest never said Hello".to_owned());
     }
     if !matches!(facts.last(), Some(Fact::Ended)) {
@@ -28,30 +31,33 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
         if limit_asked(cell, role).is_some() {
             has(
                 &format!("the set-up of the {role:?} memcg"),
-                &|fact| matches!(fact, Fact::Setup { memcg, .. } if *memcg == role),
+                &|fact| matches!(fact, Fact::Setup(Setup { memcg, .. }) if *memcg == role),
             );
             has(
                 &format!("the samples of usage of the {role:?} memcg"),
-                &|fact| matches!(fact, Fact::Usage { memcg, samples: 1.., .. } if *memcg == role),
+                &|fact| matches!(fact, Fact::Usage(Usage { memcg, samples: 1.., .. }) if *memcg == role),
             );
         }
     }
     has("the start of the workload", &|fact| {
-        let Fact::Started { workload, .. } = fact else { return false };
+        let Fact::Started(Started { workload, .. }) = fact else { return false };
         *workload == cell.request.workload
     });
-    has("the end of the load", &|fact| matches!(fact, Fact::LoadEnded { .. }));
+    has("the end of the load", &|fact| matches!(fact, Fact::LoadEnded(_)));
     has("the patch's trace events", &|fact| matches!(fact, Fact::Overcharges(_)));
-    has("whether usage settled", &|fact| matches!(fact, Fact::Settled { .. }));
-    has("the heartbeat", &|fact| matches!(fact, Fact::Heartbeat { beats: 1.., .. }));
+    has("whether usage settled", &|fact| matches!(fact, Fact::Settled(_)));
+    has("the heartbeat", &|fact| matches!(fact, Fact::Heartbeat(Heartbeat { beats: 1.., .. })));
     has("what the actors did", &|fact| {
-        matches!(fact, Fact::Operations { role: protocol::ProcessRole::Actor, attempted: 1.., .. })
+        matches!(
+            fact,
+            Fact::Operations(Operations { role: protocol::ProcessRole::Actor, attempted: 1.., .. })
+        )
     });
-    has("the removal of the memcg", &|fact| matches!(fact, Fact::Removed { .. }));
+    has("the removal of the memcg", &|fact| matches!(fact, Fact::Removed(_)));
     for stage in [Stage::Before, Stage::LoadEnd, Stage::Settled, Stage::After] {
         for role in [MemcgRole::Limited, MemcgRole::Bystander, MemcgRole::Parent] {
             has(&format!("the files of the {role:?} memcg at {stage:?}"), &|fact| {
-                let Fact::Memcg { stage: at, role: of, .. } = fact else { return false };
+                let Fact::Memcg(Files { stage: at, role: of, .. }) = fact else { return false };
                 (*at, *of) == (stage, role)
             });
         }
@@ -59,7 +65,7 @@ pub(crate) fn doubts(cell: &Cell, evidence: &Evidence) -> Vec<String> {
     if cell.request.second.is_some() {
         // At later stages a workload may have removed it.
         has("the files of the Second memcg at Before", &|fact| {
-            matches!(fact, Fact::Memcg { stage: Stage::Before, role: MemcgRole::Second, .. })
+            matches!(fact, Fact::Memcg(Files { stage: Stage::Before, role: MemcgRole::Second, .. }))
         });
     }
     for fact in &facts {
@@ -106,11 +112,11 @@ pub(super) fn stream(evidence: &Evidence) -> Vec<String> {
 /// What the guest read back from the kernel is what it was asked to set.
 fn as_asked(cell: &Cell, fact: &Fact) -> Option<String> {
     match fact {
-        Fact::Hello { cpus, .. } if *cpus != cell.vm.cpus => {
+        Fact::Hello(Hello { cpus, .. }) if *cpus != cell.vm.cpus => {
             Some(format!("{cpus} CPUs are online where {} were asked for", cell.vm.cpus))
         }
-        Fact::Hello { page_bytes: 0, .. } => Some("a page of no bytes".to_owned()),
-        Fact::Setup { memcg, limit_bytes, .. }
+        Fact::Hello(Hello { page_bytes: 0, .. }) => Some("a page of no bytes".to_owned()),
+        Fact::Setup(Setup { memcg, limit_bytes, .. })
             if Some(*limit_bytes) != limit_asked(cell, *memcg) =>
         {
             Some(format!(
@@ -118,31 +124,33 @@ fn as_asked(cell: &Cell, fact: &Fact) -> Option<String> {
                 limit_asked(cell, *memcg)
             ))
         }
-        Fact::Memcg {
+        Fact::Memcg(Files {
             role: role @ (MemcgRole::Limited | MemcgRole::Second | MemcgRole::Parent),
             stage,
             max_bytes,
             ..
-        } if *max_bytes != limit_asked(cell, *role) => Some(format!(
+        }) if *max_bytes != limit_asked(cell, *role) => Some(format!(
             "the limit of {role:?} is {max_bytes:?} at {stage:?}: it was not in force throughout"
         )),
-        Fact::Setup { memcg, cap_bytes: Some(cap_bytes), .. }
+        Fact::Setup(Setup { memcg, cap_bytes: Some(cap_bytes), .. })
             if cap_asked(cell, *memcg).is_some_and(|asked| asked != *cap_bytes) =>
         {
             let asked = cap_asked(cell, *memcg);
             Some(format!("the cap of {memcg:?} is {cap_bytes} where {asked:?} was asked for"))
         }
-        Fact::Setup { memcg, policy, .. } => policy_asked(cell, *memcg).iter().find_map(|asked| {
-            let read = policy.iter().find(|read| read.file == asked.file);
-            match read {
-                Some(read) if same_setting(asked, read) => None,
-                Some(read) => Some(format!(
-                    "{} is {:?} where {:?} was asked for",
-                    asked.file, read.value, asked.value
-                )),
-                None => Some(format!("{} was not read back", asked.file)),
-            }
-        }),
+        Fact::Setup(Setup { memcg, policy, .. }) => {
+            policy_asked(cell, *memcg).iter().find_map(|asked| {
+                let read = policy.iter().find(|read| read.file == asked.file);
+                match read {
+                    Some(read) if same_setting(asked, read) => None,
+                    Some(read) => Some(format!(
+                        "{} is {:?} where {:?} was asked for",
+                        asked.file, read.value, asked.value
+                    )),
+                    None => Some(format!("{} was not read back", asked.file)),
+                }
+            })
+        }
         _ => None,
     }
 }
@@ -185,25 +193,25 @@ pub(super) fn same_setting(asked: &MemcgWrite, read: &MemcgWrite) -> bool {
 
 fn everybody_ended(facts: &[&Fact]) -> Option<String> {
     let started = facts.iter().find_map(|fact| match fact {
-        Fact::Started { processes, .. } => Some(*processes as usize),
+        Fact::Started(Started { processes, .. }) => Some(*processes as usize),
         _ => None,
     })?;
-    let ended = facts.iter().filter(|fact| matches!(fact, Fact::ProcessEnded { .. })).count();
+    let ended = facts.iter().filter(|fact| matches!(fact, Fact::ProcessEnded(_))).count();
     (ended != started).then(|| format!("{started} processes started and {ended} ended"))
 }
 
 /// Observers that looked away cannot say that nothing happened.
 fn watched_throughout(facts: &[&Fact]) -> Option<String> {
     let load_us = facts.iter().find_map(|fact| match fact {
-        Fact::LoadEnded { duration_us, .. } => Some(*duration_us),
+        Fact::LoadEnded(LoadEnded { duration_us, .. }) => Some(*duration_us),
         _ => None,
     })?;
     facts.iter().find_map(|fact| {
         let (who, looks, gap_us, period_us) = match fact {
-            Fact::Usage { memcg: MemcgRole::Limited, samples, gap_us_max, period_us, .. } => {
+            Fact::Usage(Usage { memcg: MemcgRole::Limited, samples, gap_us_max, period_us, .. }) => {
                 ("the sampler", *samples, *gap_us_max, *period_us)
             }
-            Fact::Heartbeat { beats, gap_us_max, period_us } => {
+            Fact::Heartbeat(Heartbeat { beats, gap_us_max, period_us }) => {
                 ("the heartbeat", *beats, *gap_us_max, *period_us)
             }
             _ => return None,
@@ -222,11 +230,11 @@ fn watched_throughout(facts: &[&Fact]) -> Option<String> {
 fn load_took_its_time(evidence: &Evidence) -> Option<String> {
     const STAMPING_US: u64 = 100_000;
     let started_us = evidence.events.iter().find_map(|event| match event.fact {
-        Fact::Started { .. } => Some(event.at_us),
+        Fact::Started(_) => Some(event.at_us),
         _ => None,
     })?;
     let (ended_us, load_us) = evidence.events.iter().find_map(|event| match event.fact {
-        Fact::LoadEnded { duration_us, .. } => Some((event.at_us, duration_us)),
+        Fact::LoadEnded(LoadEnded { duration_us, .. }) => Some((event.at_us, duration_us)),
         _ => None,
     })?;
     let between_us = ended_us.saturating_sub(started_us);
@@ -239,7 +247,7 @@ fn load_took_its_time(evidence: &Evidence) -> Option<String> {
 /// time in it was five times too long. Where instructions are counted the guest's time is its own.
 fn clock_ran_away(cell: &Cell, evidence: &Evidence) -> Option<String> {
     let load_us = evidence.events.iter().find_map(|event| match event.fact {
-        Fact::LoadEnded { duration_us, .. } => Some(duration_us),
+        Fact::LoadEnded(LoadEnded { duration_us, .. }) => Some(duration_us),
         _ => None,
     })?;
     let wall_ms = evidence.wall_ms;
@@ -251,7 +259,7 @@ fn clock_ran_away(cell: &Cell, evidence: &Evidence) -> Option<String> {
 
 /// The same of a boot, from QEMU's start to the guest's Hello: why no cell must begin from there.
 pub(crate) fn wrong_clock(boot: &Evidence) -> Option<String> {
-    let up_us = boot.events.first().filter(|event| matches!(event.fact, Fact::Hello { .. }))?.at_us;
+    let up_us = boot.events.first().filter(|event| matches!(event.fact, Fact::Hello(_)))?.at_us;
     (up_us > boot.wall_ms * 1000).then(|| {
         format!("the guest was up for {up_us} us after {} ms: a wrong clock", boot.wall_ms)
     })
@@ -262,11 +270,11 @@ pub(crate) fn wrong_clock(boot: &Evidence) -> Option<String> {
 fn peak_covers_samples(cell: &Cell, facts: &[&Fact]) -> Option<String> {
     const BATCH_PAGES: u64 = 64;
     let page_bytes = facts.iter().find_map(|fact| match fact {
-        Fact::Hello { page_bytes, .. } => Some(*page_bytes),
+        Fact::Hello(Hello { page_bytes, .. }) => Some(*page_bytes),
         _ => None,
     })?;
     let mut peaks_bytes = facts.iter().filter_map(|fact| match fact {
-        Fact::Memcg { role: MemcgRole::Limited, peak_bytes, .. } => Some(*peak_bytes),
+        Fact::Memcg(Files { role: MemcgRole::Limited, peak_bytes, .. }) => Some(*peak_bytes),
         _ => None,
     });
     if !peaks_bytes.clone().is_sorted() {
@@ -274,7 +282,7 @@ fn peak_covers_samples(cell: &Cell, facts: &[&Fact]) -> Option<String> {
     }
     let peak_bytes = peaks_bytes.next_back()?;
     let sampled_bytes = facts.iter().find_map(|fact| match fact {
-        Fact::Usage { memcg: MemcgRole::Limited, sampled_bytes_max, .. } => {
+        Fact::Usage(Usage { memcg: MemcgRole::Limited, sampled_bytes_max, .. }) => {
             Some(*sampled_bytes_max)
         }
         _ => None,

@@ -14,8 +14,9 @@ mod score;
 mod timely;
 
 use protocol::{
-    Asked, Charges, Debt, DebtEnd, Event, Fact, LatencyUs, MemcgRole, Overcharged, Overcharges,
-    ProcessEnd, ProcessRole, SpreadBytes, Stage,
+    Asked, Charges, Debt, DebtEnd, Event, Fact, Files, Heartbeat, Hello, LatencyUs, LoadEnded,
+    MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded, ProcessRole,
+    Removed, Settled, Setup, SpreadBytes, Stage, Started, Usage,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -166,30 +167,30 @@ impl Bench {
 fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
     let patched = cell.request.counters_file.is_some();
     let mut facts = vec![
-        Fact::Hello {
+        Fact::Hello(Hello {
             protocol: protocol::VERSION,
             kernel_release: "6.12.117".to_owned(),
             cpus: cell.vm.cpus,
             memory_bytes: 512 * MIB,
             page_bytes: PAGE,
             workloads: vec!["open-keep".to_owned()],
-        },
-        Fact::Setup {
+        }),
+        Fact::Setup(Setup {
             memcg: MemcgRole::Limited,
             limit_bytes: cell.request.limit_bytes,
             cap_bytes: patched.then_some(MIB),
             sample_period_us: 1000,
             policy: cell.request.policy.clone(),
-        },
+        }),
     ];
     facts.extend(files(Stage::Before, patched, 8 * PAGE, 8 * PAGE, 0));
-    facts.push(Fact::Started { workload: "open-keep".to_owned(), processes: 2 });
-    facts.push(Fact::LoadEnded { duration_us: 500_000, complete: true });
+    facts.push(Fact::Started(Started { workload: "open-keep".to_owned(), processes: 2 }));
+    facts.push(Fact::LoadEnded(LoadEnded { duration_us: 500_000, complete: true }));
     facts.extend(files(Stage::LoadEnd, patched, 4 * MIB, peak_bytes, 3));
-    facts.push(Fact::Settled { settled: true, after_us: 900 });
+    facts.push(Fact::Settled(Settled { settled: true, after_us: 900 }));
     facts.extend(files(Stage::Settled, patched, 4 * MIB, peak_bytes, 3));
     facts.extend(watched(patched));
-    facts.push(Fact::Usage {
+    facts.push(Fact::Usage(Usage {
         memcg: MemcgRole::Limited,
         period_us: 1000,
         samples: 500,
@@ -200,14 +201,20 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
         over_us_last: 0,
         over_bytes: SpreadBytes { p50: PAGE, p99: 40 * PAGE, max: 40 * PAGE },
         line: vec![(0, 8 * PAGE), (250_000, peak_bytes), (500_000, 4 * MIB)],
-    });
-    facts.push(Fact::Heartbeat { period_us: 10_000, beats: 50, gap_us_max: 15_000 });
+    }));
+    facts.push(Fact::Heartbeat(Heartbeat { period_us: 10_000, beats: 50, gap_us_max: 15_000 }));
     for (role, pid) in [(ProcessRole::Actor, 70), (ProcessRole::Bystander, 71)] {
         let by_guest = role == ProcessRole::Bystander;
         let end = if by_guest { ProcessEnd::Signaled(9) } else { ProcessEnd::Exited(0) };
-        facts.push(Fact::ProcessEnded { role, pid, end, by_guest, after_us: 600_000 });
+        facts.push(Fact::ProcessEnded(ProcessEnded {
+            role,
+            pid,
+            end,
+            by_guest,
+            after_us: 600_000,
+        }));
     }
-    facts.push(Fact::Operations {
+    facts.push(Fact::Operations(Operations {
         role: ProcessRole::Actor,
         op: "open".to_owned(),
         attempted: 1000,
@@ -215,16 +222,16 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
         errnos: BTreeMap::new(),
         latency: LatencyUs { p50: 20, p99: 90, max: 1500 },
         unfinished: 0,
-    });
+    }));
     facts.extend([calls_outside("control", 400), calls_outside("stat", 900)]);
     facts.extend(files(Stage::After, patched, 2 * PAGE, peak_bytes, 3));
-    facts.push(Fact::Removed { removed: true, dying: 0, after_us: 20_000 });
+    facts.push(Fact::Removed(Removed { removed: true, dying: 0, after_us: 20_000 }));
     facts.push(Fact::Ended);
     let mut at_us = 100_000;
     let numbered = facts.into_iter().zip(0..);
     numbered
         .map(|(fact, seq)| {
-            at_us += if matches!(fact, Fact::LoadEnded { .. }) { 501_000 } else { 1000 };
+            at_us += if matches!(fact, Fact::LoadEnded(_)) { 501_000 } else { 1000 };
             Event { seq, at_us, fact }
         })
         .collect()
@@ -275,7 +282,7 @@ fn overcharged(charges: u64) -> Overcharged {
 
 /// What the bystander did, and how long its longest call took.
 fn calls_outside(op: &str, max: u64) -> Fact {
-    Fact::Operations {
+    Fact::Operations(Operations {
         role: ProcessRole::Bystander,
         op: op.to_owned(),
         attempted: 50,
@@ -283,7 +290,7 @@ fn calls_outside(op: &str, max: u64) -> Fact {
         errnos: BTreeMap::new(),
         latency: LatencyUs { p50: 4, p99: max, max },
         unfinished: 0,
-    }
+    })
 }
 
 fn files(
@@ -299,7 +306,7 @@ fn files(
             let limited = role == MemcgRole::Limited;
             let map =
                 |pairs: &[(&str, u64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-            Fact::Memcg {
+            Fact::Memcg(Files {
                 stage,
                 role,
                 current_bytes,
@@ -311,7 +318,7 @@ fn files(
                 },
                 stat: map(&[("anon", 0), ("file", 0), ("kernel", current_bytes), ("sock", 0)]),
                 counters: (limited && patched).then(|| map(&[("charges", count), ("denied", 0)])),
-            }
+            })
         })
         .collect()
 }

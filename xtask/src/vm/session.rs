@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use protocol::{CellRequest, Fact, Order};
+use protocol::{CellRequest, Fact, Hello, Order};
 
 use super::process::{Vm, Wire};
 use super::qmp::{self, Said, Shutdown};
@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
             self.last_sign = Instant::now();
         }
         let hello = events.iter().find_map(|event| match &event.fact {
-            Fact::Hello { protocol, .. } => Some(*protocol),
+            Fact::Hello(Hello { protocol, .. }) => Some(*protocol),
             _ => None,
         });
         let (Some(theirs), false) = (hello, self.booted) else { return Ok(None) };

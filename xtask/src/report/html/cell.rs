@@ -2,7 +2,7 @@
 //! One cell: its verdict in the line that is always seen, and what that rests on below it, to be opened.
 
 use maud::{Markup, html};
-use protocol::{Event, Fact, ProcessRole};
+use protocol::{Event, Fact, Operations, ProcessRole};
 
 use super::super::again::{NONE, again};
 use super::super::numbers::{kills, load, lost, number, plain, plural, size, time_ms};
@@ -158,7 +158,7 @@ fn stored(evidence: &Evidence, seen: &Seen<'_, '_>) -> Markup {
 
 /// Calls with their errnos.
 fn calls(events: &[Event]) -> Markup {
-    let has_calls = events.iter().any(|event| matches!(event.fact, Fact::Operations { .. }));
+    let has_calls = events.iter().any(|event| matches!(event.fact, Fact::Operations(_)));
     html! {
         @if has_calls {
             h4 { "Calls" }
@@ -169,7 +169,7 @@ fn calls(events: &[Event]) -> Markup {
                 } }
                 tbody {
                     @for event in events {
-                        @if let Fact::Operations { role, op, attempted, succeeded, errnos, latency, unfinished } = &event.fact {
+                        @if let Fact::Operations(Operations { role, op, attempted, succeeded, errnos, latency, unfinished }) = &event.fact {
                             tr {
                                 th scope="row" { (op) @if *role != ProcessRole::Actor { span.of { "by " (format!("{role:?}").to_lowercase()) } } }
                                 td data-label="Begun" { (attempted) }
@@ -191,7 +191,7 @@ fn calls(events: &[Event]) -> Markup {
 
 /// All but what stands elsewhere on the page.
 fn told(fact: &Fact) -> Option<String> {
-    if matches!(fact, Fact::Operations { .. }) { None } else { said(fact) }
+    if matches!(fact, Fact::Operations(_)) { None } else { said(fact) }
 }
 
 /// Deltas of events and counters first, then all others that are not 0.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Pages of hand-made runs. What browsers and validators say of a real one is asked in `tests/html_readers`.
 
-use protocol::{DebtEnd, Fact, ProcessEnd, ProcessRole, Sigkill};
+use protocol::{DebtEnd, Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole, Sigkill};
 
 use super::*;
 use crate::evidence::Evidence;
@@ -100,7 +100,7 @@ fn nothing_that_was_said_becomes_markup() {
     patched.evidence.console =
         format!("[ 1.0] BUG: {SCRIPT}\n[ 1.0]  f+0x1/0x2 {SCRIPT}\n{}", "x".repeat(100_000));
     for event in &mut patched.evidence.events {
-        if let Fact::Operations { op, .. } = &mut event.fact {
+        if let Fact::Operations(Operations { op, .. }) = &mut event.fact {
             *op = SCRIPT.to_owned();
         }
     }
@@ -165,7 +165,7 @@ fn a_kill_is_marked_when_the_signal_was_sent_and_with_its_origin() {
     );
     for event in &mut bench.evidence.events {
         match &mut event.fact {
-            Fact::ProcessEnded { pid: 70, end, .. } => *end = ProcessEnd::Signaled(9),
+            Fact::ProcessEnded(ProcessEnded { pid: 70, end, .. }) => *end = ProcessEnd::Signaled(9),
             Fact::Charges(charges) => charges.sigkills = vec![Sigkill { pid: 70, at_us: 250_000 }],
             _ => {}
         }

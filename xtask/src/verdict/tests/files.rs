@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Both sides of the tolerances of I8 and I9: what files of memcgs say.
 
-use protocol::{CgroupVersion, MemcgShape};
+use protocol::{CgroupVersion, Files, MemcgShape, Setup, Usage};
 
 use serde_json::json;
 
@@ -22,8 +22,9 @@ fn with_parent(bench: Bench, over_bytes: u64, over_us: u64) -> Bench {
     bench.cell.request.parent = Some(shape);
     bench.evidence.request = bench.cell.request.clone();
     for event in &mut bench.evidence.events {
-        if let Fact::Memcg { role: MemcgRole::Parent, max_bytes, peak_bytes, stage, .. } =
-            &mut event.fact
+        if let Fact::Memcg(Files {
+            role: MemcgRole::Parent, max_bytes, peak_bytes, stage, ..
+        }) = &mut event.fact
         {
             *max_bytes = Some(8 * MIB);
             let later = matches!(stage, Stage::Settled | Stage::After);
@@ -33,16 +34,17 @@ fn with_parent(bench: Bench, over_bytes: u64, over_us: u64) -> Bench {
     let find = |bench: &Bench, fits: fn(&Fact) -> bool| {
         bench.evidence.events.iter().position(|event| fits(&event.fact)).unwrap()
     };
-    let at = find(&bench, |fact| matches!(fact, Fact::Setup { .. }));
+    let at = find(&bench, |fact| matches!(fact, Fact::Setup(_)));
     let mut setup = bench.evidence.events[at].clone();
-    if let Fact::Setup { memcg, limit_bytes, policy, .. } = &mut setup.fact {
+    if let Fact::Setup(Setup { memcg, limit_bytes, policy, .. }) = &mut setup.fact {
         (*memcg, *limit_bytes) = (MemcgRole::Parent, 8 * MIB);
         policy.clear();
     }
     bench.evidence.events.insert(at + 1, setup);
-    let at = find(&bench, |fact| matches!(fact, Fact::Usage { .. }));
+    let at = find(&bench, |fact| matches!(fact, Fact::Usage(_)));
     let mut usage = bench.evidence.events[at].clone();
-    if let Fact::Usage { memcg, over_us_max, over_us_last, sampled_bytes_max, .. } = &mut usage.fact
+    if let Fact::Usage(Usage { memcg, over_us_max, over_us_last, sampled_bytes_max, .. }) =
+        &mut usage.fact
     {
         (*memcg, *over_us_max, *over_us_last) = (MemcgRole::Parent, over_us, 0);
         *sampled_bytes_max = 8 * MIB;
@@ -116,7 +118,9 @@ fn i9_wants_it_counted_where_the_limit_was() {
         bench.cell.request.tasks = tasks;
         bench.evidence.request = bench.cell.request.clone();
         for event in &mut bench.evidence.events {
-            if let Fact::Memcg { role: MemcgRole::Parent, counters, stage, .. } = &mut event.fact {
+            if let Fact::Memcg(Files { role: MemcgRole::Parent, counters, stage, .. }) =
+                &mut event.fact
+            {
                 let now = if *stage == Stage::Before { 0 } else { charges };
                 *counters =
                     Some([("charges", now), ("pages", now)].map(|(k, v)| (k.into(), v)).into());
@@ -138,7 +142,7 @@ fn i9_wants_counted_kills_to_be_events_too() {
     let kills = |counted: u64| {
         let mut bench = Bench::overcharge();
         for event in &mut bench.evidence.events {
-            if let Fact::Memcg { counters: Some(counters), stage, .. } = &mut event.fact {
+            if let Fact::Memcg(Files { counters: Some(counters), stage, .. }) = &mut event.fact {
                 let later = *stage != Stage::Before;
                 counters.insert("kills".to_owned(), if later { counted } else { 0 });
             }
@@ -156,7 +160,9 @@ fn i9_takes_the_victims_events_on_v1_for_a_kill_that_the_parent_counted() {
         let mut bench = with_parent(Bench::overcharge(), 0, 0);
         bench.cell.key.cgroup = cgroup;
         for event in &mut bench.evidence.events {
-            if let Fact::Memcg { role: MemcgRole::Parent, counters, stage, .. } = &mut event.fact {
+            if let Fact::Memcg(Files { role: MemcgRole::Parent, counters, stage, .. }) =
+                &mut event.fact
+            {
                 let kills = u64::from(*stage != Stage::Before);
                 let all = [("charges", 0), ("pages", 0), ("kills", kills)];
                 *counters = Some(all.map(|(name, count)| (name.to_owned(), count)).into());

@@ -5,6 +5,7 @@ use super::*;
 use crate::config::{Caught, Comparison, Condition};
 use crate::outcome::Differential;
 use Outcome::{Broken, Kept, Unknown};
+use protocol::Files;
 
 const ACTOR_ENDED: Which<'_> = &[("fact", "process_ended"), ("role", "actor")];
 const STAT: Which<'_> = &[("fact", "operations"), ("op", "stat")];
@@ -169,7 +170,7 @@ fn a_limit_that_was_lifted_meanwhile_proves_nothing() {
     let of_second = |event: &Event| {
         matches!(
             event.fact,
-            Fact::Memcg { role: MemcgRole::Second, stage: protocol::Stage::Before, .. }
+            Fact::Memcg(Files { role: MemcgRole::Second, stage: protocol::Stage::Before, .. })
         )
     };
     gone.evidence.events.retain(|event| !of_second(event));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Both sides of the tolerances of I3: how long usage may stay above the limit, and a debt unattended.
 
-use protocol::{Event, Fact, ProcessRole};
+use protocol::{Event, Fact, ProcessEnded, ProcessRole};
 
 use super::*;
 use Outcome::{Broken, Kept, NotApplicable, Unknown};
@@ -70,12 +70,15 @@ fn i3_asks_only_where_something_can_be_killed() {
         bench.evidence.request.killable = true;
         if early {
             let ended = |event: &Event| {
-                matches!(event.fact, Fact::ProcessEnded { role: ProcessRole::Actor, .. })
+                matches!(
+                    event.fact,
+                    Fact::ProcessEnded(ProcessEnded { role: ProcessRole::Actor, .. })
+                )
             };
             let events = &mut bench.evidence.events;
             let at = events.iter().position(ended).unwrap();
             let end = events.remove(at);
-            let load_ended = |event: &Event| matches!(event.fact, Fact::LoadEnded { .. });
+            let load_ended = |event: &Event| matches!(event.fact, Fact::LoadEnded(_));
             let at = events.iter().position(load_ended).unwrap();
             events.insert(at, end);
             bench.renumber();

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the guest reports about a cell, one structure for each kind of [`Fact`](crate::Fact).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Instructions, LatencyUs, MemcgRole, MemcgWrite, ProcessEnd, ProcessRole, SpreadBytes, Stage,
+};
+
+/// First event: the guest is up and waits for its cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`](crate::VERSION) of the guest.
+    pub protocol: u32,
+    /// `uname -r`.
+    pub kernel_release: String,
+    /// Online CPUs.
+    pub cpus: u32,
+    /// `MemTotal`, bytes.
+    pub memory_bytes: u64,
+    /// Page size, bytes.
+    pub page_bytes: u64,
+    /// Workloads this guest can run.
+    pub workloads: Vec<String>,
+}
+
+/// A memcg is set up; one for each that has a limit. Read back from the kernel, not from the
+/// request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Which memcg.
+    pub memcg: MemcgRole,
+    /// Limit in force, bytes.
+    pub limit_bytes: u64,
+    /// Cap in force, bytes, if the kernel has one.
+    pub cap_bytes: Option<u64>,
+    /// Sampler period, microseconds.
+    pub sample_period_us: u64,
+    /// Each policy file as read back after the write.
+    pub policy: Vec<MemcgWrite>,
+}
+
+/// The workload begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its name.
+    pub workload: String,
+    /// Processes created, actors first.
+    pub processes: u32,
+}
+
+/// What all tasks of one role did with one system call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operations {
+    /// Role of the tasks.
+    pub role: ProcessRole,
+    /// System call or step (`open`, `pipe2`, `write`, …).
+    pub op: String,
+    /// Calls begun.
+    pub attempted: u64,
+    /// Calls that did what they should.
+    pub succeeded: u64,
+    /// Failures by errno name; `SHORT` for a short read or write.
+    pub errnos: BTreeMap<String, u64>,
+    /// Time in the call.
+    pub latency: LatencyUs,
+    /// Calls that began before the load ended but never returned (task killed in it or stuck).
+    pub unfinished: u64,
+}
+
+/// A process of the workload ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEnded {
+    /// What it was for.
+    pub role: ProcessRole,
+    /// Its pid, as the console names it.
+    pub pid: i32,
+    /// How.
+    pub end: ProcessEnd,
+    /// Whether the guest itself sent the SIGKILL, at clean-up.
+    pub by_guest: bool,
+    /// When, since the load began, microseconds.
+    pub after_us: u64,
+}
+
+/// The load is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadEnded {
+    /// From `Started` to here, microseconds.
+    pub duration_us: u64,
+    /// Whether every actor finished its work or was killed; `false` if the load timed out at
+    /// `load_ms_max`.
+    pub complete: bool,
+}
+
+/// What the usage sampler saw between `Started` and `Settled`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Which memcg.
+    pub memcg: MemcgRole,
+    /// Period asked for, microseconds.
+    pub period_us: u64,
+    /// Samples taken.
+    pub samples: u64,
+    /// Longest time between two samples, microseconds.
+    pub gap_us_max: u64,
+    /// Highest usage sampled, bytes, without charges that are about to be refused.
+    pub sampled_bytes_max: u64,
+    /// Samples with usage above the limit.
+    pub samples_over: u64,
+    /// Longest run of samples above the limit, to the first one that is not, microseconds.
+    pub over_us_max: u64,
+    /// Run of samples above the limit that had not ended at the last sample, microseconds.
+    pub over_us_last: u64,
+    /// How far above the limit the samples above it were.
+    pub over_bytes: SpreadBytes,
+    /// Thinned time line: microseconds since `Started`, bytes; at most 500 points.
+    pub line: Vec<(u64, u64)>,
+}
+
+/// The observer waited for usage to fall to the limit after the load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Whether it fell.
+    pub settled: bool,
+    /// Time until then, or until the observer gave up, microseconds.
+    pub after_us: u64,
+}
+
+/// Files of one memcg.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    /// When they were read.
+    pub stage: Stage,
+    /// Of which memcg.
+    pub role: MemcgRole,
+    /// `memory.current`, bytes.
+    pub current_bytes: u64,
+    /// `memory.peak`, bytes.
+    pub peak_bytes: u64,
+    /// `memory.max`, bytes; `None` for no limit.
+    pub max_bytes: Option<u64>,
+    /// `memory.events`; on v1 `failcnt` and `oom_kill` under their v2 names `max` and `oom_kill`.
+    pub events: BTreeMap<String, u64>,
+    /// `memory.stat`.
+    pub stat: BTreeMap<String, u64>,
+    /// The patch's counters, if the kernel has them.
+    pub counters: Option<BTreeMap<String, u64>>,
+}
+
+/// After the memcg was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Whether `rmdir` worked.
+    pub removed: bool,
+    /// `nr_dying_descendants` of the root when the observer stopped waiting.
+    pub dying: u64,
+    /// How long it waited for that, microseconds.
+    pub after_us: u64,
+}
+
+/// A bystander in the root memcg that only sleeps and wakes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Period asked for, microseconds.
+    pub period_us: u64,
+    /// Beats.
+    pub beats: u64,
+    /// Longest time between two beats, microseconds.
+    pub gap_us_max: u64,
+}
+
+/// What one kind of system call costs; only from the workload
+/// [`COST_WORKLOAD`](crate::COST_WORKLOAD).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallCost {
+    /// System call (`open`); with a suffix if its charges are separated by where they came from
+    /// (`write.stock`).
+    pub op: String,
+    /// Calls measured; each did what it should.
+    pub calls: u64,
+    /// Executed instructions, from before the system call's instruction to after it.
+    pub instructions: Instructions,
+}
