@@ -76,6 +76,8 @@ pub(crate) struct Cell {
     pub(crate) deadline: Deadline,
     /// How many times its kernel is slower than others ([`Kernel::slowdown`]).
     pub(crate) slowdown: u32,
+    /// What the same load overruns with the feature off ([`Scenario::forced_bytes`]).
+    pub(crate) forced_bytes: u64,
 }
 
 /// How long a cell may take.
@@ -203,6 +205,7 @@ impl Place<'_> {
                     * u64::from(kernel.slowdown),
             },
             slowdown: kernel.slowdown,
+            forced_bytes: scenario.forced_bytes,
         }
     }
 

@@ -6,11 +6,14 @@
 pub(crate) mod console;
 pub(crate) mod lines;
 pub(crate) mod oom;
+mod seen;
 pub(crate) mod store;
 mod translated;
 
 use protocol::{CellRequest, Event};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use seen::{Seen, Stopped};
 
 /// Begins the console line after which everything was printed because the harness asked, at the
 /// deadline, where the kernel hangs (sysrq): what a person reads, but no fault of the kernel.

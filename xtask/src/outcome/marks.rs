@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Evidence -> what happened to the limited memcg and when, for charts of its usage over time.
 //!
-//! Times are of the guest's one clock, from the begin of the load; the console's is another one, so of a kill the console
-//! tells only where it came from.
+//! Times are of the guest's one clock, from the begin of the load; the console's is another one, so
+//! of a kill the console tells only where it came from.
 
-use protocol::{
-    DebtEnd, Event, Fact, Hello, LoadEnded, MemcgRole, ProcessEnd, ProcessEnded, ProcessRole,
-    Settled,
-};
+use protocol::{Debt, DebtEnd, MemcgRole, ProcessRole};
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Evidence;
-use crate::evidence::oom::{Origin, ooms};
+use crate::evidence::Seen;
+use crate::evidence::oom::Origin;
 
 /// Kills that are marked, at most; times for which the memcg owed have their limit on the wire.
 const KILLS_MAX: usize = 100;
@@ -38,7 +35,8 @@ pub(crate) enum Mark {
     },
     /// A process was killed, and not by the guest.
     Killed {
-        /// When it was sent SIGKILL, by the trace event of the kernel; `None` where that was not seen.
+        /// When it was sent SIGKILL, by the trace event of the kernel; `None` where that was not
+        /// seen.
         at_us: Option<u64>,
         /// When the observer saw it gone.
         gone_us: u64,
@@ -62,65 +60,42 @@ pub(crate) enum Mark {
 }
 
 /// What the evidence has times for, in order of kind.
-pub(crate) fn marks(evidence: &Evidence) -> Vec<Mark> {
-    let events = &evidence.events;
-    let mut marks = owed(events);
-    marks.extend(kills(evidence));
-    let ended = events.iter().find_map(|event| match event.fact {
-        Fact::LoadEnded(LoadEnded { duration_us, .. }) => Some(duration_us),
-        _ => None,
-    });
-    marks.extend(ended.map(|at_us| Mark::LoadEnded { at_us }));
-    let settled = events.iter().find_map(|event| match event.fact {
-        Fact::Settled(Settled { settled: true, after_us }) => Some(after_us),
-        _ => None,
-    });
-    let settled = ended.zip(settled).map(|(ended_us, after_us)| ended_us + after_us);
-    marks.extend(settled.map(|at_us| Mark::Settled { at_us }));
+pub(crate) fn marks(seen: &Seen<'_>) -> Vec<Mark> {
+    let mut marks = owed(seen);
+    marks.extend(kills(seen));
+    let ended_us = seen.load_ended.map(|(_, load)| load.duration_us);
+    marks.extend(ended_us.map(|at_us| Mark::LoadEnded { at_us }));
+    let settled = seen.settled.filter(|settled| settled.settled);
+    let settled_us = ended_us.zip(settled).map(|(ended_us, settled)| ended_us + settled.after_us);
+    marks.extend(settled_us.map(|at_us| Mark::Settled { at_us }));
     marks
 }
 
-fn owed(events: &[Event]) -> Vec<Mark> {
-    let page_bytes = events.iter().find_map(|event| match event.fact {
-        Fact::Hello(Hello { page_bytes, .. }) => Some(page_bytes),
-        _ => None,
-    });
-    let limited = events.iter().find_map(|event| match &event.fact {
-        Fact::Overcharges(all) => all.memcgs.iter().find(|of| of.memcg == MemcgRole::Limited),
-        _ => None,
-    });
-    let debts = limited.map_or(&[][..], |limited| &limited.debts);
-    let mark = |debt: &protocol::Debt| Mark::Overcharged {
+fn owed(seen: &Seen<'_>) -> Vec<Mark> {
+    let page_bytes = seen.hello.map_or(PAGE_BYTES, |(_, hello)| hello.page_bytes);
+    let debts = seen.overcharged(MemcgRole::Limited).map_or(&[][..], |limited| &limited.debts);
+    let mark = |debt: &Debt| Mark::Overcharged {
         since_us: debt.since_us,
         until_us: debt.until_us,
         end: debt.end,
         charges: debt.charges,
-        over_bytes_max: debt.excess_pages_max * page_bytes.unwrap_or(PAGE_BYTES),
+        over_bytes_max: debt.excess_pages_max * page_bytes,
     };
     debts.iter().map(mark).collect()
 }
 
-fn kills(evidence: &Evidence) -> Vec<Mark> {
-    let ooms = ooms(&evidence.console);
-    let sent = evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Charges(charges) => Some(charges.sigkills.as_slice()),
-        _ => None,
-    });
-    let sent = sent.unwrap_or_default();
-    let kill = |event: &Event| match event.fact {
-        Fact::ProcessEnded(ProcessEnded {
-            role,
+fn kills(seen: &Seen<'_>) -> impl Iterator<Item = Mark> {
+    let sent = seen.charges.map_or(&[][..], |charges| &charges.sigkills);
+    let killed = seen.signaled().filter(|(_, signal)| *signal == 9).take(KILLS_MAX);
+    killed.map(move |(ended, _)| {
+        let pid = ended.pid;
+        let report = seen.ooms.reports.iter().find(|report| report.killed == Some(pid));
+        Mark::Killed {
+            at_us: sent.iter().find(|sent| sent.pid == pid).map(|sent| sent.at_us),
+            gone_us: ended.after_us,
             pid,
-            end: ProcessEnd::Signaled(9),
-            by_guest: false,
-            after_us,
-        }) => {
-            let report = ooms.reports.iter().find(|report| report.killed == Some(pid));
-            let from = report.map(|report| report.origin);
-            let at_us = sent.iter().find(|sent| sent.pid == pid).map(|sent| sent.at_us);
-            Some(Mark::Killed { at_us, gone_us: after_us, pid, role, from })
+            role: ended.role,
+            from: report.map(|report| report.origin),
         }
-        _ => None,
-    };
-    evidence.events.iter().filter_map(kill).take(KILLS_MAX).collect()
+    })
 }

@@ -10,11 +10,11 @@ mod marks;
 
 use std::collections::BTreeMap;
 
-use protocol::{Fact, MemcgRole, Usage};
+use protocol::MemcgRole;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::evidence::Evidence;
+use crate::evidence::Seen;
 use crate::plan::{Cell, CellKey};
 use crate::taxonomy::{FactName, Verdict};
 
@@ -214,18 +214,15 @@ pub(crate) struct Totals {
 
 impl Attempt {
     /// One run of a cell whose evidence lies in `folder`.
-    pub(crate) fn of(folder: String, evidence: &Evidence, judgement: Judgement) -> Self {
-        let line = evidence.events.iter().find_map(|event| match &event.fact {
-            Fact::Usage(Usage { memcg: MemcgRole::Limited, line, .. }) => Some(line.as_slice()),
-            _ => None,
-        });
-        let line = line.unwrap_or_default();
+    pub(crate) fn of(folder: String, seen: &Seen<'_>, judgement: Judgement) -> Self {
+        let usage = seen.samples.get(&MemcgRole::Limited);
+        let line = usage.map_or(&[][..], |usage| &usage.line);
         let highest =
             |points: &[(u64, u64)]| points.iter().copied().max_by_key(|(_, bytes)| *bytes);
         let usage =
             line.chunks(line.len().div_ceil(POINTS_MAX).max(1)).filter_map(highest).collect();
-        let marks = marks::marks(evidence);
-        Self { folder, wall_ms: evidence.wall_ms, judgement, usage, marks }
+        let marks = marks::marks(seen);
+        Self { folder, wall_ms: seen.evidence.wall_ms, judgement, usage, marks }
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) use comparison::comparison;
 pub(crate) use cost::{CostColumn, costs};
 pub(crate) use coverage::coverage;
 pub(crate) use history::{history, history_page};
-pub(crate) use html::{Part, Seen, cell as html_cell, page as html_page};
+pub(crate) use html::{Part, Stored, cell as html_cell, page as html_page};
 pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use kselftest::{ProgramBeside, kselftest};
 pub(crate) use mutants::{MutantRow, all_caught, mutants};

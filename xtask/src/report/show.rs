@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    CallCost, Charges, Event, Fact, Files, Heartbeat, Hello, LatencyUs, LoadEnded, MemcgRole,
-    Operations, Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started, Usage,
+    CallCost, Charges, Fact, Files, Heartbeat, Hello, LatencyUs, LoadEnded, MemcgRole, Operations,
+    Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started,
 };
 
 use super::again::{NONE, again};
@@ -14,8 +14,8 @@ use super::chart;
 use super::numbers::{plain, plural, size};
 use super::terminal::{attempts, verdict};
 use super::text::Style;
-use crate::evidence::Evidence;
 use crate::evidence::oom::{Ooms, Report};
+use crate::evidence::{Evidence, Seen};
 use crate::outcome::{CellResult, Check, Manifest, Outcome, ScenarioNote};
 use crate::taxonomy::FactName;
 use crate::verdict;
@@ -42,6 +42,7 @@ pub(crate) fn show(
     folder: &str,
     style: Style,
 ) -> String {
+    let seen = Seen::of(evidence);
     let mut text = heading(scenario, cell, style);
     let mut section = |title: &str, body: String| {
         if !body.is_empty() {
@@ -51,9 +52,9 @@ pub(crate) fn show(
     section("asked", asked(cell));
     section("checks", cell.judgement().checks.iter().map(|check| checked(check, style)).collect());
     section("facts", facts(cell));
-    section("events", events(&evidence.events));
-    section("usage of the limited memcg", usage(cell, &evidence.events));
-    section("console", console(&evidence.console, style));
+    section("events", events(&seen));
+    section("usage of the limited memcg", usage(cell, &seen));
+    section("console", console(&seen, style));
     section("evidence", format!("  {folder}\n"));
     section("again", format!("  {}\n", again(run, cell).as_deref().unwrap_or(NONE)));
     text
@@ -115,14 +116,14 @@ fn facts(cell: &CellResult) -> String {
     shown.map(|(name, value)| format!("  {name} = {}\n", plain(*value))).collect()
 }
 
-fn events(events: &[Event]) -> String {
+fn events(seen: &Seen<'_>) -> String {
     let mut text = String::new();
-    for event in events {
+    for event in &seen.evidence.events {
         if let Some(line) = said(&event.fact) {
             text.push_str(&format!("  {:>10.3} s  {line}\n", event.at_us as f64 / 1e6));
         }
     }
-    for (end, count) in ends(events) {
+    for (end, count) in ends(seen) {
         text.push_str(&format!("  {count:>10} x  {end}\n"));
     }
     text
@@ -244,32 +245,27 @@ fn owed(Overcharges { traced: _, lost, memcgs }: &Overcharges) -> String {
 }
 
 /// How processes ended, and how many of them so.
-pub(super) fn ends(events: &[Event]) -> BTreeMap<String, u32> {
+pub(super) fn ends(seen: &Seen<'_>) -> BTreeMap<String, u32> {
     let mut ends = BTreeMap::new();
-    for event in events {
-        let Fact::ProcessEnded(ProcessEnded { role, end, by_guest, .. }) = event.fact else {
-            continue;
-        };
+    for ProcessEnded { role, end, by_guest, .. } in seen.ends.iter().copied() {
         let how = match end {
             ProcessEnd::Exited(status) => format!("exited with {status}"),
             ProcessEnd::Signaled(signal) => format!("ended by signal {signal}"),
             ProcessEnd::Unkillable => "did NOT end".to_owned(),
         };
-        let by_guest = if by_guest { ", sent by the guest" } else { "" };
+        let by_guest = if *by_guest { ", sent by the guest" } else { "" };
         *ends.entry(format!("{role:?} {how}{by_guest}")).or_insert(0) += 1;
     }
     ends
 }
 
-fn usage(cell: &CellResult, events: &[Event]) -> String {
-    let line = events.iter().find_map(|event| match &event.fact {
-        Fact::Usage(Usage { memcg: MemcgRole::Limited, line, .. }) => Some(line.as_slice()),
-        _ => None,
-    });
-    line.map_or_else(String::new, |line| chart::usage(line, cell.cell.request.limit_bytes))
+fn usage(cell: &CellResult, seen: &Seen<'_>) -> String {
+    let usage = seen.samples.get(&MemcgRole::Limited);
+    usage.map_or_else(String::new, |usage| chart::usage(&usage.line, cell.cell.request.limit_bytes))
 }
 
-fn console(console: &str, style: Style) -> String {
+fn console(seen: &Seen<'_>, style: Style) -> String {
+    let (console, ooms) = (&seen.evidence.console, &seen.ooms);
     let mut text = String::new();
     let findings = verdict::findings(console);
     for finding in findings.iter().take(FINDINGS_SHOWN) {
@@ -281,10 +277,9 @@ fn console(console: &str, style: Style) -> String {
     if findings.len() > FINDINGS_SHOWN {
         text.push_str(&format!("  {} more faults\n", findings.len() - FINDINGS_SHOWN));
     }
-    let ooms = crate::evidence::oom::ooms(console);
     let kinds = of_each_kind(&ooms.reports, STACKS_SHOWN);
     if !ooms.reports.is_empty() || ooms.kills > 0 {
-        text.push_str(&format!("  {}\n", oom_counts(&ooms)));
+        text.push_str(&format!("  {}\n", oom_counts(ooms)));
     }
     for report in kinds {
         text.push_str(&format!("  line {}: {}:\n", report.line + 1, victim(report)));

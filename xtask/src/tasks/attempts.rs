@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::run::Run;
-use crate::config::Scenario;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Seen};
 use crate::outcome::{Attempt, CellResult, Judgement};
 use crate::plan::Cell;
 use crate::progress::Step;
@@ -129,23 +128,17 @@ impl Run<'_> {
 
     /// The verdict on a cell that is timed, and kept nowhere.
     pub(super) fn judgement(&self, cell: &Cell, evidence: &Evidence) -> Judgement {
-        let scenario = &self.config.scenarios[&cell.key.scenario];
-        verdict::judge(cell, scenario, evidence, self.pace())
+        verdict::judge(cell, &Seen::of(evidence), self.pace())
     }
 
     fn judged(&self, cell: &Cell, number: u32, evidence: &Evidence) -> Attempt {
         let folder = self.folder.within(&self.folder.attempt(&cell.id, number));
-        judged(cell, &self.config.scenarios[&cell.key.scenario], evidence, self.pace(), folder)
+        judged(cell, evidence, self.pace(), folder)
     }
 }
 
 /// An attempt at a cell whose evidence lies in `folder`, with its verdict.
-pub(super) fn judged(
-    cell: &Cell,
-    scenario: &Scenario,
-    evidence: &Evidence,
-    pace: Pace,
-    folder: String,
-) -> Attempt {
-    Attempt::of(folder, evidence, verdict::judge(cell, scenario, evidence, pace))
+pub(super) fn judged(cell: &Cell, evidence: &Evidence, pace: Pace, folder: String) -> Attempt {
+    let seen = Seen::of(evidence);
+    Attempt::of(folder, &seen, verdict::judge(cell, &seen, pace))
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::bootable::Bootable;
 use super::rig::pace;
-use crate::evidence::Ending;
+use crate::evidence::{Ending, Seen};
 use crate::host::stop::Stop;
 use crate::plan::Cell;
 use crate::progress::Step;
@@ -124,7 +124,7 @@ impl Kind<'_> {
             let boot = snapshot::take(rig, job, self.bzimage, &dir, stop)
                 .map_err(|error| format!("{error:#}"))?;
             let findings = findings(&boot.evidence.console);
-            let wrong_clock = wrong_clock(&boot.evidence);
+            let wrong_clock = wrong_clock(&Seen::of(&boot.evidence));
             let by_host = by_emulator(&findings, pace(rig.accel)) || wrong_clock.is_some();
             why = match (boot.snapshot, findings.first(), wrong_clock) {
                 (Some(snapshot), None, None) => return Ok(snapshot),

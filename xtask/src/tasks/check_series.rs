@@ -11,7 +11,7 @@ use super::run::{Run, Spec, Start};
 use super::{Folders, bootable, build_kernel, conclude, inputs, style, user_series};
 use crate::cli::{self, Places};
 use crate::config::{Config, Kernel};
-use crate::evidence::store;
+use crate::evidence::{Seen, store};
 use crate::exit::{Exit, Fault, fault_of};
 use crate::host;
 use crate::kernel::lint::Linted;
@@ -262,10 +262,7 @@ impl CheckSeries<'_> {
         let seconds = begun.elapsed().as_secs_f64();
         let hello = ran.iter().find_map(|cell| {
             let evidence = store::load(&self.folder.dir().join(&cell.first.folder)).ok()?;
-            evidence.events.iter().find_map(|event| match event.fact {
-                protocol::Fact::Hello(_) => Some(event.at_us),
-                _ => None,
-            })
+            Seen::of(&evidence).hello.map(|(at_us, _)| at_us)
         });
         let why = |cell: &crate::outcome::CellResult| {
             let judgement = cell.judgement();

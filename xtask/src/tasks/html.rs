@@ -10,7 +10,7 @@ use std::path::Path;
 use super::bootable::vmlinux;
 use crate::evidence::store;
 use crate::outcome::{CellResult, RunResult};
-use crate::report::{self, Part, Seen};
+use crate::report::{self, Part, Stored};
 use crate::results::RunFolder;
 use crate::symbols::{DebugInfo, Symbols};
 
@@ -50,7 +50,7 @@ fn draw(
 ) -> Part {
     let evidence = readable(store::load(&folder.dir().join(&cell.counted().folder)));
     let evidence = evidence.as_ref().map_err(String::as_str);
-    report::html_cell(&result.manifest, cell, &Seen { evidence, symbols })
+    report::html_cell(&result.manifest, cell, &Stored { evidence, symbols })
 }
 
 /// An error as text for the report: it shows everything else.

@@ -8,6 +8,7 @@ use super::run::{Run, Spec, Start};
 use super::{Folders, bootable, conclude, inputs};
 use crate::cli::{self, Places};
 use crate::config::MAINLINE;
+use crate::evidence::Seen;
 use crate::exit::{Exit, Fault};
 use crate::plan;
 use crate::progress::Step;
@@ -58,7 +59,7 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
             let dir = run.folder.attempt(&cell.id, number);
             let begin = Begin::Boot(&run.kernels[&cell.kernel].bzimage);
             let evidence = vm::cell::run(&run.ready.rig, job, begin, &dir, &run.stop);
-            sites = verdict::sites(&evidence, overcharges);
+            sites = verdict::sites(&Seen::of(&evidence), overcharges);
             if sites.is_ok() || run.stop.asked() {
                 break;
             }

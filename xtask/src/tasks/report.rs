@@ -94,13 +94,14 @@ fn cell(
         return Ok(stored);
     }
     let cell: Cell = folder.read_cell(id)?;
-    let scenario = config.scenario(&cell.key.scenario)?;
+    // Comparisons need what it states.
+    config.scenario(&cell.key.scenario)?;
     let pace = Pace { slowdown: manifest.slowdown };
     let mut attempts = dirs.iter().map(|dir| -> Attempt {
         let evidence = store::load(dir).unwrap_or_else(|error| {
             Evidence::of_failed_host(&cell.request, format!("{error:#}"), 0)
         });
-        attempts::judged(&cell, scenario, &evidence, pace, folder.within(dir))
+        attempts::judged(&cell, &evidence, pace, folder.within(dir))
     });
     let (Some(first), again) = (attempts.next(), attempts.next()) else { return Ok(None) };
     drop(attempts);

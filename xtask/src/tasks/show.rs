@@ -34,7 +34,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     for dir in folder.attempts(&id) {
         let evidence = store::load(&dir)?;
         let place = dir.display().to_string();
-        attempts.push((judged(&cell, scenario, &evidence, pace, place), evidence));
+        attempts.push((judged(&cell, &evidence, pace, place), evidence));
     }
     let mut attempts = attempts.into_iter();
     let Some((first, first_evidence)) = attempts.next() else {

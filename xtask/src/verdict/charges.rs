@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which of the charges that failed were eligible: those that the patch may not let fail.
 //!
-//! Eligible is a charge of kernel memory that may block, is none of `NORETRY`, `RETRY_MAYFAIL` and
-//! `NOFAIL`, is of 8 pages at most, and belongs to a task that is not dying. Nothing is known of a
-//! kernel whose probe did not see a charge of each kind that was known to happen.
+//! A charge of kernel memory is eligible if it may block, is none of `NORETRY`, `RETRY_MAYFAIL` and
+//! `NOFAIL`, has 8 pages at most, and belongs to a task that is not dying. The probe proves nothing
+//! unless it saw a charge of each kind that was known to happen.
 
-use protocol::{Asked, Charges, Event, Fact, FailedCharges, Overcharges};
+use protocol::{Asked, Charges, FailedCharges};
 
 use super::Missing;
+use crate::evidence::Seen;
 use crate::evidence::oom::{self, Origin};
 
 /// More pages are a costly order, which mainline fails without a kill.
@@ -43,7 +44,7 @@ pub(super) fn is_eligible(row: &FailedCharges) -> bool {
     may_wait(row) && oom::charged(&row.path) == Some(Origin::Charge)
 }
 
-/// Whether nobody can say if the patch may let this charge fail: its callers are not known.
+/// Whether it is unknown if the patch may let this charge fail: its callers are not known.
 pub(super) fn is_nameless(row: &FailedCharges) -> bool {
     let sockets = row.path.iter().any(|caller| SOCKETS.contains(&caller.as_str()));
     may_wait(row) && oom::charged(&row.path).is_none() && !sockets
@@ -61,28 +62,16 @@ pub(super) fn may_go_over(asked: &Asked) -> bool {
     blocks && !EXEMPT.into_iter().any(says) && asked.pages <= PAGES_MAX
 }
 
-/// What the patch's trace events say; `None` of a kernel that has none.
-pub(super) fn traced(events: &[Event]) -> Option<&Overcharges> {
-    events.iter().find_map(|event| match &event.fact {
-        Fact::Overcharges(overcharges) if overcharges.traced => Some(overcharges),
-        _ => None,
-    })
-}
-
 /// What the probe saw, if it saw anything.
-pub(super) fn seen(events: &[Event]) -> Result<&Charges, Missing> {
-    let charges = events.iter().find_map(|event| match &event.fact {
-        Fact::Charges(charges) => Some(charges),
-        _ => None,
-    });
-    let charges = charges.ok_or_else(|| Missing("what the charges returned".to_owned()))?;
+pub(super) fn seen<'a>(seen: &Seen<'a>) -> Result<&'a Charges, Missing> {
+    let unknown = |why: &str| Missing(format!("what the charges returned{why}"));
+    let charges = seen.charges.ok_or_else(|| unknown(""))?;
     if let Some(why) = &charges.blind {
-        return Err(Missing(format!("what the charges returned ({why})")));
+        return Err(unknown(&format!(" ({why})")));
     }
     for kind in [Origin::Charge, Origin::Fault] {
         if !charges.proof.iter().any(|path| oom::charged(path) == Some(kind)) {
-            let why = format!("a charge known to happen was not seen: {kind}");
-            return Err(Missing(format!("what the charges returned ({why})")));
+            return Err(unknown(&format!(" (a charge known to happen was not seen: {kind})")));
         }
     }
     Ok(charges)

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Evidence of a measuring cell -> numbers of instructions, or why it proves none.
+//! What was seen of a measuring cell -> numbers of instructions, or why it proves none.
 //!
 //! Contract: numbers come out only when the VM ran to its power-off without a finding on the
 //! console, the kernel had the policy that was asked for, and the VM counted a known number of
 //! instructions as that number.
 
 use protocol::{
-    COST_KNOWN, COST_KNOWN_INSTRUCTIONS, CallCost, CellRequest, Fact, Instructions, MemcgRole,
-    Setup,
+    COST_KNOWN, COST_KNOWN_INSTRUCTIONS, CallCost, Instructions, MemcgRole, MemcgWrite,
 };
 
 use serde::Serialize;
 
 use super::{console, proof};
-use crate::evidence::{Ending, Evidence};
+use crate::evidence::{Ending, Seen, Stopped};
 
 /// From so many calls on, the most frequent number is the same in every boot.
 const MANY: u64 = 1000;
@@ -33,27 +32,17 @@ pub(crate) struct Cost {
 ///
 /// # Errors
 /// Why the evidence proves no costs, for people.
-pub(crate) fn costs(evidence: &Evidence) -> Result<Vec<Cost>, String> {
-    whole(evidence)?;
-    let mut costs = Vec::new();
-    for event in &evidence.events {
-        match &event.fact {
-            Fact::Broken { why } => return Err(format!("the guest failed: {why}")),
-            Fact::Unsupported { missing } => return Err(format!("the kernel has no {missing}")),
-            Fact::Setup(Setup { memcg: MemcgRole::Limited, policy, .. }) => {
-                as_asked(&evidence.request, policy)?
-            }
-            Fact::Cost(CallCost { op, calls, instructions }) => costs.push(Cost {
-                op: op.clone(),
-                calls: *calls,
-                instructions: instructions.clone(),
-            }),
-            _ => {}
-        }
-    }
-    if !matches!(evidence.events.last().map(|event| &event.fact), Some(Fact::Ended)) {
-        return Err("the guest never said that it had reported everything".to_owned());
-    }
+pub(crate) fn costs(seen: &Seen<'_>) -> Result<Vec<Cost>, String> {
+    whole(seen)?;
+    let setup = seen.setups.get(&MemcgRole::Limited);
+    setup.map_or(Ok(()), |setup| as_asked(seen, &setup.policy))?;
+    let cost = |cost: &&CallCost| Cost {
+        op: cost.op.clone(),
+        calls: cost.calls,
+        instructions: cost.instructions.clone(),
+    };
+    let mut costs: Vec<Cost> = seen.costs.iter().map(cost).collect();
+    complete(seen)?;
     let known = costs.iter().position(|cost| cost.op == COST_KNOWN);
     let known = known.map(|at| costs.remove(at)).ok_or("the known instructions are missing")?;
     match known.usual() {
@@ -91,12 +80,9 @@ impl Cost {
 }
 
 /// Whether the VM ran to its power-off with nothing wrong on its console.
-pub(super) fn whole(evidence: &Evidence) -> Result<(), String> {
-    let broken = evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Broken { why } => Some(why),
-        _ => None,
-    });
-    if let Some(why) = broken {
+pub(super) fn whole(seen: &Seen<'_>) -> Result<(), String> {
+    let evidence = seen.evidence;
+    if let Some(Stopped::Broken(why)) = seen.stopped {
         return Err(format!("the guest failed: {why}"));
     }
     if let Some(finding) = console::findings(&evidence.console).first() {
@@ -105,26 +91,34 @@ pub(super) fn whole(evidence: &Evidence) -> Result<(), String> {
     if evidence.ending != Ending::PoweredOff {
         return Err(format!("the VM did not power off: {:?}", evidence.ending));
     }
-    let doubts = proof::stream(evidence).into_iter().chain(proof::console_doubts(evidence));
-    doubts.map(Err).next().unwrap_or(Ok(()))
+    if let Some(doubt) =
+        proof::stream(evidence).into_iter().chain(proof::console_doubts(evidence)).next()
+    {
+        return Err(doubt);
+    }
+    match seen.stopped {
+        Some(Stopped::Unsupported(missing)) => Err(format!("the guest has no {missing}")),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the kernel took the policy.
-pub(super) fn as_asked(request: &CellRequest, read: &[protocol::MemcgWrite]) -> Result<(), String> {
-    let unlike = request.policy.iter().find(|asked| {
-        !read.iter().any(|read| read.file == asked.file && proof::same_setting(asked, read))
-    });
-    match unlike {
-        None => Ok(()),
-        Some(asked) => Err(format!("{} is not {} in the guest", asked.file, asked.value)),
-    }
+pub(super) fn as_asked(seen: &Seen<'_>, read: &[MemcgWrite]) -> Result<(), String> {
+    proof::not_as_asked(&seen.evidence.request.policy, read).map_or(Ok(()), Err)
+}
+
+/// Whether the guest reported everything.
+pub(super) fn complete(seen: &Seen<'_>) -> Result<(), String> {
+    let why = "the guest never said that it had reported everything";
+    if seen.is_complete() { Ok(()) } else { Err(why.to_owned()) }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use protocol::{Event, MemcgRole, MemcgWrite};
+    use protocol::{CellRequest, Event, Fact, Setup};
 
     use super::*;
+    use crate::evidence::Evidence;
 
     fn cost(op: &str, instructions: u64) -> Fact {
         let instructions =
@@ -174,7 +168,7 @@ pub(super) mod tests {
 
     #[test]
     fn costs_without_the_known_ones_come_out() {
-        let costs = costs(&evidence(facts("off [kmem] all", 1000))).unwrap();
+        let costs = costs(&Seen::of(&evidence(facts("off [kmem] all", 1000)))).unwrap();
         assert_eq!(costs.len(), 1);
         assert_eq!((costs[0].op.as_str(), costs[0].usual()), ("open", Some(2653)));
         assert!((costs[0].usual_percent() - 99.0).abs() < 1e-9);
@@ -204,13 +198,13 @@ pub(super) mod tests {
         let broken = Fact::Broken { why: "open failed: EMFILE".into() };
         for (facts, why) in [
             (facts("kmem", 4000), "does not count instructions"),
-            (facts("off", 1000), "memory.overcharge is not kmem"),
+            (facts("off", 1000), "memory.overcharge is \"off\" where \"kmem\" was asked for"),
             (without(1), "known instructions are missing"),
             (without(2), "no costs"),
             (without(3), "never said"),
             (vec![broken], "the guest failed: open failed: EMFILE"),
         ] {
-            let said = costs(&evidence(facts)).unwrap_err();
+            let said = costs(&Seen::of(&evidence(facts))).unwrap_err();
             assert!(said.contains(why), "{said}");
         }
     }
@@ -222,9 +216,9 @@ pub(super) mod tests {
             "[ 1.0] WARNING: CPU: 0 PID: 1 at mm/memcontrol.c:1 f+0x1/0x2\n{}",
             warned.console
         );
-        assert!(costs(&warned).unwrap_err().contains("WARN"));
+        assert!(costs(&Seen::of(&warned)).unwrap_err().contains("WARN"));
         let mut killed = evidence(facts("kmem", 1000));
         killed.ending = Ending::Reset;
-        assert!(costs(&killed).unwrap_err().contains("did not power off"));
+        assert!(costs(&Seen::of(&killed)).unwrap_err().contains("did not power off"));
     }
 }

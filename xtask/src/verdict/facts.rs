@@ -1,51 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Evidence -> flat facts by name, and doubts about the evidence itself.
+//! What was seen -> flat facts by name, for conditions of scenarios, comparisons and exports.
 //!
 //! A fact is there only when the guest said it or the console shows it: what is missing stays
-//! missing. [`FactName`] has the names. A doubt is a reason why the cell proves nothing:
-//! lost, repeated or contradicting events.
+//! missing. A doubt is a reason why the cell proves nothing: contradicting events.
 
 use std::collections::BTreeMap;
 
-use protocol::{
-    CallCost, Event, Fact, Files, Heartbeat, LatencyUs, LoadEnded, MemcgRole, Operations,
-    Overcharged, ProcessEnd, ProcessEnded, ProcessRole, Removed, Settled, Setup, Stage, Usage,
-};
+use protocol::{LatencyUs, MemcgRole, Operations, ProcessEnd, Stage};
 
 use super::charges;
-use crate::evidence::Evidence;
-use crate::evidence::oom::{Ooms, Origin};
-use crate::taxonomy::{self, CallFact, FactName};
-
-/// Flat facts while they are collected.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Facts {
-    values: taxonomy::Facts,
-}
-
-impl Facts {
-    /// The fact of that name, see [`get`].
-    pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        get(&self.values, &name.parse().ok()?)
-    }
-
-    /// All of them.
-    pub(crate) fn into_values(self) -> taxonomy::Facts {
-        self.values
-    }
-
-    fn put(&mut self, name: &str, value: f64) {
-        self.values.extend(name.parse().ok().map(|name: FactName| (name, value)));
-    }
-
-    fn flag(&mut self, name: &str, value: bool) {
-        self.put(name, if value { 1.0 } else { 0.0 });
-    }
-}
+use crate::evidence::Seen;
+use crate::evidence::oom::Origin;
+use crate::taxonomy::{CallFact, CellFact, FactName, Facts, MemcgFact};
 
 /// The fact of that name. The guest lists the errnos that occurred and counts every call, so an
 /// errno that is not listed for a counted call is a true zero.
-pub(crate) fn get(values: &taxonomy::Facts, name: &FactName) -> Option<f64> {
+pub(crate) fn get(values: &Facts, name: &FactName) -> Option<f64> {
     values.get(name).copied().or_else(|| {
         let FactName::Errno(role, op, _) = name else { return None };
         let attempted = FactName::Call(*role, op.clone(), CallFact::Attempted);
@@ -53,316 +23,214 @@ pub(crate) fn get(values: &taxonomy::Facts, name: &FactName) -> Option<f64> {
     })
 }
 
-/// One memcg's files at one time.
-struct Reading<'a> {
-    current_bytes: u64,
-    peak_bytes: u64,
-    events: &'a BTreeMap<String, u64>,
-    counters: Option<&'a BTreeMap<String, u64>>,
-}
-
 /// The facts of a cell, and what makes them doubtful.
-pub(crate) fn derive(evidence: &Evidence, ooms: &Ooms) -> (Facts, Vec<String>) {
-    let (mut facts, mut doubts) = (Facts::default(), Vec::new());
-    let mut once = Once::default();
-    for Event { fact, .. } in &evidence.events {
-        once.note(fact, &mut doubts);
-        one(fact, &mut facts, &mut doubts);
-    }
-    if evidence.wall_ms > 0 {
-        facts.put("host.starved", evidence.starved_ms as f64 / evidence.wall_ms as f64);
-    }
-    processes(evidence, &mut facts);
+pub(crate) fn derive(seen: &Seen<'_>) -> (Facts, Vec<String>) {
+    let mut found = Found::default();
+    found.cell(seen);
+    found.processes(seen);
+    found.charges(seen);
     for role in [MemcgRole::Limited, MemcgRole::Second, MemcgRole::Bystander, MemcgRole::Parent] {
-        memcg(evidence, role, &mut facts, &mut doubts);
+        found.limits(seen, role);
+        found.usage(seen, role);
+        found.owed(seen, role);
+        found.moved(seen, role);
     }
-    // A part of the console is missing: what it shows no more, nobody can count.
-    if evidence.console_dropped_bytes == 0 {
-        kills(ooms, &mut facts);
-        facts.put("kills.global", ooms.global_kills as f64);
-        facts.put("oom.no_victim", ooms.no_victim as f64);
+    seen.operations.iter().for_each(|calls| found.calls(calls));
+    for cost in &seen.costs {
+        let median = cost.instructions.median as f64;
+        found.facts.insert(FactName::Instructions(cost.op.clone()), median);
     }
-    (facts, doubts)
-}
-
-/// Kills, and from where. The kernel prints 10 reports in 5 s; of a kill without one nobody knows where it was, unless the
-/// patch's counters say that its reconciler made so many. Where one stays unknown, "none in charge" is not known either.
-fn kills(ooms: &Ooms, facts: &mut Facts) {
-    let (untraced, on_return) = (ooms.untraced(), ooms.kills_from(Origin::Return));
-    let reconcilers =
-        ["", "second.", "parent."].map(|of| facts.get(&format!("{of}counters.kills")));
-    let reconcilers: f64 = reconcilers.into_iter().flatten().sum();
-    facts.put("kills", ooms.kills as f64);
-    facts.put("kills.on_return", on_return as f64);
-    facts.put("kills.untraced", untraced as f64);
-    if untraced == 0 || (on_return + untraced) as f64 <= reconcilers {
-        facts.put("kills.in_charge", ooms.kills_from(Origin::Charge) as f64);
-        facts.put("kills.in_fault", ooms.kills_from(Origin::Fault) as f64);
+    // What a part of the console that is missing has shown cannot be counted.
+    if seen.evidence.console_dropped_bytes == 0 {
+        found.kills(seen);
     }
+    (found.facts, found.doubts)
 }
 
-/// Facts that one event holds by itself.
-fn one(fact: &Fact, facts: &mut Facts, doubts: &mut Vec<String>) {
-    match fact {
-        Fact::Setup(Setup { memcg, limit_bytes, cap_bytes, .. }) => {
-            let of = of(*memcg);
-            facts.put(&format!("{of}limit_bytes"), *limit_bytes as f64);
-            if let Some(cap_bytes) = cap_bytes {
-                facts.put(&format!("{of}cap_bytes"), *cap_bytes as f64);
-            }
-        }
-        Fact::Operations(Operations {
-            role,
-            op,
-            attempted,
-            succeeded,
-            errnos,
-            latency,
-            unfinished,
-        }) => {
-            let errors: u64 = errnos.values().sum();
-            if *attempted != succeeded + errors + unfinished {
-                doubts.push(format!(
-                    "{op}: {attempted} calls are not {succeeded} successes + {errors} errors + {unfinished} unfinished"
-                ));
-            }
-            let op = format!("{}{op}", prefix(*role));
-            operation(facts, &op, [*attempted, *succeeded, errors, *unfinished], latency);
-            for (errno, count) in errnos {
-                facts.put(&format!("{op}.{errno}"), *count as f64);
-            }
-        }
-        Fact::LoadEnded(LoadEnded { duration_us, complete }) => {
-            facts.put("load.ms", ms(*duration_us));
-            facts.flag("load.complete", *complete);
-        }
-        Fact::Usage(_) => usage(fact, facts),
-        Fact::Settled(Settled { settled, after_us }) => {
-            facts.flag("settled", *settled);
-            facts.put("settle_ms", ms(*after_us));
-        }
-        Fact::Removed(Removed { removed, dying, .. }) => {
-            facts.flag("removed", *removed);
-            facts.put("dying", *dying as f64);
-        }
-        Fact::Heartbeat(Heartbeat { beats, gap_us_max, .. }) => {
-            if *beats > 0 {
-                facts.put("heartbeat.beats", *beats as f64);
-                facts.put("heartbeat.gap_ms", ms(*gap_us_max));
-            }
-        }
-        Fact::Charges(charges) if charges.blind.is_none() => {
-            facts.put("charges.failed", charges::count(charges, |_| true) as f64);
-            facts.put("charges.eligible", charges::count(charges, charges::is_eligible) as f64);
-            facts.put("charges.lost", charges.lost as f64);
-        }
-        Fact::Overcharges(overcharges) if overcharges.traced => {
-            facts.put("overcharges.lost", overcharges.lost as f64);
-            overcharges.memcgs.iter().for_each(|memcg| overcharged(memcg, facts));
-        }
-        Fact::Cost(CallCost { op, instructions, .. }) => {
-            facts.put(&format!("instructions.{op}"), instructions.median as f64);
-        }
-        Fact::Hello(_)
-        | Fact::Unsupported { .. }
-        | Fact::Started(_)
-        | Fact::ProcessEnded(_)
-        | Fact::Memcg(_)
-        | Fact::Charges(_)
-        | Fact::Overcharges(_)
-        | Fact::Injected(_)
-        | Fact::Broken { .. }
-        | Fact::Ended => {}
-    }
-}
-
-/// No sample is no knowledge, not a usage of nothing.
-fn usage(fact: &Fact, facts: &mut Facts) {
-    let Fact::Usage(Usage { memcg, samples: 1.., gap_us_max, over_bytes, .. }) = fact else {
-        return;
-    };
-    let Fact::Usage(Usage { over_us_last, samples_over, over_us_max, .. }) = fact else { return };
-    let of = of(*memcg);
-    let mut put = |name: &str, value: f64| facts.put(&format!("{of}{name}"), value);
-    put("over_ms_max", ms(*over_us_max));
-    put("over_ms_last", ms(*over_us_last));
-    put("samples_over", *samples_over as f64);
-    put("sampler.gap_ms", ms(*gap_us_max));
-    put("overrun.p50_bytes", over_bytes.p50 as f64);
-    put("overrun.p99_bytes", over_bytes.p99 as f64);
-    put("overrun.max_bytes", over_bytes.max as f64);
-}
-
-/// Times are there only where something was paid.
-fn overcharged(memcg: &Overcharged, facts: &mut Facts) {
-    let of = of(memcg.memcg);
-    let mut put =
-        |name: &str, value: u64| facts.put(&format!("{of}reconcile.{name}"), value as f64);
-    put("owed", memcg.charges);
-    put("paid", memcg.paid);
-    put("lapsed", memcg.lapsed);
-    put("open", memcg.open);
-    put("unattended_us", memcg.unattended_us_max);
-    if memcg.paid > 0 {
-        let LatencyUs { p50, p99, max } = memcg.paid_after_us;
-        put("p50_us", p50);
-        put("p99_us", p99);
-        put("max_us", max);
-    }
-}
-
-fn operation(facts: &mut Facts, op: &str, counts: [u64; 4], latency: &LatencyUs) {
-    let times = [latency.p50, latency.p99, latency.max];
-    let names = ["attempted", "succeeded", "errors", "unfinished", "p50_us", "p99_us", "max_us"];
-    for (suffix, value) in names.into_iter().zip(counts.into_iter().chain(times)) {
-        facts.put(&format!("{op}.{suffix}"), value as f64);
-    }
-}
-
-/// What stands before the facts of a memcg; nothing for the one under test.
-fn of(memcg: MemcgRole) -> &'static str {
-    match memcg {
-        MemcgRole::Limited => "",
-        MemcgRole::Second => "second.",
-        MemcgRole::Bystander => "bystander.",
-        MemcgRole::Parent => "parent.",
-    }
-}
-
-fn prefix(role: ProcessRole) -> &'static str {
-    match role {
-        ProcessRole::Actor => "",
-        ProcessRole::Hog => "hog.",
-        ProcessRole::Outsider => "outsider.",
-        ProcessRole::Bystander => "bystander.",
-    }
-}
-
-/// Processes in a limited memcg that the OOM killer could still have chosen when the guest began
-/// to clean up: those that had not ended before it read the memcgs' files for that. Whoever
-/// has done its work and only waits to be let go can still be killed.
-fn killable_left(evidence: &Evidence) -> u64 {
-    let request = &evidence.request;
-    let actors = if request.killable { u64::from(request.tasks) } else { 0 };
-    let second = request.second.as_ref().map_or(0, |second| second.hog_bytes);
-    let hogs = request.hogs() + u64::from(second > 0);
-    let killable = |role| match role {
-        ProcessRole::Actor => request.killable,
-        ProcessRole::Hog => true,
-        ProcessRole::Outsider | ProcessRole::Bystander => false,
-    };
-    let until_settled = evidence.events.iter().take_while(|event| {
-        !matches!(event.fact, Fact::Memcg(Files { stage: Stage::Settled, .. }))
-    });
-    let gone = until_settled.filter(|event| match event.fact {
-        Fact::ProcessEnded(ProcessEnded { role, by_guest, .. }) => killable(role) && !by_guest,
-        _ => false,
-    });
-    (actors + hogs).saturating_sub(gone.count() as u64)
-}
-
-fn processes(evidence: &Evidence, facts: &mut Facts) {
-    let ends: Vec<(ProcessEnd, bool)> = evidence
-        .events
-        .iter()
-        .filter_map(|event| match event.fact {
-            Fact::ProcessEnded(ProcessEnded { end, by_guest, .. }) => Some((end, by_guest)),
-            _ => None,
-        })
-        .collect();
-    let count =
-        |fits: fn(&(ProcessEnd, bool)) -> bool| ends.iter().filter(|end| fits(end)).count() as f64;
-    facts.put("processes.ended", ends.len() as f64);
-    facts.put(
-        "processes.killed",
-        count(|(end, by_guest)| *end == ProcessEnd::Signaled(9) && !by_guest),
-    );
-    facts.put("killable.left", killable_left(evidence) as f64);
-    facts.put("processes.unkillable", count(|(end, _)| *end == ProcessEnd::Unkillable));
-}
-
-/// What a memcg's files say, and how they moved while the load ran and settled.
-fn memcg(evidence: &Evidence, role: MemcgRole, facts: &mut Facts, doubts: &mut Vec<String>) {
-    let (at, of) = (|stage| reading(&evidence.events, stage, role), of(role));
-    if let (Some(settled), Some(after)) = (at(Stage::Settled), at(Stage::After)) {
-        let peak_bytes = settled.peak_bytes.max(after.peak_bytes);
-        facts.put(&format!("{of}peak_bytes"), peak_bytes as f64);
-        if let Some(limit_bytes) = facts.get(&format!("{of}limit_bytes")) {
-            let over_bytes = (peak_bytes as f64 - limit_bytes).max(0.0);
-            facts.put(&format!("{of}peak_over_bytes"), over_bytes);
-        }
-        facts.put(&format!("{of}after.current_bytes"), after.current_bytes as f64);
-    }
-    let (Some(before), Some(settled)) = (at(Stage::Before), at(Stage::Settled)) else { return };
-    deltas(&format!("{of}events"), before.events, settled.events, facts, doubts);
-    match (before.counters, settled.counters) {
-        (Some(before), Some(settled)) => {
-            deltas(&format!("{of}counters"), before, settled, facts, doubts);
-        }
-        (None, None) => {}
-        _ => doubts.push("the patch's counters were read only once".to_owned()),
-    }
-}
-
-fn deltas(
-    kind: &str,
-    before: &BTreeMap<String, u64>,
-    later: &BTreeMap<String, u64>,
-    facts: &mut Facts,
-    doubts: &mut Vec<String>,
-) {
-    for (key, later) in later {
-        match before.get(key).and_then(|before| later.checked_sub(*before)) {
-            Some(delta) => facts.put(&format!("{kind}.{key}"), delta as f64),
-            None => doubts
-                .push(format!("{kind}.{key}: was not there before the load, or went backwards")),
-        }
-    }
-}
-
-fn reading(events: &[Event], wanted: Stage, of: MemcgRole) -> Option<Reading<'_>> {
-    events.iter().find_map(|event| match &event.fact {
-        Fact::Memcg(Files { stage, role, current_bytes, peak_bytes, events, counters, .. })
-            if *stage == wanted && *role == of =>
-        {
-            let (current_bytes, peak_bytes) = (*current_bytes, *peak_bytes);
-            Some(Reading { current_bytes, peak_bytes, events, counters: counters.as_ref() })
-        }
-        _ => None,
-    })
-}
-
-/// Sees that what is said once is not said twice: two answers to one question are none.
+/// Facts while they are collected.
 #[derive(Default)]
-struct Once(Vec<String>);
+struct Found {
+    facts: Facts,
+    doubts: Vec<String>,
+}
 
-impl Once {
-    fn note(&mut self, fact: &Fact, doubts: &mut Vec<String>) {
-        let name = match fact {
-            Fact::ProcessEnded(_) => return,
-            Fact::Operations(Operations { role, op, .. }) => format!("{}{op}", prefix(*role)),
-            Fact::Usage(Usage { memcg, .. }) => format!("usage of {memcg:?}"),
-            Fact::Memcg(Files { stage, role, .. }) => format!("files of {role:?} at {stage:?}"),
-            Fact::Hello(_) => "hello".to_owned(),
-            Fact::Unsupported { .. } => "unsupported".to_owned(),
-            Fact::Setup(Setup { memcg, .. }) => format!("set-up of {memcg:?}"),
-            Fact::Started(_) => "start".to_owned(),
-            Fact::LoadEnded(_) => "end of the load".to_owned(),
-            Fact::Settled(_) => "settling".to_owned(),
-            Fact::Removed(_) => "removal".to_owned(),
-            Fact::Heartbeat(_) => "heartbeat".to_owned(),
-            Fact::Charges(_) => "charges".to_owned(),
-            Fact::Overcharges(_) => "overcharges".to_owned(),
-            Fact::Injected(injected) => format!("{} {}", injected.call, injected.nth),
-            Fact::Cost(CallCost { op, .. }) => format!("cost of {op}"),
-            Fact::Broken { .. } => "broken".to_owned(),
-            Fact::Ended => "end".to_owned(),
-        };
-        if self.0.contains(&name) {
-            doubts.push(format!("{name} is reported twice"));
-        }
-        self.0.push(name);
+impl Found {
+    fn put(&mut self, name: impl Into<FactName>, value: f64) {
+        self.facts.insert(name.into(), value);
     }
+
+    fn count(&mut self, name: impl Into<FactName>, value: u64) {
+        self.put(name, value as f64);
+    }
+
+    fn cell(&mut self, seen: &Seen<'_>) {
+        if let Some((_, load)) = seen.load_ended {
+            self.put(CellFact::LoadMs, ms(load.duration_us));
+            self.count(CellFact::LoadComplete, load.complete.into());
+        }
+        if let Some(settled) = seen.settled {
+            self.count(CellFact::Settled, settled.settled.into());
+            self.put(CellFact::SettleMs, ms(settled.after_us));
+        }
+        if let Some(removed) = seen.removed {
+            self.count(CellFact::Removed, removed.removed.into());
+            self.count(CellFact::Dying, removed.dying);
+        }
+        if let Some(heartbeat) = seen.heartbeat.filter(|heartbeat| heartbeat.beats > 0) {
+            self.count(CellFact::HeartbeatBeats, heartbeat.beats);
+            self.put(CellFact::HeartbeatGapMs, ms(heartbeat.gap_us_max));
+        }
+        if seen.evidence.wall_ms > 0 {
+            let share = seen.evidence.starved_ms as f64 / seen.evidence.wall_ms as f64;
+            self.put(CellFact::HostStarved, share);
+        }
+    }
+
+    fn processes(&mut self, seen: &Seen<'_>) {
+        self.count(CellFact::ProcessesEnded, seen.ends.len() as u64);
+        let killed = seen.signaled().filter(|(_, signal)| *signal == 9).count() as u64;
+        self.count(CellFact::ProcessesKilled, killed);
+        self.count(CellFact::ProcessesUnkillable, unkillable(seen));
+        self.count(CellFact::KillableLeft, seen.killable_left());
+    }
+
+    fn charges(&mut self, seen: &Seen<'_>) {
+        if let Some(charges) = seen.charges.filter(|charges| charges.blind.is_none()) {
+            self.count(CellFact::ChargesFailed, charges::count(charges, |_| true));
+            self.count(CellFact::ChargesEligible, charges::count(charges, charges::is_eligible));
+            self.count(CellFact::ChargesLost, charges.lost);
+        }
+        if let Some(overcharges) = seen.traced() {
+            self.count(CellFact::OverchargesLost, overcharges.lost);
+        }
+    }
+
+    fn limits(&mut self, seen: &Seen<'_>, role: MemcgRole) {
+        let setup = seen.setups.get(&role);
+        let after = seen.files(Stage::After, role).filter(|_| seen.peak_bytes(role).is_some());
+        for (fact, value) in [
+            (MemcgFact::LimitBytes, setup.map(|setup| setup.limit_bytes)),
+            (MemcgFact::CapBytes, setup.and_then(|setup| setup.cap_bytes)),
+            (MemcgFact::PeakBytes, seen.peak_bytes(role)),
+            (MemcgFact::PeakOverBytes, seen.peak_over_bytes(role)),
+            (MemcgFact::AfterCurrentBytes, after.map(|files| files.current_bytes)),
+        ] {
+            if let Some(bytes) = value {
+                self.count(FactName::Memcg(role, fact), bytes);
+            }
+        }
+    }
+
+    /// No sample is no knowledge, not a usage of nothing.
+    fn usage(&mut self, seen: &Seen<'_>, role: MemcgRole) {
+        let Some(usage) = seen.usage(role) else { return };
+        for (fact, value) in [
+            (MemcgFact::OverMsMax, ms(usage.over_us_max)),
+            (MemcgFact::OverMsLast, ms(usage.over_us_last)),
+            (MemcgFact::SamplesOver, usage.samples_over as f64),
+            (MemcgFact::SamplerGapMs, ms(usage.gap_us_max)),
+            (MemcgFact::OverrunP50Bytes, usage.over_bytes.p50 as f64),
+            (MemcgFact::OverrunP99Bytes, usage.over_bytes.p99 as f64),
+            (MemcgFact::OverrunMaxBytes, usage.over_bytes.max as f64),
+        ] {
+            self.put(FactName::Memcg(role, fact), value);
+        }
+    }
+
+    /// Times are there only where something was paid.
+    fn owed(&mut self, seen: &Seen<'_>, role: MemcgRole) {
+        let Some(owed) = seen.overcharged(role) else { return };
+        for (fact, value) in [
+            (MemcgFact::ReconcileOwed, owed.charges),
+            (MemcgFact::ReconcilePaid, owed.paid),
+            (MemcgFact::ReconcileLapsed, owed.lapsed),
+            (MemcgFact::ReconcileOpen, owed.open),
+            (MemcgFact::ReconcileUnattendedUs, owed.unattended_us_max),
+        ] {
+            self.count(FactName::Memcg(role, fact), value);
+        }
+        if owed.paid > 0 {
+            let LatencyUs { p50, p99, max } = owed.paid_after_us;
+            self.count(FactName::Memcg(role, MemcgFact::ReconcileP50Us), p50);
+            self.count(FactName::Memcg(role, MemcgFact::ReconcileP99Us), p99);
+            self.count(FactName::Memcg(role, MemcgFact::ReconcileMaxUs), max);
+        }
+    }
+
+    /// How events and counters moved while the load ran and settled.
+    fn moved(&mut self, seen: &Seen<'_>, role: MemcgRole) {
+        let at = |stage| seen.files(stage, role);
+        let (Some(before), Some(settled)) = (at(Stage::Before), at(Stage::Settled)) else { return };
+        for key in settled.events.keys() {
+            self.delta(FactName::Event(role, key.clone()), seen.event(role, key));
+        }
+        if before.counters.is_some() != settled.counters.is_some() {
+            self.doubts.push("the patch's counters were read only once".to_owned());
+            return;
+        }
+        for key in settled.counters.iter().flat_map(BTreeMap::keys) {
+            self.delta(FactName::Counter(role, key.clone()), seen.counter(role, key));
+        }
+    }
+
+    fn delta(&mut self, name: FactName, rose: Option<u64>) {
+        match rose {
+            Some(rose) => self.count(name, rose),
+            None => self.doubts.push(format!("{name}: not there before the load, or it fell")),
+        }
+    }
+
+    fn calls(&mut self, calls: &Operations) {
+        let Operations { role, op, attempted, succeeded, errnos, latency, unfinished } = calls;
+        let errors: u64 = errnos.values().sum();
+        if *attempted != succeeded + errors + unfinished {
+            self.doubts.push(format!(
+                "{op}: {attempted} calls are not {succeeded} successes + {errors} errors + \
+                 {unfinished} unfinished"
+            ));
+        }
+        for (fact, value) in [
+            (CallFact::Attempted, *attempted),
+            (CallFact::Succeeded, *succeeded),
+            (CallFact::Errors, errors),
+            (CallFact::Unfinished, *unfinished),
+            (CallFact::P50Us, latency.p50),
+            (CallFact::P99Us, latency.p99),
+            (CallFact::MaxUs, latency.max),
+        ] {
+            self.count(FactName::Call(*role, op.clone(), fact), value);
+        }
+        for (errno, count) in errnos {
+            self.count(FactName::Errno(*role, op.clone(), errno.clone()), *count);
+        }
+    }
+
+    /// Kills, and from where. A kill without a report may have been anywhere, unless the patch's
+    /// counters say that its reconciler made so many. Then "none in charge" is unknown too.
+    fn kills(&mut self, seen: &Seen<'_>) {
+        let ooms = &seen.ooms;
+        let (untraced, on_return) = (ooms.untraced(), ooms.kills_from(Origin::Return));
+        let reconcilers = [MemcgRole::Limited, MemcgRole::Second, MemcgRole::Parent]
+            .map(|role| seen.counter(role, "kills").unwrap_or(0));
+        for (fact, value) in [
+            (CellFact::Kills, ooms.kills),
+            (CellFact::KillsOnReturn, on_return),
+            (CellFact::KillsUntraced, untraced),
+            (CellFact::KillsGlobal, ooms.global_kills),
+            (CellFact::OomNoVictim, ooms.no_victim),
+        ] {
+            self.count(fact, value);
+        }
+        if untraced == 0 || on_return + untraced <= reconcilers.iter().sum() {
+            self.count(CellFact::KillsInCharge, ooms.kills_from(Origin::Charge));
+            self.count(CellFact::KillsInFault, ooms.kills_from(Origin::Fault));
+        }
+    }
+}
+
+/// Processes that did not end though sent SIGKILL.
+pub(super) fn unkillable(seen: &Seen<'_>) -> u64 {
+    seen.ends.iter().filter(|end| end.end == ProcessEnd::Unkillable).count() as u64
 }
 
 fn ms(us: u64) -> f64 {

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! I10: after a reconciliation operations go on, and what a failure costs on the console is
-//! bounded.
+//! I10: calls go on after a reconciliation, and what a failure prints on the console is bounded.
 //!
 //! Where charges went over the limit every call of a task that lives on has returned. Tolerance:
-//! one call for each actor that a signal ended in the middle of it, the guest's own clean-up not
-//! counted: whom only that could end was stuck.
+//! one call for each actor that a signal ended in the middle of it. The guest's own clean-up does
+//! not count: a task that only that could end was stuck.
 //!
 //! The kernel prints one OOM report for a charge that fails for good, one for a kill (of more than
 //! 10 in 5 s it prints a line each), and one for a limit that is set below what is in use
 //! (`memory_max_write()`). A failed call may have had two tries: `kvmalloc()` falls back to
-//! `vmalloc()`, and that from many pages at once to one by one. A call that never returned may have
-//! been in one too. So the bound on reports follows from the calls; that on bytes from the reports
-//! and the lines of each: a stack, `memory.stat`, and a line for every process in the memcg. A page
-//! fault that is tried for ever prints one report after the other, and breaks it.
+//! `vmalloc()`, and that from many pages in one allocation to single ones. A call that never
+//! returned may have been in one too. So the bound on reports follows from the calls. That on bytes
+//! follows from the reports and the lines of each: a stack, `memory.stat`, and a line for every
+//! process in the memcg. A page fault that is retried for ever prints one report after the other,
+//! and breaks it.
 
 use std::collections::BTreeMap;
 
-use protocol::{Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole};
+use protocol::{MemcgRole, Operations, ProcessRole};
 
+use super::rule::need;
 use super::{Answer, Case, Invariant, Missing, i1_no_escape};
-use crate::evidence::oom::ooms;
+use crate::taxonomy::FactName;
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -44,9 +45,9 @@ pub(super) const PROCESS_BYTES: u64 = 140;
 
 /// Looks for calls that never came back and for a console that was flooded.
 fn check(case: &Case<'_>) -> Result<Answer, Missing> {
-    let mut check = goes_on(case)?;
-    check.add("console", prints(case));
-    Ok(check)
+    let mut answer = goes_on(case)?;
+    answer.add("console", Ok(prints(case)));
+    Ok(answer)
 }
 
 fn goes_on(case: &Case<'_>) -> Result<Answer, Missing> {
@@ -57,47 +58,40 @@ fn goes_on(case: &Case<'_>) -> Result<Answer, Missing> {
     if writes.iter().any(|write| write.file == "memory.oom_control" && write.value == "1") {
         return Ok(Answer::not_asked("the OOM killer is disabled: calls wait for user space"));
     }
-    let told = |name: &str| case.facts.get(name).unwrap_or(0.0);
-    if case.need("counters.charges")? + told("counters.user") == 0.0 {
+    let counter = |name: &str| case.seen.counter(MemcgRole::Limited, name);
+    let name = FactName::Counter(MemcgRole::Limited, "charges".to_owned());
+    if need(counter("charges"), name)? + counter("user").unwrap_or(0) == 0 {
         return Ok(Answer::not_asked("nothing went over the limit"));
     }
-    let unfinished = operations(case).map(|op| op.unfinished).sum::<u64>();
-    let ended = case.evidence.events.iter().filter(|event| {
-        matches!(
-            event.fact,
-            Fact::ProcessEnded(ProcessEnded {
-                role: ProcessRole::Actor,
-                end: ProcessEnd::Signaled(_),
-                by_guest: false,
-                ..
-            })
-        )
-    });
-    let ended = ended.count() as u64;
+    let unfinished = sum(case, |calls| calls.unfinished);
+    let actors = case.seen.signaled().filter(|(end, _)| end.role == ProcessRole::Actor);
+    let ended = actors.count() as u64;
     let said = format!("{unfinished} calls never returned, {ended} actors were ended in one");
     Ok(Answer::of(unfinished <= ended, said))
 }
 
-fn prints(case: &Case<'_>) -> Result<Answer, Missing> {
-    let console = &case.evidence.console;
-    if case.evidence.console_dropped_bytes > 0 {
-        return Ok(Answer::not_asked("a part of the console is missing"));
+fn prints(case: &Case<'_>) -> Answer {
+    let (evidence, ooms) = (case.seen.evidence, &case.seen.ooms);
+    if evidence.console_dropped_bytes > 0 {
+        return Answer::not_asked("a part of the console is missing");
     }
-    let kills = case.need("kills")? as u64;
-    let ooms = ooms(console);
-    let failed = operations(case).map(|op| op.failed).sum::<u64>();
-    let unfinished = operations(case).map(|op| op.unfinished).sum::<u64>();
-    let limits: u64 =
-        operations(case).filter(|op| LIMIT_CALLS.contains(&op.name)).map(|op| op.attempted).sum();
+    let failed = sum(case, |calls| out_of_memory(&calls.op, &calls.errnos));
+    let unfinished = sum(case, |calls| calls.unfinished);
+    let limits =
+        sum(
+            case,
+            |calls| if LIMIT_CALLS.contains(&calls.op.as_str()) { calls.attempted } else { 0 },
+        );
+    let kills = ooms.kills;
     let reports_max = TRIES * failed + unfinished + limits + kills;
     let bytes_max = reports_max * (REPORT_BYTES + PROCESS_BYTES * processes(case));
     let reports = ooms.reports.len() as u64;
-    let bytes = ooms.reports.first().map_or(0, |first| bytes_from(console, first.line));
+    let bytes = ooms.reports.first().map_or(0, |first| bytes_from(&evidence.console, first.line));
     let said = format!(
         "{reports} OOM reports, bound {reports_max} ({failed} failed calls, {unfinished} that never \
          returned, {limits} limits lowered, {kills} kills); {bytes} bytes, bound {bytes_max}"
     );
-    Ok(Answer::of(reports <= reports_max && bytes <= bytes_max, said))
+    Answer::of(reports <= reports_max && bytes <= bytes_max, said)
 }
 
 /// Bytes of the console from this line on.
@@ -110,39 +104,17 @@ fn processes(case: &Case<'_>) -> u64 {
     let request = &case.cell.request;
     let hogs = request.hogs() + u64::from(request.second.is_some());
     let bystander = 1;
-    let children = operations(case).filter(|op| op.name == "fork").map(|op| op.succeeded);
-    u64::from(request.tasks) + hogs + bystander + children.sum::<u64>()
+    let children = sum(case, |calls| if calls.op == "fork" { calls.succeeded } else { 0 });
+    u64::from(request.tasks) + hogs + bystander + children
 }
 
 /// Calls whose errno may come from a charge; others print nothing.
-fn for_want_of_memory(op: &str, errnos: &BTreeMap<String, u64>) -> u64 {
-    errnos
-        .iter()
-        .filter(|(errno, _)| i1_no_escape::disguise(op, errno))
-        .map(|(_, count)| count)
-        .sum()
+fn out_of_memory(op: &str, errnos: &BTreeMap<String, u64>) -> u64 {
+    let failed = errnos.iter().filter(|(errno, _)| i1_no_escape::disguise(op, errno));
+    failed.map(|(_, count)| count).sum()
 }
 
-/// One kind of call, whoever made it.
-struct Operation<'a> {
-    name: &'a str,
-    attempted: u64,
-    succeeded: u64,
-    failed: u64,
-    unfinished: u64,
-}
-
-fn operations<'a>(case: &Case<'a>) -> impl Iterator<Item = Operation<'a>> {
-    case.evidence.events.iter().filter_map(|event| match &event.fact {
-        Fact::Operations(Operations { op, attempted, succeeded, errnos, unfinished, .. }) => {
-            Some(Operation {
-                name: op,
-                attempted: *attempted,
-                succeeded: *succeeded,
-                failed: for_want_of_memory(op, errnos),
-                unfinished: *unfinished,
-            })
-        }
-        _ => None,
-    })
+/// Over all calls of all roles.
+fn sum(case: &Case<'_>, of: impl Fn(&Operations) -> u64) -> u64 {
+    case.seen.operations.iter().map(|calls| of(calls)).sum()
 }

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! I11: with the policy off the patched kernel does what the unpatched one does.
+//! I11: with the policy off the patched kernel behaves like the unpatched one.
 //!
-//! Of one cell: none of the patch's counters moves, and nobody is killed from the reconciliation.
+//! In one cell: none of the patch's counters moves, and no task is killed from the reconciliation.
 //! Tolerance: none.
 //!
-//! Of cells beside those of the baseline ([`differences`]): the same errnos of each call, kinds of kills and
-//! events of the memcg. Which of two errnos a call gives depends on how full a page of objects was,
-//! so numbers are not compared, but whether a kind occurs at all. Tolerance: a kind that occurs on one
-//! side alone may be chance. Were both kernels the same, each of `n` occurrences would fall
-//! on that side with the probability of its share of the cells, `p`, so that all do with `p^n`;
-//! only what is less likely than 1 in 1,000 is a difference: 10 occurrences in one cell beside one. Where
-//! the scenario says that the baseline loses a call now and then (`may_break` of I1), errnos say nothing.
+//! Compared with the cells of the baseline ([`differences`]): the same errnos of each call, kinds
+//! of kills and events of the memcg. Which of two errnos a call gives depends on how full a page of
+//! objects was, so numbers are not compared, but whether a kind occurs. Tolerance: a kind that
+//! occurs on one side only may be chance. Were both kernels the same, each of `n` occurrences would
+//! fall on that side with the probability of its share of the cells, `p`, so that all do with
+//! `p^n`. Only what is less likely than 1 in 1,000 is a difference: 10 occurrences with one cell on
+//! each side. Where the scenario says that the baseline loses a call now and then (`may_break` of
+//! I1), errnos are not compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use protocol::{Fact, Files, MemcgRole, ProcessRole, Stage};
+use protocol::{MemcgRole, ProcessRole, Stage};
 
+use super::rule::need;
 use super::{Answer, Case, Invariant, Judged, Missing, i1_no_escape};
 use crate::chance::falls_on;
+use crate::evidence::oom::Origin;
 use crate::outcome::Difference;
 use crate::taxonomy::{CellFact, FactName};
 
@@ -41,57 +44,37 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
         return Ok(Answer::not_asked("the policy is on"));
     }
     let (mut asked, mut moved) = (0, Vec::new());
-    for (prefix, name) in counters(case) {
-        let fact = format!("{prefix}counters.{name}");
-        let (delta, late) = (case.need(&fact)?, late(case, prefix, name)?);
-        asked += 1;
-        if delta != 0.0 || late != 0.0 {
-            moved.push(format!("{fact} {delta}, {late} later"));
+    let settled = case.seen.files.values().filter(|files| files.stage == Stage::Settled);
+    for files in settled {
+        for (key, value) in files.counters.iter().flatten() {
+            let name = FactName::Counter(files.role, key.clone());
+            let delta = need(case.seen.counter(files.role, key), name.clone())?;
+            let late = late(case, files.role, key, *value)
+                .ok_or_else(|| Missing(format!("{name} at the end")))?;
+            asked += 1;
+            if delta != 0 || late != 0 {
+                moved.push(format!("{name} {delta}, {late} later"));
+            }
         }
     }
     if asked == 0 {
         return Err(Missing("the patch's counters".to_owned()));
     }
-    // Without the whole console nobody can count kills; such a cell never passes anyhow.
-    let kills = case.facts.get("kills.on_return").unwrap_or(0.0);
+    // Kills cannot be counted without the whole console; such a cell never passes anyway.
+    let whole = case.seen.evidence.console_dropped_bytes == 0;
+    let kills = if whole { case.seen.ooms.kills_from(Origin::Return) } else { 0 };
     let list = if moved.is_empty() { String::new() } else { format!(" ({})", moved.join(", ")) };
     let said = format!(
         "{} of {asked} counters of the patch moved{list}; {kills} kills from the reconciliation",
         moved.len()
     );
-    Ok(Answer::of(moved.is_empty() && kills == 0.0, said))
+    Ok(Answer::of(moved.is_empty() && kills == 0, said))
 }
 
-/// The counters of every memcg that tells them when settled.
-fn counters<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'static str, &'a String)> {
-    told(case, Stage::Settled)
-        .flat_map(|(prefix, counters)| counters.keys().map(move |name| (prefix, name)))
-}
-
-/// By how much a counter moved after that, while everybody was let go.
-fn late(case: &Case<'_>, prefix: &str, name: &str) -> Result<f64, Missing> {
-    let at = |stage| told(case, stage).find(|(of, _)| *of == prefix)?.1.get(name).copied();
-    let moved = at(Stage::Settled).zip(at(Stage::After));
-    let moved = moved.map(|(settled, after)| after as f64 - settled as f64);
-    moved.ok_or_else(|| Missing(format!("{prefix}counters.{name} at the end")))
-}
-
-fn told<'a>(
-    case: &Case<'a>,
-    wanted: Stage,
-) -> impl Iterator<Item = (&'static str, &'a BTreeMap<String, u64>)> {
-    case.evidence.events.iter().filter_map(move |event| match &event.fact {
-        Fact::Memcg(Files { stage, role, counters: Some(counters), .. }) if *stage == wanted => {
-            let prefix = match role {
-                MemcgRole::Limited => "",
-                MemcgRole::Second => "second.",
-                MemcgRole::Parent => "parent.",
-                MemcgRole::Bystander => "bystander.",
-            };
-            Some((prefix, counters))
-        }
-        _ => None,
-    })
+/// By how much a counter moved from when usage had settled until every task was gone.
+fn late(case: &Case<'_>, role: MemcgRole, key: &str, settled: u64) -> Option<i128> {
+    let after = case.seen.files(Stage::After, role)?.counters.as_ref()?.get(key)?;
+    Some(i128::from(*after) - i128::from(settled))
 }
 
 /// Whether more calls are lost here than on the baseline, and not by chance: with its tolerance.
@@ -110,7 +93,7 @@ fn is_lost_call(name: &FactName) -> bool {
     matches!(name, FactName::Errno(ProcessRole::Actor, op, errno) if i1_no_escape::disguise(op, errno))
 }
 
-/// In what cells differ from those of the unpatched kernel by kinds of errnos, kills and events.
+/// Kinds of errnos, kills and events that only one side has.
 pub(crate) fn differences(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<Difference> {
     let errnos =
         !base.iter().any(|base| base.cell.expect.may_break.contains(&i1_no_escape::RULE.rule));

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! I1: no charge that may be delayed fails; no system call says that it did, plain or in disguise.
+//! I1: no charge that may be delayed fails, and no system call says that one did, openly or in
+//! disguise.
 //!
-//! Two views, each held to the same tolerance: what the calls of the actors say, and what the
-//! charge itself returned, to whomever, even where no errno shows it. The second is asked of
+//! Two views with the same tolerance: what the calls of the actors return, and what the charge
+//! itself returned, to whichever task, even where no errno shows it. The second is evaluated for
 //! policies that overcharge: without them failing is what the limit is for, and the errnos tell.
 //!
-//! Tolerance: each failure must be paid for by a charge that the kernel itself counted as denied at
-//! the cap (`counters.denied`), so without denials it is zero. Exempt are calls whose allocation is
-//! not eligible (`F_SETPIPE_SZ`: more than 8 pages) and calls of killed tasks, which are
-//! `unfinished` and no failures; of charges [`charges`] tells which are eligible.
+//! Tolerance: for each failure a charge that the kernel itself counted as denied at the cap
+//! (`counters.denied`), so without denials it is zero. Exempt are calls whose allocation is not
+//! eligible (`F_SETPIPE_SZ`: more than 8 pages) and calls of killed tasks, which are `unfinished`
+//! and no failures. Which charges are eligible stands in [`charges`].
 
 use std::collections::BTreeMap;
 
-use protocol::{Charges, Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole};
+use protocol::{Charges, MemcgRole, ProcessRole};
 
+use super::rule::need;
 use super::{Answer, Case, Invariant, Missing, charges};
+use crate::taxonomy::{FactName, MemcgFact};
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -29,8 +32,8 @@ pub(super) const RULE: Invariant = Invariant::new(
 /// arguments (`get_arg_page()`).
 const DISGUISES: [&str; 6] = ["ENOMEM", "ENFILE", "ENOSPC", "EFAULT", "E2BIG", "SHORT"];
 
-/// `EAGAIN` is a disguise where something is created (`timer_create`, `clone`); of a transfer it
-/// says only that a pipe is full or empty.
+/// `EAGAIN` is a disguise where something is created (`timer_create`, `clone`). For a transfer it
+/// means only that a pipe is full or empty.
 const TRANSFERS: [&str; 2] = ["read", "write"];
 
 /// Of x86, as of all but the oldest machines.
@@ -43,20 +46,12 @@ const EXEMPT: [&str; 1] = ["setpipe_sz"];
 /// Counts the failures of the actors against the denials.
 fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let (mut calls, mut failures, mut said) = (0, 0, Vec::new());
-    for event in &case.evidence.events {
-        let Fact::Operations(Operations {
-            role: ProcessRole::Actor, op, attempted, errnos, ..
-        }) = &event.fact
-        else {
-            continue;
-        };
-        if EXEMPT.contains(&op.as_str()) {
-            continue;
-        }
-        calls += attempted;
-        for (errno, count) in errnos.iter().filter(|(errno, _)| disguise(op, errno)) {
+    let actors = case.seen.operations.iter().filter(|calls| calls.role == ProcessRole::Actor);
+    for of in actors.filter(|calls| !EXEMPT.contains(&calls.op.as_str())) {
+        calls += of.attempted;
+        for (errno, count) in of.errnos.iter().filter(|(errno, _)| disguise(&of.op, errno)) {
             failures += count;
-            said.push(format!("{op} {errno} {count}"));
+            said.push(format!("{} {errno} {count}", of.op));
         }
     }
     for (signal, count) in fault_signals(case) {
@@ -66,35 +61,27 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     if calls == 0 {
         return Err(Missing("calls of the actors".to_owned()));
     }
-    // A kernel without the patch denies nothing: it has no cap.
-    let denied = match case.cell.request.counters_file {
-        // Each level of the hierarchy may deny: its own cap is reached first.
-        Some(_) => {
-            let above = ["parent.counters.denied", "second.counters.denied"];
-            let above: f64 = above.iter().filter_map(|name| case.facts.get(name)).sum();
-            (case.need("counters.denied")? + above) as u64
-        }
-        None => 0,
-    };
+    let denied = denied(case)?;
     let list = if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) };
     let said = format!(
-        "{failures} of {calls} calls failed for want of memory{list}; {denied} charges denied at the cap"
+        "{failures} of {calls} calls failed with ENOMEM or a disguise of it{list}; {denied} charges \
+         denied at the cap"
     );
-    let seen = charges::seen(&case.evidence.events)?;
+    let seen = charges::seen(case.seen)?;
     // Where the memcg was never charged there is nothing to see.
-    if seen.charges == 0 && case.need("peak_bytes")? > 0.0 {
+    let peak_bytes = case.seen.peak_bytes(MemcgRole::Limited);
+    if seen.charges == 0 && need(peak_bytes, MemcgFact::PeakBytes)? > 0 {
         return Err(Missing("any charge of the load".to_owned()));
     }
     let eligible = charges::count(seen, charges::is_eligible);
     let escaped = case.overcharges() && eligible > denied;
     let said = format!("{said}; {eligible} eligible charges failed{}", example(seen));
-    if failures > denied || escaped {
-        return Ok(Answer::of(false, said));
+    if failures > denied || escaped || !case.overcharges() {
+        return Ok(Answer::of(failures <= denied && !escaped, said));
     }
-    // A failed charge that nobody saw, or whose callers nobody knows, may be one too many.
+    // A failed charge that was not seen, or whose callers are unknown, may be one too many.
     let nameless = seen.failed.iter().find(|row| charges::is_nameless(row));
     match (seen.lost, nameless) {
-        _ if !case.overcharges() => Ok(Answer::of(true, said)),
         (1.., _) => Err(Missing(format!("what {} charges returned", seen.lost))),
         (0, Some(row)) => {
             let path = row.path.join(" < ");
@@ -104,18 +91,25 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     }
 }
 
+/// Charges denied at a cap. Each level of the hierarchy may deny: its own cap is reached first. A
+/// kernel without the patch has no cap.
+fn denied(case: &Case<'_>) -> Result<u64, Missing> {
+    if case.cell.request.counters_file.is_none() {
+        return Ok(0);
+    }
+    let of = |role| case.seen.counter(role, "denied");
+    let name = FactName::Counter(MemcgRole::Limited, "denied".to_owned());
+    let above = of(MemcgRole::Parent).unwrap_or(0) + of(MemcgRole::Second).unwrap_or(0);
+    Ok(need(of(MemcgRole::Limited), name)? + above)
+}
+
 /// Actors and hogs whose page fault could not be served, by signal: for a stack that cannot grow,
-/// or a write of the kernel's on the way to user mode, there is no call that could fail.
+/// or a write of the kernel on the way to user mode, there is no call that could fail.
 fn fault_signals(case: &Case<'_>) -> BTreeMap<i32, u64> {
     let mut signals = BTreeMap::new();
-    for event in &case.evidence.events {
-        if let Fact::ProcessEnded(ProcessEnded {
-            role: ProcessRole::Actor | ProcessRole::Hog,
-            end: ProcessEnd::Signaled(signal @ (SIGBUS | SIGSEGV)),
-            by_guest: false,
-            ..
-        }) = event.fact
-        {
+    for (end, signal) in case.seen.signaled() {
+        let inside = matches!(end.role, ProcessRole::Actor | ProcessRole::Hog);
+        if inside && matches!(signal, SIGBUS | SIGSEGV) {
             *signals.entry(signal).or_insert(0) += 1;
         }
     }
@@ -130,7 +124,7 @@ fn example(seen: &Charges) -> String {
     })
 }
 
-/// Whether a call that failed like this may have failed for want of memory.
+/// Whether a call that failed like this may have run out of memory.
 pub(super) fn disguise(op: &str, errno: &str) -> bool {
     DISGUISES.contains(&errno) || (errno == "EAGAIN" && !TRANSFERS.contains(&op))
 }

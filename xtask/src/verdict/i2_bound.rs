@@ -6,16 +6,18 @@
 //! a CPU, since each CPU may pass the cap check with one charge of at most 8 pages before another's
 //! is counted, and 64 pages a CPU: the batch (`MEMCG_CHARGE_BATCH`) that another CPU has added to
 //! the counter for a moment when an overcharge records the peak. Such a moment is only recorded
-//! beside a charge over the limit, so with the feature off and nothing forced the overrun is
+//! together with a charge over the limit, so with the feature off and nothing forced the overrun is
 //! exactly 0.
 //!
 //! What goes over counts as well as how far: by the patch's trace events no charge that is exempt
-//! ([`charges::may_go_over`]). No tolerance, and where an event was lost, or the kernel has no such
-//! events and its policy lets charges over the limit, nobody knows.
+//! ([`charges::may_go_over`]). No tolerance. Where an event was lost, or the kernel has no such
+//! events and its policy lets charges over the limit, the rule is unknown.
 
-use protocol::{Asked, Overcharges};
+use protocol::{Asked, MemcgRole, Overcharges};
 
-use super::{Answer, Case, Invariant, Missing, charges};
+use super::rule::need;
+use super::{Answer, BATCH_PAGES, Case, Invariant, Missing, charges};
+use crate::taxonomy::{FactName, MemcgFact};
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -28,24 +30,21 @@ pub(super) const RULE: Invariant = Invariant::new(
 /// Largest charge that is eligible, pages: `1 << PAGE_ALLOC_COSTLY_ORDER`.
 const CHARGE_PAGES_MAX: u64 = 8;
 
-/// `MEMCG_CHARGE_BATCH`, pages.
-const BATCH_PAGES: u64 = 64;
-
 /// Compares the recorded peak of each memcg under test with its bound.
 fn check(case: &Case<'_>) -> Result<Answer, Missing> {
-    let mut check = of(case, "")?;
+    let mut answer = of(case, MemcgRole::Limited)?;
     // A workload may remove the second one: its peak went with it.
-    if case.facts.get("second.peak_bytes").is_some() {
-        check.add("second", of(case, "second."));
+    if case.seen.peak_bytes(MemcgRole::Second).is_some() {
+        answer.add("second", of(case, MemcgRole::Second));
     }
-    match charges::traced(&case.evidence.events) {
-        Some(overcharges) => check.add("gfp", only_eligible(overcharges)),
+    match case.seen.traced() {
+        Some(overcharges) => answer.add("gfp", only_eligible(overcharges)),
         None if case.overcharges() => {
-            check.add("gfp", Err(Missing("the patch's trace events".to_owned())));
+            answer.add("gfp", Err(Missing("the patch's trace events".to_owned())));
         }
         None => {}
     }
-    Ok(check)
+    Ok(answer)
 }
 
 /// No charge went over a limit that the patch should have left alone.
@@ -64,30 +63,32 @@ fn only_eligible(overcharges: &Overcharges) -> Result<Answer, Missing> {
     Ok(Answer::of(wrong == 0, said))
 }
 
-/// The same of the memcg whose facts begin with `prefix`.
-pub(crate) fn of(case: &Case<'_>, prefix: &str) -> Result<Answer, Missing> {
-    let peak_bytes = case.need(&format!("{prefix}peak_bytes"))?;
-    let limit_bytes = case.need(&format!("{prefix}limit_bytes"))?;
-    let over_bytes = case.need(&format!("{prefix}peak_over_bytes"))?;
-    let (bound_bytes, from) = bound(case, prefix)?;
+/// The bound of one memcg.
+pub(super) fn of(case: &Case<'_>, role: MemcgRole) -> Result<Answer, Missing> {
+    let name = |fact| FactName::Memcg(role, fact);
+    let setup = case.seen.setups.get(&role);
+    let peak_bytes = need(case.seen.peak_bytes(role), name(MemcgFact::PeakBytes))?;
+    let setup = need(setup, name(MemcgFact::LimitBytes))?;
+    let (limit_bytes, over_bytes) =
+        (setup.limit_bytes, peak_bytes.saturating_sub(setup.limit_bytes));
+    let forced_bytes = case.cell.forced_bytes;
+    let (bound_bytes, from) = if case.overcharges() {
+        let cap_bytes = need(setup.cap_bytes, name(MemcgFact::CapBytes))?;
+        let (race_bytes, batch_bytes) = (case.pages(CHARGE_PAGES_MAX), case.pages(BATCH_PAGES));
+        let from = format!(
+            "cap {cap_bytes}, forced {forced_bytes}, race {race_bytes}, batches {batch_bytes}"
+        );
+        (cap_bytes + forced_bytes + race_bytes + batch_bytes, from)
+    } else {
+        let batch_bytes = if forced_bytes > 0 { case.pages(BATCH_PAGES) } else { 0 };
+        (
+            forced_bytes + batch_bytes,
+            format!("no cap, forced {forced_bytes}, batches {batch_bytes}"),
+        )
+    };
     let sign = if over_bytes <= bound_bytes { "<=" } else { ">" };
     let said = format!(
         "peak {peak_bytes} - max {limit_bytes} = {over_bytes} {sign} bound {bound_bytes} ({from})"
     );
     Ok(Answer::of(over_bytes <= bound_bytes, said))
-}
-
-fn bound(case: &Case<'_>, prefix: &str) -> Result<(f64, String), Missing> {
-    let forced_bytes = case.scenario.forced_bytes;
-    let pages = |pages: u64| pages * case.page_bytes * u64::from(case.cpus);
-    if !case.overcharges() {
-        let batch_bytes = if forced_bytes > 0 { pages(BATCH_PAGES) } else { 0 };
-        let from = format!("no cap, forced {forced_bytes}, batches {batch_bytes}");
-        return Ok(((forced_bytes + batch_bytes) as f64, from));
-    }
-    let cap_bytes = case.need(&format!("{prefix}cap_bytes"))?;
-    let (race_bytes, batch_bytes) = (pages(CHARGE_PAGES_MAX), pages(BATCH_PAGES));
-    let from =
-        format!("cap {cap_bytes}, forced {forced_bytes}, race {race_bytes}, batches {batch_bytes}");
-    Ok((cap_bytes + (forced_bytes + race_bytes + batch_bytes) as f64, from))
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! I4: who is killed belongs to the memcg that was over its limit, and every kill is counted.
+//! I4: a victim belongs to the memcg that was over its limit, and every kill is counted.
 //!
-//! The console names each victim; `memory.events` counts them in the victim's memcg and, on cgroup
+//! The console names each victim. `memory.events` counts them in the victim's memcg and, on cgroup
 //! v2, in its ancestors (`memcg_memory_event()`), so the parent of all memcgs of the cell has the
 //! sum. The OOM report names the memcg whose limit was met (`oom_memcg`) and the victim's
 //! (`task_memcg`), which must be that one or below it. Tolerance: none. Tasks that die because they
 //! share a victim's memory are neither printed nor counted. How many kills a load needs is the
-//! scenario's own expectation (`kills`): no rule can tell from the outside whether one sufficed.
+//! scenario's own expectation (`kills`): no rule can tell from outside whether one sufficed.
 
-use protocol::{CgroupVersion, Fact, Files, MemcgRole, ProcessEnded, ProcessRole, Stage};
+use protocol::{CgroupVersion, MemcgRole, ProcessRole, Stage};
 
 use super::{Answer, Case, Invariant, Missing};
-use crate::evidence::oom::{Report, ooms};
+use crate::evidence::oom::Report;
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -23,27 +23,27 @@ pub(super) const RULE: Invariant = Invariant::new(
 
 /// Looks at every kill.
 fn check(case: &Case<'_>) -> Result<Answer, Missing> {
-    if case.evidence.console_dropped_bytes > 0 {
-        // Such a cell never passes; what else is broken must still be told.
+    if case.seen.evidence.console_dropped_bytes > 0 {
+        // Such a cell never passes, but what else is broken must still be reported.
         return Ok(Answer::not_asked("a part of the console is missing, and with it kills"));
     }
-    let printed = case.need("kills")?;
-    let counted = counted(case)? as f64;
-    let reports = ooms(&case.evidence.console).reports;
-    let kills = || reports.iter().filter(|report| report.killed.is_some());
+    let (printed, counted) = (case.seen.ooms.kills, counted(case)?);
+    let kills = || case.seen.ooms.reports.iter().filter(|report| report.killed.is_some());
     let mut wrong: Vec<String> = kills().filter_map(strayed).collect();
     wrong.extend(kills().filter_map(|report| outside(case, report)));
-    let said = match wrong.first() {
-        Some(first) => format!("{first}; {} kills of {printed} were wrong", wrong.len()),
-        None => format!(
-            "{printed} kills on the console, {counted} in memory.events; {} reports name victim and memcg",
+    let said = match wrong.as_slice() {
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
+        [] => format!(
+            "{printed} kills on the console, {counted} in memory.events; {} reports name victim \
+             and memcg",
             kills().count()
         ),
     };
     Ok(Answer::of(wrong.is_empty() && printed == counted, said))
 }
 
-/// Kills counted in all memcgs of the cell, from before the load until everybody had gone.
+/// Kills counted in all memcgs of the cell, from before the load until every task was gone.
 fn counted(case: &Case<'_>) -> Result<u64, Missing> {
     let roles: &[MemcgRole] = match case.cell.key.cgroup {
         CgroupVersion::V2 => &[MemcgRole::Parent],
@@ -53,25 +53,15 @@ fn counted(case: &Case<'_>) -> Result<u64, Missing> {
         }
         CgroupVersion::V1 => &[MemcgRole::Limited, MemcgRole::Bystander],
     };
-    let mut sum = 0;
-    for role in roles {
-        let [before, after] =
-            [Stage::Before, Stage::After].map(|stage| oom_kills(case, stage, *role));
-        sum += after
+    let kills = |stage, role| case.seen.files(stage, role)?.events.get("oom_kill").copied();
+    let of = |role: &MemcgRole| {
+        let [before, after] = [Stage::Before, Stage::After].map(|stage| kills(stage, *role));
+        after
             .zip(before)
             .and_then(|(after, before)| after.checked_sub(before))
-            .ok_or_else(|| Missing(format!("oom_kill in memory.events of the {role:?} memcg")))?;
-    }
-    Ok(sum)
-}
-
-fn oom_kills(case: &Case<'_>, wanted: Stage, of: MemcgRole) -> Option<u64> {
-    case.evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Memcg(Files { stage, role, events, .. }) if *stage == wanted && *role == of => {
-            events.get("oom_kill").copied()
-        }
-        _ => None,
-    })
+            .ok_or_else(|| Missing(format!("oom_kill in memory.events of the {role:?} memcg")))
+    };
+    roles.iter().map(of).sum()
 }
 
 /// A victim that is not below the memcg that was over its limit.
@@ -87,13 +77,9 @@ fn strayed(report: &Report) -> Option<String> {
 
 /// A victim that is there to be left alone.
 fn outside(case: &Case<'_>, report: &Report) -> Option<String> {
-    let victim = report.killed?;
-    case.evidence.events.iter().find_map(|event| match event.fact {
-        Fact::ProcessEnded(ProcessEnded {
-            role: role @ (ProcessRole::Bystander | ProcessRole::Outsider),
-            pid,
-            ..
-        }) if pid == victim => Some(format!("the {role:?}, {pid}, was killed")),
-        _ => None,
-    })
+    let victim = case.seen.ends.iter().find(|end| {
+        let outside = matches!(end.role, ProcessRole::Bystander | ProcessRole::Outsider);
+        outside && Some(end.pid) == report.killed
+    })?;
+    Some(format!("the {:?}, {}, was killed", victim.role, victim.pid))
 }

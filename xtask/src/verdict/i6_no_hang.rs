@@ -5,13 +5,15 @@
 //! an emulated machine, whose virtual CPUs wait for the host's. Where the patch reconciles, a
 //! system call of an actor takes at most 5 s, the reconciliation included: it waits in bounded
 //! steps on timers, which emulation does not stretch; a debugging kernel's checks do (`slowdown` of
-//! its configuration). On a kernel that does not reconcile the length of a call is the scenario's
-//! own matter: there it is the problem, not a broken promise.
+//! its configuration). On a kernel that does not reconcile, the length of a call is up to the
+//! scenario: there it is the problem, not a broken promise.
 
-use protocol::{Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole};
+use protocol::ProcessRole;
 
-use super::{Answer, Case, Invariant, Missing, Verdict};
+use super::rule::need;
+use super::{Answer, Case, Invariant, Missing, Verdict, facts};
 use crate::evidence::Ending;
+use crate::taxonomy::CellFact;
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -33,51 +35,32 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     if let Some(hang) = case.findings.iter().find(|finding| finding.class == Verdict::Hang) {
         return Ok(Answer::of(false, format!("console: {}", hang.title)));
     }
-    if let Ending::Deadline { deadline_ms, .. } = case.evidence.ending {
+    if let Ending::Deadline { deadline_ms, .. } = case.seen.evidence.ending {
         return Ok(Answer::of(false, format!("not at an end after {deadline_ms} ms")));
     }
-    let gap_ms = case.need("heartbeat.gap_ms")?;
+    let beats = case.seen.heartbeat.filter(|heartbeat| heartbeat.beats > 0);
+    let gap_ms = need(beats, CellFact::HeartbeatGapMs)?.gap_us_max as f64 / 1000.0;
     let gap_ms_max = HEARTBEAT_GAP_MS_MAX * f64::from(case.pace.slowdown);
-    let unkillable = case.need("processes.unkillable")?;
-    let bystander = bystander_killed(case);
+    let unkillable = facts::unkillable(case.seen);
+    let bystander = case.seen.signaled().any(|(end, _)| end.role == ProcessRole::Bystander);
     let call = longest_call(case);
     let call_ms_max = CALL_MS_MAX * f64::from(case.cell.slowdown);
     let call_kept = call.is_none_or(|(_, call_ms)| call_ms <= call_ms_max);
     let said = format!(
-        "heartbeat at most {gap_ms:.1} ms late, bound {gap_ms_max}; {unkillable} tasks do not die{}{}",
+        "heartbeat at most {gap_ms:.1} ms late, bound {gap_ms_max}; {unkillable} tasks do not \
+         die{}{}",
         call.map_or_else(String::new, |(op, ms)| format!(
             "; longest call {op} {ms:.1} ms, bound {call_ms_max}"
         )),
         if bystander { "; the bystander was killed" } else { "" },
     );
-    let kept = gap_ms <= gap_ms_max && unkillable == 0.0 && !bystander && call_kept;
+    let kept = gap_ms <= gap_ms_max && unkillable == 0 && !bystander && call_kept;
     Ok(Answer::of(kept, said))
-}
-
-fn bystander_killed(case: &Case<'_>) -> bool {
-    case.evidence.events.iter().any(|event| {
-        matches!(
-            event.fact,
-            Fact::ProcessEnded(ProcessEnded {
-                role: ProcessRole::Bystander,
-                end: ProcessEnd::Signaled(_),
-                by_guest: false,
-                ..
-            })
-        )
-    })
 }
 
 /// The longest call of an actor where calls reconcile.
 fn longest_call<'a>(case: &Case<'a>) -> Option<(&'a str, f64)> {
-    if !case.overcharges() {
-        return None;
-    }
-    let calls = case.evidence.events.iter().filter_map(|event| match &event.fact {
-        Fact::Operations(Operations { role: ProcessRole::Actor, op, latency, .. }) => {
-            Some((op.as_str(), latency.max as f64 / 1000.0))
-        }
-        _ => None,
-    });
-    calls.max_by(|(_, one), (_, other)| one.total_cmp(other))
+    let calls = case.seen.operations.iter().filter(|calls| calls.role == ProcessRole::Actor);
+    let longest = calls.max_by_key(|calls| calls.latency.max).filter(|_| case.overcharges())?;
+    Some((&longest.op, longest.latency.max as f64 / 1000.0))
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! I8: what holds of a memcg under test holds of its ancestors: I2 and I3 of the parent.
+//! I8: what holds for a memcg under test holds for its ancestors: I2 and I3 of the parent.
 //!
-//! Asked where the cell gives the parent a limit. A charge counts at every level up to the root
+//! Evaluated where the cell gives the parent a limit. A charge counts at every level up to the root
 //! (`page_counter_try_charge()`), so a child that may go far over its own limit must still stay
 //! within the cap of its parent, and the parent must come back to its limit as soon as the child.
-//! Tolerances: as I2 and I3, of the parent's own limit, cap and samples.
+//! Tolerances: as I2 and I3, of the parent's limit, cap and samples.
+
+use protocol::MemcgRole;
 
 use super::{Answer, Case, Invariant, Missing, i2_bound, i3_timely};
 
@@ -20,7 +22,7 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     };
     let second_hog = request.second.as_ref().is_some_and(|second| second.hog_bytes > 0);
     let killable = request.killable || request.hog_bytes > 0 || second_hog || parent.hog_bytes > 0;
-    let mut check = i2_bound::of(case, "parent.")?;
-    check.add("in time", i3_timely::of(case, "parent.", killable));
-    Ok(check)
+    let mut answer = i2_bound::of(case, MemcgRole::Parent)?;
+    answer.add("in time", i3_timely::of(case, MemcgRole::Parent, killable));
+    Ok(answer)
 }

@@ -2,21 +2,25 @@
 //! I9: what the memcg's files say agrees with what happened, and with each other.
 //!
 //! `memory.stat`: anon + file + kernel + sock is `memory.current`, when the load has settled.
-//! Tolerance, in both directions: 64 pages a CPU that are charged in advance and belong to nobody
-//! (`MEMCG_CHARGE_BATCH`), and as many updates of the statistics that a reader need not wait for
-//! (`memcg_vmstats_needs_flush()`). cgroup v1 has no such sum.
+//! Tolerance, in both directions: 64 pages a CPU that are charged in advance and belong to no
+//! object (`MEMCG_CHARGE_BATCH`), and as many updates of the statistics that a reader need not wait
+//! for (`memcg_vmstats_needs_flush()`). cgroup v1 has no such sum.
 //!
-//! The patch's counters, at each level with a limit: a peak above it that nothing is forced to make
-//! was made by charges that are counted there (a parent's may have the batch that another actor
-//! adds on another CPU for a moment, and that a charge over the child's limit records); no charge
-//! is less than a page; a kill that it counts is one that `memory.events` counts (on v1 that of the
-//! victim's own memcg: `memcg_memory_event()` goes no further up there); its trace events show as
-//! many charges over the limit as are counted, unless some were lost. Whether the console agrees
-//! with that is asked by I4.
+//! The patch's counters, at each level with a limit:
+//! - A peak above the limit that nothing is forced to make was made by charges that are counted. A
+//!   parent's may have the batch that another actor adds on another CPU for a moment, and that a
+//!   charge over the child's limit records.
+//! - No charge is less than a page.
+//! - A kill that it counts is one that `memory.events` counts; on v1 in the victim's own memcg.
+//! - Its trace events show as many charges over the limit as are counted, unless some were lost.
+//!
+//! Whether the console agrees with that is evaluated by I4.
 
-use protocol::{CgroupVersion, Fact, Files, MemcgRole, Stage};
+use protocol::{CgroupVersion, MemcgRole, Stage};
 
-use super::{Answer, Case, Invariant, Missing};
+use super::rule::need;
+use super::{Answer, BATCH_PAGES, Case, Invariant, Missing};
+use crate::taxonomy::{FactName, MemcgFact};
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -26,89 +30,71 @@ pub(super) const RULE: Invariant = Invariant::new(
     check,
 );
 
-/// `MEMCG_CHARGE_BATCH`, pages.
-const BATCH_PAGES: u64 = 64;
-
 /// What `memory.current` is made of.
 const PARTS: [&str; 4] = ["anon", "file", "kernel", "sock"];
 
 /// Compares the files of the limited memcg with each other.
 fn check(case: &Case<'_>) -> Result<Answer, Missing> {
-    let mut check = match case.cell.key.cgroup {
+    let mut answer = match case.cell.key.cgroup {
         CgroupVersion::V1 => Answer::not_asked("v1's memory.stat has no sum"),
         CgroupVersion::V2 => sum(case)?,
     };
     if case.cell.request.counters_file.is_some() {
-        check.add("counters", counters(case, "", 0));
+        answer.add("counters", counters(case, MemcgRole::Limited, 0));
         // A workload may remove the second one: its counters went with it.
-        if case.facts.get("second.counters.charges").is_some() {
-            check.add("second", counters(case, "second.", 0));
+        if case.seen.counter(MemcgRole::Second, "charges").is_some() {
+            answer.add("second", counters(case, MemcgRole::Second, 0));
         }
         if case.cell.request.parent.is_some() {
-            let others = case.cpus.min(case.cell.request.tasks).saturating_sub(1);
-            check.add("parent", counters(case, "parent.", others));
+            let others = case.hello.cpus.min(case.cell.request.tasks).saturating_sub(1);
+            answer.add("parent", counters(case, MemcgRole::Parent, others));
         }
     }
-    Ok(check)
+    Ok(answer)
 }
 
 fn sum(case: &Case<'_>) -> Result<Answer, Missing> {
     let missing = || Missing("memory.stat of the limited memcg when settled".to_owned());
-    let (current_bytes, stat) = case
-        .evidence
-        .events
-        .iter()
-        .find_map(|event| match &event.fact {
-            Fact::Memcg(Files {
-                stage: Stage::Settled,
-                role: MemcgRole::Limited,
-                current_bytes,
-                stat,
-                ..
-            }) => Some((*current_bytes, stat)),
-            _ => None,
-        })
-        .ok_or_else(missing)?;
-    let mut sum_bytes = 0;
-    for part in PARTS {
-        sum_bytes += stat.get(part).ok_or_else(missing)?;
-    }
-    let bound_bytes = 2 * BATCH_PAGES * case.page_bytes * u64::from(case.cpus);
-    let apart_bytes = current_bytes.abs_diff(sum_bytes);
+    let files = case.seen.files(Stage::Settled, MemcgRole::Limited).ok_or_else(missing)?;
+    let parts = PARTS.iter().map(|part| files.stat.get(*part).copied().ok_or_else(missing));
+    let sum_bytes: u64 = parts.sum::<Result<_, _>>()?;
+    let bound_bytes = 2 * case.pages(BATCH_PAGES);
+    let apart_bytes = files.current_bytes.abs_diff(sum_bytes);
     let said = format!(
-        "memory.current {current_bytes}, {} {sum_bytes}: {apart_bytes} apart, bound {bound_bytes}",
+        "memory.current {}, {} {sum_bytes}: {apart_bytes} apart, bound {bound_bytes}",
+        files.current_bytes,
         PARTS.join(" + ")
     );
     Ok(Answer::of(apart_bytes <= bound_bytes, said))
 }
 
-/// The counters of the memcg whose facts begin with `prefix`; so many others may charge in it at
-/// the same moment.
-fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Answer, Missing> {
-    let over_bytes = case.need(&format!("{prefix}peak_over_bytes"))?;
-    let charges = case.need(&format!("{prefix}counters.charges"))?;
-    // Not every version of the patch tells all of them.
-    let told = |name: &str| case.facts.get(&format!("{prefix}{name}"));
-    let counted = charges + told("counters.user").unwrap_or(0.0);
-    let forced_bytes = match case.scenario.forced_bytes {
+/// The counters of one memcg; so many others may charge in it at the same moment.
+fn counters(case: &Case<'_>, role: MemcgRole, others: u32) -> Result<Answer, Missing> {
+    let over = case.seen.peak_over_bytes(role);
+    let over_bytes = need(over, FactName::Memcg(role, MemcgFact::PeakOverBytes))?;
+    // Not every version of the patch has all of them.
+    let counter = |name: &str| case.seen.counter(role, name);
+    let charges = need(counter("charges"), FactName::Counter(role, "charges".to_owned()))?;
+    let counted = charges + counter("user").unwrap_or(0);
+    let forced_bytes = match case.cell.forced_bytes {
         0 => 0,
-        forced => forced + BATCH_PAGES * case.page_bytes * u64::from(case.cpus),
+        forced_bytes => forced_bytes + case.pages(BATCH_PAGES),
     };
-    let others_bytes = BATCH_PAGES * case.page_bytes * u64::from(others);
-    let hidden = counted == 0.0 && over_bytes > (forced_bytes + others_bytes) as f64;
-    let pages = told("counters.pages");
+    let others_bytes = BATCH_PAGES * case.hello.page_bytes * u64::from(others);
+    let hidden = counted == 0 && over_bytes > forced_bytes + others_bytes;
+    let pages = counter("pages");
     let less = pages.is_some_and(|pages| pages < charges);
-    let kills = told("counters.kills").zip(case.kill_events(prefix));
+    let kills = counter("kills").zip(case.kill_events(role));
     let uncounted = kills.is_some_and(|(kills, events)| kills > events);
     // Where a kernel has the events and none is of this memcg, that is a true zero.
-    let lost = case.facts.get("overcharges.lost");
-    let traced = told("reconcile.owed").or(lost.map(|_| 0.0));
-    let whole = lost == Some(0.0);
-    let differs = traced.is_some_and(|traced| traced > charges || (whole && traced < charges));
+    let owed = case.seen.overcharged(role).map_or(0, |owed| owed.charges);
+    let traced = case.seen.traced().map(|overcharges| (owed, overcharges.lost == 0));
+    let differs =
+        traced.is_some_and(|(owed, is_whole)| owed > charges || (is_whole && owed < charges));
     let said = format!(
         "{over_bytes} bytes over at the peak with {counted} charges counted, {} traced, {} pages; {} \
          kills counted, {} in memory.events",
-        shown(traced),
+        shown(traced.map(|(owed, _)| owed)),
         shown(pages),
         shown(kills.map(|(kills, _)| kills)),
         shown(kills.map(|(_, events)| events)),
@@ -116,6 +102,6 @@ fn counters(case: &Case<'_>, prefix: &str, others: u32) -> Result<Answer, Missin
     Ok(Answer::of(!hidden && !less && !uncounted && !differs, said))
 }
 
-fn shown(number: Option<f64>) -> String {
+fn shown(number: Option<u64>) -> String {
     number.map_or("?".to_owned(), |number| number.to_string())
 }

@@ -5,11 +5,11 @@
 //! Contract: rows come out only of a VM that ran to its power-off with a clean console, and of
 //! calls that were followed until they made no more charges and then did what they should.
 
-use protocol::{Fact, FailedCharges, Injected, InjectedCharge, Setup};
+use protocol::{FailedCharges, Injected, InjectedCharge};
 use serde::Serialize;
 
 use super::{charges, cost};
-use crate::evidence::Evidence;
+use crate::evidence::Seen;
 use crate::evidence::oom::{self, Origin};
 
 /// Gfp bits with which a charge may go over the limit on every kernel.
@@ -56,57 +56,39 @@ pub(crate) struct Site {
 ///
 /// # Errors
 /// Why the evidence proves nothing, for people.
-pub(crate) fn sites(evidence: &Evidence, overcharges: bool) -> Result<Vec<Site>, String> {
-    cost::whole(evidence)?;
+pub(crate) fn sites(seen: &Seen<'_>, overcharges: bool) -> Result<Vec<Site>, String> {
+    cost::whole(seen)?;
+    seen.setups.values().try_for_each(|setup| cost::as_asked(seen, &setup.policy))?;
     let mut sites = Vec::new();
     let mut open: Option<&str> = None;
-    for event in &evidence.events {
+    for Injected { call, nth, charge, outcome, overcharges: counted } in
+        seen.injected.iter().copied()
+    {
         // The next call must not hide that this one was left before its last charge.
-        if let (Fact::Injected(Injected { call, .. }), Some(left)) = (&event.fact, open)
-            && call != left
-        {
+        if let Some(left) = open.filter(|left| left != call) {
             return Err(unfollowed(left));
         }
-        match &event.fact {
-            Fact::Unsupported { missing } => return Err(format!("the guest has no {missing}")),
-            Fact::Setup(Setup { policy, .. }) => cost::as_asked(&evidence.request, policy)?,
-            Fact::Injected(Injected { call, charge: None, nth, outcome, .. }) => {
-                open = None;
-                match outcome.as_str() {
-                    "ok" if *nth > 1 => {}
-                    "ok" => return Err(format!("{call} made no charge at all")),
-                    _ => {
-                        return Err(format!(
-                            "{call} failed with {outcome} without a failed charge"
-                        ));
-                    }
-                }
+        let Some(charge) = charge else {
+            open = None;
+            match outcome.as_str() {
+                "ok" if *nth > 1 => continue,
+                "ok" => return Err(format!("{call} made no charge at all")),
+                _ => return Err(format!("{call} failed with {outcome} without a failed charge")),
             }
-            Fact::Injected(Injected {
-                call,
-                nth,
-                charge: Some(charge),
-                outcome,
-                overcharges: counted,
-            }) => {
-                open = Some(call);
-                let (came_of_it, explained) = explain(charge, outcome, *counted, overcharges);
-                sites.push(Site {
-                    call: call.clone(),
-                    nth: *nth,
-                    site: site(&charge.path),
-                    gfp: charge.gfp.clone(),
-                    pages: charge.pages,
-                    came_of_it,
-                    explained,
-                });
-            }
-            _ => {}
-        }
+        };
+        open = Some(call);
+        let (came_of_it, explained) = explain(charge, outcome, *counted, overcharges);
+        sites.push(Site {
+            call: call.clone(),
+            nth: *nth,
+            site: site(&charge.path),
+            gfp: charge.gfp.clone(),
+            pages: charge.pages,
+            came_of_it,
+            explained,
+        });
     }
-    if !matches!(evidence.events.last().map(|event| &event.fact), Some(Fact::Ended)) {
-        return Err("the guest never said that it had reported everything".to_owned());
-    }
+    cost::complete(seen)?;
     match open {
         Some(call) => Err(unfollowed(call)),
         None if sites.is_empty() => Err("no charge was made to fail".to_owned()),
@@ -170,6 +152,8 @@ fn site(path: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use protocol::Fact;
+
     use super::*;
 
     fn charge(gfp: &[&str], error: i32, caller: &str) -> InjectedCharge {
@@ -223,7 +207,7 @@ mod tests {
     #[test]
     fn each_call_is_followed_to_its_last_charge() {
         let passed = || Some(charge(MAY_BLOCK, 0, KERNEL));
-        let of = |facts: Vec<Fact>| sites(&cost::tests::evidence(facts), true);
+        let of = |facts: Vec<Fact>| sites(&Seen::of(&cost::tests::evidence(facts)), true);
         let whole = vec![
             injected("open", 1, passed()),
             injected("open", 2, None),

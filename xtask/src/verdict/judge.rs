@@ -1,62 +1,51 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One cell's evidence -> its judgement.
+//! What was seen of one cell -> its judgement.
 //!
-//! Causes are asked in the order of [`Verdict`]: the harness's own failures, crash, hang, evidence
-//! that is not whole, a missing requirement, a broken rule, a path that never ran. PASS is what is
-//! left when every rule was asked and kept. A rule that cannot be told does not take back what
-//! another one has shown: that is FAIL all the same, unless it was expected, which takes all of them.
-
-use protocol::{Fact, Hello};
+//! Causes are looked at in the order of [`Verdict`]: the harness's own failures, crash, hang,
+//! evidence that is not whole, a missing requirement, a broken rule, a path that never ran. PASS is
+//! what is left when every rule was evaluated and kept. A broken rule is a FAIL even if another
+//! rule could not be evaluated. An expected FAIL counts only if every rule was evaluated.
 
 use super::rule::{Answer, Missing};
 use super::{
     Case, Check, Finding, INVARIANTS, Judgement, Outcome, Pace, Rule, Verdict, console, facts,
     proof,
 };
-use crate::config::{Condition, Expectation, Scenario};
+use crate::config::{Condition, Expectation};
 use crate::evidence::console::message;
-use crate::evidence::oom::ooms;
-use crate::evidence::{Ending, Evidence};
+use crate::evidence::{Ending, Evidence, Seen, Stopped};
 use crate::plan::Cell;
+use crate::taxonomy::Facts;
 
-/// Judges one cell by its evidence, the rules, and what is expected of it ([`Cell::expect`]).
-pub(crate) fn judge(
-    cell: &Cell,
-    scenario: &Scenario,
-    evidence: &Evidence,
-    pace: Pace,
-) -> Judgement {
+/// Judges one cell by what was seen, the rules, and what is expected of it ([`Cell::expect`]).
+pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
+    let evidence = seen.evidence;
     let findings = console::findings(&evidence.console);
-    let (facts, mut doubts) = facts::derive(evidence, &ooms(&evidence.console));
-    doubts.extend(proof::doubts(cell, evidence));
+    let (facts, mut doubts) = facts::derive(seen);
+    doubts.extend(proof::doubts(cell, seen));
     let rules_pace = Pace { slowdown: pace.slowdown.saturating_mul(cell.slowdown) };
-    let checks = checks(cell, scenario, evidence, &facts, &findings, rules_pace);
+    let mut checks = invariants(cell, seen, &findings, rules_pace);
+    checks.extend(conditions(&cell.expect, &facts, evidence.stretch()));
     let breaks = broken(&checks);
     let expected_to_fail = as_expected(cell, Verdict::Fail, &breaks, &checks);
     let (verdict, why) = host(cell, evidence)
         .or_else(|| on_console(&findings, pace))
         .or_else(|| ending(evidence))
-        .or_else(|| said_by_guest(evidence))
+        .or_else(|| said_by_guest(seen))
         .or_else(|| not_proven(&doubts, &[]))
         .or_else(|| surely_failed(&checks).filter(|_| !expected_to_fail))
         .or_else(|| not_proven(&[], &checks))
         .or_else(|| broken_rules(&checks))
         .or_else(|| not_exercised(&checks))
         .or_else(|| not_as_stated(&checks))
-        .or_else(|| not_proven(&proof::console_doubts(evidence), &[]))
+        .or_else(|| not_proven(proof::console_doubts(evidence).as_slice(), &[]))
         .unwrap_or_else(|| pass(&checks));
-    // A mutant has to break a rule, and a host that does not let it run would do that for it.
+    // A mutant must break a rule, and a host that does not let it run would do that for it.
     let welcome = expected_to_fail && !cell.expect.or_more;
     let busy = busy_host(evidence, &checks).filter(|_| verdict == Verdict::Fail && !welcome);
     let (verdict, why) = busy.unwrap_or((verdict, why));
-    Judgement {
-        as_expected: as_expected(cell, verdict, &breaks, &checks),
-        verdict,
-        breaks,
-        why,
-        checks,
-        facts: facts.into_values(),
-    }
+    let as_expected = as_expected(cell, verdict, &breaks, &checks);
+    Judgement { as_expected, verdict, breaks, why, checks, facts }
 }
 
 /// Whether a verdict and its broken rules are those expected.
@@ -79,55 +68,36 @@ fn as_expected(cell: &Cell, verdict: Verdict, breaks: &[Rule], checks: &[Check])
         && breaks.iter().all(may)
 }
 
-fn checks(
-    cell: &Cell,
-    scenario: &Scenario,
-    evidence: &Evidence,
-    facts: &facts::Facts,
-    findings: &[Finding],
-    pace: Pace,
-) -> Vec<Check> {
-    let hello = evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Hello(Hello { cpus, page_bytes, .. }) => Some((*cpus, *page_bytes)),
-        _ => None,
-    });
-    let mut checks = Vec::new();
-    for invariant in INVARIANTS {
-        let answer = match hello {
+/// Evaluates every invariant.
+fn invariants(cell: &Cell, seen: &Seen<'_>, findings: &[Finding], pace: Pace) -> Vec<Check> {
+    let check = |invariant: &super::Invariant| {
+        let answer = match seen.hello {
             None => Err(Missing("the guest's Hello".to_owned())),
-            Some((cpus, page_bytes)) => (invariant.check)(&Case {
-                cell,
-                scenario,
-                evidence,
-                facts,
-                findings,
-                pace,
-                cpus,
-                page_bytes,
-            }),
+            Some((_, hello)) => (invariant.check)(&Case { cell, seen, findings, pace, hello }),
         };
-        checks.push(Answer::or_unknown(answer).into_check(invariant.rule));
-    }
-    let asked = |rule, condition: &Condition| {
-        let answer = Answer::or_unknown(asked(condition, facts, evidence.stretch()));
-        Check { fact: Some(condition.fact.clone()), ..answer.into_check(rule) }
+        Answer::or_unknown(answer).into_check(invariant.rule, None)
     };
-    let Expectation { exercised, facts: stated, .. } = &cell.expect;
-    checks.extend(exercised.iter().map(|condition| asked(Rule::Exercised, condition)));
-    checks.extend(stated.iter().map(|condition| asked(Rule::Expectation, condition)));
-    checks
+    INVARIANTS.iter().map(check).collect()
 }
 
-fn asked(condition: &Condition, facts: &facts::Facts, stretch: f64) -> Result<Answer, Missing> {
-    let value = facts
-        .get(&condition.fact.to_string())
-        .ok_or_else(|| Missing(condition.fact.to_string()))?;
+/// Evaluates what the scenario expects: X first, then E.
+fn conditions(expect: &Expectation, facts: &Facts, stretch: f64) -> Vec<Check> {
+    let check = |rule, condition: &Condition| {
+        let answer = Answer::or_unknown(condition_holds(condition, facts, stretch));
+        answer.into_check(rule, Some(condition.fact.clone()))
+    };
+    let exercised = expect.exercised.iter().map(|condition| check(Rule::Exercised, condition));
+    let stated = expect.facts.iter().map(|condition| check(Rule::Expectation, condition));
+    exercised.chain(stated).collect()
+}
+
+fn condition_holds(condition: &Condition, facts: &Facts, stretch: f64) -> Result<Answer, Missing> {
+    let fact = &condition.fact;
+    let value = facts::get(facts, fact).ok_or_else(|| Missing(fact.to_string()))?;
     let mut answer = Answer::of(condition.holds(value), format!("{condition}: it is {value}"));
     // Had the host not slowed the cell down, it might hold: unknown.
-    if answer.outcome == Outcome::Broken
-        && condition.fact.unit().is_time()
-        && condition.holds(value / stretch)
-    {
+    let is_time = fact.unit().is_time();
+    if answer.outcome == Outcome::Broken && is_time && condition.holds(value / stretch) {
         answer.outcome = Outcome::Unknown;
         answer.said = format!("{}, stretched {stretch:.1} times by the host", answer.said);
     }
@@ -187,10 +157,11 @@ fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
     Some((finding.class, format!("{}: {}", finding.kind, finding.title)))
 }
 
-/// Of a cell's time, waited for a CPU of the host: then its times say nothing about the kernel.
+/// Share of a cell's time spent waiting for a host CPU. From here on its times say nothing about
+/// the kernel.
 const STARVED: f64 = 0.5;
 
-/// A cell that was only too slow, on a host that did not let it run for half of its time, says nothing
+/// If only timing rules broke and a vCPU was starved for half of the cell, the cell says nothing
 /// about the kernel.
 fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)> {
     let Evidence { starved_ms, wall_ms, .. } = evidence;
@@ -204,8 +175,7 @@ fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)>
     let slow = starved && broken.all(of_time);
     slow.then(|| {
         let why = first(checks, of_time).unwrap_or_default();
-        let busy =
-            format!("a virtual CPU waited for one of the host for {starved_ms} of {wall_ms} ms");
+        let busy = format!("a vCPU waited for a host CPU for {starved_ms} of {wall_ms} ms");
         (Verdict::Error, format!("{busy}; {why}"))
     })
 }
@@ -218,7 +188,7 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
             "the VM reset itself and the console shows no panic: a triple fault, or the console was lost".to_owned(),
         )),
         Ending::Deadline { deadline_ms, starved_ms, .. } if starved_ms >= deadline_ms / 2 => {
-            let why = "a virtual CPU waited for one of the host";
+            let why = "a vCPU waited for a host CPU";
             Some((Verdict::Error, format!("{why} for {starved_ms} of {deadline_ms} ms")))
         }
         Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms: _ } => {
@@ -227,8 +197,8 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
             } else {
                 format!("silent for the last {silent_ms} ms")
             };
-            // A kernel that prints nothing hangs too: the accelerator has booted a guest before. What
-            // firmware prints has no time stamp.
+            // A kernel that prints nothing hangs too: the accelerator has booted a guest before.
+            // What firmware prints has no time stamp.
             let kernel_ran = evidence.console.contains("Linux version")
                 || evidence.console.lines().any(|line| message(line) != line.trim());
             let stage = match (booted, kernel_ran) {
@@ -242,15 +212,17 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
     }
 }
 
-fn said_by_guest(evidence: &Evidence) -> Option<(Verdict, String)> {
-    evidence.events.iter().find_map(|event| match &event.fact {
-        Fact::Hello(Hello { protocol, .. }) if *protocol != protocol::VERSION => Some((
-            Verdict::Error,
-            format!("the guest speaks protocol {protocol}, the harness {}", protocol::VERSION),
-        )),
-        Fact::Broken { why } => Some((Verdict::Error, format!("the guest failed: {why}"))),
-        Fact::Unsupported { missing } => Some((Verdict::Skip, format!("missing: {missing}"))),
-        _ => None,
+fn said_by_guest(seen: &Seen<'_>) -> Option<(Verdict, String)> {
+    if let Some((_, hello)) = seen.hello
+        && hello.protocol != protocol::VERSION
+    {
+        let (guest, ours) = (hello.protocol, protocol::VERSION);
+        let why = format!("the guest speaks protocol {guest}, the harness {ours}");
+        return Some((Verdict::Error, why));
+    }
+    seen.stopped.map(|stopped| match stopped {
+        Stopped::Broken(why) => (Verdict::Error, format!("the guest failed: {why}")),
+        Stopped::Unsupported(missing) => (Verdict::Skip, format!("missing: {missing}")),
     })
 }
 
@@ -265,7 +237,7 @@ fn not_proven(doubts: &[String], checks: &[Check]) -> Option<(Verdict, String)> 
     Some((Verdict::Error, format!("not proven: {why}")))
 }
 
-/// What is broken whatever else cannot be told: a rule, or what the scenario states of a path that did run.
+/// What is broken whatever else is unknown: a rule, or what the scenario states of a path that ran.
 fn surely_failed(checks: &[Check]) -> Option<(Verdict, String)> {
     let ran = checks
         .iter()

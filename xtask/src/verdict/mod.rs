@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Evidence -> verdict. Pure: runs nothing, reads nothing, and can be repeated on a stored run.
+//! What was seen -> verdict. Pure: runs nothing, reads nothing, and can be repeated on a stored
+//! run.
 //!
 //! One file an invariant. PASS needs positive evidence; absence is never zero.
 
@@ -30,11 +31,11 @@ pub(crate) mod selftests;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use protocol::CgroupVersion;
+use protocol::{CgroupVersion, Hello, MemcgRole};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAINLINE, Scenario};
-use crate::evidence::Evidence;
+use crate::config::MAINLINE;
+use crate::evidence::Seen;
 use crate::outcome::{Check, Judgement, Outcome};
 use crate::plan::Cell;
 use crate::taxonomy::{Rule, Verdict};
@@ -97,34 +98,34 @@ pub(crate) struct Judged<'a> {
     pub(crate) judgement: &'a Judgement,
 }
 
+/// `MEMCG_CHARGE_BATCH`: pages that a CPU may have charged in advance.
+const BATCH_PAGES: u64 = 64;
+
 /// Everything a rule may look at.
 pub(crate) struct Case<'a> {
     cell: &'a Cell,
-    scenario: &'a Scenario,
-    evidence: &'a Evidence,
-    facts: &'a facts::Facts,
+    seen: &'a Seen<'a>,
     findings: &'a [Finding],
     pace: Pace,
-    cpus: u32,
-    page_bytes: u64,
+    hello: &'a Hello,
 }
 
 impl Case<'_> {
-    /// The fact of that name, or the reason why the rule cannot be asked.
-    fn need(&self, name: &str) -> Result<f64, Missing> {
-        self.facts.get(name).ok_or_else(|| Missing(name.to_owned()))
+    /// So many pages on every CPU, bytes.
+    fn pages(&self, pages: u64) -> u64 {
+        pages * self.hello.page_bytes * u64::from(self.hello.cpus)
     }
 
-    /// Kills in or below the memcg whose facts begin with `prefix`, by the events. v1 counts a kill in the
-    /// victim's own memcg alone (`memcg_memory_event()`).
-    fn kill_events(&self, prefix: &str) -> Option<f64> {
-        let of = |prefix: &str| self.facts.get(&format!("{prefix}events.oom_kill"));
-        match (self.cell.key.cgroup, prefix) {
-            (CgroupVersion::V1, "parent.") => {
-                let all = ["", "second.", prefix].map(of);
+    /// Kills in or below a memcg, by the events. v1 counts a kill in the victim's own memcg alone
+    /// (`memcg_memory_event()`).
+    fn kill_events(&self, role: MemcgRole) -> Option<u64> {
+        let of = |role| self.seen.event(role, "oom_kill");
+        match (self.cell.key.cgroup, role) {
+            (CgroupVersion::V1, MemcgRole::Parent) => {
+                let all = [MemcgRole::Limited, MemcgRole::Second, MemcgRole::Parent].map(of);
                 all.into_iter().flatten().reduce(|one, other| one + other)
             }
-            _ => of(prefix),
+            _ => of(role),
         }
     }
 

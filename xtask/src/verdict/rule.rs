@@ -3,7 +3,7 @@
 
 use super::Case;
 use crate::outcome::{Check, Outcome};
-use crate::taxonomy::Rule;
+use crate::taxonomy::{FactName, Rule};
 
 /// How an invariant is evaluated.
 type Evaluate = fn(&Case<'_>) -> Result<Answer, Missing>;
@@ -42,6 +42,11 @@ impl Invariant {
 /// A fact that a rule needs and the evidence does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Missing(pub(super) String);
+
+/// The value, or that this fact is missing.
+pub(super) fn need<T>(value: Option<T>, name: impl Into<FactName>) -> Result<T, Missing> {
+    value.ok_or_else(|| Missing(name.into().to_string()))
+}
 
 /// What a check answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +88,7 @@ impl Answer {
     }
 
     /// As the check that is stored.
-    pub(super) fn into_check(self, rule: Rule) -> Check {
-        Check { rule, fact: None, outcome: self.outcome, said: self.said }
+    pub(super) fn into_check(self, rule: Rule, fact: Option<FactName>) -> Check {
+        Check { rule, fact, outcome: self.outcome, said: self.said }
     }
 }

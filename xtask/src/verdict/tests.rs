@@ -22,8 +22,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::config::Scenario;
 use crate::config::tests::good;
-use crate::evidence::Ending;
+use crate::evidence::{Ending, Evidence};
 use crate::plan::{Selection, plan};
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -87,7 +88,7 @@ impl Bench {
     }
 
     pub(crate) fn judge(&self) -> Judgement {
-        judge(&self.cell, &self.scenario, &self.evidence, self.pace)
+        judge(&self.cell, &Seen::of(&self.evidence), self.pace)
     }
 
     /// The same with something killable in the memcg.
@@ -214,15 +215,8 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
             after_us: 600_000,
         }));
     }
-    facts.push(Fact::Operations(Operations {
-        role: ProcessRole::Actor,
-        op: "open".to_owned(),
-        attempted: 1000,
-        succeeded: 1000,
-        errnos: BTreeMap::new(),
-        latency: LatencyUs { p50: 20, p99: 90, max: 1500 },
-        unfinished: 0,
-    }));
+    let latency = LatencyUs { p50: 20, p99: 90, max: 1500 };
+    facts.push(calls(ProcessRole::Actor, "open", 1000, latency));
     facts.extend([calls_outside("control", 400), calls_outside("stat", 900)]);
     facts.extend(files(Stage::After, patched, 2 * PAGE, peak_bytes, 3));
     facts.push(Fact::Removed(Removed { removed: true, dying: 0, after_us: 20_000 }));
@@ -282,13 +276,17 @@ fn overcharged(charges: u64) -> Overcharged {
 
 /// What the bystander did, and how long its longest call took.
 fn calls_outside(op: &str, max: u64) -> Fact {
+    calls(ProcessRole::Bystander, op, 50, LatencyUs { p50: 4, p99: max, max })
+}
+
+fn calls(role: ProcessRole, op: &str, attempted: u64, latency: LatencyUs) -> Fact {
     Fact::Operations(Operations {
-        role: ProcessRole::Bystander,
+        role,
         op: op.to_owned(),
-        attempted: 50,
-        succeeded: 50,
+        attempted,
+        succeeded: attempted,
         errnos: BTreeMap::new(),
-        latency: LatencyUs { p50: 4, p99: max, max },
+        latency,
         unfinished: 0,
     })
 }

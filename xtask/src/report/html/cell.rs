@@ -2,21 +2,21 @@
 //! One cell: its verdict in the line that is always seen, and what that rests on below it, to be opened.
 
 use maud::{Markup, html};
-use protocol::{Event, Fact, Operations, ProcessRole};
+use protocol::{Fact, Operations, ProcessRole};
 
 use super::super::again::{NONE, again};
 use super::super::numbers::{kills, load, lost, number, plain, plural, size, time_ms};
 use super::super::show::{ends, said};
 use super::super::terminal::{verdict, wanted};
 use super::{Part, anchor, badge, chart, console};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Seen};
 use crate::outcome::{CellResult, Check, Manifest, Outcome};
 use crate::symbols::Symbols;
 use crate::taxonomy::{CellFact, FactName, MemcgFact};
 use crate::verdict::rule_words;
 
 /// What is stored of the attempt that counts, beside its result.
-pub(crate) struct Seen<'a, 'k> {
+pub(crate) struct Stored<'a, 'k> {
     /// Events and console, or why they cannot be read.
     pub(crate) evidence: Result<&'a Evidence, &'a str>,
     /// Symbols of the kernel that ran, or why there are none.
@@ -24,7 +24,7 @@ pub(crate) struct Seen<'a, 'k> {
 }
 
 /// Draws one cell.
-pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Seen<'_, '_>) -> Part {
+pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Stored<'_, '_>) -> Part {
     let judgement = cell.judgement();
     Part(html! {
         details.cell {
@@ -45,7 +45,7 @@ pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Seen<'_, '_>) -> Pa
                 h4 { "Rules" }
                 (rules(&judgement.checks))
                 @match seen.evidence {
-                    Ok(evidence) => (stored(evidence, seen)),
+                    Ok(evidence) => (stored(evidence, seen.symbols)),
                     Err(why) => p.none { "Calls, events and console cannot be shown: " (why) "." },
                 }
                 (facts(cell))
@@ -139,28 +139,28 @@ fn outcome_words(outcome: Outcome) -> (&'static str, &'static str, &'static str)
 }
 
 /// What only the evidence has.
-fn stored(evidence: &Evidence, seen: &Seen<'_, '_>) -> Markup {
+fn stored(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) -> Markup {
+    let seen = Seen::of(evidence);
     html! {
-        (calls(&evidence.events))
+        (calls(&seen.operations))
         h4 { "Console" }
-        (console::console(evidence, seen.symbols))
+        (console::console(&seen, symbols))
         details.more {
             summary { "What the guest said" }
             ol.events {
                 @for event in &evidence.events {
                     @if let Some(line) = told(&event.fact) { li { span.at { (format!("{:.3} s", event.at_us as f64 / 1e6)) } " " (line) } }
                 }
-                @for (end, count) in ends(&evidence.events) { li { span.at { (plural(count, "time")) } " " (end) } }
+                @for (end, count) in ends(&seen) { li { span.at { (plural(count, "time")) } " " (end) } }
             }
         }
     }
 }
 
 /// Calls with their errnos.
-fn calls(events: &[Event]) -> Markup {
-    let has_calls = events.iter().any(|event| matches!(event.fact, Fact::Operations(_)));
+fn calls(all: &[&Operations]) -> Markup {
     html! {
-        @if has_calls {
+        @if !all.is_empty() {
             h4 { "Calls" }
             table.calls.blocks {
                 thead { tr {
@@ -168,19 +168,17 @@ fn calls(events: &[Event]) -> Markup {
                     th scope="col" { "Median" } th scope="col" { "p99" } th scope="col" { "Longest" }
                 } }
                 tbody {
-                    @for event in events {
-                        @if let Fact::Operations(Operations { role, op, attempted, succeeded, errnos, latency, unfinished }) = &event.fact {
-                            tr {
-                                th scope="row" { (op) @if *role != ProcessRole::Actor { span.of { "by " (format!("{role:?}").to_lowercase()) } } }
-                                td data-label="Begun" { (attempted) }
-                                td data-label="Good" { (succeeded) }
-                                td data-label="Errors" {
-                                    @for (errno, count) in errnos { (count) " " (errno) " " }
-                                    @if *unfinished > 0 { (unfinished) " unfinished" }
-                                    @if errnos.is_empty() && *unfinished == 0 { "0" }
-                                }
-                                td data-label="Median" { (latency.p50) " us" } td data-label="p99" { (latency.p99) " us" } td data-label="Longest" { (latency.max) " us" }
+                    @for Operations { role, op, attempted, succeeded, errnos, latency, unfinished } in all.iter().copied() {
+                        tr {
+                            th scope="row" { (op) @if *role != ProcessRole::Actor { span.of { "by " (format!("{role:?}").to_lowercase()) } } }
+                            td data-label="Begun" { (attempted) }
+                            td data-label="Good" { (succeeded) }
+                            td data-label="Errors" {
+                                @for (errno, count) in errnos { (count) " " (errno) " " }
+                                @if *unfinished > 0 { (unfinished) " unfinished" }
+                                @if errnos.is_empty() && *unfinished == 0 { "0" }
                             }
+                            td data-label="Median" { (latency.p50) " us" } td data-label="p99" { (latency.p99) " us" } td data-label="Longest" { (latency.max) " us" }
                         }
                     }
                 }

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::super::numbers::plural;
 use super::super::show::{of_each_kind, oom_counts, victim as victim_of};
-use crate::evidence::Evidence;
+use crate::evidence::Seen;
 use crate::evidence::oom::Report;
 use crate::symbols::{Frame, Source, Symbols};
 use crate::verdict::{self, Finding};
@@ -38,10 +38,11 @@ struct Excerpt<'a> {
 
 /// Faults, OOM reports, and how many more there are. `symbols`: of the kernel that ran, or why
 /// there are none.
-pub(super) fn console(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) -> Markup {
-    let console = &evidence.console;
+pub(super) fn console(seen: &Seen<'_>, symbols: Result<&Symbols<'_>, &str>) -> Markup {
+    let (console, ooms) = (&seen.evidence.console, &seen.ooms);
+    let dropped_bytes = seen.evidence.console_dropped_bytes;
     let lines: Vec<&str> = console.lines().collect();
-    let (findings, ooms) = (verdict::findings(console), crate::evidence::oom::ooms(console));
+    let findings = verdict::findings(console);
     let faults = findings.iter().take(FINDINGS_SHOWN).map(|finding| fault(finding, &lines));
     let reports =
         of_each_kind(&ooms.reports, REPORTS_SHOWN).into_iter().map(|kind| report(kind, &lines));
@@ -56,10 +57,10 @@ pub(super) fn console(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) 
             }
             @if ooms.reports.is_empty() && ooms.kills == 0 { "No OOM report." }
             @else {
-                (oom_counts(&ooms))
+                (oom_counts(ooms))
                 @if !ooms.reports.is_empty() { "; one of each kind shown" } "."
             }
-            @if evidence.console_dropped_bytes > 0 { " " (evidence.console_dropped_bytes) " bytes of the console were dropped." }
+            @if dropped_bytes > 0 { " " (dropped_bytes) " bytes of the console were dropped." }
         }
         @if let (Err(why), false) = (symbols, excerpts.is_empty()) { p.none { "Functions without file and line: " (why) "." } }
         @for Excerpt { title, lines } in &excerpts {

@@ -21,7 +21,7 @@ use super::spread;
 use super::terminal::verdict;
 use crate::outcome::{CellResult, RunResult};
 
-pub(crate) use cell::{Seen, cell};
+pub(crate) use cell::{Stored, cell};
 
 const CSS: &str = include_str!("style.css");
 

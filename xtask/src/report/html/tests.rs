@@ -20,7 +20,7 @@ fn drawn(run: &RunResult, evidence: &[Result<&Evidence, &str>]) -> String {
         .iter()
         .zip(evidence)
         .map(|(cell, evidence)| {
-            super::cell(&run.manifest, cell, &Seen { evidence: *evidence, symbols: symbols() })
+            super::cell(&run.manifest, cell, &Stored { evidence: *evidence, symbols: symbols() })
         })
         .collect();
     page(run, &parts)

@@ -6,11 +6,11 @@ use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::{CellRequest, Fact};
+use protocol::CellRequest;
 
 use super::super::Folders;
 use super::super::run::Run;
-use crate::evidence::Ending;
+use crate::evidence::{Ending, Seen};
 use crate::exit::{Exit, Fault};
 use crate::host;
 use crate::outcome::Judgement;
@@ -129,7 +129,7 @@ fn nothing(run: &Run<'_>, like: &Cell, begin: Begin<'_>) -> anyhow::Result<Durat
         let begun = Instant::now();
         let evidence = vm::cell::run(&run.ready.rig, job, begin, dir.path(), &run.stop);
         let took = begun.elapsed();
-        let ended = evidence.events.iter().any(|event| event.fact == Fact::Ended);
+        let ended = Seen::of(&evidence).is_complete();
         let clean = verdict::findings(&evidence.console).is_empty();
         if ended && clean && evidence.ending == Ending::PoweredOff {
             return Ok(took);

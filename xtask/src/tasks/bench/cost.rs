@@ -5,6 +5,7 @@
 //! VM that counts instructions under TCG, whatever accelerator the other measurements use.
 
 use super::super::run::Run;
+use crate::evidence::Seen;
 use crate::exit::{Exit, Fault};
 use crate::plan::BareCell;
 use crate::progress::{Step, note};
@@ -58,7 +59,7 @@ fn boot(run: &Run<'_>, cell: &BareCell, boot: u32) -> anyhow::Result<Vec<Cost>> 
     if run.stop.asked() {
         return Err(Fault::new(Exit::Interrupted, "stopped").into());
     }
-    verdict::costs(&evidence).map_err(|why| {
+    verdict::costs(&Seen::of(&evidence)).map_err(|why| {
         let what = format!("{id}, boot {boot}: {why}");
         Fault::new(Exit::Unexpected, what)
             .hint(format!("its evidence is in {}", dir.display()))

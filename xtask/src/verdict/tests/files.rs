@@ -107,7 +107,7 @@ fn i9_wants_what_went_over_the_limit_to_be_counted() {
     assert_eq!([silent.outcome("I9"), silent.outcome("I2")], [Kept, Unknown]);
     assert_eq!(traced(4).outcome("I9"), Broken);
     let mut forced = uncounted;
-    forced.scenario.forced_bytes = MIB;
+    forced.cell.forced_bytes = MIB;
     assert_eq!(forced.outcome("I9"), Kept, "charges that may not fail are not counted");
 }
 

@@ -108,9 +108,9 @@ fn no_cell_begins_from_a_boot_whose_clock_is_faster_than_the_hosts() {
     let mut boot = Bench::overcharge().evidence;
     boot.events.truncate(1);
     boot.events[0].at_us = 2_400_000;
-    assert_eq!((boot.wall_ms, super::super::wrong_clock(&boot)), (2400, None));
+    assert_eq!((boot.wall_ms, super::super::wrong_clock(&Seen::of(&boot))), (2400, None));
     boot.events[0].at_us += 1;
-    assert!(super::super::wrong_clock(&boot).is_some());
+    assert!(super::super::wrong_clock(&Seen::of(&boot)).is_some());
 }
 
 /// What a PASS of this cell does not rest on: context for people, and readings between the first
@@ -225,8 +225,8 @@ fn what_was_set_is_what_was_asked() {
         (good().set(USAGE, "/samples", 5), "the sampler looked 5 times"),
         (good().set(HEARTBEAT, "/beats", 2), "the heartbeat looked 2 times"),
         (good().set(BEFORE, "/counters", Value::Null), "read only once"),
-        (good().set(BEFORE, "/counters/charges", 9), "counters.charges: was not there"),
-        (good().set(BEFORE, "/events/max", 99), "events.max: was not there"),
+        (good().set(BEFORE, "/counters/charges", 9), "counters.charges: not there before"),
+        (good().set(BEFORE, "/events/max", 99), "events.max: not there before"),
         (
             good().set(BEFORE, "/counters", Value::Null).set(
                 SETTLED_FILES,

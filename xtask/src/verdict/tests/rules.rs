@@ -133,11 +133,11 @@ fn i2_bounds_the_peak_by_the_cap_and_what_races_past_it() {
     assert_eq!(peak(Bench::mainline(), 4 * MIB), Kept);
     assert_eq!(peak(Bench::mainline(), 4 * MIB + 1), Broken);
     let mut forced = Bench::mainline();
-    forced.scenario.forced_bytes = 10 * PAGE;
+    forced.cell.forced_bytes = 10 * PAGE;
     assert_eq!(peak(forced.clone(), 4 * MIB + (10 + 2 * 64) * PAGE), Kept);
     assert_eq!(peak(forced, 4 * MIB + (10 + 2 * 64) * PAGE + 1), Broken);
     let mut forced = Bench::overcharge();
-    forced.scenario.forced_bytes = 10 * PAGE;
+    forced.cell.forced_bytes = 10 * PAGE;
     assert_eq!(peak(forced.clone(), bound + 10 * PAGE), Kept);
     assert_eq!(peak(forced, bound + 10 * PAGE + 1), Broken);
 }

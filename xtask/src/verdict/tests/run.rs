@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::{Bench, OPEN};
+use crate::evidence::Seen;
 use crate::outcome::{
     Attempt, CellResult, Host, KernelNote, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote,
     Totals,
@@ -13,7 +14,7 @@ use crate::verdict::{Judged, compare};
 
 pub(crate) fn cell(bench: &Bench) -> CellResult {
     let folder = format!("cells/{}/attempt-1", bench.cell.id);
-    let first = Attempt::of(folder, &bench.evidence, bench.judge());
+    let first = Attempt::of(folder, &Seen::of(&bench.evidence), bench.judge());
     CellResult { cell: bench.cell.clone(), first, again: None }
 }
 
