@@ -122,7 +122,7 @@ fn changes(was: &[StoredCell], result: &RunResult) -> String {
         }
     }
     match text.is_empty() {
-        true => format!("verdicts are as stored ({} cells)\n", was.len()),
+        true => "every verdict is as stored\n".to_owned(),
         false => format!("verdicts that changed:\n{text}"),
     }
 }
@@ -180,7 +180,7 @@ mod tests {
         let was = past::stored(&folder).unwrap();
         let again = judged_again(&config(), &folder).unwrap();
         assert_eq!(again, first);
-        assert_eq!(changes(&was, &again), "verdicts are as stored (1 cells)\n");
+        assert_eq!(changes(&was, &again), "every verdict is as stored\n");
 
         // The console now shows a fault, and the evidence of a second attempt is torn.
         let place = folder.within(&folder.attempt(&ran.cell.id, 1));
