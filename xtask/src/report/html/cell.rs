@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One cell: its verdict in the line that is always seen, and what that rests on below it, to be opened.
+//! One cell: its verdict in the line that is always seen, and what that rests on below it, to be
+//! opened.
 
 use maud::{Markup, html};
 use protocol::{Fact, Operations, ProcessRole};

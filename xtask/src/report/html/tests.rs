@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Pages of hand-made runs. What browsers and validators say of a real one is asked in `tests/html_readers`.
+//! Pages of hand-made runs. What browsers and validators say of a real one is asked in
+//! `tests/html_readers`.
 
 use protocol::{DebtEnd, Fact, Operations, ProcessEnd, ProcessEnded, ProcessRole, Sigkill};
 

@@ -241,7 +241,8 @@ fn what_was_set_is_what_was_asked() {
         assert_eq!(judgement.verdict, Verdict::Error, "{why}: {}", judgement.why);
         assert!(judgement.why.contains(why), "{:?} lacks {why:?}", judgement.why);
     }
-    // The load of 500 ms, seen each 9.8 ms, was last looked at less than the period of 10 ms before its end.
+    // The load of 500 ms, seen each 9.8 ms, was last looked at less than the period of 10 ms before
+    // its end.
     let seen =
         |beats: u64| good().set(HEARTBEAT, "/gap_us_max", 9_800).set(HEARTBEAT, "/beats", beats);
     assert_eq!(seen(50).judge().verdict, Verdict::Pass);

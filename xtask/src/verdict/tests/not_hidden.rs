@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a cell shows is not hidden by what else cannot be told, by a busy host, or by where it was looked for.
+//! What a cell shows is not hidden by what else cannot be told, by a busy host, or by where it was
+//! looked for.
 
 use super::*;
 use crate::config::{Caught, Comparison, Condition};
@@ -178,7 +179,8 @@ fn a_limit_that_was_lifted_meanwhile_proves_nothing() {
     assert_eq!(gone.judge().verdict, Verdict::Error);
 }
 
-/// A cell with 16 kills, ten of them with a report from the reconciler, of which its counters say so many.
+/// A cell with 16 kills, ten of them with a report from the reconciler, of which its counters say
+/// so many.
 fn sixteen(counted: u64) -> Bench {
     let mut bench = Bench::overcharge().with_hog();
     for stage in ["settled", "after"] {
@@ -247,8 +249,8 @@ fn a_starved_host_catches_no_mutant_and_shows_no_problem() {
     assert_eq!(pair(1_800), Differential::Unknown, "three quarters of the 2,400 ms");
 }
 
-/// A hog that may be killed, on the unpatched kernel and on one of which nothing is stated, which loses so many calls
-/// and kills or does not.
+/// A hog that may be killed, on the unpatched kernel and on one of which nothing is stated, which
+/// loses so many calls and kills or does not.
 fn beside_the_baseline(before: u64, lost: u64, kills: bool) -> (Judgement, Differential) {
     let with_kill = |bench: Bench| {
         let mut bench = bench;

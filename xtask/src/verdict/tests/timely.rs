@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Both sides of the tolerances of I3: how long usage may stay above the limit, and a debt unattended.
+//! Both sides of the tolerances of I3: how long usage may stay above the limit, and a debt
+//! unattended.
 
 use protocol::{Event, Fact, ProcessEnded, ProcessRole};
 
