@@ -90,7 +90,8 @@ pub(super) fn more_lost(base: &[Judged<'_>], here: &[Judged<'_>]) -> bool {
 
 /// Whether a fact counts calls of the actors that fail with ENOMEM or a disguise of it.
 fn is_lost_call(name: &FactName) -> bool {
-    matches!(name, FactName::Errno(ProcessRole::Actor, op, errno) if i1_no_escape::disguise(op, errno))
+    let FactName::Errno(ProcessRole::Actor, op, errno) = name else { return false };
+    i1_no_escape::disguise(op, errno)
 }
 
 /// Kinds of errnos, kills and events that only one side has.

@@ -32,10 +32,13 @@ pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Stored<'_, '_>) -> 
             summary { (badge(cell)) " " code { (cell.cell.id) } }
             div.body id=(anchor(&cell.cell.id)) {
                 p.why { (judgement.why) }
-                @if !judgement.as_expected { p.why { "Expected was " strong { (wanted(&cell.cell)) } "." } }
+                @if !judgement.as_expected {
+                    p.why { "Expected was " strong { (wanted(&cell.cell)) } "." }
+                }
                 @if let Some(again) = &cell.again {
                     p.why {
-                        "The first try was " strong { (verdict(&cell.first.judgement)) } " (" (cell.first.judgement.why) "); rerun alone it was "
+                        "The first try was " strong { (verdict(&cell.first.judgement)) }
+                        " (" (cell.first.judgement.why) "); rerun alone it was "
                         strong { (verdict(&again.judgement)) } " (" (again.judgement.why) ")."
                     }
                 }
@@ -55,7 +58,10 @@ pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Stored<'_, '_>) -> 
                     Some(command) => pre.again tabindex="0" { code { (command) } },
                     None => p.none { (NONE) "." },
                 }
-                p.of { "Evidence: " code { (cell.counted().folder) } " in the run folder; " code { "qemu.cmdline" } " there starts the same VM by hand." }
+                p.of {
+                    "Evidence: " code { (cell.counted().folder) } " in the run folder; "
+                    code { "qemu.cmdline" } " there starts the same VM by hand."
+                }
             }
         }
     })
@@ -66,7 +72,8 @@ fn asked(cell: &CellResult) -> Markup {
     let killable = if request.killable { "killable" } else { "not killable" };
     html! {
         p.asked {
-            code { (request.workload) } " on cgroup " (request.cgroup) ", memory.max " (size(request.limit_bytes as f64)) ", "
+            code { (request.workload) } " on cgroup " (request.cgroup)
+            ", memory.max " (size(request.limit_bytes as f64)) ", "
             (plural(request.tasks, "task")) " (" (killable) ")"
             @if request.hog_bytes > 0 { ", next to a hog of " (size(request.hog_bytes as f64)) }
             ", at most " (request.operations) " operations or " (request.load_ms_max) " ms each"
@@ -103,17 +110,25 @@ fn numbers(cell: &CellResult) -> Markup {
         dl.numbers {
             @for (name, value, more) in rows {
                 @if let Some(value) = value {
-                    div { dt { (name) } dd { (value) @if let Some(more) = more { span.of { (more) } } } }
+                    div {
+                        dt { (name) }
+                        dd { (value) @if let Some(more) = more { span.of { (more) } } }
+                    }
                 }
             }
         }
     }
 }
 
+/// The head of a table with these columns.
+fn head(columns: &[&str]) -> Markup {
+    html! { thead { tr { @for column in columns { th scope="col" { (column) } } } } }
+}
+
 fn rules(checks: &[Check]) -> Markup {
     html! {
         table.rules.blocks {
-            thead { tr { th scope="col" { "Rule" } th scope="col" { "Outcome" } th scope="col" { "With these numbers" } } }
+            (head(&["Rule", "Outcome", "With these numbers"]))
             tbody {
                 @for (at, Check { rule, outcome, said, fact: _ }) in checks.iter().enumerate() {
                     @let is_first = at == 0 || checks[at - 1].rule != *rule;
@@ -121,7 +136,11 @@ fn rules(checks: &[Check]) -> Markup {
                     @let (name, says) = rule_words(*rule);
                     tr class=(class) {
                         th scope="row" { (rule) " " (name) @if is_first { span.of { (says) } } }
-                        td { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (word) } }
+                        td {
+                            span class={ "badge " (class) } {
+                                span aria-hidden="true" { (sign) } " " (word)
+                            }
+                        }
                         td { (said) }
                     }
                 }
@@ -150,9 +169,14 @@ fn stored(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) -> Markup {
             summary { "What the guest said" }
             ol.events {
                 @for event in &evidence.events {
-                    @if let Some(line) = told(&event.fact) { li { span.at { (format!("{:.3} s", event.at_us as f64 / 1e6)) } " " (line) } }
+                    @if let Some(line) = told(&event.fact) {
+                        @let at = format!("{:.3} s", event.at_us as f64 / 1e6);
+                        li { span.at { (at) } " " (line) }
+                    }
                 }
-                @for (end, count) in ends(&seen) { li { span.at { (plural(count, "time")) } " " (end) } }
+                @for (end, count) in ends(&seen) {
+                    li { span.at { (plural(count, "time")) } " " (end) }
+                }
             }
         }
     }
@@ -164,14 +188,18 @@ fn calls(all: &[&Operations]) -> Markup {
         @if !all.is_empty() {
             h4 { "Calls" }
             table.calls.blocks {
-                thead { tr {
-                    th scope="col" { "Call" } th scope="col" { "Begun" } th scope="col" { "Good" } th scope="col" { "Errors" }
-                    th scope="col" { "Median" } th scope="col" { "p99" } th scope="col" { "Longest" }
-                } }
+                (head(&["Call", "Begun", "Good", "Errors", "Median", "p99", "Longest"]))
                 tbody {
-                    @for Operations { role, op, attempted, succeeded, errnos, latency, unfinished } in all.iter().copied() {
+                    @for operations in all.iter().copied() {
+                        @let Operations { role, op, attempted, succeeded, errnos, .. } = operations;
+                        @let Operations { latency, unfinished, .. } = operations;
                         tr {
-                            th scope="row" { (op) @if *role != ProcessRole::Actor { span.of { "by " (format!("{role:?}").to_lowercase()) } } }
+                            th scope="row" {
+                                (op)
+                                @if *role != ProcessRole::Actor {
+                                    span.of { "by " (format!("{role:?}").to_lowercase()) }
+                                }
+                            }
                             td data-label="Begun" { (attempted) }
                             td data-label="Good" { (succeeded) }
                             td data-label="Errors" {
@@ -179,7 +207,9 @@ fn calls(all: &[&Operations]) -> Markup {
                                 @if *unfinished > 0 { (unfinished) " unfinished" }
                                 @if errnos.is_empty() && *unfinished == 0 { "0" }
                             }
-                            td data-label="Median" { (latency.p50) " us" } td data-label="p99" { (latency.p99) " us" } td data-label="Longest" { (latency.max) " us" }
+                            td data-label="Median" { (latency.p50) " us" }
+                            td data-label="p99" { (latency.p99) " us" }
+                            td data-label="Longest" { (latency.max) " us" }
                         }
                     }
                 }
@@ -205,7 +235,10 @@ fn facts(cell: &CellResult) -> Markup {
         html! { dl.flat { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
     };
     html! {
-        @if !of_files.is_empty() { h4 { "memory.events and the patch's counters" } (list(&of_files)) }
+        @if !of_files.is_empty() {
+            h4 { "memory.events and the patch's counters" }
+            (list(&of_files))
+        }
         details.more { summary { "All facts that are not 0" } (list(&others)) }
     }
 }
