@@ -66,7 +66,12 @@ pub(crate) const ROOMS: &[Room] = &[
         "the machine: packages, processes, files, digests",
         &["exit", "progress"],
     ),
-    room("evidence", Touches, "what one cell left behind, and its store", &["host"]),
+    room(
+        "evidence",
+        Touches,
+        "what one cell left behind: its store, and one typed view of it",
+        &["host"],
+    ),
     room(
         "outcome",
         Decides,
