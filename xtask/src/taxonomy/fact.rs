@@ -38,12 +38,12 @@ impl Unit {
 /// An enumeration of facts, each with its word and unit.
 macro_rules! facts {
     ($(#[$of:meta])* $name:ident {
-        $($(#[$says:meta])+ $variant:ident $word:literal $unit:ident,)+
+        $($variant:ident $word:literal $unit:ident = $says:literal,)+
     }) => {
         $(#[$of])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum $name {
-            $($(#[$says])+ $variant,)+
+            $(#[doc = $says] $variant,)+
         }
 
         impl $name {
@@ -68,120 +68,89 @@ macro_rules! facts {
 facts! {
     /// Facts of the cell as a whole.
     CellFact {
-        /// From the start of the load to its end.
-        LoadMs "load.ms" Ms,
-        /// 1: every actor finished or was killed; 0: the load hit its time limit.
-        LoadComplete "load.complete" Flag,
-        /// 1: usage fell to the limit after the load; 0: not while the observer waited.
-        Settled "settled" Flag,
-        /// How long that took or the observer waited.
-        SettleMs "settle_ms" Ms,
-        /// `nr_dying_descendants` of the root when the observer stopped waiting.
-        Dying "dying" Count,
-        /// 1: rmdir of the limited memcg worked.
-        Removed "removed" Flag,
-        /// Longest time between two beats of a task outside.
-        HeartbeatGapMs "heartbeat.gap_ms" Ms,
-        /// Beats of that task.
-        HeartbeatBeats "heartbeat.beats" Count,
-        /// Processes of the workload that ended.
-        ProcessesEnded "processes.ended" Count,
-        /// Processes ended by a SIGKILL that the guest did not send.
-        ProcessesKilled "processes.killed" Count,
-        /// Processes that did not end though sent SIGKILL.
-        ProcessesUnkillable "processes.unkillable" Count,
-        /// Processes in the limited memcg that could still be killed at clean-up.
-        KillableLeft "killable.left" Count,
-        /// Memcg OOM kills on the console.
-        Kills "kills" Count,
-        /// Of these: reported from inside a charge of kernel memory, as within open().
-        KillsInCharge "kills.in_charge" Count,
-        /// Of these: reported from the charge of a user or page-cache page.
-        KillsInFault "kills.in_fault" Count,
-        /// Of these: reported from the reconciliation on return to user mode.
-        KillsOnReturn "kills.on_return" Count,
-        /// Of these: without a report; the kernel prints at most 10 in 5 s.
-        KillsUntraced "kills.untraced" Count,
-        /// OOM kills of the whole system; the cell is an ERROR.
-        KillsGlobal "kills.global" Count,
-        /// Memcg OOM reports that found no task to kill.
-        OomNoVictim "oom.no_victim" Count,
-        /// Trace events of the patch that were lost.
-        OverchargesLost "overcharges.lost" Count,
-        /// Calls of try_charge_memcg() that failed while the load ran and settled.
-        ChargesFailed "charges.failed" Count,
-        /// Of these: of kernel memory, and such that the patch may not let them fail.
-        ChargesEligible "charges.eligible" Count,
-        /// Calls of which the probe does not know whether they failed.
-        ChargesLost "charges.lost" Count,
-        /// Share of the cell's time for which a vCPU waited for a CPU of the host.
-        HostStarved "host.starved" Share,
+        LoadMs "load.ms" Ms = "From the start of the load to its end.",
+        LoadComplete "load.complete" Flag =
+            "1: every actor finished or was killed; 0: the load hit its time limit.",
+        Settled "settled" Flag =
+            "1: usage fell to the limit after the load; 0: not while the observer waited.",
+        SettleMs "settle_ms" Ms = "How long that took or the observer waited.",
+        Dying "dying" Count =
+            "`nr_dying_descendants` of the root when the observer stopped waiting.",
+        Removed "removed" Flag = "1: rmdir of the limited memcg worked.",
+        HeartbeatGapMs "heartbeat.gap_ms" Ms = "Longest time between two beats of a task outside.",
+        HeartbeatBeats "heartbeat.beats" Count = "Beats of that task.",
+        ProcessesEnded "processes.ended" Count = "Processes of the workload that ended.",
+        ProcessesKilled "processes.killed" Count =
+            "Processes ended by a SIGKILL that the guest did not send.",
+        ProcessesUnkillable "processes.unkillable" Count =
+            "Processes that did not end though sent SIGKILL.",
+        KillableLeft "killable.left" Count =
+            "Processes in the limited memcg that could still be killed at clean-up.",
+        Kills "kills" Count = "Memcg OOM kills on the console.",
+        KillsInCharge "kills.in_charge" Count =
+            "Of these: reported from inside a charge of kernel memory, as within open().",
+        KillsInFault "kills.in_fault" Count =
+            "Of these: reported from the charge of a user or page-cache page.",
+        KillsOnReturn "kills.on_return" Count =
+            "Of these: reported from the reconciliation on return to user mode.",
+        KillsUntraced "kills.untraced" Count =
+            "Of these: without a report; the kernel prints at most 10 in 5 s.",
+        KillsGlobal "kills.global" Count = "OOM kills of the whole system; the cell is an ERROR.",
+        OomNoVictim "oom.no_victim" Count = "Memcg OOM reports that found no task to kill.",
+        OverchargesLost "overcharges.lost" Count = "Trace events of the patch that were lost.",
+        ChargesFailed "charges.failed" Count =
+            "Calls of try_charge_memcg() that failed while the load ran and settled.",
+        ChargesEligible "charges.eligible" Count =
+            "Of these: of kernel memory, and such that the patch may not let them fail.",
+        ChargesLost "charges.lost" Count =
+            "Calls of which the probe does not know whether they failed.",
+        HostStarved "host.starved" Share =
+            "Share of the cell's time for which a vCPU waited for a CPU of the host.",
     }
 }
 
 facts! {
     /// Facts of one memcg. They stand without a prefix for the limited one.
     MemcgFact {
-        /// `memory.max` in force.
-        LimitBytes "limit_bytes" Bytes,
-        /// Cap of the patch in force; only where the kernel has one.
-        CapBytes "cap_bytes" Bytes,
-        /// `memory.peak`.
-        PeakBytes "peak_bytes" Bytes,
-        /// `memory.peak` above `memory.max`.
-        PeakOverBytes "peak_over_bytes" Bytes,
-        /// Longest run of samples above `memory.max`.
-        OverMsMax "over_ms_max" Ms,
-        /// Such a run that still went on at the last sample.
-        OverMsLast "over_ms_last" Ms,
-        /// Samples above `memory.max`.
-        SamplesOver "samples_over" Count,
-        /// Longest time between two samples.
-        SamplerGapMs "sampler.gap_ms" Ms,
-        /// `memory.current` after every task has exited and caches are dropped.
-        AfterCurrentBytes "after.current_bytes" Bytes,
-        /// How far the samples above `memory.max` were above it: the median.
-        OverrunP50Bytes "overrun.p50_bytes" Bytes,
-        /// The same, 99th percentile.
-        OverrunP99Bytes "overrun.p99_bytes" Bytes,
-        /// The same, the highest.
-        OverrunMaxBytes "overrun.max_bytes" Bytes,
-        /// Charges over the limit, by the patch's trace events.
-        ReconcileOwed "reconcile.owed" Count,
-        /// Of these: paid by reconciling.
-        ReconcilePaid "reconcile.paid" Count,
-        /// Of these: usage came back by itself.
-        ReconcileLapsed "reconcile.lapsed" Count,
-        /// Of these: no event tells how they ended.
-        ReconcileOpen "reconcile.open" Count,
-        /// Longest time over the limit before an attempt to pay or a kill.
-        ReconcileUnattendedUs "reconcile.unattended_us" Us,
-        /// From a charge over the limit to its payment: the median.
-        ReconcileP50Us "reconcile.p50_us" Us,
-        /// The same, 99th percentile.
-        ReconcileP99Us "reconcile.p99_us" Us,
-        /// The same, the longest.
-        ReconcileMaxUs "reconcile.max_us" Us,
+        LimitBytes "limit_bytes" Bytes = "`memory.max` in force.",
+        CapBytes "cap_bytes" Bytes = "Cap of the patch in force; only where the kernel has one.",
+        PeakBytes "peak_bytes" Bytes = "`memory.peak`.",
+        PeakOverBytes "peak_over_bytes" Bytes = "`memory.peak` above `memory.max`.",
+        OverMsMax "over_ms_max" Ms = "Longest run of samples above `memory.max`.",
+        OverMsLast "over_ms_last" Ms = "Such a run that still went on at the last sample.",
+        SamplesOver "samples_over" Count = "Samples above `memory.max`.",
+        SamplerGapMs "sampler.gap_ms" Ms = "Longest time between two samples.",
+        AfterCurrentBytes "after.current_bytes" Bytes =
+            "`memory.current` after every task has exited and caches are dropped.",
+        OverrunP50Bytes "overrun.p50_bytes" Bytes =
+            "How far the samples above `memory.max` were above it: the median.",
+        OverrunP99Bytes "overrun.p99_bytes" Bytes = "The same, 99th percentile.",
+        OverrunMaxBytes "overrun.max_bytes" Bytes = "The same, the highest.",
+        ReconcileOwed "reconcile.owed" Count =
+            "Charges over the limit, by the patch's trace events.",
+        ReconcilePaid "reconcile.paid" Count = "Of these: paid by reconciling.",
+        ReconcileLapsed "reconcile.lapsed" Count = "Of these: usage came back by itself.",
+        ReconcileOpen "reconcile.open" Count = "Of these: no event tells how they ended.",
+        ReconcileUnattendedUs "reconcile.unattended_us" Us =
+            "Longest time over the limit before an attempt to pay or a kill.",
+        ReconcileP50Us "reconcile.p50_us" Us =
+            "From a charge over the limit to its payment: the median.",
+        ReconcileP99Us "reconcile.p99_us" Us = "The same, 99th percentile.",
+        ReconcileMaxUs "reconcile.max_us" Us = "The same, the longest.",
     }
 }
 
 facts! {
     /// Facts of one kind of call.
     CallFact {
-        /// Calls begun.
-        Attempted "attempted" Count,
-        /// Calls that did what they should.
-        Succeeded "succeeded" Count,
-        /// Calls that failed, by any errno; [`FactName::Errno`] counts one errno.
-        Errors "errors" Count,
-        /// Calls begun that never returned.
-        Unfinished "unfinished" Count,
-        /// Time in the call: the median.
-        P50Us "p50_us" Us,
-        /// The same, 99th percentile.
-        P99Us "p99_us" Us,
-        /// The same, the longest.
-        MaxUs "max_us" Us,
+        Attempted "attempted" Count = "Calls begun.",
+        Succeeded "succeeded" Count = "Calls that did what they should.",
+        Errors "errors" Count =
+            "Calls that failed, by any errno; [`FactName::Errno`] counts one errno.",
+        Unfinished "unfinished" Count = "Calls begun that never returned.",
+        P50Us "p50_us" Us = "Time in the call: the median.",
+        P99Us "p99_us" Us = "The same, 99th percentile.",
+        MaxUs "max_us" Us = "The same, the longest.",
     }
 }
 
