@@ -64,7 +64,7 @@ const INVARIANTS: &[Invariant] = &[
     i11_off_is_mainline::RULE,
 ];
 
-/// The rules that there are, besides what a scenario itself expects.
+/// Every invariant by its rule.
 pub(crate) fn invariants() -> Vec<Rule> {
     INVARIANTS.iter().map(|invariant| invariant.rule).collect()
 }
