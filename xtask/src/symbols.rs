@@ -13,7 +13,7 @@ use addr2line::gimli::{self, EndianSlice, LittleEndian};
 use anyhow::Context as _;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
-/// Functions inlined at one place that are told, at most.
+/// Functions inlined at one place that are reported, at most.
 const INLINED_MAX: usize = 8;
 
 /// A kernel prints the size up to the next symbol: what functions are aligned to comes on top of

@@ -31,7 +31,7 @@ macro_rules! serde_as_text {
 }
 use serde_as_text;
 
-/// What the invariants say of one cell. Ordered: of two causes the one that comes first is told.
+/// What the invariants say of one cell. Ordered: of two causes the first one is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Verdict {

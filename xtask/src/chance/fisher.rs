@@ -31,8 +31,8 @@ impl std::fmt::Display for Shown {
     }
 }
 
-/// Probability that `more` shows it at least as often as it did beside `less`, if both kernels show
-/// it equally often: Fisher's exact test, one-sided.
+/// Probability that `more` shows it at least as often as it did compared with `less`, if both
+/// kernels show it equally often: Fisher's exact test, one-sided.
 pub(crate) fn by_chance(more: Shown, less: Shown) -> f64 {
     let (all, showing) = (more.of + less.of, more.shows + less.shows);
     let ways = ln_choose(all, showing);
@@ -58,7 +58,7 @@ pub(crate) fn falls_on(most: u32, all: u32, share: f64) -> f64 {
     sum.min(1.0)
 }
 
-/// Repetitions of each side with which "always beside never" is chance less often than the
+/// Repetitions of each side with which "always against never" is chance less often than the
 /// confidence, a number below 1, leaves: 5 for 99 %.
 pub(crate) fn repetitions(confidence: f64) -> u32 {
     let enough = |of: &u32| {

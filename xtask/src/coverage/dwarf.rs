@@ -38,8 +38,8 @@ pub(super) enum Kind {
     Part,
 }
 
-/// Rows of a unit, also those of lines nobody asked for: those share instructions with wanted ones.
-/// `wanted` says of which files places are told.
+/// Rows of a unit, also those of lines that are not wanted: they share instructions with wanted
+/// ones. `wanted` says which files' places are reported.
 pub(super) fn rows_of(
     dwarf: &Dwarf<'_>,
     unit: &Unit<'_>,

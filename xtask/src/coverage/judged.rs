@@ -17,7 +17,7 @@ pub(crate) enum State {
     NoCode,
     /// Some cell has come here.
     Run,
-    /// None has, and nobody says why.
+    /// None has, and no reason is stated.
     Never,
     /// None has, for this reason.
     Explained {
@@ -115,7 +115,7 @@ fn says_something(text: &str) -> bool {
 /// A statement has run when control came to its beginning. What has no beginning has run when an
 /// instruction of its own has, or a part of it that no other line shares: the compiler merges equal
 /// ends of branches, and the instructions of one are then those of all. What has nothing but such
-/// instructions cannot be told from the others: `None`.
+/// instructions cannot be distinguished from the others: `None`.
 fn ran(code: &Code, shared: &BTreeSet<u64>, executed: &BTreeSet<u64>) -> Option<bool> {
     if !code.starts.is_empty() {
         return Some(code.starts.iter().any(|start| executed.contains(start)));

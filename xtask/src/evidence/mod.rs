@@ -46,7 +46,7 @@ impl Evidence {
     /// How many times longer than by itself the cell took because a virtual CPU waited for one of
     /// the host: on the average that is what became of each time in it.
     pub(crate) fn stretch(&self) -> f64 {
-        /// When a virtual CPU ran for less than a tenth of the time nobody can calculate any more.
+        /// Below a tenth of the time a vCPU ran too little to calculate with.
         const MOST: f64 = 10.0;
         let (wall_ms, ran_ms) = (self.wall_ms, self.wall_ms.saturating_sub(self.starved_ms));
         if ran_ms == wall_ms { 1.0 } else { (wall_ms as f64 / ran_ms.max(1) as f64).min(MOST) }

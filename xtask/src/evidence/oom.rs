@@ -46,7 +46,7 @@ impl std::fmt::Display for Origin {
 pub(crate) struct Report {
     /// From where.
     pub(crate) origin: Origin,
-    /// Pid of the first task killed; `None` when nobody could be.
+    /// Pid of the first task killed; `None` when none could be.
     pub(crate) killed: Option<i32>,
     /// Tasks killed with it because of `memory.oom.group`, each with a line and no report of its own.
     pub(crate) killed_with_it: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Ooms {
     pub(crate) kills: u64,
     /// Tasks killed because the whole system was out of memory.
     pub(crate) global_kills: u64,
-    /// Searches that found nobody to kill.
+    /// Searches that found no task to kill.
     pub(crate) no_victim: u64,
 }
 

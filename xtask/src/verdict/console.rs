@@ -169,7 +169,7 @@ pub(crate) fn findings(console: &str) -> Vec<Finding> {
 /// The finding that names the cell's verdict, if there is one.
 ///
 /// A kernel that oopses in PID 1 also kills PID 1, so what came first counts: a failure of the
-/// harness hides a crash only when it came before it. Crashes are told before hangs.
+/// harness hides a crash only when it came before it. Crashes come before hangs.
 pub(crate) fn decisive(findings: &[Finding]) -> Option<&Finding> {
     let first = findings.first()?;
     let of = |class| findings.iter().find(|finding| finding.class == class);

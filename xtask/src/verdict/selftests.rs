@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's own tests on two kernels, held beside each other. Pure.
+//! The kernel's own tests on two kernels, compared. Pure.
 //!
 //! Contract: the unpatched kernel says what is normal. A test may fail on both; it may not get
 //! worse. The worst of several runs counts, on both sides alike, so that a test that fails now and
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::ktap::{Outcome, Results};
 
-/// What one test on a patched kernel says, beside the same test on the base.
+/// What one test on a patched kernel says, compared with the same test on the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Beside {
