@@ -13,6 +13,7 @@ mod select;
 pub(crate) mod tests;
 
 use protocol::{CellRequest, CgroupVersion, MemcgShape, MemcgWrite};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -37,9 +38,11 @@ const AFTER_LOAD_MS: u64 = 20_000;
 const BEFORE_LOAD_MS: u64 = 10_000;
 
 /// The shape of a VM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct VmShape {
     /// Virtual CPUs.
+    #[schemars(range(min = 1))]
     pub(crate) cpus: u32,
     /// Guest memory, MiB.
     pub(crate) memory_mib: u32,
@@ -50,14 +53,17 @@ pub(crate) struct VmShape {
 }
 
 /// One cell of the matrix: the unit that runs, in a fresh kernel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct Cell {
     /// Identifies the cell in a run: its key, and `.r<n>` where it is repeated, fit for a folder name.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"))]
     pub(crate) id: String,
     /// What it shares with its repetitions.
     #[serde(flatten)]
     pub(crate) key: CellKey,
     /// Repetition, from 1.
+    #[schemars(range(min = 1))]
     pub(crate) repetition: u32,
     /// Round of a soak, from 1; `None` outside of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +87,8 @@ pub(crate) struct Cell {
 }
 
 /// How long a cell may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Deadline {
     /// From QEMU's start to the guest's Hello, milliseconds.
     pub(crate) boot_ms: u64,

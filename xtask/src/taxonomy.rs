@@ -6,6 +6,7 @@
 mod fact;
 mod rule;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use fact::{CallFact, CellFact, FactName, Facts, MemcgFact, Unit};
@@ -27,12 +28,24 @@ macro_rules! serde_as_text {
                     .map_err(serde::de::Error::custom)
             }
         }
+
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string" })
+            }
+        }
     };
 }
 use serde_as_text;
 
 /// What the invariants say of one cell. Ordered: of two causes the first one is reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Verdict {
     /// Harness or host failed, or the evidence is incomplete.

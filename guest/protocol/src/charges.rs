@@ -136,6 +136,7 @@ pub struct Debt {
 
 /// How a debt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DebtEnd {
     /// An attempt to reconcile left nothing above the limit.

@@ -50,6 +50,7 @@ pub const COST_KNOWN_INSTRUCTIONS: u64 = 1000;
 
 /// Which cgroup interface the memory controller is mounted through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CgroupVersion {
     /// The legacy hierarchy (`memory.limit_in_bytes`).
@@ -120,6 +121,7 @@ pub enum MemcgRole {
 
 /// What one process was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessRole {
     /// Runs the system calls under test, inside the limited memcg.

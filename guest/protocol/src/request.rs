@@ -11,6 +11,7 @@ use crate::{CgroupVersion, NOTHING_WORKLOAD, VERSION};
 
 /// A value to write into a file of the limited memcg, relative to its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MemcgWrite {
     /// File name, for example `memory.overcharge`.
@@ -21,6 +22,7 @@ pub struct MemcgWrite {
 
 /// A memcg of a cell beside the limited one, with a limit of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MemcgShape {
     /// `memory.max`, bytes.
@@ -37,6 +39,7 @@ pub struct MemcgShape {
 
 /// Everything the guest needs to run one cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CellRequest {
     /// [`VERSION`] of the sender.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How likely a difference between repetitions on two kernels is to be chance.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// In how many of its repetitions a side shows something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shown {
     /// Repetitions that show it.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,8 @@ use super::value::{Refusal, from_text};
 use crate::taxonomy::FactName;
 
 /// A fact compared with a number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Condition {
     /// The fact.
     pub(crate) fact: FactName,
@@ -22,8 +24,9 @@ pub(crate) struct Condition {
 }
 
 /// How a [`Condition`] compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Relation")]
 pub(crate) enum Comparison {
     /// `==`
     Equal,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use protocol::{CgroupVersion, MemcgWrite};
+use schemars::JsonSchema;
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +123,8 @@ pub(crate) struct Expect {
 }
 
 /// What a cell is expected to do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct Expectation {
     /// Verdict.
     pub(crate) verdict: Verdict,

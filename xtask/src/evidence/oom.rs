@@ -9,6 +9,7 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::console::message;
@@ -17,7 +18,7 @@ use super::console::message;
 const REPORT_LINES: usize = 600;
 
 /// From where the OOM killer was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Origin {
     /// Below the charge of kernel memory: inside a system call, with whatever locks it holds.

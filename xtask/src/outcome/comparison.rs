@@ -3,6 +3,7 @@
 //!
 //! Contract: only data. `report` makes the sentence of it, and nothing reads that back.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Shown;
@@ -11,7 +12,7 @@ use crate::plan::CellKey;
 use crate::taxonomy::{FactName, Rule, Verdict};
 
 /// The verdict on the patch in one cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Comparison {
     /// The cell of the patched kernel.
@@ -33,7 +34,7 @@ pub(crate) struct Comparison {
 }
 
 /// What is asked of a patched kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Wanted {
     /// That it solves the problem.
@@ -45,7 +46,7 @@ pub(crate) enum Wanted {
 }
 
 /// The repetitions of the cell on one kernel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Side {
     /// How often it shows the problem; `None` if any repetition has no usable verdict.
@@ -55,7 +56,7 @@ pub(crate) struct Side {
 }
 
 /// One repetition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Repetition {
     /// Its number, from 1.
@@ -78,7 +79,7 @@ impl Side {
 }
 
 /// In what a patched kernel differs from the baseline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Difference {
     /// The baseline breaks a rule in every repetition, the patched kernel in none.
@@ -107,7 +108,7 @@ pub(crate) enum Difference {
 }
 
 /// The verdict on a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Differential {
     /// The baseline shows the problem, the patched kernel does not.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The verdict on one cell, with every rule that was evaluated.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::taxonomy::{FactName, Facts, Rule, Verdict};
 
 /// What one rule says of one cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Check {
     /// The rule.
     pub(crate) rule: Rule,
@@ -20,7 +22,7 @@ pub(crate) struct Check {
 }
 
 /// Whether a rule was kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// Kept, on evidence.
@@ -34,7 +36,14 @@ pub(crate) enum Outcome {
 }
 
 /// The verdict on one cell with everything it rests on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = [
+    { "if": { "properties": { "verdict": { "const": "FAIL" } } },
+      "then": { "properties": { "breaks": { "minItems": 1 } } } },
+    { "if": { "properties": { "verdict": { "const": "PASS" } } },
+      "then": { "properties": { "breaks": { "maxItems": 0 } } } },
+]))]
 pub(crate) struct Judgement {
     /// The verdict.
     pub(crate) verdict: Verdict,

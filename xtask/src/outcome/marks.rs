@@ -5,6 +5,7 @@
 //! of a kill the console tells only where it came from.
 
 use protocol::{Debt, DebtEnd, MemcgRole, ProcessRole};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Seen;
@@ -17,7 +18,7 @@ const KILLS_MAX: usize = 100;
 const PAGE_BYTES: u64 = 4096;
 
 /// What happened in a cell, and when: microseconds since the load began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Mark {
     /// The memcg was charged over its limit, by the patch's own trace events.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `result.json`: everything a run found, for programs and for later reports.
 //!
-//! The schema in `xtask/schema/result.schema.json` describes it for others; a test holds both
-//! together. A change of meaning raises [`SCHEMA_VERSION`]; a file of another version is refused.
+//! `xtask/schema/result.schema.json` is made from these types, for others; a test compares both.
+//! A change of meaning raises [`SCHEMA_VERSION`]; a file of another version is refused.
 
 mod comparison;
 mod judgement;
@@ -11,6 +11,8 @@ mod marks;
 use std::collections::BTreeMap;
 
 use protocol::MemcgRole;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -29,11 +31,12 @@ pub(crate) const SCHEMA_VERSION: u32 = 3;
 const POINTS_MAX: usize = 100;
 
 /// All that a run found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunResult {
-    /// [`SCHEMA_VERSION`] of the writer.
+    /// Version of the format.
     #[serde(deserialize_with = "this_version")]
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub(crate) schema_version: u32,
     /// Name of the run folder.
     pub(crate) run: String,
@@ -59,7 +62,7 @@ impl RunResult {
 }
 
 /// What a run was made with and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     /// Version of the harness.
@@ -67,6 +70,7 @@ pub(crate) struct Manifest {
     /// Command line as given.
     pub(crate) command: Vec<String>,
     /// Begin, RFC 3339 in UTC.
+    #[schemars(regex(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"))]
     pub(crate) started_at: String,
     /// From begin to end, milliseconds.
     pub(crate) duration_ms: u64,
@@ -78,12 +82,15 @@ pub(crate) struct Manifest {
     /// Seed of the run.
     pub(crate) seed: u64,
     /// Cells that ran at once.
+    #[schemars(range(min = 1))]
     pub(crate) jobs: u32,
     /// Whether it was stopped before every cell had run.
     pub(crate) interrupted: bool,
     /// `kvm` or `tcg`.
+    #[schemars(regex(pattern = "^(kvm|tcg)$"))]
     pub(crate) accelerator: String,
     /// Times by which waits and tolerances were stretched for it.
+    #[schemars(range(min = 1))]
     pub(crate) slowdown: u32,
     /// First line of `qemu-system-x86_64 --version`.
     pub(crate) qemu: String,
@@ -96,19 +103,20 @@ pub(crate) struct Manifest {
 }
 
 /// The machine a run ran on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Host {
     /// `uname -sr`.
     pub(crate) system: String,
     /// Processors.
+    #[schemars(range(min = 1))]
     pub(crate) cpus: u32,
     /// Memory, MiB.
     pub(crate) memory_mib: u64,
 }
 
 /// What a kernel was built from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KernelNote {
     /// Where the source came from, for people: package and version, path, revision.
@@ -121,25 +129,22 @@ pub(crate) struct KernelNote {
     pub(crate) patches: Vec<String>,
     /// Compilers, for people.
     pub(crate) toolchain: String,
-    /// Content of the source; missing for an image that was given.
-    #[serde(default)]
+    /// Content of the source; `None` for an image that was given.
     pub(crate) source_id: Option<String>,
     /// Version as its Makefile says.
-    #[serde(default)]
     pub(crate) version: Option<String>,
     /// The commit that the source is, where it is one: without changes, in a git repository.
-    #[serde(default)]
+    #[schemars(regex(pattern = "^[0-9a-f]{40}([0-9a-f]{24})?$"))]
     pub(crate) git_commit: Option<String>,
     /// SHA-256 over the newline-terminated SHA-256 of each patch, hex, as KCIDB has it; empty without patches.
-    #[serde(default)]
+    #[schemars(regex(pattern = "^([0-9a-f]{64})?$"))]
     pub(crate) patchset_hash: Option<String>,
     /// Fragments of its config, in order.
-    #[serde(default)]
     pub(crate) fragments: Vec<String>,
 }
 
 /// What a report says of a scenario.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScenarioNote {
     /// One line.
@@ -151,7 +156,7 @@ pub(crate) struct ScenarioNote {
 }
 
 /// One cell with every attempt at it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CellResult {
     /// The cell as planned.
@@ -163,7 +168,7 @@ pub(crate) struct CellResult {
 }
 
 /// One run of a cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Attempt {
     /// Folder with its evidence, relative to the run folder.
@@ -175,8 +180,7 @@ pub(crate) struct Attempt {
     /// Usage of the limited memcg over time: microseconds since the load began, bytes. Of the samples
     /// between two points the highest.
     pub(crate) usage: Vec<(u64, u64)>,
-    /// What happened to that memcg, and when; a file written before they were kept has none.
-    #[serde(default)]
+    /// What happened to that memcg, and when.
     pub(crate) marks: Vec<Mark>,
 }
 
@@ -192,7 +196,7 @@ pub(crate) fn by_key<'a>(
 }
 
 /// Sums over the cells of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Totals {
     /// Cells that were selected.
@@ -206,9 +210,9 @@ pub(crate) struct Totals {
     /// Of these: not as expected.
     pub(crate) unexpected: u32,
     /// Differential verdicts of REGRESSED.
-    #[serde(default)]
     pub(crate) regressed: u32,
     /// Verdicts that count.
+    #[schemars(extend("propertyNames" = { "$ref": "#/$defs/Verdict" }))]
     pub(crate) verdicts: BTreeMap<Verdict, u32>,
 }
 
@@ -282,6 +286,17 @@ impl Totals {
         let whole = self.ran > 0 && self.ran == self.planned;
         whole && self.as_expected == self.ran && self.regressed == 0
     }
+}
+
+/// The JSON schema of a result file as it is written.
+pub(crate) fn schema() -> Schema {
+    let mut schema = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<RunResult>();
+    let about = "SPDX-License-Identifier: MIT OR Apache-2.0. Units are in the names.";
+    schema.insert("description".to_owned(), about.into());
+    schema
 }
 
 /// Refuses a file of another version with words that say so, before anything else in it is read.

@@ -4,10 +4,11 @@
 //! Contract: repetitions of a cell have equal keys, in every run. A key is compared, never parsed.
 
 use protocol::CgroupVersion;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A scenario on one cgroup version, kernel and policy.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CellKey {
     /// Name of the scenario.
     pub(crate) scenario: String,

@@ -129,6 +129,13 @@ fn the_result_file_can_be_read_again_and_an_other_version_is_refused() {
 }
 
 #[test]
+fn the_schema_is_that_of_the_types() {
+    let text = serde_json::to_string_pretty(&crate::outcome::schema()).unwrap();
+    let how = "cargo xtask export --format json-schema --output xtask/schema/result.schema.json";
+    assert!(SCHEMA == format!("{text}\n"), "the stored schema is another one; write it:\n{how}");
+}
+
+#[test]
 fn the_result_file_keeps_its_schema() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();

@@ -12,7 +12,7 @@ use crate::cli::{self, Format, Places};
 use crate::evidence::store;
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
-use crate::outcome::RunResult;
+use crate::outcome::{self, RunResult};
 use crate::progress::print;
 use crate::report::export::{self, Excerpts};
 use crate::results::RunFolder;
@@ -24,7 +24,7 @@ use crate::results::RunFolder;
 pub(crate) fn run(places: &Places, args: &cli::Export) -> anyhow::Result<Exit> {
     let cli::Export { run, format, output, origin } = args;
     let text = match format {
-        Format::JsonSchema => export::RESULT_SCHEMA.to_owned(),
+        Format::JsonSchema => json(&outcome::schema())?,
         _ => written(&RunFolder::open(&Folders::of(places)?.results, run)?, *format, origin)?,
     };
     match output {
@@ -55,8 +55,7 @@ fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
 fn excerpts(folder: &RunFolder, result: &RunResult) -> anyhow::Result<Excerpts> {
     let mut excerpts = Excerpts::new();
     for cell in result.cells.iter().filter(|cell| export::wants_excerpt(cell)) {
-        let counted = if cell.first_says_nothing() { cell.again.as_ref() } else { None };
-        let dir = folder.dir().join(&counted.unwrap_or(&cell.first).folder);
+        let dir = folder.dir().join(&cell.counted().folder);
         if let Some(console) = store::console(&dir)? {
             let excerpt = export::excerpt(&console, cell.judgement().verdict);
             excerpts.insert(cell.cell.id.clone(), excerpt);

@@ -95,7 +95,7 @@ fn result() -> Value {
         "schema_version": 3, "run": RUN, "manifest": manifest(), "scenarios": scenarios,
         "comparisons": sides,
         "totals": { "planned": cells.len(), "ran": cells.len(), "as_expected": 5, "flaky": 1,
-            "unexpected": 7, "verdicts": verdicts },
+            "unexpected": 7, "regressed": 1, "verdicts": verdicts },
         "cells": cells,
     })
 }
@@ -164,6 +164,6 @@ fn attempt(id: &str, number: u32, is: &(&str, Vec<String>), as_expected: bool, w
         "folder": format!("cells/{id}/attempt-{number}"), "wall_ms": 2400,
         "judgement": { "verdict": verdict, "breaks": breaks, "why": why, "as_expected": as_expected,
             "checks": broken.collect::<Vec<_>>(), "facts": { "load.ms": 512.5 } },
-        "usage": [[0, 4096]],
+        "usage": [[0, 4096]], "marks": [],
     })
 }

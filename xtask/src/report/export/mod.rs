@@ -28,9 +28,6 @@ pub(crate) use markdown::markdown;
 /// terminal or a parser would act on. Empty where the evidence is not at hand.
 pub(crate) type Excerpts = BTreeMap<String, String>;
 
-/// Schema of `result.json`.
-pub(crate) const RESULT_SCHEMA: &str = include_str!("../../../schema/result.schema.json");
-
 /// KCIDB takes 16,384 characters with everything around it; a lockdep report has about 5,000.
 const CHARS_MAX: usize = 12_000;
 /// A console that is flooded can have lines of any length.
