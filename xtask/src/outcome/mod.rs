@@ -143,6 +143,14 @@ pub(crate) struct KernelNote {
     pub(crate) fragments: Vec<String>,
 }
 
+impl KernelNote {
+    /// What tells this build from others: the key of a kernel that was built, the content of an image
+    /// that was given.
+    pub(crate) fn identity(&self) -> &str {
+        if self.key.is_empty() { &self.image_sha256 } else { &self.key }
+    }
+}
+
 /// What a report says of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -3,10 +3,10 @@
 
 mod page;
 
-use super::numbers::number;
+use super::numbers::{number, time_ms};
 use super::text::{Style, Table};
+use crate::outcome::Totals;
 use crate::runs::{Line, Night, Trends, Variant};
-use crate::taxonomy::Unit;
 
 pub(crate) use page::history_page;
 
@@ -40,21 +40,13 @@ fn nights(nights: &[Night], style: Style) -> String {
 }
 
 pub(super) fn row(night: &Night) -> [String; 9] {
-    let cells = match night.ran == night.planned {
-        true => night.ran.to_string(),
-        false => format!("{} of {}", night.ran, night.planned),
-    };
-    [
-        night.run.clone(),
-        night.accelerator.clone(),
-        cells,
-        night.as_expected.to_string(),
-        night.flaky.to_string(),
-        night.unexpected.to_string(),
-        night.fixed.to_string(),
-        night.regressed.to_string(),
-        number(Unit::Ms, night.duration_ms as f64),
-    ]
+    let Totals { planned, ran, as_expected, flaky, unexpected, regressed, .. } = night.totals;
+    let cells = if ran == planned { ran.to_string() } else { format!("{ran} of {planned}") };
+    let counts = [as_expected, flaky, unexpected, night.fixed as u32, regressed];
+    let [as_expected, flaky, unexpected, fixed, regressed] = counts.map(|count| count.to_string());
+    let took = time_ms(night.duration_ms as f64);
+    let (run, accelerator) = (night.run.clone(), night.accelerator.clone());
+    [run, accelerator, cells, as_expected, flaky, unexpected, fixed, regressed, took]
 }
 
 fn changes(night: &Night) -> Vec<String> {
@@ -103,16 +95,16 @@ mod tests {
     pub(super) fn made() -> Trends {
         let night = |run: &str, unexpected: u32| Night {
             run: run.to_owned(),
-            started_at: "2026-01-31T04:00:00Z".to_owned(),
             accelerator: "kvm".to_owned(),
             duration_ms: 41_000,
-            planned: 2,
-            ran: 2,
-            as_expected: 2 - unexpected,
-            flaky: 0,
-            unexpected,
+            totals: Totals {
+                planned: 2,
+                ran: 2,
+                as_expected: 2 - unexpected,
+                unexpected,
+                ..Totals::default()
+            },
             fixed: 1,
-            regressed: 0,
             good: unexpected == 0,
             rebuilt: vec!["patched".to_owned(); unexpected as usize],
             changes: vec!["open.v2.<patched>: PASS -> FAIL I1".to_owned(); unexpected as usize],

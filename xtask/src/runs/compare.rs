@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::likeness::{times_unlike, unlike};
 use super::numbers::{self, Change, Groups, Number};
 use crate::exit::{Exit, Fault};
-use crate::outcome::{CellResult, Comparison, Differential, Judgement, RunResult, by_key};
+use crate::outcome::{
+    CellResult, Comparison, Differential, Judgement, Manifest, RunResult, by_key,
+};
 use crate::plan::CellKey;
 use crate::taxonomy::{Rule, Verdict};
 
@@ -97,11 +98,12 @@ pub(crate) fn compare<'a>(
     let only = |one: &Groups<'_>, other: &Groups<'_>| {
         one.keys().copied().filter(|key| !other.contains_key(key)).cloned().collect()
     };
-    let times_unlike = times_unlike(old, new);
+    let times_unlike = unlike(old, new, true);
+    let times_unlike = (!times_unlike.is_empty()).then(|| times_unlike.join("; "));
     let measured = numbers::measured(old, new);
     let held = numbers::hold(&both, &before, &after, &measured, times_unlike.is_none());
     Ok(RunComparison {
-        unlike: unlike(old, new),
+        unlike: unlike(old, new, false),
         cells: both.len(),
         moved: both.iter().filter_map(|key| moved(key, &before[key], &after[key])).collect(),
         patches: patches(old, new),
@@ -206,4 +208,43 @@ fn incomplete(run: &RunResult) -> Option<String> {
     let totals = &run.totals;
     let whole = totals.ran == totals.planned && !run.manifest.interrupted;
     (!whole).then(|| format!("{} ran {} of {} cells", run.run, totals.ran, totals.planned))
+}
+
+/// A trait of two sides that must be alike for times to prove anything, or only should be.
+type Trait = (&'static str, bool, fn(&Manifest) -> String);
+
+/// What two manifests are asked for, and whether times depend on it as much as on the kernel.
+const TRAITS: [Trait; 7] = [
+    ("matrix", false, |manifest| manifest.matrix.clone()),
+    ("seed", false, |manifest| manifest.seed.to_string()),
+    ("accelerator", true, |manifest| manifest.accelerator.clone()),
+    ("CPUs", true, |manifest| manifest.host.cpus.to_string()),
+    ("jobs", true, |manifest| manifest.jobs.to_string()),
+    ("QEMU", false, |manifest| manifest.qemu.clone()),
+    ("host", false, |manifest| manifest.host.system.clone()),
+];
+
+/// In what the sides differ: everything, kernels included, or only what times depend on.
+fn unlike(old: &[RunResult], new: &[RunResult], only_times: bool) -> Vec<String> {
+    let asked = TRAITS.iter().filter(|(_, times, _)| *times || !only_times);
+    let found = asked.filter_map(|(name, _, of)| {
+        let values = |runs: &[RunResult]| runs.iter().map(|run| of(&run.manifest)).collect();
+        differing(name, values(old), values(new))
+    });
+    let mut found: Vec<String> = found.collect();
+    let names = old.iter().flat_map(|run| run.manifest.kernels.keys()).collect::<BTreeSet<_>>();
+    for name in names.into_iter().filter(|_| !only_times) {
+        let builds = |runs: &[RunResult]| {
+            let kernels = runs.iter().filter_map(|run| run.manifest.kernels.get(name));
+            kernels.map(|kernel| kernel.identity().chars().take(12).collect()).collect()
+        };
+        found.extend(differing(&format!("kernel {name}"), builds(old), builds(new)));
+    }
+    found
+}
+
+fn differing(name: &str, old: BTreeSet<String>, new: BTreeSet<String>) -> Option<String> {
+    let list = |values: &BTreeSet<String>| values.iter().cloned().collect::<Vec<_>>().join(", ");
+    let both = !old.is_empty() && !new.is_empty();
+    (both && old != new).then(|| format!("{name}: {} -> {}", list(&old), list(&new)))
 }

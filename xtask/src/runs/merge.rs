@@ -84,22 +84,24 @@ pub(crate) fn unlike(one: &Origin, other: &Origin) -> Option<String> {
 fn of_one_plan(first: &PartRun, part: &PartRun) -> Result<(), Fault> {
     let (one, other) = (&first.plan, &part.plan);
     let (a, b) = (&first.result.manifest, &part.result.manifest);
-    let differs = |what: &str, one: String, other: String| {
-        (one != other).then(|| format!("{what} {one} and {other}"))
-    };
     let text = |value: &Option<u32>| value.map_or("of the matrix".to_owned(), |n| n.to_string());
     let keys = |plan: &Plan| format!("{:?}", plan.kernels);
-    let difference = differs("matrix", one.matrix.clone(), other.matrix.clone())
-        .or_else(|| differs("seed", one.seed.to_string(), other.seed.to_string()))
-        .or_else(|| differs("seed of the run", a.seed.to_string(), b.seed.to_string()))
-        .or_else(|| differs("filters", one.filters.join(", "), other.filters.join(", ")))
-        .or_else(|| differs("repetitions", text(&one.repetitions), text(&other.repetitions)))
+    let asked = [
+        ("matrix", one.matrix.clone(), other.matrix.clone()),
+        ("seed", one.seed.to_string(), other.seed.to_string()),
+        ("seed of the run", a.seed.to_string(), b.seed.to_string()),
+        ("filters", one.filters.join(", "), other.filters.join(", ")),
+        ("repetitions", text(&one.repetitions), text(&other.repetitions)),
+        ("number of parts", one.count().to_string(), other.count().to_string()),
+        ("kernels of the plan", keys(one), keys(other)),
+        ("accelerator", a.accelerator.clone(), b.accelerator.clone()),
+        ("slowdown", a.slowdown.to_string(), b.slowdown.to_string()),
+    ];
+    let differs = asked.into_iter().find(|(_, one, other)| one != other);
+    let difference = differs
+        .map(|(what, one, other)| format!("{what} {one} and {other}"))
         .or_else(|| unlike(&one.origin, &other.origin))
         .or_else(|| (one.series != other.series).then(|| "they ran different series".to_owned()))
-        .or_else(|| differs("number of parts", one.count().to_string(), other.count().to_string()))
-        .or_else(|| differs("kernels of the plan", keys(one), keys(other)))
-        .or_else(|| differs("accelerator", a.accelerator.clone(), b.accelerator.clone()))
-        .or_else(|| differs("slowdown", a.slowdown.to_string(), b.slowdown.to_string()))
         .or_else(|| {
             (one.parts != other.parts).then(|| "the cells are divided in another way".to_owned())
         });
@@ -144,7 +146,7 @@ fn one_kernel_each(parts: &[PartRun]) -> Result<(), Fault> {
     let mut known: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for part in parts {
         for (name, kernel) in &part.result.manifest.kernels {
-            let is = if kernel.key.is_empty() { &kernel.image_sha256 } else { &kernel.key };
+            let is = kernel.identity();
             let (other, was) = *known.entry(name).or_insert((&part.folder, is));
             if was != is {
                 let what = format!(

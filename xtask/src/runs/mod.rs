@@ -3,7 +3,6 @@
 //! which are old enough to go. Results come in as values; nothing is read here.
 
 mod compare;
-mod likeness;
 mod merge;
 mod numbers;
 mod retention;

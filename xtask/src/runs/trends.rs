@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::verdicts;
 use super::numbers::{Spread, Values};
-use crate::outcome::{CellResult, Differential, RunResult, by_key};
+use crate::outcome::{CellResult, Comparison, Differential, RunResult, Totals, by_key};
 use crate::plan::CellKey;
 use crate::taxonomy::{CellFact, FactName, MemcgFact, Unit};
 
@@ -56,28 +56,15 @@ pub(crate) fn shown() -> [(Trend, &'static str); 5] {
 pub(crate) struct Night {
     /// Name of its folder.
     pub(crate) run: String,
-    /// Begin, RFC 3339.
-    pub(crate) started_at: String,
     /// `kvm` or `tcg`.
     pub(crate) accelerator: String,
     /// From begin to end, milliseconds.
     pub(crate) duration_ms: u64,
-    /// Cells selected, run, as expected, flaky, not expected.
-    pub(crate) planned: u32,
-    /// See above.
-    pub(crate) ran: u32,
-    /// See above.
-    pub(crate) as_expected: u32,
-    /// See above.
-    pub(crate) flaky: u32,
-    /// See above.
-    pub(crate) unexpected: u32,
-    /// Compared with the baseline: fixed, and regressed.
+    /// Sums over its cells.
+    pub(crate) totals: Totals,
+    /// Verdicts of FIXED.
     pub(crate) fixed: usize,
-    /// See above.
-    pub(crate) regressed: usize,
-    /// Whether it ended with 0: all that was planned ran, as expected, and nothing is worse than
-    /// the baseline.
+    /// Whether it ended with exit code 0.
     pub(crate) good: bool,
     /// Kernels that are other builds than the night before.
     pub(crate) rebuilt: Vec<String>,
@@ -165,20 +152,14 @@ fn nights<'a>(runs: &[&'a RunResult]) -> Vec<Night> {
                 .insert((*name).clone(), kernel.image_sha256.clone())
                 .is_some_and(|was| was != kernel.image_sha256)
         });
-        let count = |outcome| run.comparisons.iter().filter(|d| d.outcome == outcome).count();
+        let is_fixed = |one: &&Comparison| one.outcome == Differential::Fixed;
         Night {
             rebuilt: rebuilt.map(|(name, _)| name.clone()).collect(),
             run: run.run.clone(),
-            started_at: run.manifest.started_at.clone(),
             accelerator: run.manifest.accelerator.clone(),
             duration_ms: run.manifest.duration_ms,
-            planned: run.totals.planned,
-            ran: run.totals.ran,
-            as_expected: run.totals.as_expected,
-            flaky: run.totals.flaky,
-            unexpected: run.totals.unexpected,
-            fixed: count(Differential::Fixed),
-            regressed: count(Differential::Regressed),
+            totals: run.totals.clone(),
+            fixed: run.comparisons.iter().filter(is_fixed).count(),
             good: run.totals.good() && !run.manifest.interrupted,
             changes,
         }

@@ -92,8 +92,7 @@ impl<'a> About<'a> {
     }
 
     fn build_id(&self, kernel: &KernelNote) -> String {
-        let content = if kernel.key.is_empty() { &kernel.image_sha256 } else { &kernel.key };
-        format!("{}:{content}", self.origin)
+        format!("{}:{}", self.origin, kernel.identity())
     }
 
     fn checkout(&self, id: &str, kernel: &KernelNote) -> Value {
