@@ -81,7 +81,7 @@ pub(crate) struct Manifest {
     pub(crate) baseline: Option<String>,
     /// Seed of the run.
     pub(crate) seed: u64,
-    /// Cells that ran at once.
+    /// Cells that ran in parallel.
     #[schemars(range(min = 1))]
     pub(crate) jobs: u32,
     /// Whether it was stopped before every cell had run.

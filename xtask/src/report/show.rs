@@ -302,12 +302,12 @@ pub(super) fn of_each_kind(reports: &[Report], most: usize) -> Vec<&Report> {
 
 /// Who was killed, and from where.
 pub(super) fn victim(report: &Report) -> String {
-    let killed = report.killed.map_or("nobody".to_owned(), |pid| pid.to_string());
+    let killed = report.killed.map_or("no task".to_owned(), |pid| pid.to_string());
     format!("killed {killed}, {}", report.origin)
 }
 
-/// `2 OOM reports, 1 task killed, nobody to kill 0 times`.
+/// `2 OOM reports, 1 task killed, no task to kill 0 times`.
 pub(super) fn oom_counts(ooms: &Ooms) -> String {
     let (reports, tasks) = (plural(ooms.reports.len(), "OOM report"), plural(ooms.kills, "task"));
-    format!("{reports}, {tasks} killed, nobody to kill {}", plural(ooms.no_victim, "time"))
+    format!("{reports}, {tasks} killed, no task to kill {}", plural(ooms.no_victim, "time"))
 }

@@ -68,7 +68,7 @@ pub(crate) struct RunComparison {
 }
 
 impl RunComparison {
-    /// Whether anything got worse, or cannot be told to be no worse.
+    /// Whether anything got worse, or too little ran to rule that out.
     pub(crate) fn regressed(&self) -> bool {
         let bad = |change: Change| matches!(change, Change::Worse | Change::Flaky);
         !self.incomplete.is_empty()

@@ -195,7 +195,7 @@ fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
     let begun = manifests().map(|manifest| &manifest.started_at).min();
     Manifest {
         started_at: begun.cloned().unwrap_or_default(),
-        // What the machines took together is nobody's waiting time; the slowest part is.
+        // Parts run in parallel: one waits for the slowest, not for their sum.
         duration_ms: manifests().map(|manifest| manifest.duration_ms).max().unwrap_or(0),
         matrix: first.plan.matrix.clone(),
         seed: first.plan.seed,

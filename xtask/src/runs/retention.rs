@@ -2,7 +2,7 @@
 //! Which runs are old enough to go.
 //!
 //! The rule: a run goes when it is none of the newest N, is older than D days, is not `latest`, and
-//! nobody is writing into it. A run that was killed counts like one that ended.
+//! no process writes into it. A run that was killed counts like one that ended.
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct RunAge {
     pub(crate) id: String,
     /// Seconds since then.
     pub(crate) age_s: i64,
-    /// Whether somebody writes into it.
+    /// Whether a process writes into it.
     pub(crate) state: State,
     /// Whether `latest` points to it.
     pub(crate) latest: bool,
@@ -31,7 +31,7 @@ pub(crate) struct RunAge {
 pub(crate) enum State {
     /// A process holds its lock.
     Running,
-    /// Nobody does.
+    /// None does.
     Over,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Kept {
     Young,
     /// `latest` points to it.
     Latest,
-    /// Somebody writes into it.
+    /// A process writes into it.
     Running,
     /// It goes.
     No,

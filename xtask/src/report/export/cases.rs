@@ -60,7 +60,7 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    /// Whether somebody has to look.
+    /// Whether it needs a look.
     pub(super) fn is_bad(self) -> bool {
         match self {
             Self::Bad | Self::TimedOut | Self::NoVerdict => true,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Usage of the limited memcg over time as inline SVG: the limit, what is above it, and when it was
-//! charged over the limit, reconciled and somebody killed.
+//! charged over the limit, reconciled, and tasks were killed.
 //!
 //! The picture is as wide as its page, and its texts keep their size: places are told in percent of
 //! the width, and only the line itself is stretched.
