@@ -56,7 +56,8 @@ pub(crate) struct VmShape {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Cell {
-    /// Identifies the cell in a run: its key, and `.r<n>` where it is repeated, fit for a folder name.
+    /// Identifies the cell in a run: its key, and `.r<n>` where it is repeated, fit for a folder
+    /// name.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"))]
     pub(crate) id: String,
     /// What it shares with its repetitions.

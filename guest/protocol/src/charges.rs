@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What was seen of charges: by the probe on the charge function, by the patch's trace events, and of
-//! a charge that was made to fail.
+//! What was seen of charges: by the probe on the charge function, by the patch's trace events, and
+//! of a charge that was made to fail.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LatencyUs, MemcgRole};
 
-/// What `try_charge_memcg()` returned to any caller, from `Started` until usage had settled. The root
-/// memcg, where the guest's own processes are, is not charged and cannot fail.
+/// What `try_charge_memcg()` returned to any caller, from `Started` until usage had settled. The
+/// root memcg, where the guest's own processes are, is not charged and cannot fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charges {
     /// Why the kernel could not be probed. If set, nothing below means anything.
     pub blind: Option<String>,
-    /// Callers, innermost first, of the charges that the probe saw of the canary: a task that charges
-    /// kernel memory and a user page before the load.
+    /// Callers, innermost first, of the charges that the probe saw of the canary: a task that
+    /// charges kernel memory and a user page before the load.
     pub proof: Vec<Vec<String>>,
     /// Charges seen.
     pub charges: u64,
@@ -88,8 +88,9 @@ pub struct Overcharged {
     pub open: u64,
     /// From the charge to the payment, of those that were paid, microseconds.
     pub paid_after_us: LatencyUs,
-    /// Longest time from the first charge of a debt to the first attempt to pay it or the first kill
-    /// (in any memcg), microseconds. Without either: to the last charge known to add to the debt.
+    /// Longest time from the first charge of a debt to the first attempt to pay it or the first
+    /// kill (in any memcg), microseconds. Without either: to the last charge known to add to the
+    /// debt.
     pub unattended_us_max: u64,
     /// How often the debt was deferred to the work item, by reason.
     pub deferred: BTreeMap<String, u64>,

@@ -32,8 +32,8 @@ pub const SELFTEST_END: &str = "selftest ended: ";
 /// Longest line either side may send, in bytes. A longer one is a protocol error.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// Workload that does nothing: the guest sends Hello and, when asked, that it has ended. Measures what
-/// every cell takes.
+/// Workload that does nothing: the guest sends Hello and, when asked, that it has ended. Measures
+/// what every cell takes.
 pub const NOTHING_WORKLOAD: &str = "nothing";
 
 /// Workload that fails each charge of some system calls in turn; in no cell of a matrix.
@@ -72,8 +72,8 @@ impl std::fmt::Display for CgroupVersion {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// The host's wall clock, microseconds since 1970, for a guest that was restored from a snapshot:
-    /// its own clock stood still. `None` after a boot.
+    /// The host's wall clock, microseconds since 1970, for a guest that was restored from a
+    /// snapshot: its own clock stood still. `None` after a boot.
     pub wall_clock_us: Option<u64>,
     /// What to run.
     pub request: CellRequest,

@@ -113,8 +113,8 @@ impl CellRequest {
         }
     }
 
-    /// Hogs in the memcg under test, which share [`CellRequest::hog_bytes`]: the scenario's parameter
-    /// `hogs`, 1 by default.
+    /// Hogs in the memcg under test, which share [`CellRequest::hog_bytes`]: the scenario's
+    /// parameter `hogs`, 1 by default.
     #[must_use]
     pub fn hogs(&self) -> u64 {
         if self.hog_bytes == 0 { 0 } else { self.params.get("hogs").copied().unwrap_or(1).max(1) }

@@ -61,8 +61,8 @@ impl Condition {
         }
     }
 
-    /// The same for a kernel that is slower by `times`: an upper bound of a time grows. Lower bounds
-    /// and other facts stay as they are.
+    /// The same for a kernel that is slower by `times`: an upper bound of a time grows. Lower
+    /// bounds and other facts stay as they are.
     pub(crate) fn stretched(&self, times: u32) -> Self {
         let upper = matches!(self.comparison, Comparison::Below | Comparison::AtMost);
         let factor = if upper && self.fact.unit().is_time() { f64::from(times) } else { 1.0 };

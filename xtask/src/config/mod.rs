@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! TOML text -> checked values. Pure: the caller reads the files and gives name and text.
 //!
-//! Inheritance comes first, then one parse into types that check their values, then the checks of one
-//! file against others. An error names file, line and column, and what would fit.
+//! Inheritance comes first, then one parse into types that check their values, then the checks of
+//! one file against others. An error names file, line and column, and what would fit.
 
 mod bases;
 mod condition;
@@ -105,8 +105,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks that the files exist that this kernel is built from. Only for kernels in use: a series
-    /// that is still being written must not stop the others.
+    /// Checks that the files exist that this kernel is built from. Only for kernels in use: a
+    /// series that is still being written must not stop the others.
     ///
     /// # Errors
     /// [`Exit::Usage`] for the first file for which `exists` is false.

@@ -49,7 +49,8 @@ pub(crate) struct Report {
     pub(crate) origin: Origin,
     /// Pid of the first task killed; `None` when none could be.
     pub(crate) killed: Option<i32>,
-    /// Tasks killed with it because of `memory.oom.group`, each with a line and no report of its own.
+    /// Tasks killed with it because of `memory.oom.group`, each with a line and no report of its
+    /// own.
     pub(crate) killed_with_it: u64,
     /// The memcg whose limit was met and the victim's, as paths; `None` without a victim.
     pub(crate) memcgs: Option<(String, String)>,
@@ -153,8 +154,8 @@ fn closed(mut report: Report) -> Report {
     report
 }
 
-/// Of 6.12: `obj_cgroup_charge()` and the slab and page hooks charge kernel memory, `charge_memcg()`
-/// and its callers charge folios, both through `try_charge_memcg()`.
+/// Of 6.12: `obj_cgroup_charge()` and the slab and page hooks charge kernel memory,
+/// `charge_memcg()` and its callers charge folios, both through `try_charge_memcg()`.
 fn origin(stack: &[String]) -> Origin {
     if let Some(at) = stack.iter().position(|function| function == "try_charge_memcg") {
         // The innermost caller: reclaim for a folio may itself charge kernel memory.

@@ -53,8 +53,8 @@ pub(crate) struct RunResult {
 }
 
 impl RunResult {
-    /// Whether the patched cells of a comparison are all as the scenario expects of that policy: some
-    /// policies leave some problems alone.
+    /// Whether the patched cells of a comparison are all as the scenario expects of that policy:
+    /// some policies leave some problems alone.
     pub(crate) fn is_as_stated(&self, comparison: &Comparison) -> bool {
         let mut cells = self.cells.iter().filter(|cell| cell.cell.key == comparison.cell);
         cells.all(|cell| cell.judgement().as_expected)
@@ -136,7 +136,8 @@ pub(crate) struct KernelNote {
     /// The commit that the source is, where it is one: without changes, in a git repository.
     #[schemars(regex(pattern = "^[0-9a-f]{40}([0-9a-f]{24})?$"))]
     pub(crate) git_commit: Option<String>,
-    /// SHA-256 over the newline-terminated SHA-256 of each patch, hex, as KCIDB has it; empty without patches.
+    /// SHA-256 over the newline-terminated SHA-256 of each patch, hex, as KCIDB has it; empty
+    /// without patches.
     #[schemars(regex(pattern = "^([0-9a-f]{64})?$"))]
     pub(crate) patchset_hash: Option<String>,
     /// Fragments of its config, in order.
@@ -144,8 +145,8 @@ pub(crate) struct KernelNote {
 }
 
 impl KernelNote {
-    /// What tells this build from others: the key of a kernel that was built, the content of an image
-    /// that was given.
+    /// What tells this build from others: the key of a kernel that was built, the content of an
+    /// image that was given.
     pub(crate) fn identity(&self) -> &str {
         if self.key.is_empty() { &self.image_sha256 } else { &self.key }
     }
@@ -185,8 +186,8 @@ pub(crate) struct Attempt {
     pub(crate) wall_ms: u64,
     /// What was judged of it.
     pub(crate) judgement: Judgement,
-    /// Usage of the limited memcg over time: microseconds since the load began, bytes. Of the samples
-    /// between two points the highest.
+    /// Usage of the limited memcg over time: microseconds since the load began, bytes. Of the
+    /// samples between two points the highest.
     pub(crate) usage: Vec<(u64, u64)>,
     /// What happened to that memcg, and when.
     pub(crate) marks: Vec<Mark>,
@@ -239,9 +240,9 @@ impl Attempt {
 }
 
 impl CellResult {
-    /// The attempt that counts. A repetition that goes well shows a flaky cell, not a good one;
-    /// but a first attempt that ended in ERROR, or in which the path under test never ran, says nothing of the
-    /// kernel, so the second counts.
+    /// The attempt that counts. A repetition that goes well shows a flaky cell, not a good one; but
+    /// a first attempt that ended in ERROR, or in which the path under test never ran, says nothing
+    /// of the kernel, so the second counts.
     pub(crate) fn counted(&self) -> &Attempt {
         match &self.again {
             Some(again) if self.first_says_nothing() => again,
@@ -288,8 +289,8 @@ impl Totals {
         }
     }
 
-    /// Whether every cell that was selected ran and was as expected, there was one, and no kernel does
-    /// worse than the baseline.
+    /// Whether every cell that was selected ran and was as expected, there was one, and no kernel
+    /// does worse than the baseline.
     pub(crate) fn good(&self) -> bool {
         let whole = self.ran > 0 && self.ran == self.planned;
         whole && self.as_expected == self.ran && self.regressed == 0

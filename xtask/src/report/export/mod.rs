@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Results -> the formats that other tools read.
 //!
-//! KTAP, JUnit and Markdown ask of each cell what the exit status of a run asks: was it as expected? They are made of
-//! the same [`cases`], so they cannot disagree. KCIDB asks what a kernel did, whatever was expected of it.
-//! Where each verdict goes is written down in `docs/formats.md`.
+//! KTAP, JUnit and Markdown ask of each cell what the exit status of a run asks: was it as
+//! expected? They are made of the same [`cases`], so they cannot disagree. KCIDB asks what a kernel
+//! did, whatever was expected of it. Where each verdict goes is written down in `docs/formats.md`.
 
 mod cases;
 mod junit;
@@ -24,8 +24,8 @@ pub(crate) use kcidb::kcidb;
 pub(crate) use ktap::ktap;
 pub(crate) use markdown::markdown;
 
-/// The part of each console that its verdict rests on, by cell id: short, and without characters that a
-/// terminal or a parser would act on. Empty where the evidence is not at hand.
+/// The part of each console that its verdict rests on, by cell id: short, and without characters
+/// that a terminal or a parser would act on. Empty where the evidence is not at hand.
 pub(crate) type Excerpts = BTreeMap<String, String>;
 
 /// KCIDB takes 16,384 characters with everything around it; a lockdep report has about 5,000.
@@ -66,12 +66,14 @@ pub(crate) fn excerpt(console: &str, verdict: Verdict) -> String {
     text
 }
 
-/// The text in one line and without characters that are commands: U+FFFD in their place. U+2028 and U+2029 end lines
-/// for some readers, their neighbours turn text around, U+FFFE and U+FFFF are no characters for XML.
+/// The text in one line and without characters that are commands: U+FFFD in their place. U+2028 and
+/// U+2029 end lines for some readers, their neighbours turn text around, U+FFFE and U+FFFF are no
+/// characters for XML.
 pub(super) fn printable(text: &str) -> String {
     let unfit = |c: char| {
         (c.is_control() && c != '\t')
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}'..='\u{ffff}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{fffe}'..='\u{ffff}')
     };
     text.chars().map(|c| if unfit(c) { '\u{fffd}' } else { c }).collect()
 }
