@@ -20,6 +20,7 @@ use nix::time::{ClockId, clock_settime};
 use nix::unistd::Pid;
 use protocol::{Fact, Hello, VERSION};
 
+use crate::memcg;
 use crate::process::OOM_NEVER;
 use crate::random::Random;
 
@@ -71,7 +72,7 @@ pub(crate) fn hello(workloads: Vec<String>) -> Result<Fact> {
         kernel_release: kernel_release.trim().to_owned(),
         cpus: cpus()?.len() as u32,
         memory_bytes: memory_bytes(&meminfo).context("no MemTotal in /proc/meminfo")?,
-        page_bytes: page_bytes(),
+        page_bytes: memcg::page_bytes(),
         workloads,
     }))
 }
@@ -80,12 +81,6 @@ pub(crate) fn hello(workloads: Vec<String>) -> Result<Fact> {
 pub(crate) fn cpus() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("ask for the CPUs")?;
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
-}
-
-/// Page size, bytes.
-pub(crate) fn page_bytes() -> u64 {
-    // SAFETY: no preconditions; this name is always known.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
 }
 
 fn memory_bytes(meminfo: &str) -> Option<u64> {

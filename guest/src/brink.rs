@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use crate::calls::open_kept;
 use crate::memcg::Memcg;
 use crate::observer::Gauge;
-use crate::{arena, boot, process};
+use crate::{arena, memcg, process};
 
 /// Files that are needed at most: a stock of 64 pages and as many below the limit, some 21 a page.
 const OPENS_MAX: u64 = 4096;
@@ -64,7 +64,7 @@ impl Brink {
     pub(crate) fn of(memcg: &Memcg, name: &str) -> Result<Self> {
         let path = arena::create_file(&format!("brink-{name}"))?;
         process::reserve_files(OPENS_MAX)?;
-        Ok(Self { level: Level::of(memcg)?, page_bytes: boot::page_bytes(), path })
+        Ok(Self { level: Level::of(memcg)?, page_bytes: memcg::page_bytes(), path })
     }
 
     /// Opens files until at most `room_pages` are left below the limit and the CPU's stock is used

@@ -12,7 +12,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munlockall};
 use crate::board::{Board, Phase, Slot};
 use crate::memcg::Memcg;
 use crate::observer::Gauge;
-use crate::{boot, clock, process};
+use crate::{clock, memcg, process};
 
 /// Half the memcg is added to the hog's score, so that no actor is chosen before it.
 pub(crate) const OOM_SCORE_ADJ: i32 = 500;
@@ -38,7 +38,7 @@ pub(crate) fn body(
     limit_bytes: u64,
     hog_bytes: u64,
 ) -> Result<()> {
-    let page_bytes = boot::page_bytes();
+    let page_bytes = memcg::page_bytes();
     let mut usage = Gauge::open(&memcg.usage_file())?;
     process::lock_memory()?;
     // Not earlier: locking memory would fill the mapping, outside the memcg. Later mappings would

@@ -9,10 +9,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use nix::libc;
 use nix::unistd::Pid;
 use protocol::{CgroupVersion, Fact, Files, MemcgRole, MemcgWrite, Stage};
-
-use crate::boot;
 
 /// v1 shows "no limit" as the largest multiple of a page below 2^63.
 const V1_NO_LIMIT_BYTES: u64 = (i64::MAX as u64) & !0xffff;
@@ -105,7 +104,7 @@ impl Memcg {
         if self.version == CgroupVersion::V1 {
             return self.write("memory.force_empty", "0");
         }
-        let below_bytes = self.current_bytes()?.saturating_sub(boot::page_bytes());
+        let below_bytes = self.current_bytes()?.saturating_sub(page_bytes());
         self.write("memory.high", &below_bytes.to_string())?;
         self.write("memory.high", "max")
     }
@@ -221,6 +220,12 @@ pub(crate) fn flat_keyed(text: &str) -> Result<BTreeMap<String, u64>> {
         ensure!(before.is_none(), "key {key:?} comes twice");
     }
     Ok(values)
+}
+
+/// Page size, bytes.
+pub(crate) fn page_bytes() -> u64 {
+    // SAFETY: no preconditions; this name is always known.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::brink::stay_on_cpu;
 use crate::clock::{self, Deadline};
 use crate::memcg::Memcg;
 use crate::memcgs::Memcgs;
-use crate::{boot, patience, process};
+use crate::{boot, memcg, patience, process};
 
 /// How often to try again, microseconds: about an RCU grace period under emulation.
 const RETRY_US: u64 = 20_000;
@@ -31,7 +31,7 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     let flusher = memcgs.root.child("flusher")?;
     let cpus = boot::cpus()?;
     // Pages kept on a CPU are pushed out; a part of one page of objects may stay on each.
-    let small_bytes = cpus.len() as u64 * boot::page_bytes();
+    let small_bytes = cpus.len() as u64 * memcg::page_bytes();
     clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
         process::reap_orphans();
         drop_caches(Dropped::Everything)?;

@@ -5,8 +5,8 @@
 
 use protocol::{Fact, MemcgRole, SpreadBytes, Usage};
 
-use crate::boot;
 use crate::histogram::Spread;
+use crate::memcg;
 
 /// Points of the line, at most.
 const POINTS_MAX: usize = 500;
@@ -91,7 +91,7 @@ impl UsageTrack {
         }
         if bytes > self.limit_bytes {
             self.samples_over += 1;
-            self.over_pages.record((bytes - self.limit_bytes).div_ceil(boot::page_bytes()));
+            self.over_pages.record((bytes - self.limit_bytes).div_ceil(memcg::page_bytes()));
             self.over_since_us.get_or_insert(at_us);
         } else {
             self.over_since_us = None;
@@ -111,7 +111,7 @@ impl UsageTrack {
     /// The fact that sums them up.
     pub(crate) fn into_fact(self, memcg: MemcgRole, period_us: u64) -> Fact {
         let pages = self.over_pages.latency();
-        let bytes = |pages: u64| pages * boot::page_bytes();
+        let bytes = |pages: u64| pages * memcg::page_bytes();
         Fact::Usage(Usage {
             memcg,
             period_us,
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_samples_above_the_limit_make_the_overrun() {
-        let page = boot::page_bytes();
+        let page = memcg::page_bytes();
         let mut track = UsageTrack::new(10 * page);
         for pages in [1, 10, 11, 11, 15] {
             track.sample(pages, pages * page);

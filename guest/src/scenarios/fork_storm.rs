@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use super::{Part, Plan, Terms, Workload};
 use crate::clock::{self, Deadline};
 use crate::lane::Lane;
-use crate::{boot, process, shared};
+use crate::{memcg, process, shared};
 
 pub(super) const WORKLOADS: &[Workload] = &[Workload::new(
     "fork-storm",
@@ -39,7 +39,7 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     ensure!((1..=CHILD_PAGES_MAX).contains(&child_pages), "child_pages is {child_pages}");
     let child_ms = terms.param("child_ms");
     let actor = Part::new(&["fork", "child"], move |_| {
-        let page_bytes = boot::page_bytes() as usize;
+        let page_bytes = memcg::page_bytes() as usize;
         let mut inherited = vec![1_u8; child_pages as usize * page_bytes];
         let born: &'static AtomicU32 = shared::map_one().context("map the children's count")?;
         Ok(move |lane: &Lane| {

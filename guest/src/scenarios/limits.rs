@@ -15,7 +15,7 @@ use crate::calls::{open_kept, write_whole};
 use crate::lane::Lane;
 use crate::observer::Gauge;
 use crate::shared::{self, Flag};
-use crate::{boot, clock, process};
+use crate::{clock, memcg, process};
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("land-on-max", &[("pipes", 16), ("rest_ms", 500)], plan_land),
@@ -38,7 +38,7 @@ fn plan_land(terms: &Terms<'_>) -> Result<Plan> {
     let usage_file = terms.memcgs.limited.usage_file();
     let actor = Part::new(&["write", "getppid"], move |_| {
         let mut usage = Gauge::open(&usage_file)?;
-        let page = vec![0xa5_u8; boot::page_bytes() as usize];
+        let page = vec![0xa5_u8; memcg::page_bytes() as usize];
         // Made outside the memcg: inside it only their pages are charged, one by one.
         let pipes: Vec<(OwnedFd, OwnedFd)> = (0..pipes)
             .map(|_| pipe2(OFlag::O_NONBLOCK).context("make a pipe"))

@@ -21,7 +21,7 @@ use crate::arena::ARENA;
 use crate::calls::keep_pipe;
 use crate::lane::Lane;
 use crate::tally::Failure;
-use crate::{boot, clock, process};
+use crate::{clock, memcg, process};
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("read-fresh", &[("failures_max", 10)], plan_read),
@@ -45,7 +45,7 @@ struct FreshPages {
 impl FreshPages {
     /// Maps them, in the set-up. Locking memory makes them present: see [`Self::let_go`].
     fn map(pages: u64) -> Result<Self> {
-        let page_bytes = boot::page_bytes();
+        let page_bytes = memcg::page_bytes();
         let length = NonZeroUsize::new((pages * page_bytes) as usize).context("no pages to map")?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
@@ -83,7 +83,7 @@ impl FreshPages {
 
 fn plan_read(terms: &Terms<'_>) -> Result<Plan> {
     let source = format!("{ARENA}/source");
-    let page_bytes = boot::page_bytes();
+    let page_bytes = memcg::page_bytes();
     let content = vec![0xa5_u8; page_bytes as usize];
     File::create_new(&source)
         .and_then(|mut file| file.write_all(&content))
