@@ -58,6 +58,18 @@ impl<W: Write> Console<W> {
     }
 }
 
+/// What of a text a terminal may show: control characters, and those that change the direction of
+/// text, become U+FFFD. Ends of lines and tabs stay. The bytes stay in `console.log`.
+pub(crate) fn printable(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\n' | '\r' | '\t' => true,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => false,
+        '\u{2060}'..='\u{206f}' | '\u{feff}' => false,
+        c => !c.is_control(),
+    };
+    text.chars().map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect()
+}
+
 /// A console line without time stamp, caller mark and log level: `[    1.234567][  T12] text`.
 pub(crate) fn message(line: &str) -> &str {
     let mut rest = line.trim_start();
@@ -77,6 +89,15 @@ pub(crate) fn message(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_moves_the_cursor_or_turns_text_around_is_left() {
+        let text = "a\tb\r\n\u{1b}[2J\u{202e}c\u{7}\u{9b}\u{2066}\u{feff}ä\u{0}";
+        assert_eq!(
+            printable(text),
+            "a\tb\r\n\u{fffd}[2J\u{fffd}c\u{fffd}\u{fffd}\u{fffd}\u{fffd}ä\u{fffd}"
+        );
+    }
 
     fn through(bytes: &[u8], chunk: usize) -> (String, u64) {
         let mut out = Vec::new();

@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use protocol::{CellRequest, Event};
 use serde::{Deserialize, Serialize};
 
-use super::console::{self, Console};
+use super::console::{self, Console, printable};
 use super::lines::{Line, Lines};
 use super::translated::{self, Translated};
 use crate::evidence::{Ending, Evidence};
@@ -185,7 +185,7 @@ impl Heard {
             self.torn_more += 1;
         } else {
             let kept = &text[..text.len().min(TORN_LINE_BYTES_MAX)];
-            self.torn_lines.push(String::from_utf8_lossy(kept).into_owned());
+            self.torn_lines.push(printable(&String::from_utf8_lossy(kept)));
         }
         false
     }
@@ -206,7 +206,7 @@ fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> 
     let path = dir.join(CONSOLE);
     let finished = console.finish().with_context(|| format!("cannot write {}", path.display()));
     // Even if its end could not be written: this is all there is to judge.
-    evidence.console = read_lossy(&path)?;
+    evidence.console = printable(&read_lossy(&path)?);
     evidence.console_dropped_bytes = finished?;
     let ended = Ended {
         ending: evidence.ending.clone(),
@@ -281,7 +281,7 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
         request,
         events,
         torn_lines,
-        console: read_lossy(&dir.join(CONSOLE))?,
+        console: printable(&read_lossy(&dir.join(CONSOLE))?),
         console_dropped_bytes: ended.console_dropped_bytes,
         ending: ended.ending,
         wall_ms: ended.wall_ms,
@@ -295,7 +295,7 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
 /// A file that cannot be read.
 pub(crate) fn console(dir: &Path) -> anyhow::Result<Option<String>> {
     let path = dir.join(CONSOLE);
-    if path.exists() { read_lossy(&path).map(Some) } else { Ok(None) }
+    if path.exists() { Ok(Some(printable(&read_lossy(&path)?))) } else { Ok(None) }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

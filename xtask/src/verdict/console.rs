@@ -42,7 +42,8 @@ pub(crate) struct Finding {
 }
 
 struct Pattern {
-    class: Verdict,
+    /// `None`: a line that wider patterns below would take for a fault.
+    class: Option<Verdict>,
     kind: &'static str,
     /// Cheap test first.
     needle: &'static str,
@@ -51,24 +52,30 @@ struct Pattern {
 }
 
 const fn error(kind: &'static str, needle: &'static str, regex: &'static str) -> Pattern {
-    Pattern { class: Verdict::Error, kind, needle, regex }
+    Pattern { class: Some(Verdict::Error), kind, needle, regex }
 }
 
 const fn crash(kind: &'static str, needle: &'static str, regex: &'static str) -> Pattern {
-    Pattern { class: Verdict::Crash, kind, needle, regex }
+    Pattern { class: Some(Verdict::Crash), kind, needle, regex }
 }
 
 const fn hang(kind: &'static str, needle: &'static str, regex: &'static str) -> Pattern {
-    Pattern { class: Verdict::Hang, kind, needle, regex }
+    Pattern { class: Some(Verdict::Hang), kind, needle, regex }
 }
 
-/// Most particular first. Texts are those of Linux 6.12 and 7.x.
+const fn benign(needle: &'static str, regex: &'static str) -> Pattern {
+    Pattern { class: None, kind: "", needle, regex }
+}
+
+/// Most particular first. Texts are those of Linux 6.12 and 7.x, and of the
+/// reports that syzkaller knows.
 const PATTERNS: &[Pattern] = &[
-    // The guest or the VM's size is at fault, not the kernel under test.
+    // The guest, the VM's size or its disk is at fault, not the kernel under test.
     error("death of PID 1", "Attempted to kill init", ""),
     error("system out of memory", "System is deadlocked on memory", ""),
     error("system out of memory", "Kernel panic", "panic - not syncing: [Oo]ut of memory"),
     error("system OOM kill", "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
+    error("disk error", "I/O error", r"(?:Buffer )?I/O error(?:,| on) dev"),
     // Hangs: from the most to the least certain detector.
     hang(
         "panic on hang",
@@ -77,28 +84,38 @@ const PATTERNS: &[Pattern] = &[
     ),
     hang("hard lockup", "hard LOCKUP", ""),
     hang("rcu stall", "rcu", r"detected (?:expedited )?stalls?\b|self-detected stall"),
+    hang("rcu stall", "rcu", r"rcu\w* (?:kthread starved for|kthread timer wakeup didn't happen)"),
     hang("soft lockup", "soft lockup", r"BUG: soft lockup"),
     hang("workqueue lockup", "workqueue lockup", "BUG: workqueue lockup"),
-    hang("hung task", "blocked for more than", r"task .+ blocked for more than \d+ seconds"),
+    hang("CSD lock", "CSD lock", r"csd: (?:Detected|Continued) non-responsive CSD lock"),
+    // 7.x: `blocked in I/O wait for more than`. linux-next: `can't die for more than`.
+    hang(
+        "hung task",
+        "for more than",
+        r"task .+ (?:blocked|can't die)\b.* for more than \d+ seconds",
+    ),
     // Sanitizers and checkers print `BUG:` and `WARNING:` too, so they come before those.
     crash("KASAN", "KASAN:", r"BUG: KASAN:"),
     crash("KFENCE", "KFENCE:", r"BUG: KFENCE:"),
     crash("KCSAN", "KCSAN:", r"BUG: KCSAN:"),
     crash("UBSAN", "UBSAN:", ""),
     crash("kmemleak", "kmemleak:", r"kmemleak: \d+ new suspected"),
-    crash("Rust panic", "rust_kernel: panicked", ""),
+    crash("CFI", "CFI failure", r"CFI failure (?:at|\()"),
+    crash("Rust panic", "panicked", r"rust\w*: panicked|: panicked at \S+\.rs:\d+"),
     crash("page_counter underflow", "page_counter underflow", ""),
     // A css whose references were dropped more often than taken.
-    crash("reference underflow", "percpu ref (", r"percpu ref \(.*\) <= 0 "),
+    crash("reference underflow", "percpu", r"percpu ref \(.*\) <= 0 |percpu_ref underflow"),
     crash("refcount", "refcount_t:", ""),
     // Checks that switched themselves off would let everything after them pass.
     crash("checks switched off", "ODEBUG: Out of memory", ""),
     crash("checks switched off", "turning off the locking correctness validator", ""),
+    crash("checks switched off", "Disabling lock debugging due to kernel taint", ""),
+    crash("checks switched off", "INFO: lockdep is turned off", ""),
     crash("checks switched off", "Kernel memory leak detector disabled", ""),
     crash(
         "debug objects",
         "ODEBUG: ",
-        r"ODEBUG: (?:free|init|activate|deactivate|destroy|assert_init|object) ",
+        r"ODEBUG: (?:free|init|activate|deactivate|destroy|active_state|assert_init|object) ",
     ),
     crash("list corruption", "list_", r"list_(?:add|del)(?:_\w+)? corruption"),
     crash("scheduling while atomic", "scheduling while atomic", ""),
@@ -106,32 +123,71 @@ const PATTERNS: &[Pattern] = &[
     crash(
         "lockdep",
         "WARNING: ",
-        r"WARNING: (?:possible |inconsistent lock|suspicious RCU|bad unlock|nested lock|lock held|held lock|HARDIRQ-|SOFTIRQ-|RECLAIM_FS-|Nested lock|locking bug|chain cache)",
+        r"WARNING: (?:possible |inconsistent lock|suspicious RCU|bad unlock|bad contention|nested lock|lock held|held lock|HARDIRQ-|SOFTIRQ-|RECLAIM_FS-|Nested lock|locking bug|chain_key|\w+-safe -> )",
     ),
-    crash("lockdep", "INFO: possible", r"INFO: possible (?:recursive locking|circular|irq lock)"),
+    crash(
+        "lockdep",
+        "INFO: ",
+        r"INFO: (?:possible (?:recursive|circular|irq lock)|suspicious RCU|\w+-safe -> )",
+    ),
+    crash("lockdep", "inconsistent lock state", r"\[ INFO: inconsistent lock state \]"),
     crash("lockdep", "non-static key", "trying to register non-static key"),
     crash("lockdep", "DEBUG_LOCKS_WARN_ON", ""),
     crash("lockdep", "BUG: MAX_LOCK", ""),
     crash("lockdep", "BUG: ", r"BUG: (?:Invalid wait context|held lock freed|looking up invalid)"),
+    crash("locks held", "lock", r"still has locks held|is holding locks?\b|with locks still held"),
     crash("preemptible per-CPU access", "in preemptible", r"BUG: using \w+\(\) in preemptible"),
     crash("kernel BUG", "kernel BUG at", ""),
     crash("NULL dereference", "NULL pointer dereference", ""),
-    crash("bad page access", "unable to handle", r"BUG: unable to handle|Unable to handle kernel"),
+    crash("bad page access", "nable to handle", r"BUG: unable to handle|Unable to handle kernel"),
     // `traps: x[7] general protection fault ip:…` is a process in user space that failed.
     crash(
         "general protection fault",
         "general protection fault",
-        r"general protection fault(?:, |: \d)",
+        r"general protection fault(?:, |: [0-9a-f]| for )",
     ),
+    crash("divide error", "divide", r"divide[ _]error: [0-9a-f]+ \[#\d"),
     crash("double fault", "double fault", r"(?:PANIC|traps|Oops): .*double fault|double fault: \d"),
     crash("oops", "Oops", r"Oops(?: -[^:]*)?: "),
+    crash("oops", "Fixing recursive fault but reboot is needed", ""),
+    crash("oops", "Internal error: ", r"Internal error: .*\[#\d+\]"),
+    crash("oops", "Unhandled fault", r"Unhandled fault: \S"),
     crash("panic", "Kernel panic", "Kernel panic - not syncing"),
     // 6.12 `WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x…`; 7.x `WARNING: mm/x.c:1 at f+0x…, CPU#0:
     // sh/1`. Not the boot's `RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable`.
     crash("WARN", "WARNING: ", r"WARNING: (?:CPU: \d+ PID: \d+|\S+:\d+ at |.*, CPU#\d+: )"),
     crash("slab corruption", "BUG ", r"BUG [\w.-]+ \((?:Not tainted|Tainted)"),
+    crash("slab corruption", "SLUB", r"SLUB:? \S+ ?:?.*counted but counter="),
     // Not what ODEBUG says of itself at boot.
     crash("BUG", "BUG: ", "(?:^|[^E])BUG: "),
+    crash("page table corruption", ": bad ", r"\.[ch]:\d+: bad p(?:gd|4d|ud|md|te) "),
+    crash("swap corruption", "swap", r"unrecognized swap entry|: Bad swap (?:file|offset)"),
+    crash("vmalloc corruption", "tree is corrupted: ", ""),
+    crash("memcg statistics", "stat buffer overflow, please report", ""),
+    crash("file system error", "-fs error", r"EXT4-fs error \(device"),
+    crash("file system error", "JBD2: ", r"JBD2: .*(?:[Ee]rror|abort)"),
+    crash("file system error", "Aborting journal on device", ""),
+    crash(
+        "file system error",
+        "VFS: ",
+        r"VFS: (?:Busy inodes after unmount|Close: file count is|brelse: )",
+    ),
+    crash(
+        "kobject",
+        "kobject",
+        r"kobject.*(?:initialized object|failed for|is not initialized|does not have a release)",
+    ),
+    crash("sysfs", "cannot create duplicate filename", ""),
+    crash("interrupts", "nobody cared", r"irq \d+: nobody cared"),
+    crash("slab corruption", "INFO: ", r"INFO: (?:Freed|Allocated) in \S+ age="),
+    crash("reference leak", "unregister_netdevice: waiting for", ""),
+    // What the firmware or the command line made the kernel say at boot.
+    benign(
+        "WARNING: ",
+        "WARNING: (?:polling idle and HT|[Tt]he mand mount option|fbcon: |'bootconfig' found|BIOS bug:|bogus zero IO-APIC)",
+    ),
+    // Any other line that begins so: a checker whose words this table does not know.
+    crash("WARNING", "WARNING: ", r"^(?:<\d+>)?\s*(?:\[[^\]]*\]\s?)+WARNING: "),
 ];
 
 static REGEXES: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
@@ -146,9 +202,9 @@ pub(crate) fn findings(console: &str) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     let mut report_end = 0;
     for (at, line) in lines.iter().enumerate() {
-        let Some(pattern) = pattern_of(line) else { continue };
+        let Some((pattern, class)) = fault(line) else { continue };
         // Inside a report of the same class other patterns fit too (a Rust panic ends in a BUG).
-        if at < report_end && found.last().is_some_and(|last| last.class == pattern.class) {
+        if at < report_end && found.last().is_some_and(|last| last.class == class) {
             continue;
         }
         if found.len() == FINDINGS_MAX {
@@ -156,10 +212,10 @@ pub(crate) fn findings(console: &str) -> Vec<Finding> {
         }
         report_end = end_of_report(&lines, at);
         found.push(Finding {
-            class: pattern.class,
+            class,
             kind: pattern.kind,
             title: message(line).chars().take(TITLE_CHARS).collect(),
-            excerpt: lines[at..report_end].iter().map(|line| clean(line)).collect(),
+            excerpt: lines[at..report_end].iter().map(|line| line.trim_end().to_owned()).collect(),
             line: at,
         });
     }
@@ -179,13 +235,14 @@ pub(crate) fn decisive(findings: &[Finding]) -> Option<&Finding> {
     }
 }
 
-fn pattern_of(line: &str) -> Option<&'static Pattern> {
-    PATTERNS.iter().zip(REGEXES.iter()).find_map(|(pattern, regex)| {
-        let fits = line.contains(pattern.needle)
+/// The first pattern that fits, unless it is one of a benign line.
+fn fault(line: &str) -> Option<(&'static Pattern, Verdict)> {
+    let (pattern, _) = PATTERNS.iter().zip(REGEXES.iter()).find(|(pattern, regex)| {
+        line.contains(pattern.needle)
             && (pattern.regex.is_empty()
-                || regex.as_ref().is_some_and(|regex| regex.is_match(line)));
-        fits.then_some(pattern)
-    })
+                || regex.as_ref().is_some_and(|regex| regex.is_match(line)))
+    })?;
+    Some((pattern, pattern.class?))
 }
 
 /// After the mark that the kernel prints at a report's end, or when there is none after a bound.
@@ -200,12 +257,4 @@ fn end_of_report(lines: &[&str], begin: usize) -> usize {
         Some(at) if at - end < 40 => at + 1,
         _ => end,
     }
-}
-
-/// A line that is safe to print on a terminal.
-fn clean(line: &str) -> String {
-    line.trim_end()
-        .chars()
-        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -10,58 +10,96 @@ fn every_regex_compiles() {
     }
 }
 
+const ERROR: Verdict = Verdict::Error;
+const CRASH: Verdict = Verdict::Crash;
+const HANG: Verdict = Verdict::Hang;
+
+/// Lines with the verdict and the kind that they make.
+#[rustfmt::skip]
+const LINES: &[(Verdict, &str, &str)] = &[
+    (ERROR, "death of PID 1", "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009"),
+    (ERROR, "system out of memory", "Kernel panic - not syncing: System is deadlocked on memory"),
+    (ERROR, "system OOM kill", "Out of memory: Killed process 80 (guest) total-vm:9kB"),
+    (HANG, "panic on hang", "Kernel panic - not syncing: hung_task: blocked tasks"),
+    (HANG, "rcu stall", "rcu: INFO: rcu_preempt self-detected stall on CPU"),
+    (HANG, "rcu stall", "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"),
+    (HANG, "rcu stall", "rcu: INFO: rcu_sched detected expedited stalls on CPUs/tasks: { 1-.... }"),
+    (HANG, "soft lockup", "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [actor-0:70]"),
+    (HANG, "hung task", "INFO: task actor-3:77 blocked for more than 10 seconds."),
+    (HANG, "workqueue lockup", "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!"),
+    (CRASH, "KASAN", "BUG: KASAN: slab-use-after-free in mem_cgroup_overcharge+0x12/0x40"),
+    (CRASH, "UBSAN", "UBSAN: array-index-out-of-bounds in mm/memcontrol.c:17:3"),
+    (CRASH, "Rust panic", "rust_kernel: panicked at mm/memcg_overcharge.rs:31:9:"),
+    (CRASH, "page_counter underflow", "page_counter underflow: -3 nr_pages=64"),
+    (CRASH, "refcount", "refcount_t: underflow; use-after-free."),
+    (CRASH, "list corruption", "list_del corruption. prev->next should be ffff888003, but was dead"),
+    (CRASH, "list corruption", "list_add corruption. next->prev should be prev"),
+    (CRASH, "scheduling while atomic", "BUG: scheduling while atomic: actor-0/70/0x00000002"),
+    (CRASH, "sleep in atomic", "BUG: sleeping function called from invalid context at mm/vmscan.c:1"),
+    (CRASH, "lockdep", "WARNING: possible circular locking dependency detected"),
+    (CRASH, "lockdep", "WARNING: inconsistent lock state"),
+    (CRASH, "lockdep", "WARNING: suspicious RCU usage"),
+    (CRASH, "lockdep", "INFO: possible recursive locking detected"),
+    (CRASH, "lockdep", "[ BUG: Invalid wait context ]"),
+    (CRASH, "lockdep", "WARNING: lock held when returning to user space!"),
+    (CRASH, "lockdep", "WARNING: bad unlock balance detected!"),
+    (CRASH, "preemptible per-CPU access", "BUG: using smp_processor_id() in preemptible [00000000] code: actor-0/70"),
+    (CRASH, "debug objects", "ODEBUG: free active (active state 0) object: ffff888003 object type: work_struct hint: 0x0"),
+    (CRASH, "checks switched off", "ODEBUG: Out of memory. ODEBUG disabled"),
+    (CRASH, "checks switched off", "turning off the locking correctness validator."),
+    (CRASH, "kmemleak", "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"),
+    (CRASH, "KFENCE", "BUG: KFENCE: use-after-free read in mem_cgroup_overcharge+0x12/0x40"),
+    (CRASH, "slab corruption", "BUG kmalloc-64 (Not tainted): Poison overwritten"),
+    (CRASH, "slab corruption", "BUG filp (Tainted: G    B             ): Object already free"),
+    (CRASH, "kernel BUG", "kernel BUG at mm/memcontrol.c:2211!"),
+    (CRASH, "NULL dereference", "BUG: kernel NULL pointer dereference, address: 0000000000000008"),
+    (CRASH, "bad page access", "BUG: unable to handle page fault for address: ffffc90000"),
+    (CRASH, "general protection fault", "Oops: general protection fault, probably for non-canonical address 0xdead"),
+    (CRASH, "general protection fault", "general protection fault: 0000 [#1] PREEMPT SMP"),
+    (CRASH, "oops", "Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI"),
+    (CRASH, "panic", "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"),
+    (CRASH, "WARN", "WARNING: CPU: 1 PID: 70 at mm/page_counter.c:60 page_counter_cancel+0x55/0x60"),
+    (CRASH, "WARN", "WARNING: mm/page_counter.c:60 at page_counter_cancel+0x55/0x60, CPU#1: sh/70"),
+    (CRASH, "slab corruption", "BUG filp (Not tainted): Objects remaining on __kmem_cache_shutdown()"),
+    (CRASH, "BUG", "BUG: Bad page state in process actor-0  pfn:01234"),
+    (ERROR, "disk error", "I/O error, dev vda, sector 8 op 0x0:(READ) flags 0x80700 phys_seg 1"),
+    (ERROR, "disk error", "Buffer I/O error on dev vda, logical block 1, async page read"),
+    (HANG, "hung task", "INFO: task actor-0:70 blocked in I/O wait for more than 30 seconds."),
+    (HANG, "hung task", "INFO: task actor-0:70 can't die for more than 30 seconds."),
+    (HANG, "rcu stall", "rcu: rcu_preempt kthread starved for 5252 jiffies! g9 f0x0"),
+    (HANG, "CSD lock", "smp: csd: Detected non-responsive CSD lock (#1) on CPU#1, waiting"),
+    (CRASH, "CFI", "CFI failure at f+0x1/0x2 (target: g+0x0/0x1; expected type: 0x1)"),
+    (CRASH, "reference underflow", "percpu_ref_put(): percpu_ref underflow"),
+    (CRASH, "checks switched off", "Disabling lock debugging due to kernel taint"),
+    (CRASH, "checks switched off", "INFO: lockdep is turned off."),
+    (CRASH, "lockdep", "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected"),
+    (CRASH, "lockdep", "WARNING: chain_key collision"),
+    (CRASH, "locks held", "WARNING: actor-0/70 still has locks held!"),
+    (CRASH, "locks held", "BUG: actor-0/70 is holding locks"),
+    (CRASH, "general protection fault", "general protection fault for non-canonical address 0xe017: 0000 [#1]"),
+    (CRASH, "divide error", "divide error: 0000 [#1] SMP KASAN"),
+    (CRASH, "oops", "Fixing recursive fault but reboot is needed!"),
+    (CRASH, "slab corruption", "SLUB filp: 2 partial slabs counted but counter=3"),
+    (CRASH, "slab corruption", "INFO: Freed in fasync_free_rcu+0x14/0x20 age=1 cpu=1 pid=9"),
+    (CRASH, "page table corruption", "mm/pgtable-generic.c:54: bad pmd ffff888003(8000000000000063)"),
+    (CRASH, "page table corruption", "arch/x86/mm/pgtable.c:9: bad pgd ffff888003(0)"),
+    (CRASH, "swap corruption", "get_swap_device: Bad swap file entry 3ffffffffffff"),
+    (CRASH, "vmalloc corruption", "tree is corrupted: 4096, 8192"),
+    (CRASH, "memcg statistics", "memory_stat_format: Warning, stat buffer overflow, please report"),
+    (CRASH, "file system error", "EXT4-fs error (device vda): ext4_lookup:1858: inode #2: comm actor-0: bad"),
+    (CRASH, "file system error", "Aborting journal on device vda-8."),
+    (CRASH, "file system error", "VFS: Busy inodes after unmount of vda (ext4)"),
+    (CRASH, "file system error", "VFS: Close: file count is 0"),
+    (CRASH, "kobject", "kobject (ffff888003): tried to init an initialized object, something is seriously wrong."),
+    (CRASH, "kobject", "kobject: kobject_add_internal failed for x with -EEXIST, don't try to register"),
+    (CRASH, "sysfs", "sysfs: cannot create duplicate filename '/kernel/slab/x'"),
+    (CRASH, "interrupts", "irq 9: nobody cared (try booting with the \"irqpoll\" option)"),
+    (CRASH, "reference leak", "unregister_netdevice: waiting for lo to become free. Usage count = 2"),
+];
+
 #[test]
 fn each_line_is_named_by_the_first_pattern_that_fits() {
-    let (error, crash, hang) = (Verdict::Error, Verdict::Crash, Verdict::Hang);
-    #[rustfmt::skip]
-    let table = [
-        (error, "death of PID 1", "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009"),
-        (error, "system out of memory", "Kernel panic - not syncing: System is deadlocked on memory"),
-        (error, "system OOM kill", "Out of memory: Killed process 80 (guest) total-vm:9kB"),
-        (hang, "panic on hang", "Kernel panic - not syncing: hung_task: blocked tasks"),
-        (hang, "rcu stall", "rcu: INFO: rcu_preempt self-detected stall on CPU"),
-        (hang, "rcu stall", "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"),
-        (hang, "rcu stall", "rcu: INFO: rcu_sched detected expedited stalls on CPUs/tasks: { 1-.... }"),
-        (hang, "soft lockup", "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [actor-0:70]"),
-        (hang, "hung task", "INFO: task actor-3:77 blocked for more than 10 seconds."),
-        (hang, "workqueue lockup", "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!"),
-        (crash, "KASAN", "BUG: KASAN: slab-use-after-free in mem_cgroup_overcharge+0x12/0x40"),
-        (crash, "UBSAN", "UBSAN: array-index-out-of-bounds in mm/memcontrol.c:17:3"),
-        (crash, "Rust panic", "rust_kernel: panicked at mm/memcg_overcharge.rs:31:9:"),
-        (crash, "page_counter underflow", "page_counter underflow: -3 nr_pages=64"),
-        (crash, "refcount", "refcount_t: underflow; use-after-free."),
-        (crash, "list corruption", "list_del corruption. prev->next should be ffff888003, but was dead"),
-        (crash, "list corruption", "list_add corruption. next->prev should be prev"),
-        (crash, "scheduling while atomic", "BUG: scheduling while atomic: actor-0/70/0x00000002"),
-        (crash, "sleep in atomic", "BUG: sleeping function called from invalid context at mm/vmscan.c:1"),
-        (crash, "lockdep", "WARNING: possible circular locking dependency detected"),
-        (crash, "lockdep", "WARNING: inconsistent lock state"),
-        (crash, "lockdep", "WARNING: suspicious RCU usage"),
-        (crash, "lockdep", "INFO: possible recursive locking detected"),
-        (crash, "lockdep", "[ BUG: Invalid wait context ]"),
-        (crash, "lockdep", "WARNING: lock held when returning to user space!"),
-        (crash, "lockdep", "WARNING: bad unlock balance detected!"),
-        (crash, "preemptible per-CPU access", "BUG: using smp_processor_id() in preemptible [00000000] code: actor-0/70"),
-        (crash, "debug objects", "ODEBUG: free active (active state 0) object: ffff888003 object type: work_struct hint: 0x0"),
-        (crash, "checks switched off", "ODEBUG: Out of memory. ODEBUG disabled"),
-        (crash, "checks switched off", "turning off the locking correctness validator."),
-        (crash, "kmemleak", "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"),
-        (crash, "KFENCE", "BUG: KFENCE: use-after-free read in mem_cgroup_overcharge+0x12/0x40"),
-        (crash, "slab corruption", "BUG kmalloc-64 (Not tainted): Poison overwritten"),
-        (crash, "slab corruption", "BUG filp (Tainted: G    B             ): Object already free"),
-        (crash, "kernel BUG", "kernel BUG at mm/memcontrol.c:2211!"),
-        (crash, "NULL dereference", "BUG: kernel NULL pointer dereference, address: 0000000000000008"),
-        (crash, "bad page access", "BUG: unable to handle page fault for address: ffffc90000"),
-        (crash, "general protection fault", "Oops: general protection fault, probably for non-canonical address 0xdead"),
-        (crash, "general protection fault", "general protection fault: 0000 [#1] PREEMPT SMP"),
-        (crash, "oops", "Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI"),
-        (crash, "panic", "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"),
-        (crash, "WARN", "WARNING: CPU: 1 PID: 70 at mm/page_counter.c:60 page_counter_cancel+0x55/0x60"),
-        (crash, "WARN", "WARNING: mm/page_counter.c:60 at page_counter_cancel+0x55/0x60, CPU#1: sh/70"),
-        (crash, "slab corruption", "BUG filp (Not tainted): Objects remaining on __kmem_cache_shutdown()"),
-        (crash, "BUG", "BUG: Bad page state in process actor-0  pfn:01234"),
-    ];
-    for (class, kind, line) in table {
+    for &(class, kind, line) in LINES {
         // Alone, with a stamp, and glued to a line of another CPU.
         for line in
             [line.to_owned(), format!("[    1.234567][  T70] {line}"), format!("ext4: mou{line}")]
@@ -85,7 +123,7 @@ fn what_good_runs_print_is_no_finding() {
 [    2.000000] Memory cgroup out of memory: Killed process 71 (hog) total-vm:9000kB, anon-rss:8000kB, UID:0
 [    2.100000] traps: actor-1[72] general protection fault ip:401000 sp:7ffd error:0 in guest
 [    2.100000] workqueue: drain_local_memcg_stock hogged CPU for >10000us 4 times, consider switching
-[    2.200000] unregister_netdevice: waiting for lo to become free. Usage count = 2
+[    2.200000] WARNING: polling idle and HT enabled, performance may degrade
 [    2.300000] ODEBUG: selftest passed
 [    2.300000] kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)
 [    2.300000] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar
@@ -145,6 +183,17 @@ fn stamps_callers_and_levels_are_not_part_of_the_message() {
     assert_eq!(message("[drm] text"), "[drm] text");
 }
 
+/// Checkers grow new words. One that begins as they all do is seen without being known.
+#[test]
+fn an_unknown_warning_of_the_kernel_is_a_fault() {
+    for line in ["[    1.2] WARNING: something new", "<4>[    1.2][   T70] WARNING: something new"]
+    {
+        let found = findings(line);
+        assert_eq!((found[0].class, found[0].kind), (Verdict::Crash, "WARNING"), "{line}");
+    }
+    assert_eq!(findings("[    1.2] actor-0: WARNING: x\nWARNING: printed by a task"), []);
+}
+
 #[test]
 fn a_flood_is_bounded() {
     let flood =
@@ -161,4 +210,30 @@ fn what_the_harness_asked_for_is_no_finding() {
     let dump = format!("[    1.0] boot\n{DUMP_MARK}\n{stall}");
     assert_eq!(findings(&dump), []);
     assert_eq!(findings(&format!("{stall}{dump}")).len(), 1);
+}
+
+/// The console logs that syzkaller tests its own parser with, each with the title that it finds.
+#[test]
+#[ignore = "SYZKALLER_LOGS names a folder: pkg/report/testdata/linux/report of syzkaller"]
+fn syzkallers_logs_are_told_as_syzkaller_tells_them() {
+    let folder = std::env::var_os("SYZKALLER_LOGS").expect("SYZKALLER_LOGS is set");
+    let (mut agreed, mut missed, mut wrong) = (0, Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        let (head, log) = text.split_once("\n\n").unwrap_or(("", &text));
+        let log = log.split("\nREPORT:").next().unwrap_or_default();
+        let title = head.lines().find_map(|line| line.strip_prefix("TITLE: "));
+        match (title, findings(log).first()) {
+            (Some(_), Some(_)) | (None, None) => agreed += 1,
+            (Some(title), None) => missed.push(format!("{}: {title}", path.display())),
+            (None, Some(found)) => wrong.push(format!("{}: {}", path.display(), found.title)),
+        }
+    }
+    eprintln!(
+        "{agreed} agreed\n{} missed: {missed:#?}\n{} false: {wrong:#?}",
+        missed.len(),
+        wrong.len()
+    );
+    assert!(agreed > 0 && missed.len() + wrong.len() <= agreed / 40);
 }
