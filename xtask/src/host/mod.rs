@@ -143,10 +143,13 @@ fn is_executable(file: &Path) -> bool {
 /// # Errors
 /// [`Exit::MissingTool`] with the package it is in.
 pub(crate) fn require_program(name: &str, package: &str) -> Result<PathBuf, Fault> {
-    find_program(name).ok_or_else(|| {
-        Fault::new(Exit::MissingTool, format!("there is no program `{name}`"))
-            .hint(format!("apt-get install --no-install-recommends {package}"))
-    })
+    find_program(name).ok_or_else(|| no_program(name, package))
+}
+
+/// The fault that a program does not exist.
+pub(crate) fn no_program(name: &str, package: &str) -> Fault {
+    Fault::new(Exit::MissingTool, format!("there is no program `{name}`"))
+        .hint(format!("apt-get install --no-install-recommends {package}"))
 }
 
 /// Installs the missing packages, or says how to.

