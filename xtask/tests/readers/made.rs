@@ -72,7 +72,7 @@ fn result() -> Value {
             { "repetition": 1, "verdict": "PASS", "shows": null, "values": [0.0] }] });
         json!({ "cell": { "scenario": scenario, "cgroup": "v2", "kernel": "patched", "policy": "overcharge" },
             "wanted": "fix", "outcome": outcome, "baseline": side, "patched": side, "chance": null,
-            "problem": [{ "fact": NASTY, "comparison": "at_least", "number": 1.0 }],
+            "problem": [{ "fact": "open.ENOMEM", "comparison": "at_least", "number": 1.0 }],
             "differences": [] })
     });
     let count = |verdict: &str| {
@@ -147,7 +147,7 @@ fn cell(
                 "second": null, "policy": [], "counters_file": null, "cap_file": null, "params": {} },
             "expect": { "verdict": verdict, "breaks": breaks, "or_more": false, "may_break": [],
                 "exercised": [], "facts": [] },
-            "expects_as": policy, "alone": false, "slowdown": 1,
+            "expects_as": policy, "alone": false, "slowdown": 1, "forced_bytes": 0,
             "deadline": { "boot_ms": 10_000, "cell_ms": 38_000 },
         },
         "first": attempt(&id, 1, &is, is == expected, &format!("why it is {}", is.0)),
