@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     };
     let exit = outcome.unwrap_or_else(|error| {
         let (text, exit) = exit::explain(&error);
-        eprintln!("{text}");
+        progress::note(&text);
         exit
     });
     ExitCode::from(exit as u8)

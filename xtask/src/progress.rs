@@ -36,7 +36,7 @@ impl Step {
         let now = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| bar(&name, total));
         if bar.is_none() {
-            eprintln!("{name} ...");
+            note(&format!("{name} ..."));
         }
         Self { bar, plain: Mutex::new(Plain { name, begun: now, said: now, done: 0, total }) }
     }
@@ -52,7 +52,7 @@ impl Step {
             }
             None if plain.said.elapsed() >= PLAIN_PERIOD => {
                 plain.said = Instant::now();
-                eprintln!("{}", plain_line(&plain.name, done, plain.total, plain.begun.elapsed()));
+                note(&plain_line(&plain.name, done, plain.total, plain.begun.elapsed()));
             }
             None => {}
         }
@@ -62,7 +62,7 @@ impl Step {
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => note(line),
         }
     }
 
@@ -72,7 +72,7 @@ impl Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("{}: {outcome} ({:.1} s)", plain.name, plain.begun.elapsed().as_secs_f64());
+        note(&format!("{}: {outcome} ({:.1} s)", plain.name, plain.begun.elapsed().as_secs_f64()));
     }
 }
 
@@ -90,9 +90,10 @@ pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
     }
 }
 
-/// Prints one line outside any step.
+/// Prints one line outside any step. If stderr takes nothing, because its reader left or its disk
+/// is full, the run goes on: its results matter more than the line.
 pub(crate) fn note(line: &str) {
-    eprintln!("{line}");
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn bar(name: &str, total: Option<u64>) -> ProgressBar {

@@ -92,3 +92,17 @@ fn who_reads_no_further_gets_no_error_and_a_full_disk_is_one() {
         .expect_exit(7)
         .expect_error("standard output");
 }
+
+/// The message is lost, the exit code is not.
+#[test]
+fn a_stderr_that_takes_nothing_changes_no_exit_code() {
+    let bench = Bench::new();
+    let words = ["run-matrix", "--dry-run", "--matrix", "none-of-that-name"];
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let status = bench.command(&words).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = bench.command(&words).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+}
