@@ -64,10 +64,7 @@ impl Folders {
     /// # Errors
     /// If neither command line nor environment names a cache, or there is no current folder.
     pub(crate) fn of(places: &Places) -> anyhow::Result<Self> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .map(Path::to_owned)
-            .ok_or_else(|| Fault::new(Exit::Host, "the xtask crate has no folder above it"))?;
+        let workspace = workspace()?;
         let or = |given: &Option<PathBuf>, default: &str| match given {
             Some(path) => std::path::absolute(path),
             None => Ok(workspace.join(default)),
@@ -85,6 +82,22 @@ impl Folders {
             workspace,
         })
     }
+}
+
+/// The checkout that cargo was called in.
+///
+/// Cargo says at run time which one that is. The one that was compiled in may be another: one that
+/// this checkout was copied from, or shares its target folder with.
+fn workspace() -> Result<PathBuf, Fault> {
+    let called_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let places = called_in.into_iter().chain([PathBuf::from(env!("CARGO_MANIFEST_DIR"))]);
+    places
+        .filter_map(|manifest| Some(manifest.parent()?.to_owned()))
+        .find(|place| place.join("configs/matrices").is_dir())
+        .ok_or_else(|| {
+            Fault::new(Exit::Usage, "the checkout that this program was built in is gone")
+                .hint("call `cargo xtask` in a checkout")
+        })
 }
 
 /// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).

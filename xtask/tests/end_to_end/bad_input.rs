@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Wrong input is named with file and line and ends with the documented code; nothing is built.
 
-use std::fs::File;
-use std::process::Stdio;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::{Bench, Ran};
 
@@ -105,4 +106,20 @@ fn a_stderr_that_takes_nothing_changes_no_exit_code() {
     drop(reader);
     let status = bench.command(&words).stderr(writer).status().unwrap();
     assert_eq!(status.code(), Some(2));
+}
+
+/// A checkout that was copied with its target folder runs the program of the other one.
+#[test]
+fn a_copied_checkout_reads_its_own_configs() {
+    let copy = tempfile::tempdir().unwrap();
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let status = Command::new("cp").arg("-r").arg(configs).arg(copy.path()).status().unwrap();
+    assert!(status.success());
+    let kernels = copy.path().join("configs/kernels");
+    fs::copy(kernels.join("baseline.toml"), kernels.join("only-here.toml")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["list", "kernels"]).env("CARGO_MANIFEST_DIR", copy.path().join("xtask"));
+    let ran = Ran::of(command.output().unwrap());
+    ran.expect_exit(0);
+    assert!(ran.stdout.contains("only-here"), "{}", ran.stdout);
 }
