@@ -14,7 +14,7 @@ use anyhow::Context as _;
 
 use super::overlay::{Content, Overlay, read_said};
 use super::series::{Patch, Series};
-use crate::exit::{Exit, Fault};
+use crate::exit::{self, Exit, Fault};
 use crate::host::process;
 
 const PATCH_DEADLINE: Duration = Duration::from_secs(60);
@@ -96,6 +96,9 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
     if output.status.success() && said.failed.is_empty() {
         return Ok(said.notes.iter().map(|note| format!("{}: {note}", patch.name)).collect());
     }
+    if let Some(fault) = of_the_host(&patch.name, &output.text) {
+        return Err(fault.into());
+    }
     let mut text = format!("{} does not apply", patch.name);
     for failure in &said.failed {
         text.push_str(&format!("\n  {failure}"));
@@ -112,6 +115,14 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
     }
     let hint = "nothing was built; rebase the series on this base, or name its tree with --source";
     Err(Fault::new(Exit::Series, text).hint(hint).into())
+}
+
+/// The fault if the disk was full, which says nothing about the patch.
+fn of_the_host(patch: &str, said: &str) -> Option<Fault> {
+    said.contains("No space left on device").then(|| {
+        Fault::new(Exit::Host, format!("the disk is full: applying {patch} stopped"))
+            .hint(exit::FULL_DISK)
+    })
 }
 
 #[cfg(test)]
@@ -142,6 +153,13 @@ mod tests {
 
     const NUMBERS: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
     const CHANGE: &str = "--- a/mm/n\n+++ b/mm/n\n@@ -4,3 +4,3 @@\n 4\n-5\n+five\n 6\n";
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_patch() {
+        let said = "patching file mm/n\npatch: **** write error : No space left on device\n";
+        assert_eq!(of_the_host("0001.patch", said).unwrap().exit, Exit::Host);
+        assert!(of_the_host("0001.patch", "Hunk #1 FAILED at 4.\n").is_none());
+    }
 
     #[test]
     fn patches_build_on_each_other_and_the_pristine_tree_stays() {
