@@ -105,7 +105,9 @@ pub(crate) fn differences(base: &[Judged<'_>], off: &[Judged<'_>]) -> Vec<Differ
         .filter(|name| is_kind(name, errnos))
         .collect();
     let sum = |cells: &[Judged<'_>], name: &FactName| -> f64 {
-        cells.iter().filter_map(|judged| judged.judgement.facts.get(name)).sum()
+        let counts = cells.iter().filter_map(|judged| judged.judgement.facts.get(name));
+        // Not `sum()`: of no numbers that is -0.
+        counts.fold(0.0, |sum, count| sum + count)
     };
     let cells = (base.len() + off.len()) as f64;
     let mut differences = Vec::new();

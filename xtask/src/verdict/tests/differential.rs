@@ -159,4 +159,10 @@ fn a_policy_that_is_off_is_held_beside_the_baseline_in_a_control_too() {
     assert_eq!(other.outcome, Regressed);
     let (fact, baseline, patched) = ("kills".into(), 0.0, 12.0);
     assert_eq!(other.differences, [Difference::Count { fact, baseline, patched }]);
+    let mut silent = base.clone();
+    silent.facts.remove(&"kills".into());
+    let pair =
+        [Judged { cell: &base_cell, judgement: &silent }, Judged { cell: &cell, judgement: &off }];
+    let differences = compare(&scenario, "baseline", &pair).remove(0).differences;
+    assert!(format!("{differences:?}").contains("baseline: 0.0"), "no -0: {differences:?}");
 }
