@@ -192,6 +192,8 @@ fn an_unknown_warning_of_the_kernel_is_a_fault() {
         assert_eq!((found[0].class, found[0].kind), (Verdict::Crash, "WARNING"), "{line}");
     }
     assert_eq!(findings("[    1.2] actor-0: WARNING: x\nWARNING: printed by a task"), []);
+    let own = findings("[    1.2] I/O error, dev loop0, sector 8 op 0x1:(WRITE)");
+    assert!(own.iter().all(|found| found.class != Verdict::Error), "not the host's: {own:?}");
 }
 
 #[test]
