@@ -2,8 +2,8 @@
 //! `cargo xtask report`: judges the stored evidence of a run again, and regenerates its result and
 //! its reports.
 //!
-//! A run that was killed has no result: it gets one here, marked as interrupted. An attempt whose
-//! evidence was deleted keeps its stored verdict.
+//! A run that was killed has no result: it gets one here, marked as interrupted. A cell whose
+//! evidence was deleted keeps its stored verdict, and the command never ends with 0.
 
 use super::past::{self, StoredCell, Word};
 use super::{Folders, attempts, conclude, inputs, mutants};
@@ -36,7 +36,18 @@ pub(crate) fn run(places: &Places, args: &cli::Report) -> anyhow::Result<Exit> {
     if let Some(was) = was {
         print(changes(&was, &result))?;
     }
-    Ok(exit)
+    let unjudged = unjudged(&folder, &result);
+    if unjudged > 0 {
+        print(format_args!(
+            "cells without evidence, whose verdicts were not judged: {unjudged}\n"
+        ))?;
+    }
+    Ok(if exit == Exit::Ok && unjudged > 0 { Exit::Unexpected } else { exit })
+}
+
+/// Cells whose stored verdict is all that is left: no success rests on those.
+fn unjudged(folder: &RunFolder, result: &RunResult) -> usize {
+    result.cells.iter().filter(|ran| folder.attempts(&ran.cell.id).is_empty()).count()
 }
 
 fn check(folder: &RunFolder) -> anyhow::Result<()> {
@@ -199,6 +210,7 @@ mod tests {
         std::fs::remove_dir_all(folder.dir().join("cells")).unwrap();
         let kept = judged_again(&config(), &folder).unwrap();
         assert_eq!(kept.cells, first.cells);
+        assert_eq!((unjudged(&folder, &kept), kept.cells.len()), (1, 1));
     }
 
     #[test]
