@@ -27,6 +27,7 @@ mod session;
 pub(crate) mod snapshot;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub(crate) use accel::Accel;
 pub(crate) use qemu::QEMU_BINARY;

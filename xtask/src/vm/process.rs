@@ -7,6 +7,7 @@
 //! process group keeps a terminal's Ctrl-C from it. No read or write blocks longer than the given
 //! time.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, PipeReader, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -46,6 +47,18 @@ pub(super) enum Wire {
     Stderr,
     /// QEMU's log of the code it translates, from it only.
     Code,
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Console => "the console",
+            Self::Port => "the guest's port",
+            Self::Qmp => "its control channel",
+            Self::Stderr => "its stderr",
+            Self::Code => "its log",
+        })
+    }
 }
 
 /// Bytes that arrived, each with its wire.
@@ -186,6 +199,18 @@ impl Vm {
         };
         let most_ns = tasks.into_iter().flatten().flatten().filter_map(waited_ns).max();
         Duration::from_nanos(most_ns.unwrap_or(0))
+    }
+
+    /// Whether it is stopped: by a signal, or by a debugger.
+    pub(super) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let state = stat.ok().and_then(|stat| stat.rsplit(") ").next()?.chars().next());
+        matches!(state, Some('T' | 't'))
+    }
+
+    /// A wire that QEMU has closed.
+    pub(super) fn closed(&self) -> Option<Wire> {
+        self.sockets.iter().find(|socket| socket.stream.is_none()).map(|socket| socket.wire)
     }
 
     /// Kills it and its children, and reaps it.

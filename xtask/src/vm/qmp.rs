@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! QEMU's control protocol, as far as needed: why the VM ended, a sysrq, and saving and restoring
-//! its state. Pure.
+//! QEMU's control protocol, as far as needed: why the VM ended, what QEMU failed at, a sysrq, and
+//! saving and restoring its state. Pure.
 //!
 //! Contract: answers are not awaited, since QEMU handles commands in order. Unknown lines are
 //! ignored.
@@ -21,6 +21,9 @@ pub(super) fn console_break() -> String {
         "{{\"execute\":\"chardev-send-break\",\"arguments\":{{\"id\":\"{CONSOLE_CHARDEV}\"}}}}\n"
     )
 }
+
+/// Asks whether the guest runs. The answer also shows that QEMU itself does.
+pub(super) const STATUS: &str = "{\"execute\":\"query-status\"}\n";
 
 /// Passes the descriptor that is sent with it, for [`SAVE`] or [`RESTORE`].
 pub(super) const TAKE_STATE: &str =
@@ -61,6 +64,12 @@ pub(super) enum Said {
     Moved,
     /// A command or a migration failed, in QEMU's words.
     Failed(String),
+    /// QEMU stopped the guest: because we asked, or because it cannot go on.
+    Paused,
+    /// QEMU could not read or write the disk's file, in its words.
+    DiskFailed(String),
+    /// The answer to [`STATUS`]: `running`, `paused`, `io-error`, …
+    Status(String),
 }
 
 /// QEMU's reason for the end of the VM.
@@ -81,6 +90,8 @@ struct Message {
     #[serde(default)]
     data: Data,
     error: Option<Refused>,
+    #[serde(default, rename = "return")]
+    answer: serde_json::Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,6 +100,8 @@ struct Data {
     reason: String,
     #[serde(default)]
     status: String,
+    #[serde(default)]
+    operation: String,
 }
 
 #[derive(Deserialize)]
@@ -102,8 +115,14 @@ pub(super) fn said(line: &[u8]) -> Option<Said> {
     if let Some(refused) = message.error {
         return Some(Said::Failed(refused.desc));
     }
-    match (message.event.as_str(), message.data.status.as_str()) {
-        ("SHUTDOWN", _) => Some(Said::Shutdown(match message.data.reason.as_str() {
+    if let Some(status) = message.answer.get("status").and_then(|status| status.as_str()) {
+        return Some(Said::Status(status.to_owned()));
+    }
+    let Data { reason, status, operation } = message.data;
+    match (message.event.as_str(), status.as_str()) {
+        ("STOP", _) => Some(Said::Paused),
+        ("BLOCK_IO_ERROR", _) => Some(Said::DiskFailed(format!("{operation}: {reason}"))),
+        ("SHUTDOWN", _) => Some(Said::Shutdown(match reason.as_str() {
             "guest-shutdown" => Shutdown::PowerOff,
             "guest-reset" => Shutdown::Reset,
             other => Shutdown::Other(other.to_owned()),
@@ -138,7 +157,9 @@ mod tests {
     fn other_lines_say_nothing() {
         for line in [
             r#"{"return":{}}"#,
-            r#"{"event":"STOP"}"#,
+            r#"{"event":"RESUME"}"#,
+            r#"{"return":[1]}"#,
+            r#"{"return":{"status":1}}"#,
             r#"{"event":"MIGRATION","data":{"status":"active"}}"#,
             r#"{"QMP":{"version":{}}}"#,
             "",
@@ -160,8 +181,21 @@ mod tests {
     }
 
     #[test]
+    fn what_qemu_fails_at_is_heard() {
+        let of = |line: &str| said(line.as_bytes());
+        let stop = r#"{"timestamp":{"seconds":1},"event":"STOP"}"#;
+        assert_eq!(of(stop), Some(Said::Paused));
+        let full = r#"{"event":"BLOCK_IO_ERROR","data":{"device":"scratch","nospace":true,
+            "operation":"write","action":"stop","reason":"No space left on device"}}"#;
+        let words = "write: No space left on device";
+        assert_eq!(of(full), Some(Said::DiskFailed(words.into())));
+        let status = r#"{"return":{"status":"io-error","singlestep":false,"running":false}}"#;
+        assert_eq!(of(status), Some(Said::Status("io-error".into())));
+    }
+
+    #[test]
     fn what_is_sent_is_json() {
-        let sent = [HANDSHAKE, &console_break(), TAKE_STATE, SAVE, RESTORE, CONTINUE];
+        let sent = [HANDSHAKE, STATUS, &console_break(), TAKE_STATE, SAVE, RESTORE, CONTINUE];
         for line in sent.iter().flat_map(|text| text.lines()) {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }

@@ -12,6 +12,7 @@ use protocol::{CellRequest, Fact, Hello, Order};
 use super::process::{Vm, Wire};
 use super::qmp::{self, Said, Shutdown};
 use super::rig::Limits;
+use super::watch::Watch;
 use crate::evidence::lines::{Line, Lines};
 use crate::evidence::store::Recorder;
 use crate::evidence::{DUMP_MARK, Ending};
@@ -19,8 +20,8 @@ use crate::host::stop::Stop;
 
 /// Longest wait between two checks of the stop flag and the process.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-/// QEMU ends a few milliseconds after it said why. After this it is killed.
-const EXIT_LIMIT: Duration = Duration::from_secs(5);
+/// A QEMU that runs ends, and answers, in milliseconds. After this it is stuck.
+const STUCK: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
 /// Time for the kernel to print the stacks of blocked tasks and CPUs, after the deadline.
 const DUMP_LIMIT: Duration = Duration::from_millis(1200);
 /// Between a break and its key. They use different sockets and interrupts: with 100 ms, the key
@@ -73,6 +74,11 @@ pub(super) struct Session<'a> {
     qmp: Lines,
     shutdown: Option<(Shutdown, Instant)>,
     stderr: Vec<u8>,
+    watch: Watch,
+    /// Since when QEMU has one of its wires closed.
+    hung_up: Option<Instant>,
+    /// Whether the guest runs, in QEMU's words, if it was asked.
+    status: Option<String>,
 }
 
 impl<'a> Session<'a> {
@@ -86,8 +92,23 @@ impl<'a> Session<'a> {
     ) -> Self {
         let (since, last_sign) = (Instant::now(), Instant::now());
         let (qmp, shutdown, stderr) = (Lines::new(qmp::LINE_BYTES_MAX), None, Vec::new());
-        let booted = false;
-        Self { vm, recorder, goal, limits, stop, since, booted, last_sign, qmp, shutdown, stderr }
+        let (watch, hung_up, status, booted) = (Watch::begin(), None, None, false);
+        Self {
+            vm,
+            recorder,
+            goal,
+            limits,
+            stop,
+            since,
+            booted,
+            last_sign,
+            qmp,
+            shutdown,
+            stderr,
+            watch,
+            hung_up,
+            status,
+        }
     }
 
     /// Runs it to its end. The VM is gone afterwards.
@@ -100,7 +121,11 @@ impl<'a> Session<'a> {
         };
         let end = match begun {
             Ok(()) => self.until_end(),
-            Err(error) => host_failed(format!("cannot talk to QEMU: {error:#}")),
+            Err(error) => self.never_begun(&error),
+        };
+        let end = match self.watch.trouble() {
+            Some(why) if end != End::Vm(Ending::Interrupted) => host_failed(why),
+            _ => end,
         };
         self.vm.kill();
         // The pipe may still hold what it wrote.
@@ -108,14 +133,33 @@ impl<'a> Session<'a> {
         end
     }
 
+    /// A QEMU that is gone says why by its status and stderr.
+    fn never_begun(&mut self, error: &anyhow::Error) -> End {
+        let until = Instant::now() + STUCK;
+        while Instant::now() < until {
+            match self.turn(TICK) {
+                Ok(Some(end)) => return end,
+                Ok(None) => {}
+                Err(_) => break,
+            }
+        }
+        host_failed(self.with_stderr(format!("cannot talk to QEMU: {error:#}")))
+    }
+
     fn until_end(&mut self) -> End {
         loop {
             if self.stop.asked() {
                 return End::Vm(Ending::Interrupted);
             }
+            self.watch.look(&self.vm);
+            if let Some(wire) = self.deaf() {
+                return host_failed(
+                    self.with_stderr(format!("QEMU closed {wire} and did not end")),
+                );
+            }
             let left = self.deadline().saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return End::Vm(self.out_of_time());
+                return self.out_of_time();
             }
             match self.turn(left.min(TICK)) {
                 Ok(Some(end)) => return end,
@@ -226,10 +270,36 @@ impl<'a> Session<'a> {
                 (Some(Said::Failed(why)), Goal::Restored(..)) if !self.booted => {
                     return Ok(Some(host_failed(format!("QEMU cannot restore the VM: {why}"))));
                 }
+                (Some(Said::DiskFailed(why)), _) => {
+                    let why = format!("QEMU's disk, whose writes go to TMPDIR or /var/tmp: {why}");
+                    return Ok(Some(host_failed(why)));
+                }
+                (Some(Said::Paused), goal) if self.should_run(goal) => {
+                    let why = self.with_stderr("QEMU stopped the guest by itself".to_owned());
+                    return Ok(Some(host_failed(why)));
+                }
+                (Some(Said::Status(status)), _) => self.status = Some(status),
                 _ => {}
             }
         }
         Ok(None)
+    }
+
+    /// Whether the guest runs as far as we asked. A VM that is to be saved is stopped first, and
+    /// one that is restored begins stopped.
+    fn should_run(&self, goal: Goal<'_>) -> bool {
+        match goal {
+            Goal::Save(_) => !self.booted,
+            Goal::Restored(..) => self.booted,
+            Goal::Hello | Goal::Cell(_) | Goal::CellAtOnce(_) => true,
+        }
+    }
+
+    /// The wire that QEMU closed a while ago, although it has not ended.
+    fn deaf(&mut self) -> Option<Wire> {
+        let wire = self.vm.closed()?;
+        let since = *self.hung_up.get_or_insert_with(Instant::now);
+        (since.elapsed() >= STUCK && self.shutdown.is_none()).then_some(wire)
     }
 
     fn rest_of_code(&mut self) {
@@ -247,14 +317,17 @@ impl<'a> Session<'a> {
 
     fn deadline(&self) -> Instant {
         match &self.shutdown {
-            Some((_, said)) => *said + EXIT_LIMIT,
+            Some((_, said)) => *said + STUCK,
             None => self.since + Duration::from_millis(self.limit_ms()),
         }
     }
 
-    fn out_of_time(&mut self) -> Ending {
+    fn out_of_time(&mut self) -> End {
         if let Some((reason, _)) = self.shutdown.take() {
-            return self.shut_down(reason, "did not end after its shutdown".to_owned());
+            return End::Vm(self.shut_down(reason, "did not end after its shutdown".to_owned()));
+        }
+        if let Some(end) = self.ask_whether_it_runs() {
+            return end;
         }
         let silent_ms = millis(self.last_sign.elapsed());
         let starved_ms = millis(self.vm.waited_for_cpu());
@@ -262,7 +335,28 @@ impl<'a> Session<'a> {
             self.ask_where_it_hangs();
         }
         let (deadline_ms, booted) = (self.limit_ms(), self.booted);
-        Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms }
+        End::Vm(Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms })
+    }
+
+    /// Only a guest that QEMU runs can hang: gives another end if it does not.
+    fn ask_whether_it_runs(&mut self) -> Option<End> {
+        self.vm.send(Wire::Qmp, qmp::STATUS.as_bytes());
+        let until = Instant::now() + STUCK;
+        while self.status.is_none() && Instant::now() < until {
+            self.watch.look(&self.vm);
+            match self.turn(TICK) {
+                Ok(None) => {}
+                Ok(end) => return end,
+                Err(error) => return Some(host_failed(format!("{error:#}"))),
+            }
+        }
+        let why = match self.status.as_deref() {
+            // It may wait for its state, or have powered off in the last moment.
+            Some("running" | "inmigrate" | "shutdown") => return None,
+            Some(other) => format!("at the deadline QEMU did not run the guest: {other}"),
+            None => format!("QEMU did not answer within {} s", STUCK.as_secs()),
+        };
+        Some(host_failed(self.with_stderr(why)))
     }
 
     /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs. It
@@ -310,9 +404,21 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn failed(&self, status: String) -> Ending {
+    fn failed(&self, mut status: String) -> Ending {
+        if self.watch.oom_killed() {
+            status.push_str("; the host's OOM killer killed a process meanwhile");
+        }
         let stderr = String::from_utf8_lossy(&self.stderr).trim_end().to_owned();
         Ending::QemuFailed { status, stderr }
+    }
+
+    /// A reason, with the last that QEMU printed.
+    fn with_stderr(&self, why: String) -> String {
+        let stderr = String::from_utf8_lossy(&self.stderr);
+        match stderr.lines().rfind(|line| !line.trim().is_empty()) {
+            Some(line) => format!("{why}; its last words: {line}"),
+            None => why,
+        }
     }
 }
 

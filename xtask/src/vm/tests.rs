@@ -2,6 +2,7 @@
 //! Whole cells against a shell script in QEMU's place: what needs no kernel to go wrong.
 
 mod code;
+mod hosts;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,12 @@ done
 cd "$(dirname "$0")"
 say() { printf '%s\n' "$1" >&$port; }
 hello() { say '{"seq":0,"at_us":1,"fact":"hello","protocol":'"${1:-$protocol}"',"kernel_release":"6","cpus":1,"memory_bytes":1,"page_bytes":4096,"workloads":[]}'; }
+tell() { printf '%s\n' "$1" >&$qmp; }
+# As QEMU does while the guest hangs.
+hang() { while read -r command <&$qmp; do
+    echo "$command" >>commands
+    case $command in *query-status*) tell '{"return":{"status":"'"${1:-running}"'"}}' ;; esac
+done; sleep 600; }
 shutdown() { printf '{"event":"SHUTDOWN","data":{"guest":true,"reason":"%s"}}\n' "$1" >&$qmp; }
 "#;
 
@@ -185,7 +192,7 @@ fn a_qemu_that_is_not_there_fails_the_host() {
 #[test]
 fn a_hang_at_boot_ends_at_the_deadline_with_everything_qemu_started() {
     let lab = Lab { cell_ms: 300, ..Lab::new() };
-    let evidence = lab.run("sleep 600 & echo $! >sleeper; cat <&$qmp >commands & wait");
+    let evidence = lab.run("sleep 600 & echo $! >sleeper; hang");
     let Ending::Deadline { deadline_ms: 300, booted: false, silent_ms, .. } = evidence.ending
     else {
         panic!("{evidence:?}")
@@ -214,7 +221,7 @@ fn a_thread_that_waits_for_a_cpu_is_seen() {
 #[test]
 fn a_hang_after_hello_is_told_from_one_at_boot() {
     let lab = Lab { cell_ms: 500, ..Lab::new() };
-    let evidence = lab.run("hello; sleep 600");
+    let evidence = lab.run("hello; hang");
     assert!(matches!(evidence.ending, Ending::Deadline { booted: true, .. }), "{evidence:?}");
 }
 
@@ -234,7 +241,7 @@ fn a_flooded_console_is_bounded() {
 #[test]
 fn a_flooded_port_is_bounded_and_ends_at_the_deadline() {
     let lab = Lab { cell_ms: 500, ..Lab::new() };
-    let evidence = lab.run("hello; yes port >&$port");
+    let evidence = lab.run("hello; yes port >&$port & hang");
     assert!(matches!(evidence.ending, Ending::Deadline { .. }), "{:?}", evidence.ending);
     assert_eq!(evidence.events.len(), 1);
     assert!(evidence.torn_lines.len() <= 40, "{}", evidence.torn_lines.len());
