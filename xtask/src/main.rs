@@ -25,13 +25,31 @@ mod taxonomy;
 mod verdict;
 mod vm;
 
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
+use exit::{Exit, Fault};
 
 fn main() -> ExitCode {
-    let Cli { places, command } = <Cli as clap::Parser>::parse();
-    let outcome = match command {
+    host::limits::outlive_file_limit();
+    let cli = <Cli as clap::Parser>::parse();
+    // The panic's own message is on stderr already.
+    let outcome = catch_unwind(|| run(cli)).unwrap_or_else(|_| {
+        let what = "the harness panicked: a bug, or a host out of threads or memory";
+        Err(Fault::new(Exit::Host, what).into())
+    });
+    let exit = outcome.unwrap_or_else(|error| {
+        let (text, exit) = exit::explain(&error);
+        progress::note(&text);
+        exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let Cli { places, command } = cli;
+    match command {
         Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
         Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
         Command::CheckSeries(args) => tasks::check_series::run(&places, &args),
@@ -51,11 +69,5 @@ fn main() -> ExitCode {
         Command::Export(args) => tasks::export::run(&places, &args),
         Command::Inject(args) => tasks::inject::run(&places, &args),
         Command::Test(args) => tasks::test::run(&places, &args),
-    };
-    let exit = outcome.unwrap_or_else(|error| {
-        let (text, exit) = exit::explain(&error);
-        progress::note(&text);
-        exit
-    });
-    ExitCode::from(exit as u8)
+    }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod digest;
 pub(crate) mod file;
+pub(crate) mod limits;
 pub(crate) mod process;
 pub(crate) mod stop;
 
@@ -254,21 +255,6 @@ fn codename_in(os_release: &str) -> Option<String> {
     (unquoted(field("ID")?) == "debian").then(|| field("VERSION_CODENAME").map(unquoted)).flatten()
 }
 
-/// Processors this process may use.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Memory available without swapping, MiB.
-pub(crate) fn memory_available_mib() -> Option<u64> {
-    available_in(&fs::read_to_string("/proc/meminfo").ok()?)
-}
-
-fn available_in(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
-}
-
 /// Free space for this user on the file system of `path`, MiB.
 ///
 /// # Errors
@@ -332,6 +318,5 @@ mod tests {
     fn the_system_says_what_it_is() {
         assert_eq!(codename_in("ID=debian\nVERSION_CODENAME=bookworm\n").unwrap(), "bookworm");
         assert_eq!(codename_in("ID=ubuntu\nVERSION_CODENAME=noble\n"), None);
-        assert_eq!(available_in("MemTotal: 9 kB\nMemAvailable:    2048000 kB\n"), Some(2000));
     }
 }

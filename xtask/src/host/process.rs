@@ -69,7 +69,7 @@ pub(crate) fn follow(
     let mut child = Group(spawn(&mut command)?);
     // The command holds the writing end: without this the pipe would never end.
     drop(command);
-    let lines = read_lines(reader);
+    let lines = read_lines(reader).context("cannot start a thread")?;
     let outcome = watch(&mut child.0, &lines, Instant::now() + deadline, &mut heard);
     // First: a child that blocks on a full pipe would not end.
     drop(lines);
@@ -206,10 +206,10 @@ impl Drop for Group {
     }
 }
 
-fn read_lines(reader: PipeReader) -> Receiver<String> {
+fn read_lines(reader: PipeReader) -> std::io::Result<Receiver<String>> {
     // Bounded: a child that floods blocks, and memory does not grow.
     let (sender, receiver) = sync_channel(1024);
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         let mut reader = BufReader::new(reader);
         let mut bytes = Vec::new();
         while let Ok(count) = (&mut reader).take(LINE_BYTES).read_until(b'\n', &mut bytes) {
@@ -222,8 +222,8 @@ fn read_lines(reader: PipeReader) -> Receiver<String> {
             }
             bytes.clear();
         }
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 #[cfg(test)]

@@ -108,11 +108,14 @@ pub(crate) struct Manifest {
 pub(crate) struct Host {
     /// `uname -sr`.
     pub(crate) system: String,
-    /// Processors.
+    /// Processors that the harness may use: affinity and CPU quota count.
     #[schemars(range(min = 1))]
     pub(crate) cpus: u32,
-    /// Memory, MiB.
+    /// Memory that was available to the harness, MiB: the limits of its cgroups count.
     pub(crate) memory_mib: u64,
+    /// Limits of the harness's cgroups, for people.
+    #[serde(default)]
+    pub(crate) limits: Vec<String>,
 }
 
 /// What a kernel was built from.

@@ -207,6 +207,7 @@ fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
             system: all(|manifest| &manifest.host.system),
             cpus: manifests().map(|manifest| manifest.host.cpus).min().unwrap_or(0),
             memory_mib: manifests().map(|manifest| manifest.host.memory_mib).min().unwrap_or(0),
+            limits: manifests().flat_map(|manifest| manifest.host.limits.clone()).collect(),
         },
         kernels: manifests().flat_map(|manifest| manifest.kernels.clone()).collect(),
         ..one

@@ -17,6 +17,9 @@ use crate::vm;
 use crate::vm::cell::Begin;
 use crate::vm::rig::Job;
 
+/// Runs of a repetition: the emulator breaks about one boot in 25 to 50, whatever the kernel.
+const EMULATOR_TRIES: u32 = 4;
+
 impl Run<'_> {
     /// Runs all cells and repeats the unexpected ones; in plan order. Cells that a stop kept from
     /// starting are left out.
@@ -116,7 +119,9 @@ impl Run<'_> {
                     1 => self.boots.begin(&self.ready.rig, cell, &kernel.bzimage),
                     _ => Begin::Boot(&kernel.bzimage),
                 };
-                vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop)
+                let run = || vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop);
+                let tries = if number == 1 { 1 } else { EMULATOR_TRIES };
+                again_if(tries, run, |evidence| self.broken_by_emulator(evidence))
             }
             None => {
                 let why = format!("no image of kernel {}", cell.key.kernel);
@@ -124,6 +129,10 @@ impl Run<'_> {
             }
         };
         self.judged(cell, number, &evidence)
+    }
+
+    fn broken_by_emulator(&self, evidence: &Evidence) -> bool {
+        verdict::by_emulator(&verdict::findings(&evidence.console), self.pace())
     }
 
     /// The verdict on a cell that is timed, and kept nowhere.
@@ -137,8 +146,41 @@ impl Run<'_> {
     }
 }
 
+/// Runs it up to `tries` times, as long as the outcome was bad luck.
+fn again_if<T>(tries: u32, mut run: impl FnMut() -> T, unlucky: impl Fn(&T) -> bool) -> T {
+    let mut outcome = run();
+    for _ in 1..tries {
+        if !unlucky(&outcome) {
+            break;
+        }
+        outcome = run();
+    }
+    outcome
+}
+
 /// An attempt at a cell whose evidence lies in `folder`, with its verdict.
 pub(super) fn judged(cell: &Cell, evidence: &Evidence, pace: Pace, folder: String) -> Attempt {
     let seen = Seen::of(evidence);
     Attempt::of(folder, &seen, verdict::judge(cell, &seen, pace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::again_if;
+
+    #[test]
+    fn bad_luck_gets_another_try_and_no_end_of_them() {
+        let tries = |luck: &[bool]| {
+            let mut luck = luck.iter();
+            let mut runs = 0;
+            let run = || {
+                runs += 1;
+                *luck.next().unwrap_or(&false)
+            };
+            (again_if(4, run, |lucky| !lucky), runs)
+        };
+        assert_eq!(tries(&[true]), (true, 1));
+        assert_eq!(tries(&[false, false, true, false]), (true, 3));
+        assert_eq!(tries(&[]), (false, 4));
+    }
 }

@@ -60,6 +60,9 @@ pub(crate) fn build(
     config: &Config,
     wanted: Wanted<'_>,
 ) -> anyhow::Result<BTreeMap<String, Image>> {
+    if let Some(nice) = host::limits::autogroup_note() {
+        note(&nice);
+    }
     each(folders, config, wanted, |site, kernel, located| {
         let image = site.image(kernel, located)?;
         // A build has printed its notes; for a series of the user they are printed each time.
@@ -127,7 +130,7 @@ fn each<T>(
             workspace: &folders.workspace,
             fragments: &fragments,
             toolchain: &toolchain,
-            jobs: host::cores(),
+            jobs: host::limits::cores(),
             steps: false,
         };
         done.insert(name.clone(), task(&site, kernel, &located[&base.name])?);

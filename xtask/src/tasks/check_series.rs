@@ -53,7 +53,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         workspace: &folders.workspace,
         fragments: &fragments,
         toolchain: &toolchain,
-        jobs: host::cores(),
+        jobs: host::limits::cores(),
         steps: true,
     };
     let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
@@ -250,7 +250,7 @@ impl CheckSeries<'_> {
         (matrix.kernels, matrix.baseline) = (vec![kernel.name.clone()], None);
         let cells = plan::plan(&config, &matrix, &Selection::default())?;
         let kernels = BTreeMap::from([(kernel.name.clone(), bootable::built(image)?)]);
-        let (results, probe, jobs) = (self.folder.dir(), &kernel.name, rig::jobs(None, &cells));
+        let (results, probe, jobs) = (self.folder.dir(), &kernel.name, rig::jobs(None, &cells)?);
         // Each of its few cells boots: whether the kernel does is the question.
         let (matrix, seed, snapshots) = (MATRIX, 0, false);
         let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };

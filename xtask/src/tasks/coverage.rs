@@ -75,7 +75,7 @@ pub(crate) fn run(places: &Places, args: &cli::Coverage) -> anyhow::Result<Exit>
     let ran = match args.runs.is_empty() {
         true => {
             let matrix = &matrices.join("+");
-            let (seed, jobs) = (args.select.seed, rig::jobs(args.jobs, &cells));
+            let (seed, jobs) = (args.select.seed, rig::jobs(args.jobs, &cells)?);
             // Only emulated code is translated.
             let (accel, results) = (AccelChoice::Tcg, &folders.results);
             let (probe, snapshots) = (&cells[0].key.kernel, true);

@@ -157,16 +157,18 @@ fn machine(
     toolchain: &Toolchain,
     tree: Option<&Path>,
 ) -> anyhow::Result<String> {
-    let memory = host::memory_available_mib()
+    let memory = host::limits::memory_available_mib()
         .map_or_else(|| "unknown".to_owned(), |mib| format!("{mib} MiB"));
     let free = host::free_mib(cache.root())?;
     let asks: PathBuf = tree
         .map(Path::to_owned)
         .unwrap_or_else(|| "no source yet: fetched by the first build".into());
     let rust = if toolchain.rustc.is_some() { "ready" } else { "not ready" };
+    let limits: String =
+        host::limits::of_cgroups().iter().map(|limit| format!("\nlimited by {limit}")).collect();
     Ok(format!(
-        "\ncores {}, memory {memory}, cache {} ({free} MiB free)\nchecked against: {}\nRust for Linux: {rust}\nworkspace {}\n",
-        host::cores(),
+        "\ncores {}, memory {memory}, cache {} ({free} MiB free){limits}\nchecked against: {}\nRust for Linux: {rust}\nworkspace {}\n",
+        host::limits::cores(),
         cache.root().display(),
         asks.display(),
         folders.workspace.display(),

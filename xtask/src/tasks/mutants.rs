@@ -33,7 +33,7 @@ pub(crate) fn run(places: &Places, args: &cli::Mutants) -> anyhow::Result<Exit> 
     let (names, keys) = (cells.iter().map(|cell| &cell.key.kernel).collect(), BTreeMap::new());
     let kernels = bootable::kernels(&folders, &config, &names, &keys, &vms.guests.images, build)?;
     let matrix = &mutants.matrix;
-    let spec = Spec::of(vms, &cells, &folders.results, matrix, *seed);
+    let spec = Spec::of(vms, &cells, &folders.results, matrix, *seed)?;
     let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
     let ran = run.cells(&cells)?;
     let (folder, result) = run.result(ran, cells.len())?;

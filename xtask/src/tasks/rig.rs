@@ -6,13 +6,16 @@ use std::path::Path;
 
 use super::Folders;
 use crate::cli::AccelChoice;
+use crate::exit::{Exit, Fault};
+use crate::host::limits;
 use crate::host::stop::Stop;
 use crate::progress::note;
 use crate::verdict::Pace;
 use crate::vm::guest_binary::Binaries;
 use crate::vm::kvm::{self, Wish};
+use crate::vm::pool::Room;
 use crate::vm::rig::Rig;
-use crate::vm::{self, Accel, QEMU_BINARY, Qemu, disk, guest_binary};
+use crate::vm::{Accel, QEMU_BINARY, Qemu, disk, guest_binary};
 
 /// How slow guests are under this accelerator, for tolerances that do not come from kernel timers.
 pub(super) fn pace(accel: Accel) -> Pace {
@@ -54,15 +57,29 @@ pub(crate) fn prepare(
 }
 
 /// How many VMs of the largest shape run in parallel.
+///
+/// # Errors
+/// [`Exit::Host`] if there is no memory for one.
 pub(crate) fn jobs<'a>(
     asked: Option<u32>,
     cells: impl IntoIterator<Item = &'a crate::plan::Cell>,
-) -> usize {
+) -> anyhow::Result<usize> {
     let (mut cpus, mut memory_mib, mut busy) = (1, 1, false);
     for cell in cells {
         busy |= cell.slowdown > 1;
         cpus = cpus.max(cell.vm.cpus);
         memory_mib = memory_mib.max(cell.vm.memory_mib);
     }
-    vm::pool::Room::of_host().jobs(asked.map(u64::from), cpus, memory_mib, busy)
+    let room = Room::of_host();
+    if !room.holds(memory_mib) {
+        let of = limits::of_cgroups().join("; ");
+        let by = if of.is_empty() { String::new() } else { format!(" ({of})") };
+        let what = format!(
+            "a VM of {memory_mib} MiB does not fit: {} MiB of memory are available{by}",
+            room.memory_mib
+        );
+        let hint = "the guest would run in swap, or be killed: free some memory or raise the limit";
+        return Err(Fault::new(Exit::Host, what).hint(hint).into());
+    }
+    Ok(room.jobs(asked.map(u64::from), cpus, memory_mib, busy))
 }

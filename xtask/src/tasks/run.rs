@@ -67,17 +67,20 @@ pub(super) struct Spec<'a> {
 
 impl<'a> Spec<'a> {
     /// A run of these cells, of which there is one.
+    ///
+    /// # Errors
+    /// As [`rig::jobs`].
     pub(super) fn of(
         vms: &Vms,
         cells: &'a [Cell],
         results: &'a Path,
         matrix: &'a Matrix,
         seed: u64,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let Vms { guests, jobs, no_snapshot } = vms;
-        let (probe, jobs) = (cells[0].key.kernel.as_str(), rig::jobs(*jobs, cells));
+        let (probe, jobs) = (cells[0].key.kernel.as_str(), rig::jobs(*jobs, cells)?);
         let (matrix, baseline) = (matrix.name.as_str(), matrix.baseline.as_deref());
-        Self {
+        Ok(Self {
             results,
             matrix,
             baseline,
@@ -86,7 +89,7 @@ impl<'a> Spec<'a> {
             probe,
             jobs,
             snapshots: !no_snapshot,
-        }
+        })
     }
 }
 
@@ -196,8 +199,9 @@ fn manifest(
         qemu: ready.rig.qemu.version.clone(),
         host: Host {
             system: format!("{} {}", word(system.sysname()), word(system.release())),
-            cpus: u32::try_from(host::cores())?,
-            memory_mib: host::memory_available_mib().unwrap_or(0),
+            cpus: u32::try_from(host::limits::cores())?,
+            memory_mib: host::limits::memory_available_mib().unwrap_or(0),
+            limits: host::limits::of_cgroups(),
         },
         guest_sha256: sha256_of(&ready.binaries.guest)?,
         kernels: kernels.iter().map(|(name, kernel)| (name.clone(), kernel.note.clone())).collect(),

@@ -26,7 +26,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     let (keys, images) = (work.keys(), &args.vms.guests.images);
     let kernels = bootable::kernels(&folders, config, &names, &keys, images, &args.build)?;
     let results = work.results(&folders);
-    let spec = Spec::of(&args.vms, cells, &results, matrix, *seed);
+    let spec = Spec::of(&args.vms, cells, &results, matrix, *seed)?;
     let mut run = Run::begin(start, &folders, config, kernels, spec)?;
     if let Some(record) = record {
         run.folder.write_json(parts::RECORD, record)?;

@@ -26,15 +26,20 @@ const VCPUS_PER_CORE: u64 = 5;
 pub(crate) struct Room {
     /// Cores the harness may use.
     pub(crate) cores: u64,
-    /// `MemAvailable`, MiB.
+    /// Memory available to the harness, MiB.
     pub(crate) memory_mib: u64,
 }
 
 impl Room {
     /// Looks at this host.
     pub(crate) fn of_host() -> Self {
-        let memory_mib = host::memory_available_mib().unwrap_or(RESERVE_MIB);
-        Self { cores: host::cores() as u64, memory_mib }
+        let memory_mib = host::limits::memory_available_mib().unwrap_or(u64::from(u32::MAX));
+        Self { cores: host::limits::cores() as u64, memory_mib }
+    }
+
+    /// Whether a VM with this much memory fits at all.
+    pub(crate) fn holds(self, memory_mib: u32) -> bool {
+        u64::from(memory_mib) + QEMU_OVERHEAD_MIB <= self.memory_mib
     }
 
     /// How many VMs of this shape run in parallel, at least one. `asked` is `--jobs`. `busy` VMs,
@@ -72,22 +77,23 @@ pub(crate) fn run<T: Sync, R: Send, K: Ord>(
         if stop.asked() { None } else { queue.pop() }
     };
     let (sender, results) = mpsc::channel();
+    // The thread that runs a cell is the parent of its VM and outlives it.
+    let work = |sender: mpsc::Sender<_>| {
+        while let Some(item) = next() {
+            let result = catch_unwind(AssertUnwindSafe(|| job(item))).map_err(panic_text);
+            if sender.send((item, result)).is_err() {
+                return;
+            }
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, items.len().max(1)) {
-            let sender = sender.clone();
-            // The thread that runs a cell is the parent of its VM and outlives it.
-            scope.spawn({
-                let (next, job) = (&next, &job);
-                move || {
-                    while let Some(item) = next() {
-                        let result =
-                            catch_unwind(AssertUnwindSafe(|| job(item))).map_err(panic_text);
-                        if sender.send((item, result)).is_err() {
-                            return;
-                        }
-                    }
-                }
-            });
+        let workers = (0..jobs.clamp(1, items.len().max(1))).map(|_| {
+            let (work, sender) = (&work, sender.clone());
+            std::thread::Builder::new().spawn_scoped(scope, move || work(sender)).is_ok()
+        });
+        // A host that is out of threads: fewer will do, and at worst this one.
+        if workers.filter(|started| *started).count() == 0 {
+            work(sender.clone());
         }
         drop(sender);
         for (item, result) in results {
@@ -122,6 +128,7 @@ mod tests {
         assert_eq!(room.jobs(None, 2, 512, false), 4);
         assert_eq!(room.jobs(Some(50), 2, 512, false), 4);
         assert_eq!(Room { cores: 1, memory_mib: 100 }.jobs(None, 2, 4096, false), 1);
+        assert!(room.holds(3936) && !room.holds(3937));
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(crate) fn take(
     }
     let (console, said) = store::raw(dir)?;
     spec.memory = Memory::From(name_of(&memory));
-    let spare = Mutex::new(keep_one(spec.clone()));
+    let spare = Mutex::new(keep_one(spec.clone())?);
     let snapshot = Snapshot { spec, spare, _memory: memory, state, console, said };
     Ok(Boot { evidence, snapshot: Some(snapshot) })
 }
@@ -132,11 +132,13 @@ impl Snapshot {
 
 /// Starts a QEMU, and another one whenever it was taken, on a thread that lives as long as the
 /// receiver: a QEMU dies with the thread that started it.
-fn keep_one(spec: Spec) -> Receiver<io::Result<Vm>> {
+fn keep_one(spec: Spec) -> anyhow::Result<Receiver<io::Result<Vm>>> {
     let (sender, spare) = sync_channel(0);
     let start = move || Vm::spawn(|wiring| command::words(&spec, wiring));
-    std::thread::spawn(move || while sender.send(start()).is_ok() {});
-    spare
+    std::thread::Builder::new()
+        .spawn(move || while sender.send(start()).is_ok() {})
+        .context("cannot start a thread")?;
+    Ok(spare)
 }
 
 fn in_memory(name: &str) -> anyhow::Result<File> {

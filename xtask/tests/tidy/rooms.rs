@@ -130,7 +130,7 @@ pub(crate) const ROOMS: &[Room] = &[
         "main",
         Touches,
         "calls one task, maps its outcome to an exit code",
-        &["cli", "exit", "progress", "tasks"],
+        &["cli", "exit", "host", "progress", "tasks"],
     ),
 ];
 

@@ -48,7 +48,7 @@ pub(super) fn measure(
 ) -> anyhow::Result<Vec<Times>> {
     let bare = guest_binary::pack(&run.ready.binaries.power_off, &folders.cache)?;
     let shape = &cells[0].vm;
-    let jobs = host::cores();
+    let jobs = host::limits::cores();
     let bzimage = |cell: &Cell| run.kernels[&cell.key.kernel].bzimage.as_path();
     let (plain, first) = (&cells[0], bzimage(&cells[0]));
     let mut times = vec![

@@ -40,7 +40,7 @@ impl Wholes<'_> {
     /// [`Exit::Unexpected`] when a cell is not as expected; whatever a build can fail with.
     pub(super) fn measure(&self) -> anyhow::Result<Whole> {
         let cells = plan::plan(self.run.config, self.matrix, &Selection::default())?;
-        let jobs = rig::jobs(None, &cells);
+        let jobs = rig::jobs(None, &cells)?;
         let mut rows = Vec::new();
         let mut asked = vec![(1, true), (jobs, true), (jobs, false)];
         asked.dedup();

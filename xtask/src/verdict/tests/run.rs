@@ -62,7 +62,12 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
             accelerator: "tcg".to_owned(),
             slowdown: 4,
             qemu: "QEMU emulator version 7.2.17".to_owned(),
-            host: Host { system: "Linux 6.1.0".to_owned(), cpus: 2, memory_mib: 24_576 },
+            host: Host {
+                system: "Linux 6.1.0".to_owned(),
+                cpus: 2,
+                memory_mib: 24_576,
+                limits: Vec::new(),
+            },
             guest_sha256: "1".repeat(64),
             kernels: [("baseline".to_owned(), kernel)].into(),
         },
