@@ -64,7 +64,12 @@ fn cargo_install(root: &Path) -> Command {
     let mut command = Command::new(cargo);
     command
         .args(["install", "bindgen-cli", "--locked", "--version", BINDGEN_VERSION, "--root"])
-        .arg(root);
+        .arg(root)
+        // Optimised, it takes 149 s of CPU time to build instead of 35, and saves 6 s a kernel.
+        .arg("--debug");
+    for setting in ["DEBUG", "DEBUG_ASSERTIONS", "OVERFLOW_CHECKS"] {
+        command.env(format!("CARGO_PROFILE_DEV_{setting}"), "false");
+    }
     // Under `cargo xtask` these are set for the harness.
     for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
         command.env_remove(name);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Work trees: the source with a series applied, kept between builds so that little is compiled.
+//! A new one starts with the objects of another: see [`seed`].
 //!
 //! Contract: a tree is hard links to the pristine source. A patched file is a new file that is
 //! renamed into place, never a write through a link. A file whose content stays keeps its time, so
@@ -12,6 +13,7 @@
 //! | `state` | digest of the series; absent during a move, so an interrupted move is repeated |
 //! | `building` | make runs. If found, make was killed: everything newer is removed |
 
+mod seed;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use walkdir::WalkDir;
 
+use self::seed::{Donor, copy_with_time, touched};
 use super::cache::{self, Cache};
 use super::overlay::Overlay;
 use super::pristine::{self, Source};
@@ -51,14 +54,14 @@ impl Tree {
         let home = cache.trees.join(name);
         let tree = Self { home, source: source.clone() };
         let Ok(id) = fs::read_to_string(tree.beside("source")) else {
-            tree.make()?;
+            tree.make(cache, name)?;
             return Ok(tree);
         };
         tree.remove_what_a_killed_make_left()?;
         if id != source.id {
             match pristine::find(cache, &id)? {
                 Some(old) => tree.follow(&old)?,
-                None => tree.make()?,
+                None => tree.make(cache, name)?,
             }
             forget_old_state(cache, &id)?;
         }
@@ -84,7 +87,7 @@ impl Tree {
         if state.exists() {
             fs::remove_file(&state).with_context(|| format!("removing {}", state.display()))?;
         }
-        let mut touched = self.touched();
+        let mut touched = touched(&self.home);
         touched.extend(overlay.files.keys().cloned());
         let list: String = touched.iter().map(|path| format!("{}\n", path.display())).collect();
         write_whole(&self.beside("touched"), list.as_bytes())?;
@@ -126,12 +129,7 @@ impl Tree {
         cache::remove(&self.home)
     }
 
-    fn touched(&self) -> BTreeSet<PathBuf> {
-        let text = fs::read_to_string(self.beside("touched")).unwrap_or_default();
-        text.lines().map(PathBuf::from).collect()
-    }
-
-    fn make(&self) -> anyhow::Result<()> {
+    fn make(&self, cache: &Cache, name: &str) -> anyhow::Result<()> {
         let step = Step::begin("making a work tree, files", Some(self.source.files.len() as u64));
         cache::remove(&self.home)?;
         let made = cache::scratch(&self.home)?;
@@ -142,10 +140,12 @@ impl Tree {
         };
         let Source { tree, files, .. } = &self.source;
         pristine::replicate(files, tree, &made.path().join("tree"), &step, link)?;
+        step.end(&format!("{} files", files.len()));
+        if let Some(donor) = Donor::find(cache, &self.source.id, name)? {
+            donor.copy(&self.source, made.path(), &self.home)?;
+        }
         fs::write(made.path().join("source"), &self.source.id)?;
-        cache::publish(made, &self.home)?;
-        step.end(&format!("{} files", self.source.files.len()));
-        Ok(())
+        cache::publish(made, &self.home)
     }
 
     /// Writes what differs between the old source of the tree and its new one. Files that a series
@@ -153,7 +153,7 @@ impl Tree {
     fn follow(&self, old: &Source) -> anyhow::Result<()> {
         let step = Step::begin("following the source, files", Some(self.source.files.len() as u64));
         let _ = fs::remove_file(self.beside("state"));
-        let touched = self.touched();
+        let touched = touched(&self.home);
         let new: BTreeMap<&Path, bool> =
             self.source.files.iter().map(|e| (e.path.as_path(), e.link)).collect();
         let mut written = 0;
@@ -225,7 +225,7 @@ impl Tree {
         let step = Step::begin("removing leftovers of a killed build", None);
         let keep: BTreeSet<&Path> =
             self.source.files.iter().map(|entry| entry.path.as_path()).collect();
-        let touched = self.touched();
+        let touched = touched(&self.home);
         let (root, mut removed) = (self.dir(), 0_u64);
         for entry in WalkDir::new(&root) {
             let entry = entry?;
@@ -268,14 +268,5 @@ fn forget_old_state(cache: &Cache, id: &str) -> anyhow::Result<()> {
     if local && !used && cache.sources.join(id).exists() {
         pristine::forget_if_idle(cache, id)?;
     }
-    Ok(())
-}
-
-fn copy_with_time(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(0o644))?;
-    let stat = fs::metadata(from)?;
-    fs::File::options().write(true).open(to)?.set_modified(stat.modified()?)?;
-    fs::set_permissions(to, stat.permissions())?;
     Ok(())
 }

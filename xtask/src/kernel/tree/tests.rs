@@ -125,3 +125,46 @@ fn a_tree_follows_its_source_and_keeps_what_is_alike() {
         "the old state of the user's tree stays for ever"
     );
 }
+
+#[test]
+fn a_new_tree_starts_with_the_objects_and_times_of_a_built_one() {
+    let (_dir, cache, source) = fake_source("s1");
+    let built = Tree::open(&cache, "built", &source).unwrap();
+    built.move_to(&overlay(&[("mm/a.c", Some("A\n")), ("mm/b.c", None)]), "1").unwrap();
+    let dir = built.dir();
+    let record = |tree: &Tree| fs::read_to_string(tree.dir().join("mm/.a.o.cmd")).unwrap();
+    for (name, text) in [("vmlinux", "v"), ("mm/a.o", "o"), ("include/generated/x.h", "x")] {
+        fs::create_dir_all(dir.join(name).parent().unwrap()).unwrap();
+        fs::write(dir.join(name), text).unwrap();
+    }
+    fs::write(dir.join("mm/.a.o.cmd"), format!("cc {}/mm/a.c", dir.display())).unwrap();
+    let time = |tree: &Tree, name: &str| fs::metadata(tree.dir().join(name)).unwrap().modified();
+
+    let new = Tree::open(&cache, "new", &source).unwrap();
+    assert_eq!(read(&new, "mm/a.o").as_deref(), Some("o"));
+    assert_eq!(time(&new, "mm/a.o").unwrap(), time(&built, "mm/a.o").unwrap());
+    assert_eq!(record(&new), format!("cc {}/mm/a.c", new.dir().display()));
+    assert_eq!(time(&new, "mm/.a.o.cmd").unwrap(), time(&built, "mm/.a.o.cmd").unwrap());
+    // The objects are those of its series, so moving away from it is a change that make sees.
+    assert_eq!(time(&new, "mm/a.c").unwrap(), time(&built, "mm/a.c").unwrap());
+    let written = new.move_to(&overlay(&[]), "2").unwrap();
+    assert_eq!(written, [PathBuf::from("mm/a.c"), PathBuf::from("mm/b.c")]);
+    assert!(source.written_through().is_empty());
+    assert_eq!(read(&built, "mm/a.c").as_deref(), Some("A\n"), "the donor stays as it is");
+}
+
+#[test]
+fn a_tree_that_is_in_use_half_built_or_of_another_source_is_no_donor() {
+    let (_dir, cache, source) = fake_source("s1");
+    let built = Tree::open(&cache, "built", &source).unwrap();
+    built.move_to(&overlay(&[]), "1").unwrap();
+    let found = |id: &str| seed::Donor::find(&cache, id, "new").unwrap().is_some();
+    assert!(!found("s1"), "never built");
+    fs::write(built.dir().join("vmlinux"), "v").unwrap();
+    assert!(found("s1") && !found("s2"));
+    built.begin_build().unwrap();
+    assert!(!found("s1"), "make was killed in it");
+    built.end_build().unwrap();
+    let _lock = cache.lock("tree-built", "t").unwrap();
+    assert!(!found("s1"), "make runs in it");
+}
