@@ -37,6 +37,22 @@ fn ktap_of_a_good_run() {
 }
 
 #[test]
+fn junit_of_a_good_run() {
+    insta::assert_snapshot!(junit(&good(), &none()).unwrap());
+}
+
+#[test]
+fn markdown_of_a_good_run() {
+    insta::assert_snapshot!(markdown(&good(), &none()));
+}
+
+#[test]
+fn kcidb_of_a_good_run() {
+    let message = kcidb(&good(), &none(), "lab");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&message).unwrap());
+}
+
+#[test]
 fn ktap_of_every_verdict() {
     for (is, as_expected, line) in [
         (Verdict::Pass, true, "ok 2 ID\n"),

@@ -68,6 +68,17 @@ fn a_page_has_verdicts_the_matrix_and_the_evidence_in_this_order() {
     assert!(!html.contains("<script"), "it needs no script");
 }
 
+/// The page, one element a line, without its style sheet.
+#[test]
+fn a_page_of_a_good_run() {
+    let [baseline, patched] = benches();
+    let run = result(vec![ran(&baseline), ran(&patched)]);
+    let html = drawn(&run, &[Ok(&baseline.evidence), Ok(&patched.evidence)]);
+    let (before, rest) = html.split_once("<style>").unwrap();
+    let (_, after) = rest.split_once("</style>").unwrap();
+    insta::assert_snapshot!(format!("{before}{after}").replace("><", ">\n<"));
+}
+
 #[test]
 fn every_differential_verdict_is_on_the_page() {
     let [baseline, patched] = benches();
