@@ -28,7 +28,23 @@ pub(crate) fn plan(
     matrix: &Matrix,
     selection: &Selection,
 ) -> Result<Vec<Cell>, Fault> {
-    filtered(every_cell(config, matrix, selection)?, &selection.filters, &matrix.name)
+    let cells = every_cell(config, matrix, selection)?;
+    filtered(cells, &selection.filters, &matrix.name).map_err(|fault| {
+        let hint = elsewhere(config, matrix, selection).unwrap_or(fault.hint.clone());
+        fault.hint(hint)
+    })
+}
+
+/// Advice if another matrix has cells for every filter. The one most like `matrix` is named.
+fn elsewhere(config: &Config, matrix: &Matrix, selection: &Selection) -> Option<String> {
+    let has = |other: &&Matrix| {
+        let cells = every_cell(config, other, selection);
+        cells.is_ok_and(|cells| filtered(cells, &selection.filters, &other.name).is_ok())
+    };
+    let others = config.matrices.values().filter(|other| other.name != matrix.name);
+    let like = |other: &&Matrix| (other.kernels == matrix.kernels, other.vm == matrix.vm);
+    let Matrix { name, .. } = others.filter(has).max_by_key(like)?;
+    Some(format!("matrix `{name}` has such cells: --matrix {name}"))
 }
 
 /// The cells that one of the filters selects; `matrix` names them in a fault.

@@ -59,6 +59,19 @@ fn selecting_nothing_is_a_fault_with_the_nearest_ids() {
 }
 
 #[test]
+fn a_filter_that_another_matrix_has_cells_for_names_it() {
+    let mut config = good();
+    let matrix = config.matrix("default").unwrap().clone();
+    let smaller = Matrix { kernels: vec!["baseline".into()], ..matrix.clone() };
+    for name in ["all", "full"] {
+        config.matrices.insert(name.into(), Matrix { name: name.into(), ..matrix.clone() });
+    }
+    let hint = |word| plan(&config, &smaller, &filter(&[word])).unwrap_err().hint;
+    assert_eq!(hint("patched.off"), "matrix `full` has such cells: --matrix full");
+    assert!(hint("patched.of-").starts_with("the nearest of 1 cells"));
+}
+
+#[test]
 fn each_of_several_filters_must_select_something() {
     for filters in [&["patched", "baselnie"][..], &["baselnie", "patched"]] {
         let fault = ids(&filter(filters)).unwrap_err();
