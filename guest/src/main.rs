@@ -24,6 +24,7 @@ mod ending;
 mod histogram;
 mod hog;
 mod inject;
+mod kernel_log;
 mod lane;
 mod memcg;
 mod memcgs;
@@ -61,10 +62,11 @@ fn run() -> Result<()> {
     let watch = charges::Watch::install();
     let port = port::install(port::Port::open().context("open the port to the host")?)?;
     port.send(boot::hello(scenarios::names())?)?;
-    let Order { wall_clock_us, request } = port.order().context("read the order")?;
+    let Order { wall_clock_us, nonce, request } = port.order().context("read the order")?;
     if let Some(wall_clock_us) = wall_clock_us {
         boot::catch_up(wall_clock_us, request.seed).context("catch up with the host")?;
     }
+    let log = kernel_log::Log::begin(nonce).context("mark the kernel's log")?;
     let outcome = match request.workload.as_str() {
         protocol::COST_WORKLOAD => cost::run(port, &request, &watch),
         protocol::INJECT_WORKLOAD => inject::run(port, &request, &watch),
@@ -76,6 +78,7 @@ fn run() -> Result<()> {
         Err(Ok(Missing(missing))) => port.send(Fact::Unsupported { missing })?,
         Err(Err(error)) => return Err(error),
     }
+    port.send(log.end().context("read the kernel's log")?)?;
     port.send(Fact::Ended)
 }
 

@@ -184,3 +184,43 @@ pub struct CallCost {
     /// Executed instructions, from before the system call's instruction to after it.
     pub instructions: Instructions,
 }
+
+/// What the kernel's log holds between two records that the guest wrote into it: [`log_mark`] of
+/// this nonce, before anything of the request was done and when all of it was done. What the
+/// console shows between the two can be compared with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelLog {
+    /// [`Order::nonce`](crate::Order::nonce): nothing else in the guest knows it.
+    pub nonce: u64,
+    /// Records between the two, the kernel's and those of user space.
+    pub records: u64,
+    /// Records between the two that were overwritten before the guest read them.
+    pub lost: u64,
+    /// Lines of the kernel's own records that were read, of [`LOG_MARK_LEVEL`] or more severe.
+    pub kernel_lines: u64,
+    /// What the kernel says of its own state at the first record.
+    pub before: Health,
+    /// The same at the second.
+    pub after: Health,
+}
+
+/// What the kernel counts of its own faults, on the console or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `/proc/sys/kernel/tainted`: bits of `TAINT_*`.
+    pub tainted: u64,
+    /// `/sys/kernel/warn_count`, where the kernel has one.
+    pub warnings: Option<u64>,
+    /// `/sys/kernel/oops_count`, where the kernel has one.
+    pub oopses: Option<u64>,
+}
+
+/// Level of [`log_mark`]: KERN_INFO, the lowest at which the kernel prints a fault (kmemleak) or a
+/// part of an OOM report.
+pub const LOG_MARK_LEVEL: u8 = 6;
+
+/// The text of the record before (`false`) or after (`true`) what was asked for.
+#[must_use]
+pub fn log_mark(nonce: u64, after: bool) -> String {
+    format!("memcg harness: {nonce:016x} {}", if after { "ends" } else { "begins" })
+}

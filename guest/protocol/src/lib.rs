@@ -20,14 +20,18 @@ pub use request::{CellRequest, MemcgShape, MemcgWrite};
 pub use spread::{FREQUENT_MAX, Instructions, LatencyUs, SpreadBytes};
 
 /// Version of this wire. Both sides must have the same.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
 
 /// Start of the last line from a guest that runs one of the kernel's test programs; `exit N`,
-/// `signal N` or `timeout` follows. All lines before it are the program's output.
+/// `signal N` or `timeout` follows, then [`SELFTEST_TAINT`]. All lines before it are the program's
+/// output.
 pub const SELFTEST_END: &str = "selftest ended: ";
+
+/// Comes before the number in `/proc/sys/kernel/tainted`, when the program has ended.
+pub const SELFTEST_TAINT: &str = ", tainted ";
 
 /// Longest line either side may send, in bytes. A longer one is a protocol error.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -75,6 +79,8 @@ pub struct Order {
     /// The host's wall clock, microseconds since 1970, for a guest that was restored from a
     /// snapshot: its own clock stood still. `None` after a boot.
     pub wall_clock_us: Option<u64>,
+    /// For the marks of this cell in the kernel's log, see [`KernelLog`].
+    pub nonce: u64,
     /// What to run.
     pub request: CellRequest,
 }
@@ -185,6 +191,8 @@ pub enum Fact {
     Heartbeat(Heartbeat),
     /// What one kind of system call costs; only from the workload [`COST_WORKLOAD`].
     Cost(CallCost),
+    /// What the kernel logged meanwhile, see [`KernelLog`].
+    KernelLog(KernelLog),
     /// The guest itself failed; the cell shows nothing about the kernel.
     Broken {
         /// What happened, for people.

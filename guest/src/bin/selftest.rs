@@ -19,7 +19,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use protocol::{PORT_NAME, SELFTEST_END};
+use protocol::{PORT_NAME, SELFTEST_END, SELFTEST_TAINT};
 
 /// Where test programs are in the initramfs.
 const PROGRAMS: &str = "/tests";
@@ -48,8 +48,10 @@ fn run() -> Result<()> {
     let seconds = std::env::var("selftest_seconds").ok().and_then(|text| text.parse().ok());
     let limit = Duration::from_secs(seconds.unwrap_or(300));
     let end = test(&name, limit, &port)?;
+    let tainted = fs::read_to_string("/proc/sys/kernel/tainted").context("read tainted")?;
+    let tainted = tainted.trim();
     // On a new line, even if the program's last line is unfinished.
-    writeln!(port, "\n{SELFTEST_END}{end}").context("write to the port")
+    writeln!(port, "\n{SELFTEST_END}{end}{SELFTEST_TAINT}{tainted}").context("write to the port")
 }
 
 fn mount_all() -> Result<()> {

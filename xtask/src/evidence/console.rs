@@ -23,13 +23,31 @@ pub(crate) struct Console<W> {
     head_bytes: usize,
     tail: VecDeque<u8>,
     dropped_bytes: u64,
+    /// Bytes that had been taken when the harness asked where the kernel hangs.
+    asked_at: Option<u64>,
+}
+
+/// What a console did not show, or did not show by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Finished {
+    /// Bytes that were dropped because of the bound.
+    pub(crate) dropped_bytes: u64,
+    /// From this byte of the file on is what the harness asked the kernel for.
+    pub(crate) asked_at: Option<u64>,
 }
 
 impl<W: Write> Console<W> {
     /// A console that keeps this many bytes of both ends.
     pub(crate) fn new(out: W, head_bytes_max: usize, tail_bytes_max: usize) -> Self {
-        let tail = VecDeque::new();
-        Self { out, head_bytes_max, tail_bytes_max, head_bytes: 0, tail, dropped_bytes: 0 }
+        Self {
+            out,
+            head_bytes_max,
+            tail_bytes_max,
+            head_bytes: 0,
+            tail: VecDeque::new(),
+            dropped_bytes: 0,
+            asked_at: None,
+        }
     }
 
     /// Takes bytes that the guest printed.
@@ -44,17 +62,34 @@ impl<W: Write> Console<W> {
         Ok(())
     }
 
-    /// Writes the tail; returns the number of dropped bytes.
-    pub(crate) fn finish(mut self) -> std::io::Result<u64> {
-        if self.dropped_bytes > 0 {
-            let dropped = self.dropped_bytes;
-            write!(self.out, "\n[harness: {dropped} bytes of console output dropped here]\n")?;
+    /// From here on the kernel prints what the harness asked it for. A line says so to people.
+    pub(crate) fn asks(&mut self) -> std::io::Result<()> {
+        self.asked_at.get_or_insert(self.taken_bytes());
+        self.push(b"\n[harness: the deadline has passed, asking the kernel where it hangs]\n")
+    }
+
+    fn taken_bytes(&self) -> u64 {
+        self.head_bytes as u64 + self.dropped_bytes + self.tail.len() as u64
+    }
+
+    /// Writes the tail.
+    pub(crate) fn finish(mut self) -> std::io::Result<Finished> {
+        let dropped_bytes = self.dropped_bytes;
+        let mut gap = String::new();
+        if dropped_bytes > 0 {
+            gap = format!("\n[harness: {dropped_bytes} bytes of console output dropped here]\n");
         }
+        self.out.write_all(gap.as_bytes())?;
         let (first, second) = self.tail.as_slices();
         self.out.write_all(first)?;
         self.out.write_all(second)?;
         self.out.flush()?;
-        Ok(self.dropped_bytes)
+        let head_bytes = self.head_bytes as u64;
+        let asked_at = self.asked_at.map(|at| match at <= head_bytes {
+            true => at,
+            false => at.max(head_bytes + dropped_bytes) - dropped_bytes + gap.len() as u64,
+        });
+        Ok(Finished { dropped_bytes, asked_at })
     }
 }
 
@@ -68,22 +103,6 @@ pub(crate) fn printable(text: &str) -> String {
         c => !c.is_control(),
     };
     text.chars().map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect()
-}
-
-/// A console line without time stamp, caller mark and log level: `[    1.234567][  T12] text`.
-pub(crate) fn message(line: &str) -> &str {
-    let mut rest = line.trim_start();
-    if let Some((_, after)) = rest.strip_prefix('<').and_then(|level| level.split_once('>')) {
-        rest = after;
-    }
-    while let Some((mark, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        let stamp = mark.trim_start_matches([' ', 'T', 'C']);
-        if stamp.is_empty() || !stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            break;
-        }
-        rest = after.strip_prefix(' ').unwrap_or(after);
-    }
-    rest.trim_end()
 }
 
 #[cfg(test)]
@@ -105,8 +124,8 @@ mod tests {
         for piece in bytes.chunks(chunk) {
             console.push(piece).unwrap();
         }
-        let dropped = console.finish().unwrap();
-        (String::from_utf8(out).unwrap(), dropped)
+        let finished = console.finish().unwrap();
+        (String::from_utf8(out).unwrap(), finished.dropped_bytes)
     }
 
     #[test]
@@ -123,5 +142,27 @@ mod tests {
             assert_eq!(dropped, 3);
             assert_eq!(text, "12345\n[harness: 3 bytes of console output dropped here]\nABCD");
         }
+    }
+
+    #[test]
+    fn the_place_of_the_question_is_one_in_the_file() {
+        for before in ["", "12", "12345", "123456", "12345xxxxxxxxABC"] {
+            let mut out = Vec::new();
+            let mut console = Console::new(&mut out, 5, 200);
+            console.push(before.as_bytes()).unwrap();
+            console.asks().unwrap();
+            console.push(b"stacks").unwrap();
+            let asked_at = console.finish().unwrap().asked_at.unwrap() as usize;
+            assert_eq!(&out[..asked_at], before.as_bytes());
+            assert!(out[asked_at..].starts_with(b"\n[harness: the deadline"));
+        }
+        // The tail has room for a part of the answer only.
+        let mut out = Vec::new();
+        let mut console = Console::new(&mut out, 2, 3);
+        console.push(b"12345").unwrap();
+        console.asks().unwrap();
+        console.push(b"stacks").unwrap();
+        let asked_at = console.finish().unwrap().asked_at.unwrap() as usize;
+        assert_eq!(&out[asked_at..], b"cks");
     }
 }

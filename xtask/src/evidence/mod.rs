@@ -6,6 +6,7 @@
 pub(crate) mod console;
 pub(crate) mod lines;
 pub(crate) mod oom;
+pub(crate) mod record;
 mod seen;
 pub(crate) mod store;
 mod translated;
@@ -14,11 +15,6 @@ use protocol::{CellRequest, Event};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use seen::{Seen, Stopped};
-
-/// Begins the console line after which everything was printed because the harness asked, at the
-/// deadline, where the kernel hangs (sysrq): what a person reads, but no fault of the kernel.
-pub(crate) const DUMP_MARK: &str =
-    "[harness: the deadline has passed, asking the kernel where it hangs]";
 
 /// The facts of one cell.
 #[derive(Clone, Debug)]
@@ -29,7 +25,8 @@ pub(crate) struct Evidence {
     pub(crate) events: Vec<Event>,
     /// Lines on the port that were no event of this protocol.
     pub(crate) torn_lines: Vec<String>,
-    /// Console text, lossy UTF-8, bounded.
+    /// Console text, lossy UTF-8, bounded, as far as the kernel printed it by itself: not what the
+    /// harness asked for, at the deadline, to see where the kernel hangs.
     pub(crate) console: String,
     /// Console bytes dropped because the bound was reached.
     pub(crate) console_dropped_bytes: u64,

@@ -12,7 +12,7 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::console::message;
+use super::record::records;
 
 /// Longest report: a stack, the memcg's numbers, and one line a task.
 const REPORT_LINES: usize = 600;
@@ -99,7 +99,8 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     let mut context = String::new();
     // Those who are killed now belong to the last report.
     let mut group = false;
-    for (at, line) in console.lines().enumerate() {
+    for (at, record) in records(console).enumerate() {
+        let Some(line) = record.of_kernel() else { continue };
         if line.contains(" invoked oom-killer:") {
             ooms.reports.extend(open.take().map(closed));
             context.clear();
@@ -138,10 +139,10 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 ooms.reports.extend(open.take().map(closed));
             } else if let Some(function) = function(line) {
                 report.stack.push(function);
-            } else if message(line).starts_with("oom-kill:")
-                || !context.is_empty() && message(line).starts_with([',', '/'])
+            } else if line.starts_with("oom-kill:")
+                || !context.is_empty() && line.starts_with([',', '/'])
             {
-                context.push_str(message(line));
+                context.push_str(line);
             }
         }
     }
@@ -186,7 +187,7 @@ fn charge(function: &str) -> Option<Origin> {
 fn function(line: &str) -> Option<String> {
     static ENTRY: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"^\s*([A-Za-z_][\w$.]*)\+0x[0-9a-f]+/0x[0-9a-f]+").ok());
-    let found = ENTRY.as_ref()?.captures(message(line))?;
+    let found = ENTRY.as_ref()?.captures(line)?;
     // `.isra.0`, `.part.0`, `.constprop.0`, `.cold`: the compiler's copies of one function.
     Some(found[1].split('.').next().unwrap_or_default().to_owned())
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use protocol::{
-    CallCost, Charges, Event, Fact, Files, Heartbeat, Hello, Injected, LoadEnded, MemcgRole,
-    Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded, ProcessRole, Removed, Settled,
-    Setup, Stage, Started, Usage,
+    CallCost, Charges, Event, Fact, Files, Heartbeat, Hello, Injected, KernelLog, LoadEnded,
+    MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded, ProcessRole,
+    Removed, Settled, Setup, Stage, Started, Usage,
 };
 
 use super::Evidence;
@@ -59,6 +59,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) heartbeat: Option<&'a Heartbeat>,
     /// Costs of calls, in order.
     pub(crate) costs: Vec<&'a CallCost>,
+    /// What the kernel logged meanwhile.
+    pub(crate) log: Option<&'a KernelLog>,
     /// Why the guest did not run the cell to its end.
     pub(crate) stopped: Option<Stopped<'a>>,
     /// Everything was reported; see [`Seen::is_complete`].
@@ -91,6 +93,7 @@ impl<'a> Seen<'a> {
             removed: None,
             heartbeat: None,
             costs: Vec::new(),
+            log: None,
             stopped: None,
             ended: None,
             ooms: ooms(&evidence.console),
@@ -144,6 +147,7 @@ impl<'a> Seen<'a> {
                 self.costs.push(cost);
                 is_new
             }
+            Fact::KernelLog(log) => first(&mut self.log, log),
             Fact::Broken { why } => first(&mut self.stopped, Stopped::Broken(why)),
             Fact::Ended => first(&mut self.ended, ()),
         };

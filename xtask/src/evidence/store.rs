@@ -72,6 +72,9 @@ struct Ended {
     #[serde(default)]
     starved_ms: u64,
     console_dropped_bytes: u64,
+    /// From this byte of the console on is what the harness asked the kernel for.
+    #[serde(default)]
+    console_asked_at: Option<u64>,
     torn_lines: Vec<String>,
 }
 
@@ -105,6 +108,11 @@ impl Recorder {
     /// Takes console bytes.
     pub(crate) fn console(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.console.push(bytes).with_context(|| self.cannot_write(CONSOLE))
+    }
+
+    /// Notes that the kernel now prints what the harness asks it for.
+    pub(crate) fn asks(&mut self) -> anyhow::Result<()> {
+        self.console.asks().with_context(|| self.cannot_write(CONSOLE))
     }
 
     /// Takes bytes of the port; returns the events that they completed.
@@ -206,13 +214,16 @@ fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> 
     let path = dir.join(CONSOLE);
     let finished = console.finish().with_context(|| format!("cannot write {}", path.display()));
     // Even if its end could not be written: this is all there is to judge.
-    evidence.console = printable(&read_lossy(&path)?);
-    evidence.console_dropped_bytes = finished?;
+    let asked_at = finished.as_ref().ok().and_then(|finished| finished.asked_at);
+    evidence.console = unasked(&read(&path)?, asked_at);
+    let console::Finished { dropped_bytes, asked_at } = finished?;
+    evidence.console_dropped_bytes = dropped_bytes;
     let ended = Ended {
         ending: evidence.ending.clone(),
         wall_ms: evidence.wall_ms,
         starved_ms: evidence.starved_ms,
-        console_dropped_bytes: evidence.console_dropped_bytes,
+        console_dropped_bytes: dropped_bytes,
+        console_asked_at: asked_at,
         torn_lines: evidence.torn_lines.clone(),
     };
     publish(&dir.join(ENDING), |file| {
@@ -266,22 +277,22 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
         heard.take(&line);
     }
     let (events, mut torn_lines) = heard.finish();
-    let path = dir.join(ENDING);
-    let ended = if path.exists() {
-        serde_json::from_str(&read_lossy(&path)?)
-            .with_context(|| format!("{} is no ending of this version", path.display()))?
-    } else {
-        let why = "no ending.json: the harness ended while the cell ran".to_owned();
-        let ending = Ending::HostFailed { why };
-        let (wall_ms, starved_ms, console_dropped_bytes) = (0, 0, 0);
-        Ended { ending, wall_ms, starved_ms, console_dropped_bytes, torn_lines: Vec::new() }
-    };
+    let ended = ended(dir)?.unwrap_or_else(|| Ended {
+        ending: Ending::HostFailed {
+            why: "no ending.json: the harness ended while the cell ran".to_owned(),
+        },
+        wall_ms: 0,
+        starved_ms: 0,
+        console_dropped_bytes: 0,
+        console_asked_at: None,
+        torn_lines: Vec::new(),
+    });
     torn_lines.extend(ended.torn_lines);
     Ok(Evidence {
         request,
         events,
         torn_lines,
-        console: printable(&read_lossy(&dir.join(CONSOLE))?),
+        console: unasked(&read(&dir.join(CONSOLE))?, ended.console_asked_at),
         console_dropped_bytes: ended.console_dropped_bytes,
         ending: ended.ending,
         wall_ms: ended.wall_ms,
@@ -289,13 +300,33 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
     })
 }
 
-/// The console of a cell; `None` if it is missing, for example where only results were copied.
+/// The console of a cell, without what the harness asked for; `None` if it is missing, for example
+/// where only results were copied.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub(crate) fn console(dir: &Path) -> anyhow::Result<Option<String>> {
     let path = dir.join(CONSOLE);
-    if path.exists() { Ok(Some(printable(&read_lossy(&path)?))) } else { Ok(None) }
+    if !path.exists() {
+        return Ok(None);
+    }
+    let asked_at = ended(dir)?.and_then(|ended| ended.console_asked_at);
+    Ok(Some(unasked(&read(&path)?, asked_at)))
+}
+
+fn ended(dir: &Path) -> anyhow::Result<Option<Ended>> {
+    let path = dir.join(ENDING);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let ended = serde_json::from_str(&read_lossy(&path)?);
+    ended.with_context(|| format!("{} is no ending of this version", path.display())).map(Some)
+}
+
+/// The text of a console up to this byte.
+fn unasked(console: &[u8], asked_at: Option<u64>) -> String {
+    let end = asked_at.and_then(|at| usize::try_from(at).ok()).unwrap_or(console.len());
+    printable(&String::from_utf8_lossy(&console[..end.min(console.len())]))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

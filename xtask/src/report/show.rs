@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    CallCost, Charges, Fact, Files, Heartbeat, Hello, LatencyUs, LoadEnded, MemcgRole, Operations,
-    Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started,
+    CallCost, Charges, Fact, Files, Heartbeat, Hello, KernelLog, LatencyUs, LoadEnded, MemcgRole,
+    Operations, Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started,
 };
 
 use super::again::{NONE, again};
@@ -129,6 +129,12 @@ fn events(seen: &Seen<'_>) -> String {
     text
 }
 
+fn logged(log: &KernelLog) -> String {
+    let KernelLog { records, kernel_lines, after, .. } = log;
+    let records = plural(*records as usize, "record");
+    format!("the kernel logged {kernel_lines} lines in {records}, taint {:#x}", after.tainted)
+}
+
 pub(super) fn said(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Hello(Hello { kernel_release, cpus, memory_bytes, protocol, .. }) => format!(
@@ -180,6 +186,7 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
             let how = if *removed { "removed" } else { "NOT removed" };
             format!("memcg {how}, {dying} dying after {} ms", after_us / 1000)
         }
+        Fact::KernelLog(log) => logged(log),
         Fact::Heartbeat(Heartbeat { beats, gap_us_max, .. }) => {
             format!("heartbeat: {beats} beats, at most {} ms apart", gap_us_max / 1000)
         }
@@ -265,9 +272,9 @@ fn usage(cell: &CellResult, seen: &Seen<'_>) -> String {
 }
 
 fn console(seen: &Seen<'_>, style: Style) -> String {
-    let (console, ooms) = (&seen.evidence.console, &seen.ooms);
+    let ooms = &seen.ooms;
     let mut text = String::new();
-    let findings = verdict::findings(console);
+    let findings = verdict::findings_of(seen);
     for finding in findings.iter().take(FINDINGS_SHOWN) {
         text.push_str(&format!("  line {}: {}\n", finding.line + 1, style.bad(finding.kind)));
         for line in finding.excerpt.iter().take(EXCERPT_LINES) {

@@ -19,7 +19,7 @@ use crate::plan::VmShape;
 use crate::progress::Step;
 use crate::report::{self, ProgramBeside};
 use crate::verdict::ktap::{self, ProgramEnd, Results};
-use crate::verdict::{findings, selftests::compare};
+use crate::verdict::{findings, selftests::compare, taint_faults};
 use crate::vm::guest_binary;
 use crate::vm::program::{self, Said, Selftest};
 
@@ -187,13 +187,16 @@ impl Kselftest<'_> {
             boot_limit: BOOT_LIMIT * kernel_config.slowdown,
         };
         let said = program::selftest(&self.run.ready.rig, test, &self.run.stop)?;
-        let Said { output, end, console, wall } = &said;
+        let Said { output, end, tainted, console, wall } = &said;
         let place = format!("selftests/{name}/{kernel}-{number}");
         self.run.folder.write_text(&format!("{place}.ktap"), output)?;
         self.run.folder.write_text(&format!("{place}.console"), console)?;
         runs.results.push(ktap::results(output, end.as_deref().and_then(program_end)));
         let faults = findings(console);
         runs.faults.extend(faults.iter().map(|fault| format!("{kernel}: {}", fault.title)));
+        let hidden = Some(taint_faults(*tainted)).filter(|of| faults.is_empty() && !of.is_empty());
+        runs.faults
+            .extend(hidden.map(|of| format!("{kernel}: tainted ({of}), unseen on the console")));
         runs.seconds = runs.seconds.max(wall.as_secs_f64());
         Ok(())
     }

@@ -7,15 +7,18 @@
 //! `oom`.
 
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::Verdict;
-use crate::evidence::DUMP_MARK;
-use crate::evidence::console::message;
+use super::{Verdict, whole};
+use crate::evidence::Seen;
+use crate::evidence::record::{Record, Source, records, shown};
 
 /// Lines of a report that are kept after its first; a lockdep splat has about 60.
 const EXCERPT_LINES: usize = 80;
@@ -26,6 +29,9 @@ const TITLE_CHARS: usize = 160;
 /// Reports that are kept; the first one is what matters, the rest mostly follow from it.
 const FINDINGS_MAX: usize = 50;
 
+/// Of an error message that no pattern knows.
+const UNKNOWN: &str = "kernel error";
+
 /// Something on the console that no good run shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -35,7 +41,7 @@ pub(crate) struct Finding {
     pub(crate) kind: &'static str,
     /// First line of the report without its time stamp.
     pub(crate) title: String,
-    /// The report as printed.
+    /// The report as printed, without marks.
     pub(crate) excerpt: Vec<String>,
     /// Its first line in the console, from 0.
     pub(crate) line: usize,
@@ -89,11 +95,12 @@ const PATTERNS: &[Pattern] = &[
     hang("soft lockup", "soft lockup", r"BUG: soft lockup"),
     hang("workqueue lockup", "workqueue lockup", "BUG: workqueue lockup"),
     hang("CSD lock", "CSD lock", r"csd: (?:Detected|Continued) non-responsive CSD lock"),
-    // 7.x: `blocked in I/O wait for more than`. linux-next: `can't die for more than`.
+    // 7.x: `blocked in I/O wait for more than`, `has been waiting for writeback completion for more
+    // than`. linux-next: `can't die for more than`.
     hang(
         "hung task",
         "for more than",
-        r"task .+ (?:blocked|can't die)\b.* for more than \d+ seconds",
+        r"task .+ (?:blocked|can't die|has been waiting)\b.* for more than \d+ seconds",
     ),
     // Sanitizers and checkers print `BUG:` and `WARNING:` too, so they come before those.
     crash("KASAN", "KASAN:", r"BUG: KASAN:"),
@@ -135,6 +142,7 @@ const PATTERNS: &[Pattern] = &[
     crash("lockdep", "non-static key", "trying to register non-static key"),
     crash("lockdep", "DEBUG_LOCKS_WARN_ON", ""),
     crash("lockdep", "BUG: MAX_LOCK", ""),
+    crash("lockdep", "bad path found in chain graph", ""),
     crash("lockdep", "BUG: ", r"BUG: (?:Invalid wait context|held lock freed|looking up invalid)"),
     crash("locks held", "lock", r"still has locks held|is holding locks?\b|with locks still held"),
     crash("preemptible per-CPU access", "in preemptible", r"BUG: using \w+\(\) in preemptible"),
@@ -166,7 +174,7 @@ const PATTERNS: &[Pattern] = &[
     crash("vmalloc corruption", "tree is corrupted: ", ""),
     crash("memcg statistics", "stat buffer overflow, please report", ""),
     crash("file system error", "-fs error", r"EXT4-fs error \(device"),
-    crash("file system error", "JBD2: ", r"JBD2: .*(?:[Ee]rror|abort)"),
+    crash("file system error", "JBD2: ", r"JBD2: .*(?:[Ee]rror|abort|corruption)"),
     crash("file system error", "Aborting journal on device", ""),
     crash(
         "file system error",
@@ -179,16 +187,19 @@ const PATTERNS: &[Pattern] = &[
         r"kobject.*(?:initialized object|failed for|is not initialized|does not have a release)",
     ),
     crash("sysfs", "cannot create duplicate filename", ""),
+    crash("sysfs", "returned bad count", ""),
     crash("interrupts", "nobody cared", r"irq \d+: nobody cared"),
     crash("slab corruption", "INFO: ", r"INFO: (?:Freed|Allocated) in \S+ age="),
     crash("reference leak", "unregister_netdevice: waiting for", ""),
+    // What becomes of tasks in a memcg is in its OOM reports.
+    benign("Killed process ", "emory cgroup out of memory"),
     // What the firmware or the command line made the kernel say at boot.
     benign(
         "WARNING: ",
         "WARNING: (?:polling idle and HT|[Tt]he mand mount option|fbcon: |'bootconfig' found|BIOS bug:|bogus zero IO-APIC)",
     ),
     // Any other line that begins so: a checker whose words this table does not know.
-    crash("WARNING", "WARNING: ", r"^(?:<\d+>)?\s*(?:\[[^\]]*\]\s?)+WARNING: "),
+    crash("WARNING", "WARNING: ", r"^(?:\[[^\]]*\]\s?)+WARNING: "),
 ];
 
 static REGEXES: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
@@ -196,27 +207,43 @@ static REGEXES: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
     PATTERNS.iter().map(|pattern| Regex::new(pattern.regex).ok()).collect()
 });
 
-/// Everything on the console that no good run shows, in order. What the kernel prints because the
-/// harness asked it where it hangs is not looked at.
+/// Everything on the console that no good run shows, in order. User space's lines say nothing.
 pub(crate) fn findings(console: &str) -> Vec<Finding> {
-    let lines: Vec<&str> = console.lines().take_while(|line| !line.contains(DUMP_MARK)).collect();
+    search(console, &(0..0))
+}
+
+/// The same of a cell. Between the guest's marks an error message of the kernel that no pattern
+/// knows is a fault too.
+pub(crate) fn findings_of(seen: &Seen<'_>) -> Vec<Finding> {
+    search(&seen.evidence.console, &whole::between_marks(seen).unwrap_or_default())
+}
+
+fn search(console: &str, strict: &Range<usize>) -> Vec<Finding> {
+    let records: Vec<Record<'_>> = records(console).collect();
     let mut found: Vec<Finding> = Vec::new();
     let mut report_end = 0;
-    for (at, line) in lines.iter().enumerate() {
-        let Some((pattern, class)) = fault(line) else { continue };
-        // Inside a report of the same class other patterns fit too (a Rust panic ends in a BUG).
-        if at < report_end && found.last().is_some_and(|last| last.class == class) {
-            continue;
-        }
+    for (at, record) in records.iter().enumerate() {
+        let in_report =
+            |class| found.last().is_some_and(|last| at < report_end && class == last.class);
+        let (kind, class) = match known(record) {
+            Some(Pattern { class: None, .. }) => continue,
+            // Inside a report other patterns fit too: a Rust panic ends in a BUG.
+            Some(Pattern { kind, class: Some(class), .. }) if !in_report(*class) => (*kind, *class),
+            None if strict.contains(&at) && at >= report_end && is_error(record) => {
+                (UNKNOWN, Verdict::Crash)
+            }
+            _ => continue,
+        };
         if found.len() == FINDINGS_MAX {
             break;
         }
-        report_end = end_of_report(&lines, at);
+        report_end = end_of_report(&records, at);
+        let lines = console.lines().skip(at).take(report_end - at);
         found.push(Finding {
             class,
-            kind: pattern.kind,
-            title: message(line).chars().take(TITLE_CHARS).collect(),
-            excerpt: lines[at..report_end].iter().map(|line| line.trim_end().to_owned()).collect(),
+            kind,
+            title: record.text.chars().take(TITLE_CHARS).collect(),
+            excerpt: lines.map(|line| shown(line).to_owned()).collect(),
             line: at,
         });
     }
@@ -236,25 +263,33 @@ pub(crate) fn decisive(findings: &[Finding]) -> Option<&Finding> {
     }
 }
 
-/// The first pattern that fits, unless it is one of a benign line.
-fn fault(line: &str) -> Option<(&'static Pattern, Verdict)> {
+/// The first pattern that fits a line of the kernel.
+fn known(record: &Record<'_>) -> Option<&'static Pattern> {
+    record.of_kernel()?;
     let (pattern, _) = PATTERNS.iter().zip(REGEXES.iter()).find(|(pattern, regex)| {
-        line.contains(pattern.needle)
+        record.line.contains(pattern.needle)
             && (pattern.regex.is_empty()
-                || regex.as_ref().is_some_and(|regex| regex.is_match(line)))
+                || regex.as_ref().is_some_and(|regex| regex.is_match(record.line)))
     })?;
-    Some((pattern, pattern.class?))
+    Some(pattern)
+}
+
+/// KERN_ERR or worse.
+fn is_error(record: &Record<'_>) -> bool {
+    matches!(record.source, Source::Kernel(Some(0..=3)))
 }
 
 /// After the mark that the kernel prints at a report's end, or when there is none after a bound.
-fn end_of_report(lines: &[&str], begin: usize) -> usize {
-    let bound = lines.len().min(begin + EXCERPT_LINES);
+fn end_of_report(records: &[Record<'_>], begin: usize) -> usize {
+    let bound = records.len().min(begin + EXCERPT_LINES);
+    let has =
+        |at: usize, mark: &str| records[at].of_kernel().is_some_and(|text| text.contains(mark));
     let marks = ["---[ end ", " </TASK>"];
     let end = (begin + 1..bound)
-        .find(|&at| marks.iter().any(|mark| lines[at].contains(mark)))
+        .find(|&at| marks.iter().any(|mark| has(at, mark)))
         .map_or(bound, |at| at + 1);
     // The trace of an oops ends before its registers and its end mark: take those too.
-    match (end..bound).find(|&at| lines[at].contains("---[ end ")) {
+    match (end..bound).find(|&at| has(at, "---[ end ")) {
         Some(at) if at - end < 40 => at + 1,
         _ => end,
     }

@@ -11,7 +11,7 @@ use protocol::{
 
 use serde::Serialize;
 
-use super::{console, proof};
+use super::{console, proof, whole};
 use crate::evidence::{Ending, Seen, Stopped};
 
 /// From so many calls on, the most frequent number is the same in every boot.
@@ -85,14 +85,20 @@ pub(super) fn whole(seen: &Seen<'_>) -> Result<(), String> {
     if let Some(Stopped::Broken(why)) = seen.stopped {
         return Err(format!("the guest failed: {why}"));
     }
-    if let Some(finding) = console::findings(&evidence.console).first() {
+    if let Some(finding) = console::findings_of(seen).first() {
         return Err(format!("the console has a {}: {}", finding.kind, finding.title));
+    }
+    if let Some((_, why)) = whole::tainted(seen) {
+        return Err(why);
     }
     if evidence.ending != Ending::PoweredOff {
         return Err(format!("the VM did not power off: {:?}", evidence.ending));
     }
-    if let Some(doubt) =
-        proof::stream(evidence).into_iter().chain(proof::console_doubts(evidence)).next()
+    if let Some(doubt) = proof::stream(evidence)
+        .into_iter()
+        .chain(whole::forged(seen))
+        .chain(whole::gap(seen))
+        .next()
     {
         return Err(doubt);
     }
@@ -119,6 +125,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::evidence::Evidence;
+    use crate::verdict::tests::{CONSOLE, healthy};
 
     fn cost(op: &str, instructions: u64) -> Fact {
         let instructions =
@@ -138,11 +145,12 @@ pub(super) mod tests {
             ..CellRequest::idle()
         };
         let event = |(seq, fact)| Event { seq, at_us: seq, fact };
+        let facts = std::iter::once(Fact::KernelLog(healthy())).chain(facts);
         Evidence {
             request,
             events: (0..).zip(facts).map(event).collect(),
             torn_lines: Vec::new(),
-            console: "[    0.4] reboot: Power down\n".into(),
+            console: CONSOLE.to_owned(),
             console_dropped_bytes: 0,
             ending: Ending::PoweredOff,
             wall_ms: 7000,
@@ -212,11 +220,12 @@ pub(super) mod tests {
     #[test]
     fn a_kernel_that_warned_has_no_costs() {
         let mut warned = evidence(facts("kmem", 1000));
-        warned.console = format!(
-            "[ 1.0] WARNING: CPU: 0 PID: 1 at mm/memcontrol.c:1 f+0x1/0x2\n{}",
-            warned.console
-        );
+        warned.console += "<4>[ 1.0] WARNING: CPU: 0 PID: 1 at mm/memcontrol.c:1 f+0x1/0x2\n";
         assert!(costs(&Seen::of(&warned)).unwrap_err().contains("WARN"));
+        let mut hidden = evidence(facts("kmem", 1000));
+        let Fact::KernelLog(log) = &mut hidden.events[0].fact else { panic!("no log") };
+        log.after.tainted = 1 << 9;
+        assert!(costs(&Seen::of(&hidden)).unwrap_err().contains("tainted"));
         let mut killed = evidence(facts("kmem", 1000));
         killed.ending = Ending::Reset;
         assert!(costs(&Seen::of(&killed)).unwrap_err().contains("did not power off"));

@@ -24,7 +24,7 @@ pub(crate) fn get(values: &Facts, name: &FactName) -> Option<f64> {
 }
 
 /// The facts of a cell, and what makes them doubtful.
-pub(crate) fn derive(seen: &Seen<'_>) -> (Facts, Vec<String>) {
+pub(crate) fn derive(seen: &Seen<'_>, whole_console: bool) -> (Facts, Vec<String>) {
     let mut found = Found::default();
     found.cell(seen);
     found.processes(seen);
@@ -41,7 +41,7 @@ pub(crate) fn derive(seen: &Seen<'_>) -> (Facts, Vec<String>) {
         found.facts.insert(FactName::Instructions(cost.op.clone()), median);
     }
     // What a part of the console that is missing has shown cannot be counted.
-    if seen.evidence.console_dropped_bytes == 0 {
+    if whole_console {
         found.kills(seen);
     }
     (found.facts, found.doubts)

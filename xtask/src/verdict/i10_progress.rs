@@ -20,6 +20,7 @@ use protocol::{MemcgRole, Operations, ProcessRole};
 
 use super::rule::need;
 use super::{Answer, Case, Invariant, Missing, i1_no_escape};
+use crate::evidence::record::records;
 use crate::taxonomy::FactName;
 
 /// The invariant.
@@ -46,7 +47,7 @@ pub(super) const PROCESS_BYTES: u64 = 140;
 /// Looks for calls that never came back and for a console that was flooded.
 fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let mut answer = goes_on(case)?;
-    answer.add("console", Ok(prints(case)));
+    answer.add("console", prints(case));
     Ok(answer)
 }
 
@@ -70,11 +71,8 @@ fn goes_on(case: &Case<'_>) -> Result<Answer, Missing> {
     Ok(Answer::of(unfinished <= ended, said))
 }
 
-fn prints(case: &Case<'_>) -> Answer {
-    let (evidence, ooms) = (case.seen.evidence, &case.seen.ooms);
-    if evidence.console_dropped_bytes > 0 {
-        return Answer::not_asked("a part of the console is missing");
-    }
+fn prints(case: &Case<'_>) -> Result<Answer, Missing> {
+    let ooms = case.ooms()?;
     let failed = sum(case, |calls| out_of_memory(&calls.op, &calls.errnos));
     let unfinished = sum(case, |calls| calls.unfinished);
     let limits =
@@ -86,17 +84,19 @@ fn prints(case: &Case<'_>) -> Answer {
     let reports_max = TRIES * failed + unfinished + limits + kills;
     let bytes_max = reports_max * (REPORT_BYTES + PROCESS_BYTES * processes(case));
     let reports = ooms.reports.len() as u64;
-    let bytes = ooms.reports.first().map_or(0, |first| bytes_from(&evidence.console, first.line));
+    let console = &case.seen.evidence.console;
+    let bytes = ooms.reports.first().map_or(0, |first| bytes_from(console, first.line));
     let said = format!(
         "{reports} OOM reports, bound {reports_max} ({failed} failed calls, {unfinished} that never \
          returned, {limits} limits lowered, {kills} kills); {bytes} bytes, bound {bytes_max}"
     );
-    Answer::of(reports <= reports_max && bytes <= bytes_max, said)
+    Ok(Answer::of(reports <= reports_max && bytes <= bytes_max, said))
 }
 
-/// Bytes of the console from this line on.
+/// Bytes that the kernel printed from this line on.
 fn bytes_from(console: &str, line: usize) -> u64 {
-    console.lines().skip(line).map(|line| line.len() as u64 + 1).sum()
+    let from = records(console).skip(line).filter(|record| record.of_kernel().is_some());
+    from.map(|record| record.line.len() as u64 + 1).sum()
 }
 
 /// Processes that a report may list: the cell's own below the parent, and their children.

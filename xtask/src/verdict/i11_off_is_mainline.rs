@@ -60,9 +60,12 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     if asked == 0 {
         return Err(Missing("the patch's counters".to_owned()));
     }
-    // Kills cannot be counted without the whole console; such a cell never passes anyway.
-    let whole = case.seen.evidence.console_dropped_bytes == 0;
-    let kills = if whole { case.seen.ooms.kills_from(Origin::Return) } else { 0 };
+    let kills = match case.ooms() {
+        Ok(ooms) => ooms.kills_from(Origin::Return),
+        // That counters moved is broken anyway.
+        Err(_) if !moved.is_empty() => 0,
+        Err(missing) => return Err(missing),
+    };
     let list = if moved.is_empty() { String::new() } else { format!(" ({})", moved.join(", ")) };
     let said = format!(
         "{} of {asked} counters of the patch moved{list}; {kills} kills from the reconciliation",

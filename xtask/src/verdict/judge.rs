@@ -9,10 +9,10 @@
 use super::rule::{Answer, Missing};
 use super::{
     Case, Check, Finding, INVARIANTS, Judgement, Outcome, Pace, Rule, Verdict, console, facts,
-    proof,
+    proof, whole,
 };
 use crate::config::{Condition, Expectation};
-use crate::evidence::console::message;
+use crate::evidence::record::message;
 use crate::evidence::{Ending, Evidence, Seen, Stopped};
 use crate::plan::Cell;
 use crate::taxonomy::Facts;
@@ -20,25 +20,27 @@ use crate::taxonomy::Facts;
 /// Judges one cell by what was seen, the rules, and what is expected of it ([`Cell::expect`]).
 pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
     let evidence = seen.evidence;
-    let findings = console::findings(&evidence.console);
-    let (facts, mut doubts) = facts::derive(seen);
+    let findings = console::findings_of(seen);
+    let gap = whole::gap(seen);
+    let (facts, mut doubts) = facts::derive(seen, gap.is_none());
     doubts.extend(proof::doubts(cell, seen));
     let rules_pace = Pace { slowdown: pace.slowdown.saturating_mul(cell.slowdown) };
-    let mut checks = invariants(cell, seen, &findings, rules_pace);
+    let mut checks = invariants(cell, seen, &findings, gap.as_deref(), rules_pace);
     checks.extend(conditions(&cell.expect, &facts, evidence.stretch()));
     let breaks = broken(&checks);
     let expected_to_fail = as_expected(cell, Verdict::Fail, &breaks, &checks);
     let (verdict, why) = host(cell, evidence)
+        .or_else(|| not_proven(whole::forged(seen).as_slice(), &[]))
         .or_else(|| on_console(&findings, pace))
+        .or_else(|| whole::tainted(seen))
         .or_else(|| ending(evidence))
         .or_else(|| said_by_guest(seen))
         .or_else(|| not_proven(&doubts, &[]))
         .or_else(|| surely_failed(&checks).filter(|_| !expected_to_fail))
-        .or_else(|| not_proven(&[], &checks))
+        .or_else(|| not_proven(gap.as_slice(), &checks))
         .or_else(|| broken_rules(&checks))
         .or_else(|| not_exercised(&checks))
         .or_else(|| not_as_stated(&checks))
-        .or_else(|| not_proven(proof::console_doubts(evidence).as_slice(), &[]))
         .unwrap_or_else(|| pass(&checks));
     // A mutant must break a rule, and a host that does not let it run would do that for it.
     let welcome = expected_to_fail && !cell.expect.or_more;
@@ -69,11 +71,17 @@ fn as_expected(cell: &Cell, verdict: Verdict, breaks: &[Rule], checks: &[Check])
 }
 
 /// Evaluates every invariant.
-fn invariants(cell: &Cell, seen: &Seen<'_>, findings: &[Finding], pace: Pace) -> Vec<Check> {
+fn invariants(
+    cell: &Cell,
+    seen: &Seen<'_>,
+    findings: &[Finding],
+    gap: Option<&str>,
+    pace: Pace,
+) -> Vec<Check> {
     let check = |invariant: &super::Invariant| {
         let answer = match seen.hello {
             None => Err(Missing("the guest's Hello".to_owned())),
-            Some((_, hello)) => (invariant.check)(&Case { cell, seen, findings, pace, hello }),
+            Some((_, hello)) => (invariant.check)(&Case { cell, seen, findings, pace, hello, gap }),
         };
         Answer::or_unknown(answer).into_check(invariant.rule, None)
     };

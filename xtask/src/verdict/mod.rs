@@ -30,17 +30,19 @@ mod score;
 pub(crate) mod selftests;
 #[cfg(test)]
 pub(crate) mod tests;
+mod whole;
 
 use protocol::{CgroupVersion, Hello, MemcgRole};
 use serde::{Deserialize, Serialize};
 
 use crate::config::MAINLINE;
 use crate::evidence::Seen;
+use crate::evidence::oom::Ooms;
 use crate::outcome::{Check, Judgement, Outcome};
 use crate::plan::Cell;
 use crate::taxonomy::{Rule, Verdict};
 
-pub(crate) use console::{Finding, findings};
+pub(crate) use console::{Finding, findings, findings_of};
 pub(crate) use cost::{Cost, costs};
 pub(crate) use differential::compare;
 pub(crate) use inject::{Site, sites};
@@ -48,6 +50,7 @@ pub(crate) use judge::{by_emulator, console_faults, judge};
 pub(crate) use proof::wrong_clock;
 use rule::{Answer, Invariant, Missing};
 pub(crate) use score::{Ran, Score, score};
+pub(crate) use whole::taint_faults;
 
 /// Every invariant, in the order in which they are evaluated.
 const INVARIANTS: &[Invariant] = &[
@@ -108,6 +111,8 @@ pub(crate) struct Case<'a> {
     findings: &'a [Finding],
     pace: Pace,
     hello: &'a Hello,
+    /// Why the console is not whole.
+    gap: Option<&'a str>,
 }
 
 impl Case<'_> {
@@ -127,6 +132,16 @@ impl Case<'_> {
             }
             _ => of(role),
         }
+    }
+
+    /// OOM reports and kills, of which only a whole console shows all.
+    fn ooms(&self) -> Result<&Ooms, Missing> {
+        self.whole_console().map(|()| &self.seen.ooms)
+    }
+
+    fn whole_console(&self) -> Result<(), Missing> {
+        let missing = |gap| Err(Missing(format!("a part of the console ({gap})")));
+        self.gap.map_or(Ok(()), missing)
     }
 
     /// Whether the policy of this cell lets charges go over the limit.

@@ -76,23 +76,11 @@ fn missing(cell: &Cell, seen: &Seen<'_>) -> Vec<String> {
         ("the heartbeat", seen.heartbeat.is_some_and(|heartbeat| heartbeat.beats > 0)),
         ("what the actors did", acted),
         ("the removal of the memcg", seen.removed.is_some()),
+        ("what the kernel logged", seen.log.is_some()),
     ] {
         must(what.to_owned(), has);
     }
     missing
-}
-
-/// Reasons not to believe the console: it must have been read from the start to the power-off.
-pub(crate) fn console_doubts(evidence: &Evidence) -> Option<String> {
-    if evidence.console_dropped_bytes > 0 {
-        return Some(format!(
-            "{} bytes of the console were dropped",
-            evidence.console_dropped_bytes
-        ));
-    }
-    // Printed at KERN_EMERG by every power-off: no console level hides it.
-    let powered_off = evidence.console.contains("reboot: Power down");
-    (!powered_off).then(|| "the console does not end with the kernel's power-off line".to_owned())
 }
 
 /// Reasons to think that the guest's stream of events was torn.

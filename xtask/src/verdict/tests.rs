@@ -12,11 +12,12 @@ mod rules;
 pub(crate) mod run;
 mod score;
 mod timely;
+mod whole;
 
 use protocol::{
-    Asked, Charges, Debt, DebtEnd, Event, Fact, Files, Heartbeat, Hello, LatencyUs, LoadEnded,
-    MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded, ProcessRole,
-    Removed, Settled, Setup, SpreadBytes, Stage, Started, Usage,
+    Asked, Charges, Debt, DebtEnd, Event, Fact, Files, Health, Heartbeat, Hello, KernelLog,
+    LatencyUs, LoadEnded, MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd,
+    ProcessEnded, ProcessRole, Removed, Settled, Setup, SpreadBytes, Stage, Started, Usage,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,8 +30,16 @@ use crate::plan::{Selection, plan};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const PAGE: u64 = 4096;
-pub(crate) const CONSOLE: &str =
-    "[    0.000000] Linux version 6.12.117\n[    1.000000] reboot: Power down\n";
+pub(crate) const CONSOLE: &str = "\
+<5>[    0.000000] Linux version 6.12.117
+<14>[    0.500000] memcg harness: 000000000000002a begins
+<6>[    0.600000] loop0: detected capacity change from 0 to 8192
+<14>[    0.900000] memcg harness: 000000000000002a ends
+<0>[    1.000000] reboot: Power down
+";
+
+/// Begins the line of the guest's second mark.
+pub(crate) const SECOND_MARK: &str = "<14>[    0.9";
 
 /// Which event: pairs of key and value that it has.
 pub(crate) type Which<'a> = &'a [(&'a str, &'a str)];
@@ -135,6 +144,19 @@ impl Bench {
         }
     }
 
+    /// The kernel logs these lines while the cell runs, and the console shows them.
+    pub(crate) fn logs(&mut self, text: &str) {
+        let at = self.evidence.console.find(SECOND_MARK).unwrap();
+        let marked: String = text.lines().map(|line| format!("<4>{line}\n")).collect();
+        self.evidence.console.insert_str(at, &marked);
+        for event in &mut self.evidence.events {
+            if let Fact::KernelLog(log) = &mut event.fact {
+                log.records += text.lines().count() as u64;
+                log.kernel_lines += text.lines().count() as u64;
+            }
+        }
+    }
+
     /// Changes one value, by JSON pointer, in the first event that fits.
     pub(crate) fn set(mut self, which: Which<'_>, pointer: &str, value: impl Into<Value>) -> Self {
         let mut value = Some(value.into());
@@ -220,6 +242,7 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
     facts.extend([calls_outside("control", 400), calls_outside("stat", 900)]);
     facts.extend(files(Stage::After, patched, 2 * PAGE, peak_bytes, 3));
     facts.push(Fact::Removed(Removed { removed: true, dying: 0, after_us: 20_000 }));
+    facts.push(Fact::KernelLog(healthy()));
     facts.push(Fact::Ended);
     let mut at_us = 100_000;
     let numbered = facts.into_iter().zip(0..);
@@ -229,6 +252,13 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
             Event { seq, at_us, fact }
         })
         .collect()
+}
+
+/// What a guest says of the log that [`CONSOLE`] shows.
+pub(crate) fn healthy() -> KernelLog {
+    let health = Health { tainted: 0, warnings: Some(0), oopses: Some(0) };
+    let (before, after) = (health, health);
+    KernelLog { nonce: 42, records: 1, lost: 0, kernel_lines: 1, before, after }
 }
 
 /// What is said where no charge failed.

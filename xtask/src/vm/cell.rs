@@ -83,7 +83,7 @@ fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
          # It waits for its request. Send it from a second terminal, in this folder:\n\
          #   (cat order.line; sleep 600) | socat - UNIX-CONNECT:port.sock\n\
          # with order.line from\n\
-         #   jq -c '{{wall_clock_us: null, request: .}}' request.json > order.line\n{by_hand}",
+         #   jq -c '{{wall_clock_us: null, nonce: 0, request: .}}' request.json > order.line\n{by_hand}",
         rig.qemu.version,
     )
 }

@@ -41,6 +41,9 @@ impl Watchdogs {
 /// Words of the kernel's command line that every VM has.
 const CMDLINE: &[&str] = &[
     "console=ttyS0",
+    // Each line begins with facility and level: only so can the kernel's messages be told from
+    // those that tasks write to its log.
+    "console_msg_format=syslog",
     // Reset immediately, which ends QEMU. The console is synchronous: the text of the panic is out.
     "panic=-1",
     // A kernel may hold locks for ever after an oops, so its later behaviour is no evidence. A WARN

@@ -8,12 +8,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use protocol::SELFTEST_END;
+use protocol::{SELFTEST_END, SELFTEST_TAINT};
 
 use super::command::{self, Spec, Wiring};
 use super::process::{Vm, Wire};
 use super::rig::Rig;
 use super::session::{TICK, millis};
+use crate::evidence::console::printable;
+use crate::evidence::record::powered_off;
 use crate::exit::{Exit, Fault};
 use crate::host::stop::Stop;
 use crate::plan::VmShape;
@@ -43,8 +45,10 @@ pub(crate) struct Selftest<'a> {
 pub(crate) struct Said {
     /// Output of the program. It comes over the port, where no kernel message can tear it.
     pub(crate) output: String,
-    /// `exit N`, `signal N` or `timeout`, if the guest got to say it.
+    /// `exit N`, `signal N` or `timeout`, if the guest got to say it and then powered off.
     pub(crate) end: Option<String>,
+    /// `/proc/sys/kernel/tainted` at the end.
+    pub(crate) tainted: u64,
     /// The serial console.
     pub(crate) console: String,
     /// From QEMU's start to its end.
@@ -64,9 +68,12 @@ pub(crate) fn selftest(rig: &Rig, test: Selftest<'_>, stop: &Stop) -> anyhow::Re
     spec.extra_cmdline.push(format!("selftest={}", test.program));
     spec.extra_cmdline.push(format!("selftest_seconds={}", limit.as_secs()));
     let ran = run(&spec, |wiring| wiring, boot_limit + limit, stop)?;
-    let (output, end) = split_end(&String::from_utf8_lossy(&ran.port));
-    let console = String::from_utf8_lossy(&ran.console).into_owned();
-    Ok(Said { output, end, console, wall: ran.wall })
+    let console = printable(&String::from_utf8_lossy(&ran.console));
+    let (output, said) = split_end(&String::from_utf8_lossy(&ran.port));
+    // A program can print such a line too, but only the guest then switches the machine off.
+    let said = said.filter(|_| powered_off(&console));
+    let (end, tainted) = said.as_deref().and_then(taint).unzip();
+    Ok(Said { output, end, tainted: tainted.unwrap_or(0), console, wall: ran.wall })
 }
 
 /// The time from QEMU's start to its end with a PID 1 that only powers off: no port, no disk, no
@@ -89,7 +96,7 @@ pub(crate) fn floor(
     let console = String::from_utf8_lossy(&ran.console);
     let what = match ran.status {
         // A panic resets the machine, which ends QEMU with 0 as well.
-        Some(status) if status.success() && console.contains("reboot: Power down") => {
+        Some(status) if status.success() && powered_off(&console) => {
             return Ok(ran.wall);
         }
         Some(status) => {
@@ -149,9 +156,21 @@ fn split_end(all: &str) -> (String, Option<String>) {
     }
 }
 
+/// `exit 0, tainted 512` in its parts.
+fn taint(said: &str) -> Option<(String, u64)> {
+    let (end, tainted) = said.split_once(SELFTEST_TAINT)?;
+    Some((end.to_owned(), tainted.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_says_what_the_kernel_is_tainted_with() {
+        assert_eq!(taint("exit 0, tainted 512"), Some(("exit 0".to_owned(), 512)));
+        assert_eq!(taint("exit 0"), None);
+    }
 
     #[test]
     fn only_the_guests_last_line_says_how_it_ended() {

@@ -5,6 +5,7 @@
 //! the deadline and the stop flag. It judges nothing; how the VM ended is a fact.
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::{CellRequest, Fact, Hello, Order};
@@ -13,9 +14,9 @@ use super::process::{Vm, Wire};
 use super::qmp::{self, Said, Shutdown};
 use super::rig::Limits;
 use super::watch::Watch;
+use crate::evidence::Ending;
 use crate::evidence::lines::{Line, Lines};
 use crate::evidence::store::Recorder;
-use crate::evidence::{DUMP_MARK, Ending};
 use crate::host::stop::Stop;
 
 /// Longest wait between two checks of the stop flag and the process.
@@ -234,7 +235,9 @@ impl<'a> Session<'a> {
             Goal::Restored(..) => Some(u64::try_from(since_1970().as_micros())?),
             _ => None,
         };
-        let order = Order { wall_clock_us, request: request.clone() };
+        // The keys of std's hash maps are random.
+        let nonce = RandomState::new().build_hasher().finish();
+        let order = Order { wall_clock_us, nonce, request: request.clone() };
         let mut line = serde_json::to_vec(&order)?;
         line.push(b'\n');
         self.vm.send(Wire::Port, &line);
@@ -362,8 +365,7 @@ impl<'a> Session<'a> {
     /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs. It
     /// must take interrupts, and PID 1 must have opened the console.
     fn ask_where_it_hangs(&mut self) {
-        let mark = format!("\n{DUMP_MARK}\n");
-        if self.recorder.console(mark.as_bytes()).is_err() {
+        if self.recorder.asks().is_err() {
             return;
         }
         let until = Instant::now() + DUMP_LIMIT;

@@ -17,7 +17,7 @@ use super::cell::{self, Begin};
 use super::process::Vm;
 use super::rig::{Job, Qemu, Rig};
 use super::snapshot::{self, Boot};
-use crate::evidence::{DUMP_MARK, Ending, Evidence};
+use crate::evidence::{Ending, Evidence};
 use crate::evidence::{console, store};
 use crate::host::stop::Stop;
 use crate::plan::{Deadline, VmShape};
@@ -191,14 +191,17 @@ fn a_qemu_that_is_not_there_fails_the_host() {
 
 #[test]
 fn a_hang_at_boot_ends_at_the_deadline_with_everything_qemu_started() {
-    let lab = Lab { cell_ms: 300, ..Lab::new() };
-    let evidence = lab.run("sleep 600 & echo $! >sleeper; hang");
-    let Ending::Deadline { deadline_ms: 300, booted: false, silent_ms, .. } = evidence.ending
+    let lab = Lab { cell_ms: 2000, ..Lab::new() };
+    let evidence = lab.run("printf booting >&$console; sleep 600 & echo $! >sleeper; hang");
+    let Ending::Deadline { deadline_ms: 2000, booted: false, silent_ms, .. } = evidence.ending
     else {
         panic!("{evidence:?}")
     };
     assert!(silent_ms >= 300, "{silent_ms}");
-    assert!(evidence.console.contains(DUMP_MARK), "{}", evidence.console);
+    let console = std::fs::read_to_string(lab.path("cell/console.log")).unwrap();
+    assert!(console.contains("asking the kernel where it hangs"), "{console}");
+    assert_eq!((evidence.console.as_str(), console.find("\n[harness:")), ("booting", Some(7)));
+    assert_eq!(store::load(&lab.path("cell")).unwrap().console, "booting");
     assert!(is_gone(&std::fs::read_to_string(lab.path("sleeper")).unwrap()));
     let commands = std::fs::read_to_string(lab.path("commands")).unwrap();
     assert_eq!(commands.matches("chardev-send-break").count(), 2, "{commands}");

@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::evidence::record::shown;
 use crate::outcome::CellResult;
 use crate::taxonomy::Verdict;
 use crate::verdict::findings;
@@ -47,7 +48,7 @@ pub(crate) fn excerpt(console: &str, verdict: Verdict) -> String {
     let lines: Vec<&str> = match fitting.or(findings.first()) {
         Some(finding) => finding.excerpt.iter().map(String::as_str).collect(),
         None => {
-            let all: Vec<&str> = console.lines().collect();
+            let all: Vec<&str> = console.lines().map(shown).collect();
             all[all.len().saturating_sub(LAST_LINES)..].to_vec()
         }
     };

@@ -11,6 +11,7 @@ use super::super::numbers::plural;
 use super::super::show::{of_each_kind, oom_counts, victim as victim_of};
 use crate::evidence::Seen;
 use crate::evidence::oom::Report;
+use crate::evidence::record::shown;
 use crate::symbols::{Frame, Source, Symbols};
 use crate::verdict::{self, Finding};
 
@@ -42,7 +43,7 @@ pub(super) fn console(seen: &Seen<'_>, symbols: Result<&Symbols<'_>, &str>) -> M
     let (console, ooms) = (&seen.evidence.console, &seen.ooms);
     let dropped_bytes = seen.evidence.console_dropped_bytes;
     let lines: Vec<&str> = console.lines().collect();
-    let findings = verdict::findings(console);
+    let findings = verdict::findings_of(seen);
     let faults = findings.iter().take(FINDINGS_SHOWN).map(|finding| fault(finding, &lines));
     let reports =
         of_each_kind(&ooms.reports, REPORTS_SHOWN).into_iter().map(|kind| report(kind, &lines));
@@ -73,32 +74,32 @@ pub(super) fn console(seen: &Seen<'_>, symbols: Result<&Symbols<'_>, &str>) -> M
 }
 
 fn fault<'a>(finding: &Finding, lines: &[&'a str]) -> Excerpt<'a> {
-    let shown = finding.excerpt.len().min(LINES_SHOWN);
-    let from = |line| numbered(lines, line, shown);
+    let count = finding.excerpt.len().min(LINES_SHOWN);
+    let from = |line| numbered(lines, line, count);
     Excerpt { title: format!("{}: {}", finding.kind, finding.title), lines: from(finding.line) }
 }
 
 /// From the line that says who called the OOM killer to the end of its stack, and the line that
 /// names the victim.
 fn report<'a>(report: &Report, lines: &[&'a str]) -> Excerpt<'a> {
-    let mut shown = numbered(lines, report.line, LINES_SHOWN);
+    let mut excerpt = numbered(lines, report.line, LINES_SHOWN);
     // What follows are the registers of user space, and the memcg's numbers.
     let in_user = |line: &str| line.contains("RIP: 0033:") || line.contains("</TASK>");
-    if let Some(end) = shown.iter().position(|(_, line)| in_user(line)) {
-        shown.truncate(end);
+    if let Some(end) = excerpt.iter().position(|(_, line)| in_user(line)) {
+        excerpt.truncate(end);
     }
     let victim = report.killed.and_then(|pid| {
         let named = format!("Killed process {pid} ");
         let after = lines.iter().enumerate().skip(report.line).take(VICTIM_LINES);
-        after.map(|(at, line)| (at + 1, *line)).find(|(_, line)| line.contains(&named))
+        after.map(|(at, line)| (at + 1, shown(line))).find(|(_, line)| line.contains(&named))
     });
-    shown.extend(victim);
-    Excerpt { title: format!("OOM report: {}", victim_of(report)), lines: shown }
+    excerpt.extend(victim);
+    Excerpt { title: format!("OOM report: {}", victim_of(report)), lines: excerpt }
 }
 
 fn numbered<'a>(lines: &[&'a str], from: usize, count: usize) -> Vec<(usize, &'a str)> {
     let lines = lines.iter().enumerate().skip(from).take(count);
-    lines.map(|(at, line)| (at + 1, *line)).collect()
+    lines.map(|(at, line)| (at + 1, shown(line))).collect()
 }
 
 fn one(number: usize, line: &str, symbols: Option<&Symbols<'_>>) -> Markup {

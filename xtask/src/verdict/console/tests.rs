@@ -65,6 +65,10 @@ const LINES: &[(Verdict, &str, &str)] = &[
     (ERROR, "disk error", "I/O error, dev vda, sector 8 op 0x0:(READ) flags 0x80700 phys_seg 1"),
     (ERROR, "disk error", "Buffer I/O error on dev vda, logical block 1, async page read"),
     (HANG, "hung task", "INFO: task actor-0:70 blocked in I/O wait for more than 30 seconds."),
+    (HANG, "hung task", "INFO: The task actor-0:70 has been waiting for writeback completion for more than 30 seconds."),
+    (CRASH, "lockdep", "lockdep:check_lock_chain bad path found in chain graph"),
+    (CRASH, "file system error", "JBD2: Spotted dirty metadata buffer (dev = vda, blocknr = 1). There's a risk of filesystem corruption in case of system crash."),
+    (CRASH, "sysfs", "fill_read_buffer: slab_attr_show+0x0/0x20 returned bad count"),
     (HANG, "hung task", "INFO: task actor-0:70 can't die for more than 30 seconds."),
     (HANG, "rcu stall", "rcu: rcu_preempt kthread starved for 5252 jiffies! g9 f0x0"),
     (HANG, "CSD lock", "smp: csd: Detected non-responsive CSD lock (#1) on CPU#1, waiting"),
@@ -169,20 +173,6 @@ fn what_came_first_decides_between_kernel_and_harness() {
     assert_eq!(kind(""), None);
 }
 
-#[test]
-fn stamps_callers_and_levels_are_not_part_of_the_message() {
-    for line in [
-        "[    1.234567] text",
-        "[    1.2][  T12] text",
-        "[    1.2][    C0] text",
-        "<4>[    1.2] text",
-        "text  ",
-    ] {
-        assert_eq!(message(line), "text", "{line}");
-    }
-    assert_eq!(message("[drm] text"), "[drm] text");
-}
-
 /// Checkers grow new words. One that begins as they all do is seen without being known.
 #[test]
 fn an_unknown_warning_of_the_kernel_is_a_fault() {
@@ -206,12 +196,22 @@ fn a_flood_is_bounded() {
     assert_eq!(findings(&long)[0].title.len(), TITLE_CHARS);
 }
 
+/// Neither the harness's own marks nor a report have power when a task wrote them.
 #[test]
-fn what_the_harness_asked_for_is_no_finding() {
-    let stall = "[    9.0] rcu: INFO: rcu_preempt self-detected stall on CPU\n";
-    let dump = format!("[    1.0] boot\n{DUMP_MARK}\n{stall}");
-    assert_eq!(findings(&dump), []);
-    assert_eq!(findings(&format!("{stall}{dump}")).len(), 1);
+fn what_tasks_write_is_no_finding_and_hides_none() {
+    let boot = "<5>[    0.0] Linux version 6.12.117\n";
+    let warn = "[    1.0] WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x1/0x2\n";
+    let count = |text: &str| findings(&format!("{boot}{text}")).len();
+    assert_eq!(count(&format!("<4>{warn}")), 1);
+    assert_eq!(count(&format!("<12>{warn}")), 0, "through /dev/kmsg");
+    assert_eq!(count(warn), 0, "through the terminal");
+    assert_eq!(count(&format!("$ <4>{warn}")), 1, "glued to what a task wrote to the terminal");
+    let mark = "[harness: the deadline has passed, asking the kernel where it hangs]\n";
+    for by_user in ["", "<12>[    0.9] ", "<12>[    0.9] reboot: Power down\n"] {
+        assert_eq!(count(&format!("{by_user}{mark}<4>{warn}")), 1);
+    }
+    let torn = format!("<4>{warn}<12>[    1.0] ---[ end trace 0 ]---\n<3>[    1.0] BUG: x\n");
+    assert_eq!(count(&torn), 1, "the end of a report is the kernel's");
 }
 
 /// The console logs that syzkaller tests its own parser with, each with the title that it finds.

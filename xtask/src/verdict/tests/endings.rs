@@ -4,9 +4,9 @@
 use super::*;
 
 const OOPS: &str =
-    "[    2.0] BUG: kernel NULL pointer dereference, address: 8\n[    2.0]  </TASK>\n";
-const PANIC: &str = "[    2.1] Kernel panic - not syncing: Fatal exception\n";
-const BOOT: &str = "[    0.000000] Linux version 6.12.117\n";
+    "<4>[    2.0] BUG: kernel NULL pointer dereference, address: 8\n<4>[    2.0]  </TASK>\n";
+const PANIC: &str = "<4>[    2.1] Kernel panic - not syncing: Fatal exception\n";
+const BOOT: &str = "<4>[    0.000000] Linux version 6.12.117\n";
 
 fn ended(ending: Ending, console: &str, events: usize) -> Judgement {
     let mut bench = Bench::overcharge();
@@ -50,14 +50,15 @@ fn a_kernel_that_panics_crashed_at_boot_and_later() {
 
 #[test]
 fn a_warning_of_a_cell_that_ended_well_is_a_crash() {
-    let console = CONSOLE.to_owned() + "[    0.9] WARNING: CPU: 1 PID: 70 at mm/x.c:1 f+0x1/0x2\n";
+    let console =
+        CONSOLE.to_owned() + "<4>[    0.9] WARNING: CPU: 1 PID: 70 at mm/x.c:1 f+0x1/0x2\n";
     assert_eq!(ended(Ending::PoweredOff, &console, usize::MAX).verdict, Verdict::Crash);
 }
 
 #[test]
 fn the_death_of_pid_1_is_an_error_unless_the_kernel_oopsed_before() {
     let init =
-        "[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009\n";
+        "<4>[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009\n";
     let killed = ended(Ending::Reset, &(BOOT.to_owned() + init), 5);
     assert_eq!(killed.verdict, Verdict::Error, "{}", killed.why);
     let oopsed = ended(Ending::Reset, &(BOOT.to_owned() + OOPS + init), 5);
@@ -67,13 +68,11 @@ fn the_death_of_pid_1_is_an_error_unless_the_kernel_oopsed_before() {
 #[test]
 fn a_global_oom_kill_is_an_error_and_a_memcg_oom_kill_a_fact() {
     let global =
-        CONSOLE.to_owned() + "[    0.9] Out of memory: Killed process 9 (guest) total-vm:1kB\n";
+        CONSOLE.to_owned() + "<4>[    0.9] Out of memory: Killed process 9 (guest) total-vm:1kB\n";
     assert_eq!(ended(Ending::PoweredOff, &global, usize::MAX).verdict, Verdict::Error);
-    let memcg =
-        CONSOLE.to_owned() + "[    0.9] Memory cgroup out of memory: Killed process 9 (hog)\n";
     let parent: Which<'_> = &[("stage", "after"), ("role", "parent")];
     let mut counted = Bench::overcharge().set(parent, "/events/oom_kill", 1);
-    counted.evidence.console = memcg;
+    counted.logs("[    0.9] Memory cgroup out of memory: Killed process 9 (hog)");
     let judgement = counted.judge();
     assert_eq!((judgement.verdict, judgement.facts[&"kills".into()]), (Verdict::Pass, 1.0));
     assert_eq!(judgement.facts[&"kills.untraced".into()], 1.0);
@@ -93,7 +92,7 @@ fn a_deadline_is_a_hang_whatever_ran() {
     let boot = ended(deadline(false), BOOT, 0);
     assert_eq!(boot.verdict, Verdict::Hang);
     assert!(boot.why.starts_with("the guest had not come up"));
-    assert_eq!(ended(deadline(false), "[    0.5] pci: probing\n", 0).verdict, Verdict::Hang);
+    assert_eq!(ended(deadline(false), "<4>[    0.5] pci: probing\n", 0).verdict, Verdict::Hang);
     for firmware in ["", "SeaBIOS (version 1.16.2)\nBooting from ROM..\n"] {
         let judgement = ended(deadline(false), firmware, 0);
         assert_eq!(judgement.verdict, Verdict::Hang);
@@ -136,7 +135,7 @@ fn a_cell_that_was_only_slow_on_a_busy_host_says_nothing_of_the_kernel() {
 
 #[test]
 fn a_breakpoint_left_by_the_emulator_is_no_crash_of_the_kernel() {
-    let console = BOOT.to_owned() + "[    0.2] Oops: int3: 0000 [#1] SMP NOPTI\n";
+    let console = BOOT.to_owned() + "<4>[    0.2] Oops: int3: 0000 [#1] SMP NOPTI\n";
     let mut bench = Bench::overcharge();
     bench.evidence.console = console;
     bench.evidence.ending = Ending::Reset;
@@ -148,8 +147,8 @@ fn a_breakpoint_left_by_the_emulator_is_no_crash_of_the_kernel() {
 
 #[test]
 fn a_hung_task_on_the_console_is_a_hang_even_when_the_cell_ended() {
-    let console =
-        CONSOLE.to_owned() + "[    9.0] INFO: task actor-0:70 blocked for more than 10 seconds.\n";
+    let console = CONSOLE.to_owned()
+        + "<4>[    9.0] INFO: task actor-0:70 blocked for more than 10 seconds.\n";
     let judgement = ended(Ending::PoweredOff, &console, usize::MAX);
     assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Hang, vec!["I6".into()]));
     let oops_too = ended(Ending::PoweredOff, &(console + OOPS), usize::MAX);

@@ -115,10 +115,15 @@ fn no_cell_begins_from_a_boot_whose_clock_is_faster_than_the_hosts() {
 
 /// What a PASS of this cell does not rest on: context for people, and readings between the first
 /// and the last. The files of the other memcgs are left out: of them only kills are asked for (I4).
-const DECORATION: [&str; 28] = [
+const DECORATION: [&str; 31] = [
     "at_us",
     "heartbeat/period_us",
     "hello/memory_bytes",
+    // Whether the kernel has counters, and what it was tainted with by its boot.
+    "kernel_log/after",
+    "kernel_log/before",
+    // Counts where records were lost.
+    "kernel_log/records",
     "memcg/after/limited/counters",
     "memcg/after/limited/current_bytes",
     "memcg/after/limited/events",

@@ -10,9 +10,6 @@ use protocol::Files;
 
 const ACTOR_ENDED: Which<'_> = &[("fact", "process_ended"), ("role", "actor")];
 const STAT: Which<'_> = &[("fact", "operations"), ("op", "stat")];
-const BOOT: &str = "[    0.000000] Linux version 6.12.117\n";
-const OFF: &str = "[    9.0] reboot: Power down\n";
-
 fn condition(fact: &str, comparison: Comparison, number: f64) -> Condition {
     Condition { fact: fact.into(), comparison, number }
 }
@@ -153,7 +150,7 @@ fn i10_excuses_reports_by_failures_for_want_of_memory_only() {
             "/errnos",
             serde_json::json!({ errno: 1000 }),
         );
-        bench.evidence.console = BOOT.to_owned() + &report.repeat(1500) + OFF;
+        bench.logs(&report.repeat(1500));
         bench.outcome("I10")
     };
     assert_eq!([of("ENOMEM"), of("ENOENT")], [Kept, Broken]);
@@ -193,7 +190,7 @@ fn sixteen(counted: u64) -> Bench {
     bench = bench.set(BEFORE, "/counters", counters(0, 0));
     bench = bench.set(SETTLED_FILES, "/counters", counters(3, counted));
     let reports = killed("memcg_overcharge_reconcile").repeat(10);
-    bench.evidence.console = BOOT.to_owned() + &reports + &KILL.repeat(6) + OFF;
+    bench.logs(&(reports + &KILL.repeat(6)));
     bench.cell.expect.facts = vec![condition("kills.in_charge", Comparison::Equal, 0.0)];
     bench
 }
@@ -260,10 +257,10 @@ fn beside_the_baseline(before: u64, lost: u64, kills: bool) -> (Judgement, Diffe
                 bench = bench.set(&files, "/events/oom_kill", 1);
             }
         }
-        bench.evidence.console = BOOT.to_owned()
-            + &killed("try_charge_memcg")
-                .replace("[    2.2] oom", "[    2.1]  obj_cgroup_charge+0x1/0x2\n[    2.2] oom")
-            + OFF;
+        bench.logs(
+            &killed("try_charge_memcg")
+                .replace("[    2.2] oom", "[    2.1]  obj_cgroup_charge+0x1/0x2\n[    2.2] oom"),
+        );
         bench
     };
     let losing = |bench: Bench, lost: u64| {

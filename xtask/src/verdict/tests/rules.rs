@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::*;
-use Outcome::{Broken, Kept, NotApplicable, Unknown};
+use Outcome::{Broken, Kept, Unknown};
 
 fn failing(bench: Bench, errno: &str, count: u64) -> Bench {
     bench.set(OPEN, "/succeeded", 1000 - count).set(OPEN, "/errnos", json!({ errno: count }))
@@ -224,8 +224,7 @@ fn a_second_memcg_that_is_asked_for_must_be_seen() {
 fn killing(bench: Bench, over: &str, victims: &str, pid: i32) -> Bench {
     const PARENT_AFTER: Which<'_> = &[("stage", "after"), ("role", "parent")];
     let mut bench = bench.set(PARENT_AFTER, "/events/oom_kill", 1);
-    bench.evidence.console.insert_str(
-        0,
+    bench.logs(
         &format!(
             "[    0.8] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
              [    0.8]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
@@ -262,7 +261,7 @@ fn i4_counts_every_kill_twice() {
     assert_eq!(uncounted.outcome("I4"), Broken, "printed and not counted");
     let mut dropped = kept;
     dropped.evidence.console_dropped_bytes = 1;
-    assert_eq!(dropped.outcome("I4"), NotApplicable);
+    assert_eq!(dropped.outcome("I4"), Unknown);
     assert_eq!(dropped.judge().verdict, Verdict::Error);
 }
 
@@ -283,16 +282,14 @@ fn i5_allows_the_stocks_of_each_cpu() {
     assert_eq!(Bench::overcharge().set(removed, "/removed", false).outcome("I5"), Broken);
     assert_eq!(Bench::overcharge().set(removed, "/dying", 1).outcome("I5"), Broken);
     let mut underflow = Bench::overcharge();
-    underflow.evidence.console.insert_str(
-        0,
+    underflow.logs(
         "[    0.9] ------------[ cut here ]------------\n[    0.9] page_counter underflow: -3 nr_pages=64\n\
          [    0.9] WARNING: CPU: 0 PID: 9 at mm/page_counter.c:60 page_counter_cancel+0x5/0x6\n",
     );
     let judgement = underflow.judge();
     assert_eq!((judgement.verdict, judgement.breaks), (Verdict::Crash, vec!["I5".into()]));
     let mut references = Bench::overcharge();
-    references.evidence.console.insert_str(
-        0,
+    references.logs(
         "[    0.9] ------------[ cut here ]------------\n\
          [    0.9] percpu ref (css_release) <= 0 (-1) after switching to atomic\n\
          [    0.9] WARNING: CPU: 1 PID: 0 at lib/percpu-refcount.c:197 percpu_ref_switch_to_atomic_rcu+0x5/0x6\n",
