@@ -52,6 +52,28 @@ fn no_cell_begins_from_a_boot_that_was_not_clean() {
     assert_baseline_ran(&result);
 }
 
+/// Whatever it does, its console would not show it.
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn a_kernel_that_does_not_show_its_log_is_an_error() {
+    for (word, why) in [
+        ("quiet", "does not begin with the kernel's first line"),
+        ("console_msg_format=default", "does not show who wrote its lines"),
+        ("printk.devkmsg=off", "mark"),
+    ] {
+        let bench = Bench::new();
+        let broken = format!("extends = \"baseline\"\ncmdline = [\"{word}\"]\n");
+        bench.write("kernels/broken.toml", &broken);
+        bench.write("matrices/broken.toml", MATRIX);
+        bench.run(&["run-matrix", "--matrix", "broken"]).expect_exit(1).expect_output("ERROR");
+        let result = bench.result();
+        let judgement = judgement(&result, "broken");
+        assert_eq!(judgement["verdict"], "ERROR", "{word}: {judgement:#}");
+        assert!(judgement["why"].as_str().unwrap().contains(why), "{word}: {judgement:#}");
+        assert_baseline_ran(&result);
+    }
+}
+
 #[test]
 #[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
 fn a_kernel_that_hangs_at_boot_is_a_hang() {
