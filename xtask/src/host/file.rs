@@ -1,20 +1,86 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files that are whole or absent, and their hash.
+//! Files that are whole or absent, their hash, and the one way to read a file that others wrote.
 //!
 //! Contract: a file with its final name has all its bytes. A failed write leaves nothing behind.
-//! All users may read the file.
+//! All users may read the file. What is read is a regular file of bounded size, so a FIFO, a device
+//! or a huge file is refused before anything waits for it or fills memory.
 
 use std::fs::{self, File};
-use std::io;
-use std::io::Write as _;
+use std::io::{self, Error, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use fs4::fs_std::FileExt as _;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::digest::hex;
+
+/// Begins the name of a file that is being written; its writer holds a lock on it.
+pub(crate) const UNFINISHED: &str = ".tmp-";
+/// Younger ones may not be locked yet.
+pub(crate) const UNFINISHED_AGE: Duration = Duration::from_secs(5);
+
+/// How a path may lead to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Through symbolic links: a user named it.
+    Followed,
+    /// Through none: it was stored, and a link in its place could lead anywhere.
+    Refused,
+}
+
+/// Opens a regular file of at most `bytes_max` bytes; waits for nothing.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for any other file, with the reason; I/O errors. None has the path.
+pub(crate) fn open(path: &Path, links: Links, bytes_max: u64) -> io::Result<File> {
+    let refused = |why: &str| Error::new(ErrorKind::InvalidInput, why.to_owned());
+    let is_file = |stat: &fs::Metadata| match stat.is_file() {
+        true => Ok(()),
+        false => Err(refused("not a regular file")),
+    };
+    // Before it is opened: opening a device can have effects.
+    is_file(&fs::metadata(path)?)?;
+    let resolve = match links {
+        Links::Followed => ResolveFlag::empty(),
+        Links::Refused => ResolveFlag::RESOLVE_NO_SYMLINKS,
+    };
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file: File = match openat2(AT_FDCWD, path, OpenHow::new().flags(flags).resolve(resolve)) {
+        Ok(fd) => fd.into(),
+        Err(Errno::ELOOP) => return Err(refused("a symbolic link leads there")),
+        Err(error) => return Err(error.into()),
+    };
+    let stat = file.metadata()?;
+    is_file(&stat)?;
+    if stat.len() > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    Ok(file)
+}
+
+/// The content of such a file.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn read(path: &Path, links: Links, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Files of procfs have no size.
+    open(path, links, bytes_max)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > bytes_max {
+        true => Err(too_large(bytes_max)),
+        false => Ok(bytes),
+    }
+}
+
+fn too_large(bytes_max: u64) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("larger than {bytes_max} bytes"))
+}
 
 /// Writes a file under a temporary name and renames it. Makes the folders above it.
 ///
@@ -38,7 +104,8 @@ pub(crate) fn publish(
         // A temporary file is private by default.
         let readable = fs::Permissions::from_mode(0o644);
         let mut file =
-            tempfile::Builder::new().prefix(".tmp-").permissions(readable).tempfile_in(dir)?;
+            tempfile::Builder::new().prefix(UNFINISHED).permissions(readable).tempfile_in(dir)?;
+        file.as_file().lock_exclusive()?;
         fill(&mut file)?;
         file.flush()?;
         file.persist(path)?;
@@ -47,12 +114,45 @@ pub(crate) fn publish(
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Removes what killed writers left unfinished in a folder, if it is older than that. An error
+/// leaves it for the next time.
+pub(crate) fn remove_unfinished(dir: &Path, age: Duration) {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(UNFINISHED)) {
+        let path = entry.path();
+        if !is_abandoned(&path, age).unwrap_or(false) {
+            continue;
+        }
+        let _ = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+    }
+}
+
+/// Whether nobody writes to it any more.
+fn is_abandoned(path: &Path, age_min: Duration) -> io::Result<bool> {
+    let stat = fs::symlink_metadata(path)?;
+    let age = SystemTime::now().duration_since(stat.modified()?).unwrap_or_default();
+    if age < age_min {
+        return Ok(false);
+    }
+    if !stat.is_file() && !stat.is_dir() {
+        return Ok(true);
+    }
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW);
+    let file: File = openat2(AT_FDCWD, path, how)?.into();
+    file.try_lock_exclusive()
+}
+
 /// SHA-256 of a file, lower-case hex.
 ///
 /// # Errors
 /// I/O errors, with the path.
 pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
-    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let mut file = open(path, Links::Followed, u64::MAX)
+        .with_context(|| format!("opening {}", path.display()))?;
     let mut hash = Sha256::new();
     io::copy(&mut file, &mut hash).with_context(|| format!("reading {}", path.display()))?;
     Ok(hex(&hash.finalize()))
@@ -78,5 +178,58 @@ mod tests {
         write_whole(&path, b"short").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"short");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    }
+    #[test]
+    fn only_a_regular_file_of_bounded_size_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "12345").unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (link, to) in
+            [("link", "file"), ("loop", "loop"), ("through", "."), ("zero", "/dev/zero")]
+        {
+            std::os::unix::fs::symlink(to, at(link)).unwrap();
+        }
+        let said = |name: &str, links, bytes_max| match read(&at(name), links, bytes_max) {
+            Ok(bytes) => String::from_utf8(bytes).unwrap(),
+            Err(error) => error.to_string(),
+        };
+        use Links::{Followed, Refused};
+        for links in [Followed, Refused] {
+            assert_eq!(said("file", links, 5), "12345");
+            assert_eq!(said("file", links, 4), "larger than 4 bytes");
+            for other in ["folder", "fifo", "zero"] {
+                assert_eq!(said(other, links, 5), "not a regular file", "{other}");
+            }
+            assert!(said("loop", links, 5).contains("symbolic link"));
+        }
+        for link in ["link", "through/file"] {
+            assert_eq!(said(link, Followed, 5), "12345");
+            assert_eq!(said(link, Refused, 5), "a symbolic link leads there");
+        }
+        // It says that it is empty, and never ends.
+        let endless = read(Path::new("/proc/self/environ"), Followed, 0).unwrap_err();
+        assert_eq!(endless.to_string(), "larger than 0 bytes");
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_what_is_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = |name: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(&path).unwrap();
+            let file = File::open(&path).unwrap();
+            file.set_modified(SystemTime::now() - 2 * UNFINISHED_AGE).unwrap();
+            (path, file)
+        };
+        let ((left, _), (locked, lock)) = (old(".tmp-a"), old(".tmp-b"));
+        lock.lock_exclusive().unwrap();
+        let (kept, _) = old("tmp-a");
+        let new = dir.path().join(".tmp-new");
+        fs::write(&new, "").unwrap();
+        remove_unfinished(dir.path(), UNFINISHED_AGE);
+        assert!(!left.exists());
+        assert!(locked.exists() && kept.exists() && new.exists());
     }
 }
