@@ -28,8 +28,11 @@ use super::warnings;
 use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
 use crate::host::digest::hex;
-use crate::host::file::write_whole;
+use crate::host::file::{self, Links, write_whole};
 use crate::host::{self, process::Killed};
+
+/// More than this is no list of config symbols.
+const FRAGMENT_BYTES_MAX: u64 = 1 << 20;
 
 /// What every kernel of one command is built with.
 pub(crate) struct Site<'a> {
@@ -92,7 +95,8 @@ impl Site<'_> {
         let read = |path: &Path, what: String| {
             let fault =
                 |error| Fault::new(Exit::Usage, format!("{what} {}: {error}", path.display()));
-            fs::read_to_string(path).map_err(fault)
+            let bytes = file::read(path, Links::Followed, FRAGMENT_BYTES_MAX).map_err(fault)?;
+            String::from_utf8(bytes).map_err(|error| fault(std::io::Error::other(error)))
         };
         for name in kernel.fragments.iter().map(|name| format!("{name}.config")) {
             let what = format!("kernel {}: fragment", kernel.name);
@@ -195,7 +199,7 @@ impl Site<'_> {
             toolchain: toolchain.identity(*rust),
             notes: [overlay.notes, idle].concat(),
             build_s: begun.elapsed().as_secs_f64(),
-            sizes: std::collections::BTreeMap::new(),
+            sha256: std::collections::BTreeMap::new(),
         };
         image::publish(self.cache, key, &tree.dir(), &log, manifest)
     }

@@ -20,19 +20,25 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use fs4::fs_std::FileExt;
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use crate::exit::{Exit, Fault};
+use crate::host::file;
 use crate::host::stop::unless_process_asked;
 use crate::progress::Step;
 
 /// Longest wait for another process; longer than any build takes.
 const LOCK_WAIT: Duration = Duration::from_secs(2 * 60 * 60);
+/// No build, download or unpacking takes that long.
+const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
 /// The cache folder.
@@ -97,11 +103,16 @@ impl Cache {
         let room = |name: &str| {
             let path = root.join(name);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+            ours_alone(&path)?;
             anyhow::Ok(path)
         };
+        room("")?;
         let (downloads, sources, series) = (room("downloads")?, room("sources")?, room("series")?);
         let (trees, images, tools) = (room("trees")?, room("images")?, room("tools")?);
         let locks = room("locks")?;
+        for entry in walkdir::WalkDir::new(&root).max_depth(1).into_iter().flatten() {
+            file::remove_unfinished(entry.path(), UNFINISHED_AGE);
+        }
         Ok(Self { downloads, sources, series, trees, images, tools, locks, root })
     }
 
@@ -150,10 +161,30 @@ impl Cache {
 
     fn lock_file(&self, name: &str) -> anyhow::Result<(File, PathBuf)> {
         let path = self.locks.join(format!("{name}.lock"));
-        let file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
-        Ok((file.with_context(|| format!("opening the lock {}", path.display()))?, path))
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        // What it holds is replaced: it must not lead elsewhere.
+        options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+        let opening = || format!("opening the lock {}", path.display());
+        let file = options.open(&path).with_context(opening)?;
+        let is_file = file.metadata().with_context(opening)?.is_file();
+        ensure!(is_file, "the lock {} is not a regular file", path.display());
+        Ok((file, path))
     }
+}
+
+/// Who can write to the cache decides what boots.
+fn ours_alone(folder: &Path) -> anyhow::Result<()> {
+    let stat = fs::metadata(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let (owner, user) = (stat.uid(), geteuid().as_raw());
+    let why = match (owner == user, stat.mode() & 0o002 == 0) {
+        (true, true) => return Ok(()),
+        (false, _) => format!("belongs to user {owner}, and you are user {user}"),
+        (true, false) => "can be written to by every user".to_owned(),
+    };
+    Err(Fault::new(Exit::Host, format!("the cache folder {} {why}", folder.display()))
+        .hint("what boots comes from there: use a folder of your own with --cache DIR")
+        .into())
 }
 
 fn wait_for(
@@ -194,6 +225,8 @@ pub(crate) fn scratch(dest: &Path) -> anyhow::Result<TempDir> {
     }
     tempfile::Builder::new()
         .prefix(&prefix)
+        // A temporary folder is private by default.
+        .permissions(fs::Permissions::from_mode(0o755))
         .tempdir_in(parent)
         .with_context(|| format!("making a folder in {}", parent.display()))
 }
@@ -294,6 +327,7 @@ mod tests {
         assert!(!dest.exists());
         publish(made, &dest).unwrap();
         assert_eq!(fs::read_to_string(dest.join("f")).unwrap(), "1");
+        assert_eq!(fs::metadata(&dest).unwrap().mode() & 0o777, 0o755);
         assert!(!dir.path().join(".tmp-abc-x1").exists());
         assert!(dir.path().join(".tmp-abd-x1").exists());
     }
@@ -303,5 +337,33 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = Cache::open(&dir.path().join("a b")).unwrap_err();
         assert_eq!(crate::exit::fault_of(&error).unwrap().exit, Exit::Usage);
+    }
+    #[test]
+    fn a_cache_of_another_user_or_of_everybody_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        Cache::open(dir.path()).unwrap();
+        let images = dir.path().join("images");
+        let refused = || Cache::open(dir.path()).unwrap_err().to_string();
+        fs::set_permissions(&images, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(refused().ends_with("images can be written to by every user"), "{}", refused());
+        fs::set_permissions(&images, fs::Permissions::from_mode(0o755)).unwrap();
+        // Only root can give a folder away.
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(65534), None).unwrap();
+            assert!(refused().contains("belongs to user 65534, and you are user 0"));
+        }
+    }
+
+    #[test]
+    fn a_lock_leads_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let (precious, locks) = (dir.path().join("precious"), dir.path().join("locks"));
+        fs::write(&precious, "kept").unwrap();
+        std::os::unix::fs::symlink(&precious, locks.join("a.lock")).unwrap();
+        assert!(cache.lock("a", "a").unwrap_err().to_string().contains("a.lock"));
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
+        nix::unistd::mkfifo(&locks.join("b.lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(cache.lock("b", "b").unwrap_err().to_string().contains("not a regular file"));
     }
 }

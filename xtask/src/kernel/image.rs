@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Built kernels in the cache, by a key made of everything they depend on.
 //!
-//! Contract: `images/<key>/` appears in one step. It is an image only while its files have the
-//! sizes that its manifest states. A hit reads the manifest and five file sizes, nothing more.
+//! Contract: `images/<key>/` appears in one step. It is an image only while its files are those
+//! that were built: a hit compares their hashes with the manifest. A damaged one is built again.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::cache::{self, Cache};
 use super::series::Series;
 use crate::config::Kernel;
 use crate::host::digest::{hex, sha256_of_parts};
+use crate::host::file::{self, Links, sha256_of};
+use crate::progress::note;
 
 /// Raise it when the build itself changes: other targets, other variables.
 const RECIPE: u32 = 1;
@@ -26,6 +28,8 @@ const FILES: [(&str, &str); 4] = [
     ("System.map", "System.map"),
 ];
 const LOG: &str = "build.log";
+const MANIFEST: &str = "manifest.json";
+const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug)]
@@ -70,8 +74,8 @@ pub(crate) struct Manifest {
     pub(crate) notes: Vec<String>,
     /// How long the build took, seconds.
     pub(crate) build_s: f64,
-    /// File sizes, bytes.
-    pub(crate) sizes: BTreeMap<String, u64>,
+    /// SHA-256 of each file, hex.
+    pub(crate) sha256: BTreeMap<String, String>,
 }
 
 /// What an image depends on.
@@ -139,16 +143,33 @@ impl Image {
     }
 }
 
-/// The image with this key, if it is there and whole.
+/// The image with this key, if it is there and as it was built; else says what is damaged.
 pub(crate) fn find(cache: &Cache, key: &str) -> Option<(PathBuf, Manifest)> {
     let dir = cache.images.join(key);
-    let manifest: Manifest =
-        serde_json::from_slice(&fs::read(dir.join("manifest.json")).ok()?).ok()?;
-    let is_whole = |name: &str| {
-        let size = fs::metadata(dir.join(name)).ok().map(|stat| stat.len());
-        size.is_some() && size == manifest.sizes.get(name).copied()
-    };
-    FILES.iter().map(|(name, _)| *name).chain([LOG]).all(is_whole).then_some((dir, manifest))
+    if !dir.exists() {
+        return None;
+    }
+    match whole(&dir) {
+        Ok(manifest) => Some((dir, manifest)),
+        Err(error) => {
+            note(&format!("note: damaged image in the cache: {error:#}"));
+            None
+        }
+    }
+}
+
+fn whole(dir: &Path) -> anyhow::Result<Manifest> {
+    let path = dir.join(MANIFEST);
+    let bytes = file::read(&path, Links::Followed, MANIFEST_BYTES_MAX);
+    let bytes = bytes.with_context(|| path.display().to_string())?;
+    let manifest: Manifest = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is not of this version", path.display()))?;
+    for name in FILES.iter().map(|(name, _)| *name).chain([LOG]) {
+        let path = dir.join(name);
+        let is = sha256_of(&path)?;
+        ensure!(manifest.sha256.get(name) == Some(&is), "{} was changed", path.display());
+    }
+    Ok(manifest)
 }
 
 /// Copies the result of make into the cache. The caller holds the lock of the key.
@@ -165,17 +186,17 @@ pub(crate) fn publish(
     let dir = cache.images.join(key);
     let made = cache::scratch(&dir)?;
     let mut take = |name: &str, from: &Path| -> anyhow::Result<()> {
-        let bytes = fs::copy(from, made.path().join(name))
-            .with_context(|| format!("copying {}", from.display()))?;
-        manifest.sizes.insert(name.to_owned(), bytes);
+        let to = made.path().join(name);
+        fs::copy(from, &to).with_context(|| format!("copying {}", from.display()))?;
+        manifest.sha256.insert(name.to_owned(), sha256_of(&to)?);
         Ok(())
     };
     for (name, from) in FILES {
         take(name, &tree.join(from))?;
     }
     take(LOG, log)?;
-    fs::write(made.path().join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
-    // If there is one, `find` refused it: a file is missing or cut off.
+    fs::write(made.path().join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)?;
+    // If there is one, `find` refused it: it is damaged.
     cache::remove(&dir)?;
     cache::publish(made, &dir)?;
     Ok((dir, manifest))
@@ -195,7 +216,7 @@ mod tests {
             toolchain: String::new(),
             notes: vec!["fuzz".into()],
             build_s: 1.5,
-            sizes: BTreeMap::new(),
+            sha256: BTreeMap::new(),
         }
     }
 
@@ -229,21 +250,33 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_found_only_while_it_is_whole() {
+    fn an_image_is_found_only_while_it_is_as_it_was_built() {
         let (dir, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let cache = Cache::open(dir.path()).unwrap();
         built(tree.path());
         assert!(find(&cache, "k").is_none());
-        let (home, _) =
-            publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap();
-        let (_, found) = find(&cache, "k").unwrap();
-        assert_eq!((found.notes.as_slice(), found.sizes["bzImage"]), (&["fuzz".to_owned()][..], 7));
-        fs::write(home.join("vmlinux"), "v").unwrap();
-        assert!(find(&cache, "k").is_none(), "a cut-off vmlinux passed for whole");
-        publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap();
-        assert!(find(&cache, "k").is_some());
-        fs::remove_file(home.join("System.map")).unwrap();
-        assert!(find(&cache, "k").is_none());
+        let publish =
+            || publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap().0;
+        let home = publish();
+        assert_eq!(find(&cache, "k").unwrap().1.notes, ["fuzz"]);
+        for name in ["vmlinux", "bzImage", "System.map", "manifest.json", "config"] {
+            let file = home.join(name);
+            match name {
+                "System.map" => fs::remove_file(file).unwrap(),
+                "config" => {
+                    fs::remove_file(&file).unwrap();
+                    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+                }
+                "manifest.json" => fs::write(file, "{}").unwrap(),
+                // As long as the right one.
+                _ => fs::write(file, name.to_uppercase()).unwrap(),
+            }
+            let error = format!("{:#}", whole(&home).unwrap_err());
+            assert!(error.contains(name), "{name}: {error}");
+            assert!(find(&cache, "k").is_none(), "{name} passed for whole");
+            publish();
+            assert!(find(&cache, "k").is_some());
+        }
     }
 
     #[test]

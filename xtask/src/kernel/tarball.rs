@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::cache::Cache;
 use crate::exit::{Exit, Fault};
 use crate::host::digest::hex;
+use crate::host::file::sha256_of;
 use crate::host::{self, process};
 use crate::progress::Step;
 
@@ -33,11 +34,12 @@ const ATTEMPTS: u32 = 3;
 pub(crate) fn download(cache: &Cache, url: &str, sha256: &str) -> anyhow::Result<PathBuf> {
     let name = url.rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default();
     let dest = cache.downloads.join(format!("{}-{name}", &sha256[..16]));
-    if dest.exists() {
+    let is_whole = || dest.exists() && sha256_of(&dest).is_ok_and(|is| is == sha256);
+    if is_whole() {
         return Ok(dest);
     }
     let _lock = cache.lock(&format!("download-{}", &sha256[..32]), url)?;
-    if dest.exists() {
+    if is_whole() {
         return Ok(dest);
     }
     let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(&cache.downloads)?;

@@ -2,7 +2,7 @@
 //! The ext4 image that every cell gets as `/dev/vda`.
 //!
 //! Contract: made once and never written to again; a VM writes to its own throw-away overlay. The
-//! name follows the recipe.
+//! name follows the recipe. Its hash lies beside it: a damaged image is made again.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::host::digest::sha256;
-use crate::host::file::publish;
+use crate::host::file::{self, Links, publish, sha256_of, write_whole};
 use crate::host::{self, process};
+use crate::progress::note;
 
 const MKFS_DEADLINE: Duration = Duration::from_secs(60);
 
+/// More than a hash in hex.
+const SUM_BYTES_MAX: u64 = 128;
 /// Size of the image, MiB. It is sparse: an empty file system takes 0.4 MiB of the host's disk.
 const SIZE_MIB: u64 = 256;
 
@@ -33,8 +36,13 @@ const OPTIONS: &str = "-q -F -O ^has_journal -i 4096 -m 0 -L scratch \
 pub(crate) fn scratch(cache: &Path) -> anyhow::Result<PathBuf> {
     let hash = sha256(format!("{SIZE_MIB} {OPTIONS}").as_bytes());
     let path = cache.join("disk").join(format!("scratch-{}.ext4", &hash[..12]));
+    let sum = path.with_extension("sha256");
     if path.exists() {
-        return Ok(path);
+        let known = file::read(&sum, Links::Followed, SUM_BYTES_MAX).ok();
+        if known.is_some_and(|known| sha256_of(&path).is_ok_and(|is| is.as_bytes() == known)) {
+            return Ok(path);
+        }
+        note(&format!("note: {} was damaged: it is made again", path.display()));
     }
     publish(&path, |file| {
         file.as_file().set_len(SIZE_MIB << 20)?;
@@ -43,6 +51,7 @@ pub(crate) fn scratch(cache: &Path) -> anyhow::Result<PathBuf> {
         permissions.set_mode(0o444);
         Ok(file.as_file().set_permissions(permissions)?)
     })?;
+    write_whole(&sum, sha256_of(&path)?.as_bytes())?;
     Ok(path)
 }
 
@@ -67,5 +76,11 @@ mod tests {
         assert!(Command::new("cmp").arg(&a).arg(&b).status().unwrap().success());
         assert!(std::fs::metadata(&a).unwrap().permissions().readonly());
         assert_eq!(scratch(one.path()).unwrap(), a);
+        let same = || Command::new("cmp").arg("-s").arg(&a).arg(&b).status().unwrap().success();
+        std::fs::set_permissions(&a, std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::fs::write(&a, "cut off").unwrap();
+        assert!(!same());
+        assert_eq!(scratch(one.path()).unwrap(), a);
+        assert!(same());
     }
 }

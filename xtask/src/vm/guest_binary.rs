@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the guest and packs it into an initramfs in the cache.
 //!
-//! Contract: cargo decides what to compile. The archive is named by the hash of the binary, so a
-//! changed guest never runs from an old archive.
+//! Contract: cargo decides what to compile. The archive is named by its hash and compared whenever
+//! it is used, so neither a changed guest nor a damaged archive ever runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sha2::{Digest as _, Sha256};
 
 use super::initramfs;
 use crate::exit::{Exit, Fault};
-use crate::host::digest::hex;
-use crate::host::file::publish;
+use crate::host::digest::sha256;
+use crate::host::file::{self, Links, write_whole};
 use crate::host::process;
-use crate::progress::Step;
+use crate::progress::{Step, note};
 
 /// The gnu target links statically with `crt-static` and, unlike the musl one, comes with every
 /// toolchain.
@@ -97,17 +96,17 @@ pub(crate) fn pack_with(
 ) -> anyhow::Result<PathBuf> {
     let init =
         std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
-    let mut hash = Sha256::new_with_prefix(&init);
-    for (name, bytes) in programs {
-        hash.update(format!("\0{name}\0{}\0", bytes.len()));
-        hash.update(bytes);
-    }
-    let hash = hex(&hash.finalize());
-    let path = cache.join("guest").join(format!("{}.cpio", &hash[..16]));
+    let mut archive = Vec::new();
+    initramfs::write(&mut archive, &init, programs)?;
+    let path = cache.join("guest").join(format!("{}.cpio", &sha256(&archive)[..16]));
     if path.exists() {
-        return Ok(path);
+        let there = file::read(&path, Links::Followed, archive.len() as u64);
+        if there.is_ok_and(|bytes| bytes == archive) {
+            return Ok(path);
+        }
+        note(&format!("note: {} was damaged: it is packed again", path.display()));
     }
-    publish(&path, |file| Ok(initramfs::write(std::io::BufWriter::new(file), &init, programs)?))?;
+    write_whole(&path, &archive)?;
     Ok(path)
 }
 
@@ -127,5 +126,13 @@ mod tests {
         assert_ne!(one, two);
         let bytes = std::fs::read(&two).unwrap();
         assert!(bytes.windows(3).any(|window| window == b"two"));
+        // Cut off, or with a flipped bit: packed again.
+        let mut flipped = bytes.clone();
+        flipped[200] ^= 1;
+        for damaged in [&bytes[..100], &flipped] {
+            std::fs::write(&two, damaged).unwrap();
+            assert_eq!(pack(&binary, cache.path()).unwrap(), two);
+            assert_eq!(std::fs::read(&two).unwrap(), bytes);
+        }
     }
 }
