@@ -82,7 +82,8 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// The advice for a full disk.
-pub(crate) const FULL_DISK: &str = "free some space, or move the cache with --cache DIR";
+pub(crate) const FULL_DISK: &str =
+    "free some space there, or use another disk: --results DIR, --cache DIR, or TMPDIR";
 
 /// The text for stderr, and the code to exit with.
 pub(crate) fn explain(error: &anyhow::Error) -> (String, Exit) {

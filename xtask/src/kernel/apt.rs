@@ -17,7 +17,7 @@ use super::aptlist;
 use super::cache::Cache;
 use super::tarball;
 use crate::exit::{Exit, Fault};
-use crate::host::file::{sha256_of, write_whole};
+use crate::host::file::{self, Links, sha256_of, write_whole};
 use crate::host::{self, process};
 use crate::progress::Step;
 
@@ -52,13 +52,18 @@ impl Deb {
     }
 }
 
+/// More than this was not written here.
+const RECORD_BYTES_MAX: u64 = 64 * 1024;
+
 /// The version that was fetched before: a source never changes unasked.
 ///
 /// # Errors
 /// A record that cannot be read.
 pub(crate) fn known(cache: &Cache, package: &str) -> anyhow::Result<Option<Deb>> {
     let record = record(cache, package);
-    let Ok(bytes) = fs::read(&record) else { return Ok(None) };
+    let Ok(bytes) = file::read(&record, Links::Followed, RECORD_BYTES_MAX) else {
+        return Ok(None);
+    };
     let deb = serde_json::from_slice(&bytes);
     deb.map(Some).with_context(|| format!("cannot read {}: remove it", record.display()))
 }

@@ -5,12 +5,12 @@
 //! name from; see [`super::diff`]. [`super::overlay`] applies it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::diff::{Diff, stays_inside};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::{sha256, sha256_of_parts};
+use crate::host::file::{self, Links};
 
 /// Patches get reviewed; a larger file is a mistake.
 const PATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -90,16 +90,12 @@ impl Series {
     }
 }
 
-fn read_bounded(file: &Path, name: &Path) -> Result<Vec<u8>, Fault> {
+fn read_bounded(path: &Path, name: &Path) -> Result<Vec<u8>, Fault> {
     let fault = |why: String| {
         Fault::new(Exit::Series, format!("{}: {why}", name.display()))
             .hint("`series` and `extra_patches` in configs/kernels name it")
     };
-    let bytes = fs::metadata(file).map_err(|error| fault(error.to_string()))?.len();
-    if bytes > PATCH_BYTES_MAX {
-        return Err(fault(format!("{bytes} bytes are too many for a patch")));
-    }
-    fs::read(file).map_err(|error| fault(error.to_string()))
+    file::read(path, Links::Followed, PATCH_BYTES_MAX).map_err(|error| fault(error.to_string()))
 }
 
 /// The names in a `series` file; an error is `line: why`.
@@ -134,6 +130,8 @@ pub(super) fn parse_list(text: &str) -> Result<Vec<PathBuf>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn minimal(old: &str, new: &str) -> String {

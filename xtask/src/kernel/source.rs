@@ -16,7 +16,7 @@ use super::pristine::{self, Source};
 use super::{local, tarball};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::sha256;
-use crate::host::file::{sha256_of, write_whole};
+use crate::host::file::{self, Links, sha256_of, write_whole};
 
 /// A source as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +245,9 @@ fn id(kind: &str, sha256: &str) -> String {
     format!("{kind}-{}", &sha256[..sha256.len().min(32)])
 }
 
+/// More than this was not written here.
+const MEMO_BYTES_MAX: u64 = 64 * 1024;
+
 #[derive(Serialize, Deserialize)]
 struct Memo {
     signature: String,
@@ -260,7 +263,8 @@ fn memo(
 ) -> anyhow::Result<String> {
     let name = sha256(path.as_os_str().as_encoded_bytes());
     let file = cache.sources.join(format!("{}.memo", &name[..32]));
-    let old = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Memo>(&bytes).ok());
+    let old = file::read(&file, Links::Followed, MEMO_BYTES_MAX).ok();
+    let old = old.and_then(|bytes| serde_json::from_slice::<Memo>(&bytes).ok());
     if let Some(memo) = old.filter(|memo| memo.signature == signature) {
         return Ok(memo.sha256);
     }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::config::{Config, Text, Texts};
 use crate::exit::{Exit, Fault};
+use crate::host::file::{self, Links};
 
 /// More than this is no config file that a person wrote.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -45,13 +46,8 @@ fn toml(configs: &Path, kind: &str, name: String) -> anyhow::Result<Text> {
     // Two last folders are enough to find it, and short enough to read.
     let root = configs.file_name().unwrap_or_default().to_string_lossy();
     let path = format!("{root}/{kind}/{name}.toml");
-    let read = || format!("read {}", full.display());
-    let bytes = std::fs::metadata(&full).with_context(read)?.len();
-    if bytes > FILE_BYTES_MAX {
-        let what = format!("{path}: {bytes} bytes is more than a config file has");
-        return Err(Fault::new(Exit::Usage, what).into());
-    }
-    let bytes = std::fs::read(&full).with_context(read)?;
+    let bytes = file::read(&full, Links::Followed, FILE_BYTES_MAX)
+        .map_err(|error| Fault::new(Exit::Usage, format!("{path}: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Fault::new(Exit::Usage, format!("{path}: is not UTF-8 text")))?;
     Ok(Text { name, path, text })

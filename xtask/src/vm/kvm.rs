@@ -21,7 +21,7 @@ use super::session::{End, Goal, Session};
 use crate::evidence::Ending;
 use crate::evidence::store::Recorder;
 use crate::exit::{Exit, Fault};
-use crate::host::file::publish;
+use crate::host::file::{self, Links, publish};
 use crate::host::stop::Stop;
 use crate::plan::VmShape;
 
@@ -163,9 +163,14 @@ fn boot(rig: &Rig, bzimage: &Path, stop: &Stop) -> anyhow::Result<Option<String>
     }))
 }
 
+/// More than this was not written here.
+const MEMORY_BYTES_MAX: u64 = 64 * 1024;
+
 /// The cached answer, if host, QEMU and device are the same.
 fn recall(memory: &Path, asked: &Remembered) -> Option<Option<String>> {
-    let known: Remembered = serde_json::from_slice(&std::fs::read(memory).ok()?).ok()?;
+    let known: Remembered =
+        serde_json::from_slice(&file::read(memory, Links::Followed, MEMORY_BYTES_MAX).ok()?)
+            .ok()?;
     let trouble = known.trouble.clone();
     (Remembered { trouble: None, ..known } == *asked).then_some(trouble)
 }

@@ -3,7 +3,6 @@
 //!
 //! Contract: never more than [`BYTES_MAX`] bytes, and never part of a file as if it were whole.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::exit::{Exit, Fault};
+use crate::host::file::{self, Links};
 use crate::host::process;
 
 /// More than this is no mail thread.
@@ -34,7 +34,8 @@ const OTHERS: [(&[u8], &str, &str); 6] = [
 /// [`Exit::Series`] with the path; [`Exit::Usage`] if it is empty.
 pub(super) fn of_path(path: &Path) -> anyhow::Result<Vec<u8>> {
     let place = path.display().to_string();
-    let file = File::open(path).map_err(|error| fault(&place, &error.to_string()))?;
+    let file = file::open(path, Links::Followed, BYTES_MAX)
+        .map_err(|error| fault(&place, &error.to_string()))?;
     read(file, &place)
 }
 

@@ -13,6 +13,10 @@ use super::super::series;
 use super::files;
 use super::mail::{self, Mail};
 use crate::exit::{Exit, Fault};
+use crate::host::file::{self, Links};
+
+/// More than this is no list of patches.
+const LIST_BYTES_MAX: u64 = 1 << 20;
 
 /// Endings of files in a folder of patches, also in front of one in [`PACKED`].
 const ENDINGS: [&str; 6] = ["patch", "diff", "eml", "mbx", "mbox", "txt"];
@@ -86,7 +90,8 @@ fn unusable(path: &Path, why: &str) -> Fault {
 fn listed(folder: &Path) -> anyhow::Result<Vec<Mail>> {
     let list = folder.join("series");
     let fault = |why: String| Fault::new(Exit::Series, format!("{}: {why}", list.display()));
-    let text = fs::read(&list).map_err(|error| fault(error.to_string()))?;
+    let text = file::read(&list, Links::Followed, LIST_BYTES_MAX)
+        .map_err(|error| fault(error.to_string()))?;
     let names = series::parse_list(&String::from_utf8_lossy(&text)).map_err(fault)?;
     if names.is_empty() {
         return Err(unusable(&list, "it lists no patch").into());
