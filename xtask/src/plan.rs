@@ -17,9 +17,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Config, Expectation, Kernel, Matrix, Policy, Scenario, Shape};
+use crate::config::{Condition, Config, Expectation, Kernel, Matrix, Policy, Scenario, Shape};
 use crate::exit::{Exit, Fault};
-use crate::taxonomy::Verdict;
+use crate::taxonomy::{FactName, Verdict};
 
 pub(crate) use bare::{BareCell, cost_cells, inject_cells};
 pub(crate) use key::CellKey;
@@ -85,6 +85,22 @@ pub(crate) struct Cell {
     pub(crate) slowdown: u32,
     /// What the same load overruns with the feature off ([`Scenario::forced_bytes`]).
     pub(crate) forced_bytes: u64,
+    /// What its scenario says of itself.
+    pub(crate) note: ScenarioNote,
+}
+
+/// What a scenario says of itself: reports show it, and comparisons ask for its problem.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScenarioNote {
+    /// One line.
+    pub(crate) title: String,
+    /// A paragraph.
+    pub(crate) about: String,
+    /// Facts whose spread over the repetitions is reported.
+    pub(crate) measures: Vec<FactName>,
+    /// The problem ([`Scenario::problem`]).
+    pub(crate) problem: Vec<Condition>,
 }
 
 /// How long a cell may take.
@@ -147,6 +163,16 @@ pub(crate) fn round(
 }
 
 impl Cell {
+    /// Whether a cell that was stored fits together; else what does not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let named = self.id.starts_with(&self.key.to_string()) && self.id.chars().all(plain);
+        match named && self.request.cell == self.id {
+            true => Ok(()),
+            false => Err(format!("{:?} is no id of cell {}", self.id, self.key)),
+        }
+    }
+
     /// Its id in the matrix, without the round.
     pub(crate) fn id_in_matrix(&self) -> &str {
         let suffix = self.round.map(|number| format!(".round-{number:03}"));
@@ -214,6 +240,12 @@ impl Place<'_> {
             },
             slowdown: kernel.slowdown,
             forced_bytes: scenario.forced_bytes,
+            note: ScenarioNote {
+                title: scenario.title.clone(),
+                about: scenario.about.clone(),
+                measures: scenario.measures.clone(),
+                problem: scenario.problem.clone(),
+            },
         }
     }
 

@@ -3,10 +3,14 @@
 //!
 //! A run folder is named after its start in UTC. Files are published whole (written
 //! under another name, then renamed), except the logs of cells, which `vm` appends as they happen.
+//! What is read may be damaged or forged: only regular files of bounded size, reached without
+//! links.
 
 mod old;
+mod seal;
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::exit::{Exit, Fault};
-use crate::host::file::write_whole;
+use crate::host::file::{self, Links, UNFINISHED, UNFINISHED_AGE, write_whole};
 
 pub(crate) use old::{is_running, latest, named_like_runs, remove, remove_leftovers};
 
@@ -25,11 +29,17 @@ const MANIFEST: &str = "manifest.json";
 const RESULT: &str = "result.json";
 const REPORT: &str = "report.txt";
 const CELLS: &str = "cells";
+/// A cell as planned.
+const PLANNED: &str = "cell.json";
 const BOOTS: &str = "boots";
 /// Locked by the process that writes to the folder, until it exits.
 const RUNNING: &str = ".running";
 /// Runs that begin in the same second get a number; more than this is something else.
 const SAME_SECOND_MAX: u32 = 100;
+/// A cell that was not as expected is tried twice.
+const ATTEMPTS_MAX: u32 = 2;
+/// A soak of 10,000 cells has a result of a third of this.
+const STORED_BYTES_MAX: u64 = 1 << 30;
 
 /// A run folder.
 #[derive(Clone, Debug)]
@@ -39,6 +49,8 @@ pub(crate) struct RunFolder {
     dir: PathBuf,
     /// Lock of [`RUNNING`], if this process started the run.
     _running: Option<Arc<File>>,
+    /// Whether `latest` points to it only when its report is written.
+    latest_at_end: bool,
 }
 
 impl RunFolder {
@@ -47,12 +59,24 @@ impl RunFolder {
     /// # Errors
     /// I/O errors: disk full, no permission.
     pub(crate) fn begin(results: &Path, started: jiff::Timestamp) -> anyhow::Result<Self> {
-        Self::create(results, &started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())
+        let folder = Self::create(results, &stamp(started))?;
+        point_latest(folder.results(), &folder.id)?;
+        Ok(folder)
+    }
+
+    /// The same, but `latest` follows when the report is written.
+    ///
+    /// # Errors
+    /// As [`RunFolder::begin`].
+    pub(crate) fn begin_apart(results: &Path, started: jiff::Timestamp) -> anyhow::Result<Self> {
+        Ok(Self { latest_at_end: true, ..Self::create(results, &stamp(started))? })
     }
 
     fn create(results: &Path, stamp: &str) -> anyhow::Result<Self> {
         let made = || format!("cannot make a run folder in {}", results.display());
         fs::create_dir_all(results).with_context(made)?;
+        let results = &fs::canonicalize(results).with_context(made)?;
+        file::remove_unfinished(results, UNFINISHED_AGE);
         for number in 1..=SAME_SECOND_MAX {
             let id = if number == 1 { stamp.to_owned() } else { format!("{stamp}-{number}") };
             let dir = results.join(&id);
@@ -60,10 +84,10 @@ impl RunFolder {
                 Ok(()) => {
                     let running = File::create(dir.join(RUNNING)).with_context(made)?;
                     running.try_lock_exclusive().with_context(made)?;
-                    point_latest(results, &id)?;
-                    return Ok(Self { id, dir, _running: Some(Arc::new(running)) });
+                    let _running = Some(Arc::new(running));
+                    return Ok(Self { id, dir, _running, latest_at_end: false });
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).with_context(made),
             }
         }
@@ -92,7 +116,7 @@ impl RunFolder {
         let dir =
             fs::canonicalize(dir).with_context(|| format!("cannot open {}", dir.display()))?;
         let id = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { id, dir, _running: None })
+        Ok(Self { id, dir, _running: None, latest_at_end: false })
     }
 
     /// Whether everything was written: the report is the last file.
@@ -111,24 +135,35 @@ impl RunFolder {
     }
 
     /// Copies what a part left, except its results: evidence under the same names, and files that
-    /// each part has under the number of the part.
+    /// each part has under the number of the part. The manifest is already there.
     ///
     /// # Errors
-    /// I/O errors, with the path.
-    pub(crate) fn adopt(&self, part: &Path, number: u32) -> anyhow::Result<()> {
-        let own = self.dir.join("parts").join(number.to_string());
-        fs::create_dir_all(&own).with_context(|| format!("cannot make {}", own.display()))?;
+    /// What is not as it was sealed, with its path; I/O errors.
+    pub(crate) fn adopt(&self, part: &Self, number: u32) -> anyhow::Result<()> {
         for file in [MANIFEST, "part.json"] {
-            copy_tree(&part.join(file), &own.join(file))?;
+            let value: serde_json::Value = read_json(&part.dir.join(file))?;
+            self.write_json(&format!("parts/{number}/{file}"), &value)?;
         }
-        copy_tree(&part.join(CELLS), &self.dir.join(CELLS))?;
-        if part.join(BOOTS).exists() {
-            for boot in fs::read_dir(part.join(BOOTS))?.flatten() {
-                let name = format!("{}-part-{number}", boot.file_name().to_string_lossy());
-                copy_tree(&boot.path(), &self.dir.join(BOOTS).join(name))?;
+        for id in part.cells()? {
+            self.write_cell(&id, &part.read_cell::<serde_json::Value>(&id)?)?;
+            for from in part.attempts(&id) {
+                self.adopt_sealed(part, &from, &self.dir.join(part.within(&from)))?;
             }
         }
+        for from in part.boots() {
+            let (name, attempt) = (from.parent().and_then(Path::file_name), from.file_name());
+            let name = name.unwrap_or_default().to_string_lossy();
+            let boot = self.dir.join(BOOTS).join(format!("{name}-part-{number}"));
+            self.adopt_sealed(part, &from, &boot.join(attempt.unwrap_or_default()))?;
+        }
         Ok(())
+    }
+
+    /// Removes what killed processes left unfinished in it.
+    pub(crate) fn remove_unfinished(&self) {
+        let entries = walkdir::WalkDir::new(&self.dir).into_iter().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_dir());
+        folders.for_each(|folder| file::remove_unfinished(folder.path(), UNFINISHED_AGE));
     }
 
     /// Where it is.
@@ -171,8 +206,12 @@ impl RunFolder {
     /// Ids of the cells that were planned, in alphabetical order.
     pub(crate) fn cells(&self) -> anyhow::Result<Vec<String>> {
         let dir = self.dir.join(CELLS);
-        let entries =
-            fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(refused(&dir, "the run has no cells"));
+            }
+            entries => entries.with_context(|| format!("cannot read {}", dir.display()))?,
+        };
         let mut ids: Vec<String> = entries
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -183,19 +222,20 @@ impl RunFolder {
 
     /// Folders of the attempts at a cell that were started, in order.
     pub(crate) fn attempts(&self, cell: &str) -> Vec<PathBuf> {
-        (1..).map(|number| self.attempt(cell, number)).take_while(|dir| dir.exists()).collect()
+        let numbers = 1..=ATTEMPTS_MAX;
+        numbers.map(|number| self.attempt(cell, number)).take_while(|dir| dir.exists()).collect()
     }
 
     /// Writes a cell as planned.
     pub(crate) fn write_cell(&self, id: &str, cell: &impl Serialize) -> anyhow::Result<()> {
         let dir = self.cell(id);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        write_json(&dir.join("cell.json"), cell)
+        write_json(&dir.join(PLANNED), cell)
     }
 
     /// Reads a cell as planned.
     pub(crate) fn read_cell<T: DeserializeOwned>(&self, id: &str) -> anyhow::Result<T> {
-        read_json(&self.cell(id).join("cell.json"))
+        read_json(&self.cell(id).join(PLANNED))
     }
 
     /// Writes the results.
@@ -205,7 +245,11 @@ impl RunFolder {
 
     /// Writes the report: the last file of a run.
     pub(crate) fn write_report(&self, report: &str) -> anyhow::Result<()> {
-        write_whole(&self.dir.join(REPORT), report.as_bytes())
+        write_whole(&self.dir.join(REPORT), report.as_bytes())?;
+        match self.latest_at_end {
+            true => point_latest(self.results(), &self.id),
+            false => Ok(()),
+        }
     }
 
     /// Writes another file of JSON into the folder.
@@ -250,7 +294,7 @@ impl RunFolder {
 /// Names of the runs that ended, oldest first.
 pub(crate) fn runs(results: &Path) -> anyhow::Result<Vec<String>> {
     let entries = match fs::read_dir(results) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", results.display()))?,
     };
     let mut names: Vec<String> = entries
@@ -265,10 +309,14 @@ pub(crate) fn runs(results: &Path) -> anyhow::Result<Vec<String>> {
 
 /// A symbolic link cannot be replaced in place: a new one is made and renamed over it.
 fn point_latest(results: &Path, id: &str) -> anyhow::Result<()> {
-    let beside = results.join(format!(".{LATEST}-{id}"));
+    let beside = results.join(format!("{UNFINISHED}{LATEST}-{id}"));
     std::os::unix::fs::symlink(id, &beside)
         .and_then(|()| fs::rename(&beside, results.join(LATEST)))
         .with_context(|| format!("cannot point {} at {id}", results.join(LATEST).display()))
+}
+
+fn stamp(started: jiff::Timestamp) -> String {
+    started.strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
@@ -277,26 +325,28 @@ fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     write_whole(path, text.as_bytes())
 }
 
-/// Copies a file, or a folder with all that is in it.
-fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.with_context(|| format!("cannot copy {}", from.display()))?;
-        let below = entry.path().strip_prefix(from)?;
-        let to = if below.as_os_str().is_empty() { to.to_owned() } else { to.join(below) };
-        let copied = match entry.file_type().is_dir() {
-            true => fs::create_dir_all(&to),
-            false => fs::copy(entry.path(), &to).map(drop),
-        };
-        copied.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-    }
-    Ok(())
+/// Reads a file of a run folder.
+///
+/// # Errors
+/// [`Exit::Usage`] for a file that the harness did not write like that; I/O errors, with the path.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let bytes = readable(path, file::read(path, Links::Refused, STORED_BYTES_MAX))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| refused(path, &format!("not in the format of this version: {error}")))
 }
 
-/// Reads a file of a run folder.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_slice(&bytes)
-        .with_context(|| format!("{} does not have the format of this version", path.display()))
+/// What is no file that the harness wrote is the fault of who names the run.
+fn readable<T>(path: &Path, read: std::io::Result<T>) -> anyhow::Result<T> {
+    read.map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            refused(path, &error.to_string())
+        }
+        _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+    })
+}
+
+fn refused(path: &Path, why: &str) -> anyhow::Error {
+    Fault::new(Exit::Usage, format!("{}: {why}", path.display())).into()
 }
 
 #[cfg(test)]
@@ -306,11 +356,17 @@ mod tests {
     #[test]
     fn runs_of_the_same_second_get_numbers_and_latest_follows() {
         let results = tempfile::tempdir().unwrap();
-        let first = RunFolder::create(results.path(), "2026-01-31T04-00-00Z").unwrap();
-        let second = RunFolder::create(results.path(), "2026-01-31T04-00-00Z").unwrap();
+        let begun = "2026-01-31T04:00:00Z".parse().unwrap();
+        let first = RunFolder::begin(results.path(), begun).unwrap();
+        let second = RunFolder::begin(results.path(), begun).unwrap();
         assert_eq!(first.id, "2026-01-31T04-00-00Z");
         assert_eq!(second.id, "2026-01-31T04-00-00Z-2");
-        assert_eq!(RunFolder::open(results.path(), "latest").unwrap().id, second.id);
+        let latest = || RunFolder::open(results.path(), "latest").unwrap().id;
+        assert_eq!(latest(), second.id);
+        let apart = RunFolder::begin_apart(results.path(), begun).unwrap();
+        assert_eq!(latest(), second.id);
+        apart.write_report("whole").unwrap();
+        assert_eq!(latest(), apart.id);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use protocol::CgroupVersion;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::place::{At, Source, Text, did_you_mean};
 use super::{Config, Kernel, Matrix, Needed, Scenario, Vm, value};
@@ -26,7 +26,8 @@ pub(crate) struct Mutants {
 }
 
 /// A variant of a kernel with one deliberate bug: a patch on top of its series.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Mutant {
     /// For example `no-cap`.
     pub(crate) name: String,
@@ -39,7 +40,8 @@ pub(crate) struct Mutant {
 }
 
 /// Where a mutant must be caught.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Trap {
     /// In this cell, by this rule.
     Set(Caught),
@@ -48,7 +50,8 @@ pub(crate) enum Trap {
 }
 
 /// The cell and the rule that must catch a mutant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Caught {
     /// The scenario.
     pub(crate) scenario: String,

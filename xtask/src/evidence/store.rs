@@ -27,7 +27,7 @@ use super::console::{self, Console, printable};
 use super::lines::{Line, Lines};
 use super::translated::{self, Translated};
 use crate::evidence::{Ending, Evidence};
-use crate::host::file::publish;
+use crate::host::file::{self, Links, publish};
 
 const REQUEST: &str = "request.json";
 const CMDLINE: &str = "qemu.cmdline";
@@ -38,6 +38,8 @@ const CODE: &str = "code.txt";
 
 /// Event bytes kept of one cell. A cell of the default matrix has less than 64 KiB.
 const EVENTS_BYTES_MAX: usize = 32 << 20;
+/// More than this was not written here.
+const FILE_BYTES_MAX: u64 = 2 * EVENTS_BYTES_MAX as u64;
 /// Lines kept that were no events, and bytes of each.
 const TORN_LINES_MAX: usize = 32;
 const TORN_LINE_BYTES_MAX: usize = 1024;
@@ -215,7 +217,7 @@ fn write_ending(dir: &Path, console: Console<File>, evidence: &mut Evidence) -> 
     let finished = console.finish().with_context(|| format!("cannot write {}", path.display()));
     // Even if its end could not be written: this is all there is to judge.
     let asked_at = finished.as_ref().ok().and_then(|finished| finished.asked_at);
-    evidence.console = unasked(&read(&path)?, asked_at);
+    evidence.console = unasked(&read_own(&path)?, asked_at);
     let console::Finished { dropped_bytes, asked_at } = finished?;
     evidence.console_dropped_bytes = dropped_bytes;
     let ended = Ended {
@@ -252,12 +254,12 @@ pub(crate) fn code(dir: &Path) -> anyhow::Result<BTreeSet<u64>> {
         .with_context(|| format!("{} is no list of addresses", path.display()))
 }
 
-/// The bytes of console and events.
+/// The bytes of console and events, which this process wrote.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub(crate) fn raw(dir: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    Ok((read(&dir.join(CONSOLE))?, read(&dir.join(EVENTS))?))
+    Ok((read_own(&dir.join(CONSOLE))?, read_own(&dir.join(EVENTS))?))
 }
 
 /// Reads the evidence of a cell back from its folder.
@@ -330,6 +332,12 @@ fn unasked(console: &[u8], asked_at: Option<u64>) -> String {
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    file::read(path, Links::Refused, FILE_BYTES_MAX)
+        .with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A file that this process wrote, wherever that is.
+fn read_own(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 

@@ -255,6 +255,16 @@ fn codename_in(os_release: &str) -> Option<String> {
     (unquoted(field("ID")?) == "debian").then(|| field("VERSION_CODENAME").map(unquoted)).flatten()
 }
 
+/// A random name that no other call gives.
+///
+/// # Errors
+/// A host without procfs.
+pub(crate) fn nonce() -> anyhow::Result<String> {
+    let path = "/proc/sys/kernel/random/uuid";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(text.trim_end().to_owned())
+}
+
 /// Free space for this user on the file system of `path`, MiB.
 ///
 /// # Errors

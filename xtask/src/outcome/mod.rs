@@ -8,7 +8,7 @@ mod comparison;
 mod judgement;
 mod marks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::MemcgRole;
 use schemars::generate::SchemaSettings;
@@ -17,15 +17,15 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::evidence::Seen;
-use crate::plan::{Cell, CellKey};
-use crate::taxonomy::{FactName, Verdict};
+use crate::plan::{Cell, CellKey, ScenarioNote};
+use crate::taxonomy::Verdict;
 
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 pub(crate) use judgement::{Check, Judgement, Outcome};
 pub(crate) use marks::Mark;
 
 /// Version of the result file.
-pub(crate) const SCHEMA_VERSION: u32 = 3;
+pub(crate) const SCHEMA_VERSION: u32 = 4;
 
 /// Points of a cell's usage over time, at most; its evidence has more.
 const POINTS_MAX: usize = 100;
@@ -42,8 +42,6 @@ pub(crate) struct RunResult {
     pub(crate) run: String,
     /// What it ran with and on.
     pub(crate) manifest: Manifest,
-    /// Scenarios of its cells, by name.
-    pub(crate) scenarios: BTreeMap<String, ScenarioNote>,
     /// Cells that ran, in plan order.
     pub(crate) cells: Vec<CellResult>,
     /// Patched kernels compared with the baseline.
@@ -53,6 +51,29 @@ pub(crate) struct RunResult {
 }
 
 impl RunResult {
+    /// Whether a result that was stored fits together; else what does not. Its verdicts are those
+    /// of whoever wrote it: only the evidence can tell whether they are true.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let mut ids = BTreeSet::new();
+        for ran in &self.cells {
+            ran.check()?;
+            if !ids.insert(&ran.cell.id) {
+                return Err(format!("cell {} is there twice", ran.cell.id));
+            }
+        }
+        let totals = Totals::of(self.totals.planned as usize, &self.cells, &self.comparisons);
+        match totals == self.totals && self.totals.ran <= self.totals.planned {
+            true => Ok(()),
+            false => Err("the totals are not those of its cells".to_owned()),
+        }
+    }
+
+    /// What a scenario of its cells says of itself.
+    pub(crate) fn note(&self, scenario: &str) -> Option<&ScenarioNote> {
+        let ran = self.cells.iter().find(|ran| ran.cell.key.scenario == scenario);
+        ran.map(|ran| &ran.cell.note)
+    }
+
     /// Whether the patched cells of a comparison are all as the scenario expects of that policy:
     /// some policies leave some problems alone.
     pub(crate) fn is_as_stated(&self, comparison: &Comparison) -> bool {
@@ -67,6 +88,8 @@ impl RunResult {
 pub(crate) struct Manifest {
     /// Version of the harness.
     pub(crate) harness: String,
+    /// Random, so that no evidence of another run passes for evidence of this one.
+    pub(crate) nonce: String,
     /// Command line as given.
     pub(crate) command: Vec<String>,
     /// Begin, RFC 3339 in UTC.
@@ -155,18 +178,6 @@ impl KernelNote {
     }
 }
 
-/// What a report says of a scenario.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ScenarioNote {
-    /// One line.
-    pub(crate) title: String,
-    /// A paragraph.
-    pub(crate) about: String,
-    /// Facts whose spread over the repetitions is reported.
-    pub(crate) measures: Vec<FactName>,
-}
-
 /// One cell with every attempt at it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -243,6 +254,17 @@ impl Attempt {
 }
 
 impl CellResult {
+    fn check(&self) -> Result<(), String> {
+        self.cell.check()?;
+        for (number, attempt) in (1..).zip(std::iter::once(&self.first).chain(&self.again)) {
+            let (id, folder) = (&self.cell.id, &attempt.folder);
+            if *folder != format!("cells/{id}/attempt-{number}") {
+                return Err(format!("the evidence of cell {id} is said to be in {folder}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The attempt that counts. A repetition that goes well shows a flaky cell, not a good one; but
     /// a first attempt that ended in ERROR, or in which the path under test never ran, says nothing
     /// of the kernel, so the second counts.

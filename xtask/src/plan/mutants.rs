@@ -4,13 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Cell, Pattern, Place};
 use crate::config::{Caught, Config, Expectation, Mutant, Mutants, Trap, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::taxonomy::FactName;
 
 /// A mutant and the cells that decide about it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Trial {
     /// The mutant.
     pub(crate) mutant: Mutant,

@@ -16,7 +16,7 @@ use super::terminal::{attempts, verdict};
 use super::text::Style;
 use crate::evidence::oom::{Ooms, Report};
 use crate::evidence::{Evidence, Seen};
-use crate::outcome::{CellResult, Check, Manifest, Outcome, ScenarioNote};
+use crate::outcome::{CellResult, Check, Manifest, Outcome};
 use crate::taxonomy::FactName;
 use crate::verdict;
 
@@ -36,14 +36,13 @@ const ROWS_SHOWN: usize = 5;
 /// as people should read it.
 pub(crate) fn show(
     run: &Manifest,
-    scenario: &ScenarioNote,
     cell: &CellResult,
     evidence: &Evidence,
     folder: &str,
     style: Style,
 ) -> String {
     let seen = Seen::of(evidence);
-    let mut text = heading(scenario, cell, style);
+    let mut text = heading(cell, style);
     let mut section = |title: &str, body: String| {
         if !body.is_empty() {
             text.push_str(&format!("\n{}\n{body}", style.strong(title)));
@@ -60,8 +59,8 @@ pub(crate) fn show(
     text
 }
 
-fn heading(scenario: &ScenarioNote, cell: &CellResult, style: Style) -> String {
-    let judgement = cell.judgement();
+fn heading(cell: &CellResult, style: Style) -> String {
+    let (judgement, note) = (cell.judgement(), &cell.cell.note);
     let expected = if judgement.as_expected { "as expected" } else { "NOT as expected" };
     let mut text = format!(
         "{}\n{} {expected}: {}\n",
@@ -72,7 +71,7 @@ fn heading(scenario: &ScenarioNote, cell: &CellResult, style: Style) -> String {
     if let Some(attempts) = attempts(cell) {
         text.push_str(&format!("{attempts}\n"));
     }
-    text.push_str(&format!("\n{}\n{}\n", scenario.title, scenario.about));
+    text.push_str(&format!("\n{}\n{}\n", note.title, note.about));
     text
 }
 

@@ -31,7 +31,7 @@ pub(super) fn rows(result: &RunResult) -> Vec<[String; 9]> {
     let groups = result.cells.iter().filter_map(|cell| groups.remove(&cell.cell.key));
     let mut rows = Vec::new();
     for group in groups {
-        let Some(note) = result.scenarios.get(&group[0].cell.key.scenario) else { continue };
+        let note = &group[0].cell.note;
         rows.extend(note.measures.iter().map(|fact| row(fact, &group)));
     }
     rows

@@ -93,7 +93,6 @@ fn a_cell_is_shown_with_all_its_evidence() {
     let result = result(cells);
     let text = show(
         &result.manifest,
-        &result.scenarios["open"],
         &result.cells[0],
         &bench.evidence,
         "results/r/cells/c",
@@ -122,9 +121,9 @@ fn the_result_file_can_be_read_again_and_an_other_version_is_refused() {
     let written = result(benches().iter().map(cell).collect());
     let text = serde_json::to_string(&written).unwrap();
     assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), written);
-    let other = text.replacen("\"schema_version\":3", "\"schema_version\":4,\"new\":0", 1);
+    let other = text.replacen("\"schema_version\":4", "\"schema_version\":5,\"new\":0", 1);
     let error = serde_json::from_str::<RunResult>(&other).unwrap_err().to_string();
-    assert!(error.starts_with("it has schema version 4 and this harness reads 3"), "{error}");
+    assert!(error.starts_with("it has schema version 5 and this harness reads 4"), "{error}");
 }
 
 #[test]
@@ -146,7 +145,7 @@ fn the_result_file_keeps_its_schema() {
     }
     let judgement = "/cells/1/first/judgement";
     for (pointer, wrong) in [
-        ("/schema_version", json!(4)),
+        ("/schema_version", json!(5)),
         ("/manifest/accelerator", json!("xen")),
         ("/cells/0/cell/id", json!("a/b")),
         ("/cells/0/cell/request/policy", json!("off")),

@@ -4,13 +4,14 @@
 //! Contract: a run is complete or gone. It is renamed first, in one step; if the removal is
 //! interrupted after that, the next one finishes it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
 use fs4::fs_std::FileExt as _;
 
 use super::{LATEST, RUNNING};
+use crate::host::file::{self, Links};
 
 /// Prefix of a folder that is being removed. `runs` lists no name that starts with a dot.
 const REMOVED: &str = ".removed-";
@@ -63,7 +64,7 @@ pub(crate) fn latest(place: &Path) -> Option<String> {
 
 /// Whether a process holds the lock of the run. If the lock cannot be tested, it may.
 pub(crate) fn is_running(run: &Path) -> bool {
-    match File::open(run.join(RUNNING)) {
+    match file::open(&run.join(RUNNING), Links::Followed, u64::MAX) {
         Ok(lock) => !matches!(lock.try_lock_exclusive(), Ok(true)),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }

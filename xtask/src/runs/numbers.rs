@@ -98,10 +98,10 @@ pub(super) fn measured(
 ) -> BTreeMap<String, BTreeSet<FactName>> {
     let has_unit = |fact: &&FactName| fact.unit().is_time() || fact.unit() == Unit::Bytes;
     let mut facts: BTreeMap<String, BTreeSet<FactName>> = BTreeMap::new();
-    for (name, note) in old.iter().chain(new).flat_map(|run| &run.scenarios) {
-        let of = facts.entry(name.clone()).or_default();
+    for ran in old.iter().chain(new).flat_map(|run| &run.cells) {
+        let of = facts.entry(ran.cell.key.scenario.clone()).or_default();
         of.extend(compared());
-        of.extend(note.measures.iter().filter(has_unit).cloned());
+        of.extend(ran.cell.note.measures.iter().filter(has_unit).cloned());
     }
     facts
 }

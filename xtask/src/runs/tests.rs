@@ -48,8 +48,7 @@ fn run(cells: Vec<CellResult>) -> RunResult {
         .iter()
         .map(|ran| Judged { cell: &ran.cell, judgement: ran.judgement() })
         .collect();
-    run.comparisons =
-        beside(&crate::verdict::tests::Bench::overcharge().scenario, "baseline", &judged);
+    run.comparisons = beside("open", "baseline", &judged);
     run.totals = Totals::of(run.cells.len(), &run.cells, &run.comparisons);
     run
 }

@@ -4,10 +4,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use super::run::Run;
-use crate::evidence::{Evidence, Seen};
+use crate::evidence::{Ending, Evidence, Seen};
 use crate::outcome::{Attempt, CellResult, Judgement};
 use crate::plan::Cell;
 use crate::progress::Step;
@@ -121,7 +122,8 @@ impl Run<'_> {
                 };
                 let run = || vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop);
                 let tries = if number == 1 { 1 } else { EMULATOR_TRIES };
-                again_if(tries, run, |evidence| self.broken_by_emulator(evidence))
+                let evidence = again_if(tries, run, |evidence| self.broken_by_emulator(evidence));
+                self.sealed(&dir, evidence)
             }
             None => {
                 let why = format!("no image of kernel {}", cell.key.kernel);
@@ -129,6 +131,17 @@ impl Run<'_> {
             }
         };
         self.judged(cell, number, &evidence)
+    }
+
+    /// The evidence in a folder, sealed; without a seal nobody could believe it later.
+    fn sealed(&self, dir: &Path, mut evidence: Evidence) -> Evidence {
+        let failed = matches!(evidence.ending, Ending::HostFailed { .. });
+        if let Err(error) = self.folder.seal(dir)
+            && !failed
+        {
+            evidence.ending = Ending::HostFailed { why: format!("{error:#}") };
+        }
+        evidence
     }
 
     fn broken_by_emulator(&self, evidence: &Evidence) -> bool {

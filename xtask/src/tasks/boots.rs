@@ -122,6 +122,7 @@ impl Kind<'_> {
             let dir = folder.boot(&self.name, number);
             let job = Job { id: &self.name, ..Job::of(self.first) };
             let boot = snapshot::take(rig, job, self.bzimage, &dir, stop)
+                .and_then(|boot| folder.seal(&dir).map(|()| boot))
                 .map_err(|error| format!("{error:#}"))?;
             let findings = findings(&boot.evidence.console);
             let wrong_clock = wrong_clock(&Seen::of(&boot.evidence));

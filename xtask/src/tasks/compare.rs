@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask compare`: what got worse, better, flaky or slower from some runs to others.
 
-use super::{Folders, style};
+use super::{Folders, past, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::outcome::RunResult;
@@ -20,7 +20,7 @@ pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> 
     let read = |names: &str| -> anyhow::Result<Vec<RunResult>> {
         names
             .split(',')
-            .map(|name| RunFolder::open(&folders.results, name)?.read_result())
+            .map(|name| past::result(&RunFolder::open(&folders.results, name)?))
             .collect()
     };
     let (old, new) = (read(old)?, read(new)?);

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The end of a run: its result, the reports in the run folder and on the terminal, the exit code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{html, shown, style};
-use crate::config::{Config, Scenario};
 use crate::evidence::store;
 use crate::exit::Exit;
-use crate::outcome::{
-    Attempt, CellResult, Manifest, RunResult, SCHEMA_VERSION, ScenarioNote, Totals,
-};
+use crate::outcome::{Attempt, CellResult, Manifest, RunResult, SCHEMA_VERSION, Totals};
 use crate::progress::print;
 use crate::report::{self, ConsoleFault, Style};
 use crate::results::RunFolder;
@@ -18,7 +15,6 @@ use crate::verdict::{self, Judged, Pace, compare};
 
 /// Everything that a run found; `planned` is the number of cells that were selected.
 pub(super) fn result(
-    config: &Config,
     run: &str,
     manifest: Manifest,
     cells: Vec<CellResult>,
@@ -28,30 +24,16 @@ pub(super) fn result(
         cells.iter().map(|ran| Judged { cell: &ran.cell, judgement: ran.judgement() }).collect();
     let names: BTreeSet<&String> = cells.iter().map(|ran| &ran.cell.key.scenario).collect();
     let mut comparisons = Vec::new();
-    let mut scenarios = BTreeMap::new();
-    for scenario in names.into_iter().map(|name| &config.scenarios[name]) {
-        if let Some(baseline) = &manifest.baseline {
-            comparisons.extend(compare(scenario, baseline, &judged));
-        }
-        scenarios.insert(scenario.name.clone(), scenario_note(scenario));
+    if let Some(baseline) = &manifest.baseline {
+        comparisons.extend(names.iter().flat_map(|name| compare(name, baseline, &judged)));
     }
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: run.to_owned(),
         totals: Totals::of(planned, &cells, &comparisons),
         manifest,
-        scenarios,
         cells,
         comparisons,
-    }
-}
-
-/// What reports show of a scenario.
-pub(super) fn scenario_note(scenario: &Scenario) -> ScenarioNote {
-    ScenarioNote {
-        title: scenario.title.clone(),
-        about: scenario.about.clone(),
-        measures: scenario.measures.clone(),
     }
 }
 
@@ -78,7 +60,8 @@ fn console_faults(folder: &RunFolder, result: &RunResult) -> Vec<ConsoleFault> {
     let mut faults = Vec::new();
     for ran in &result.cells {
         for Attempt { folder: place, .. } in std::iter::once(&ran.first).chain(&ran.again) {
-            let titles = match store::console(&folder.dir().join(place)) {
+            let dir = folder.dir().join(place);
+            let titles = match folder.check_seal(&dir).and_then(|()| store::console(&dir)) {
                 Ok(Some(console)) => verdict::console_faults(&console, pace),
                 // A console that cannot be read is not a clean one.
                 _ => vec![format!("{place}: the console cannot be read")],
@@ -130,7 +113,11 @@ mod tests {
             console_faults(&folder, &result).into_iter().map(|fault| fault.title).collect()
         };
         assert_eq!(shown(), [format!("{place}: the console cannot be read")]);
-        let show = |text| folder.write_text(&format!("{place}/console.log"), text).unwrap();
+        folder.write_manifest(&result.manifest).unwrap();
+        let show = |text| {
+            folder.write_text(&format!("{place}/console.log"), text).unwrap();
+            folder.seal(&folder.dir().join(&place)).unwrap();
+        };
         show("[    1.0] BUG: sleeping function called from invalid context at mm/x.c:1\n");
         assert_eq!(shown(), ["BUG: sleeping function called from invalid context at mm/x.c:1"]);
         show("[    1.0] all is well\n");

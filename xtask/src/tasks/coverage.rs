@@ -213,6 +213,7 @@ fn executed_in(folder: &RunFolder) -> anyhow::Result<BTreeSet<u64>> {
     let mut executed = BTreeSet::new();
     let attempts = folder.cells()?.into_iter().flat_map(|cell| folder.attempts(&cell));
     for dir in attempts.chain(folder.boots()) {
+        folder.check_seal(&dir)?;
         executed.extend(store::code(&dir)?);
     }
     Ok(executed)

@@ -2,7 +2,7 @@
 //! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a
 //! page.
 
-use super::{Folders, shown, style};
+use super::{Folders, past, shown, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
@@ -24,7 +24,7 @@ pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> 
     let mut found: Vec<RunResult> = Vec::new();
     let mut unread = Vec::new();
     for name in results::runs(&folders.results)? {
-        match RunFolder::open(&folders.results, &name)?.read_result() {
+        match past::result(&RunFolder::open(&folders.results, &name)?) {
             Ok(result) => found.push(result),
             // Of `mutants`, or of another version of the harness.
             Err(_) => unread.push(name),

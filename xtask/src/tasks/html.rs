@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::bootable::vmlinux;
-use crate::evidence::store;
+use super::past;
 use crate::outcome::{CellResult, RunResult};
 use crate::report::{self, Part, Stored};
 use crate::results::RunFolder;
@@ -48,7 +48,7 @@ fn draw(
     cell: &CellResult,
     symbols: Result<&Symbols<'_>, &str>,
 ) -> Part {
-    let evidence = readable(store::load(&folder.dir().join(&cell.counted().folder)));
+    let evidence = readable(past::evidence(folder, &folder.dir().join(&cell.counted().folder)));
     let evidence = evidence.as_ref().map_err(String::as_str);
     report::html_cell(&result.manifest, cell, &Stored { evidence, symbols })
 }

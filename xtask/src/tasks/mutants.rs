@@ -8,13 +8,16 @@ use std::path::Path;
 use super::run::{Run, Spec, Start};
 use super::{Folders, bootable, conclude, html, inputs, print_ids};
 use crate::cli::{self, Places};
-use crate::config::{Config, Trap};
+use crate::config::Trap;
 use crate::exit::Exit;
 use crate::outcome::{CellResult, RunResult};
 use crate::plan::{self, Trial};
 use crate::report::{self, MutantRow};
-use crate::results::RunFolder;
+use crate::results::{self, RunFolder};
 use crate::verdict::{Ran, Score, score};
+
+/// File in the run folder: which cell must catch which mutant, as it was planned.
+const TRIALS: &str = "trials.json";
 
 /// Runs the command.
 ///
@@ -35,6 +38,7 @@ pub(crate) fn run(places: &Places, args: &cli::Mutants) -> anyhow::Result<Exit> 
     let matrix = &mutants.matrix;
     let spec = Spec::of(vms, &cells, &folders.results, matrix, *seed)?;
     let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
+    run.folder.write_json(TRIALS, &trials)?;
     let ran = run.cells(&cells)?;
     let (folder, result) = run.result(ran, cells.len())?;
     conclude(&folder, &folders.cache, &result, &trials)
@@ -57,23 +61,13 @@ pub(super) fn conclude(
     Ok(conclude::exit(result.manifest.interrupted, report::all_caught(&rows)))
 }
 
-/// The trials of a stored run, from its cells and the catalogue; `None` for a run of another
-/// command.
+/// The trials of a stored run; `None` for a run of another command.
 ///
 /// # Errors
-/// As [`plan::mutants`].
-pub(super) fn trials_of(config: &Config, result: &RunResult) -> anyhow::Result<Option<Vec<Trial>>> {
-    let ran = |id: &String| result.cells.iter().any(|ran| ran.cell.id == *id);
-    for mutants in config.mutants.values() {
-        if result.manifest.matrix == mutants.matrix.name {
-            let (_, mut trials) = plan::mutants(config, mutants, &[], result.manifest.seed)?;
-            trials.retain(|trial| trial.cells.as_ref().is_some_and(|(mutant, _)| ran(mutant)));
-            if !trials.is_empty() {
-                return Ok(Some(trials));
-            }
-        }
-    }
-    Ok(None)
+/// A file that cannot be read.
+pub(super) fn trials_of(folder: &RunFolder) -> anyhow::Result<Option<Vec<Trial>>> {
+    let place = folder.dir().join(TRIALS);
+    place.exists().then(|| results::read_json(&place)).transpose()
 }
 
 fn row<'a>(trial: &'a Trial, result: &'a RunResult) -> MutantRow<'a> {

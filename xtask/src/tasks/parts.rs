@@ -14,6 +14,7 @@ use super::{Folders, selection, user_series};
 use crate::cli::{self, Select};
 use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};
+use crate::host::file::{self, Links};
 use crate::host::process;
 use crate::plan::{self, Cell, Origin, PLAN_VERSION, Plan, Selection, Share};
 
@@ -23,6 +24,8 @@ pub(super) const FOLDER: &str = "parts";
 pub(super) const RECORD: &str = "part.json";
 /// Sources of the harness and its guest, in the checkout.
 const SOURCES: [&str; 5] = ["Cargo.lock", "Cargo.toml", "guest", "xtask/Cargo.toml", "xtask/src"];
+/// It holds the patches of a series.
+const PLAN_BYTES_MAX: u64 = 256 << 20;
 const GIT_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The record of a part in its run folder.
@@ -131,20 +134,14 @@ pub(super) fn of_matrix(
     }
 }
 
-fn read(file: &Path, here: &Origin) -> anyhow::Result<Plan> {
-    let refused = |what: String| Fault::new(Exit::Usage, format!("{}: {what}", file.display()));
-    let text = std::fs::read(file).map_err(|error| {
+fn read(path: &Path, here: &Origin) -> anyhow::Result<Plan> {
+    let refused = |what: String| Fault::new(Exit::Usage, format!("{}: {what}", path.display()));
+    let text = file::read(path, Links::Followed, PLAN_BYTES_MAX).map_err(|error| {
         refused(error.to_string()).hint("`cargo xtask plan --parts N --output FILE` writes a plan")
     })?;
     let plan: Plan = serde_json::from_slice(&text)
         .map_err(|error| refused(format!("not a plan of this version: {error}")))?;
-    if plan.schema_version != PLAN_VERSION {
-        return Err(refused(format!(
-            "it has version {} and this harness reads {PLAN_VERSION}",
-            plan.schema_version
-        ))
-        .into());
-    }
+    check_version(&plan).map_err(refused)?;
     if let Some(difference) = crate::runs::unlike(&plan.origin, here) {
         let text = format!("made by another checkout: {difference}");
         return Err(refused(text)
@@ -152,6 +149,14 @@ fn read(file: &Path, here: &Origin) -> anyhow::Result<Plan> {
             .into());
     }
     Ok(plan)
+}
+
+/// Whether it is a plan of the version that this harness writes; else which it is.
+pub(super) fn check_version(plan: &Plan) -> Result<(), String> {
+    match plan.schema_version {
+        PLAN_VERSION => Ok(()),
+        other => Err(format!("the plan has version {other} and this harness reads {PLAN_VERSION}")),
+    }
 }
 
 /// Hashes of this checkout.
@@ -236,7 +241,7 @@ mod tests {
         assert!(said("d").unwrap_err().contains("another checkout: other configs"));
         plan.schema_version += 1;
         write(&plan);
-        assert!(said("c").unwrap_err().contains("it has version 3 and this harness reads 2"));
+        assert!(said("c").unwrap_err().contains("the plan has version 3 and this harness reads 2"));
         std::fs::write(&file, "{").unwrap();
         assert!(said("c").unwrap_err().contains("not a plan of this version"));
     }

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::outcome::{Attempt, Judgement};
+use crate::evidence::{Evidence, store};
+use crate::exit::{Exit, Fault};
+use crate::outcome::{Attempt, Judgement, RunResult};
 use crate::plan::{Cell, Part};
 use crate::results::{self, RunFolder};
 use crate::taxonomy::Verdict;
@@ -72,6 +74,40 @@ impl fmt::Display for Word {
         }
         f.write_str(if *as_expected { "" } else { " (not expected)" })
     }
+}
+
+/// The result of a run.
+///
+/// # Errors
+/// [`Exit::Usage`] for one that is missing or does not fit together.
+pub(super) fn result(folder: &RunFolder) -> anyhow::Result<RunResult> {
+    let result: RunResult = folder.read_result()?;
+    result.check().map_err(|why| {
+        Fault::new(Exit::Usage, format!("{}/result.json: {why}", folder.dir().display()))
+            .hint("`cargo xtask report` makes it again from the evidence")
+    })?;
+    Ok(result)
+}
+
+/// A cell as it was planned.
+///
+/// # Errors
+/// [`Exit::Usage`] for one that is missing or of another cell.
+pub(super) fn cell(folder: &RunFolder, id: &str) -> anyhow::Result<Cell> {
+    let cell: Cell = folder.read_cell(id)?;
+    let other = || format!("cells/{id}/cell.json is cell {:?}", cell.id);
+    let fits = cell.check().and_then(|()| if cell.id == id { Ok(()) } else { Err(other()) });
+    fits.map_err(|why| Fault::new(Exit::Usage, format!("{}: {why}", folder.dir().display())))?;
+    Ok(cell)
+}
+
+/// The evidence of an attempt, as it was recorded.
+///
+/// # Errors
+/// What is missing or was changed since, with its path.
+pub(super) fn evidence(folder: &RunFolder, dir: &Path) -> anyhow::Result<Evidence> {
+    folder.check_seal(dir)?;
+    store::load(dir)
 }
 
 /// The cells in the result of a run, if it has one that can be read.

@@ -6,13 +6,11 @@
 //! evidence was deleted keeps its stored verdict, and the command never ends with 0.
 
 use super::past::{self, StoredCell, Word};
-use super::{Folders, attempts, conclude, inputs, mutants};
+use super::{Folders, attempts, conclude, mutants};
 use crate::cli::{self, Places};
-use crate::config::Config;
-use crate::evidence::{Evidence, store};
+use crate::evidence::Evidence;
 use crate::exit::{Exit, Fault};
 use crate::outcome::{Attempt, CellResult, Manifest, RunResult};
-use crate::plan::Cell;
 use crate::progress::{note, print};
 use crate::results::{self, RunFolder};
 use crate::verdict::Pace;
@@ -24,12 +22,12 @@ use crate::verdict::Pace;
 /// files that cannot be read or written.
 pub(crate) fn run(places: &Places, args: &cli::Report) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
     let folder = RunFolder::open(&folders.results, &args.run)?;
     check(&folder)?;
+    folder.remove_unfinished();
     let was = past::stored(&folder);
-    let result = judged_again(&config, &folder)?;
-    let exit = match mutants::trials_of(&config, &result)? {
+    let result = judged_again(&folder)?;
+    let exit = match mutants::trials_of(&folder)? {
         Some(trials) => mutants::conclude(&folder, &folders.cache, &result, &trials)?,
         None => conclude::matrix(&folder, &folders.cache, &result)?,
     };
@@ -63,11 +61,10 @@ fn check(folder: &RunFolder) -> anyhow::Result<()> {
 }
 
 /// The run as its evidence is judged now.
-fn judged_again(config: &Config, folder: &RunFolder) -> anyhow::Result<RunResult> {
+pub(super) fn judged_again(folder: &RunFolder) -> anyhow::Result<RunResult> {
     let mut manifest: Manifest = folder.read_manifest()?;
     let stored: Option<RunResult> = match folder.has_result() {
-        true => folder
-            .read_result()
+        true => past::result(folder)
             .map_err(|error| note(&format!("note: it is replaced: {error:#}")))
             .ok(),
         false => {
@@ -76,22 +73,28 @@ fn judged_again(config: &Config, folder: &RunFolder) -> anyhow::Result<RunResult
             None
         }
     };
-    let ids = match &stored {
-        Some(stored) => stored.cells.iter().map(|ran| ran.cell.id.clone()).collect(),
-        None => folder.cells()?,
-    };
+    let mut ids: Vec<String> =
+        stored.iter().flat_map(|it| &it.cells).map(|ran| ran.cell.id.clone()).collect();
+    match folder.cells() {
+        // Whatever a result says, a cell with evidence ran.
+        Ok(cells) => {
+            ids.extend(cells.into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>())
+        }
+        // Where only results were copied, there is no such folder.
+        Err(error) if stored.is_none() => return Err(error),
+        Err(_) => {}
+    }
     let planned = stored.as_ref().map_or(ids.len(), |stored| stored.totals.planned as usize);
     let mut ran = Vec::new();
     for id in ids {
         let of = |stored: &RunResult| stored.cells.iter().find(|ran| ran.cell.id == id).cloned();
-        ran.extend(cell(config, folder, &manifest, &id, stored.as_ref().and_then(of))?);
+        ran.extend(cell(folder, &manifest, &id, stored.as_ref().and_then(of))?);
     }
-    Ok(conclude::result(config, &folder.id, manifest, ran, planned))
+    Ok(conclude::result(&folder.id, manifest, ran, planned))
 }
 
 /// One cell with its attempts; `None` where it never started.
 fn cell(
-    config: &Config,
     folder: &RunFolder,
     manifest: &Manifest,
     id: &str,
@@ -104,12 +107,10 @@ fn cell(
         }
         return Ok(stored);
     }
-    let cell: Cell = folder.read_cell(id)?;
-    // Comparisons need what it states.
-    config.scenario(&cell.key.scenario)?;
+    let cell = past::cell(folder, id)?;
     let pace = Pace { slowdown: manifest.slowdown };
     let mut attempts = dirs.iter().map(|dir| -> Attempt {
-        let evidence = store::load(dir).unwrap_or_else(|error| {
+        let evidence = past::evidence(folder, dir).unwrap_or_else(|error| {
             Evidence::of_failed_host(&cell.request, format!("{error:#}"), 0)
         });
         attempts::judged(&cell, &evidence, pace, folder.within(dir))
@@ -120,7 +121,7 @@ fn cell(
 }
 
 /// The cells whose verdicts are not the stored ones.
-fn changes(was: &[StoredCell], result: &RunResult) -> String {
+pub(super) fn changes(was: &[StoredCell], result: &RunResult) -> String {
     let mut text = String::new();
     for StoredCell { cell, first, again } in was {
         let Some(now) = result.cells.iter().find(|ran| ran.cell.id == cell.id) else { continue };
@@ -139,16 +140,15 @@ fn changes(was: &[StoredCell], result: &RunResult) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::config::tests::good;
     use crate::evidence::store::Recorder;
     use crate::exit::fault_of;
     use crate::taxonomy::Verdict;
     use crate::verdict::tests::run;
 
     /// A run of one cell, with its evidence and no result: it was killed.
-    fn killed(results: &std::path::Path) -> RunFolder {
+    pub(in crate::tasks) fn killed(results: &std::path::Path) -> RunFolder {
         let folder = RunFolder::begin(results, jiff::Timestamp::UNIX_EPOCH).unwrap();
         let [baseline, _] = run::benches();
         let cell = &baseline.cell;
@@ -164,15 +164,8 @@ mod tests {
             recorder.port(line.as_bytes()).unwrap();
         }
         recorder.finish(evidence.request.clone(), evidence.ending.clone(), evidence.wall_ms);
+        folder.seal(&dir).unwrap();
         folder
-    }
-
-    fn config() -> Config {
-        let mut config = good();
-        let [baseline, _] = run::benches();
-        let name = baseline.scenario.name.clone();
-        config.scenarios.insert(name, baseline.scenario);
-        config
     }
 
     #[test]
@@ -180,7 +173,7 @@ mod tests {
         let results = tempfile::tempdir().unwrap();
         let folder = killed(results.path());
         assert!(past::stored(&folder).is_none());
-        let first = judged_again(&config(), &folder).unwrap();
+        let first = judged_again(&folder).unwrap();
         assert!(first.manifest.interrupted);
         let [ran] = &first.cells[..] else { panic!("{} cells", first.cells.len()) };
         let [baseline, _] = run::benches();
@@ -189,17 +182,23 @@ mod tests {
 
         folder.write_result(&first).unwrap();
         let was = past::stored(&folder).unwrap();
-        let again = judged_again(&config(), &folder).unwrap();
+        let again = judged_again(&folder).unwrap();
         assert_eq!(again, first);
         assert_eq!(changes(&was, &again), "every verdict is as stored\n");
 
-        // The console now shows a fault, and the evidence of a second attempt is torn.
+        // The console was edited after the fact.
         let place = folder.within(&folder.attempt(&ran.cell.id, 1));
         let fault = "[    1.0] BUG: kernel NULL pointer dereference, address: 0\n";
         folder.write_text(&format!("{place}/console.log"), fault).unwrap();
+        let edited = judged_again(&folder).unwrap().cells.remove(0).first.judgement;
+        assert_eq!(edited.verdict, Verdict::Error);
+        assert!(edited.why.ends_with("console.log: it is not the file that was sealed"));
+
+        // It showed that fault, and the evidence of a second attempt is torn.
+        folder.seal(&folder.attempt(&ran.cell.id, 1)).unwrap();
         let torn = folder.within(&folder.attempt(&ran.cell.id, 2));
         folder.write_text(&format!("{torn}/request.json"), "{").unwrap();
-        let changed = judged_again(&config(), &folder).unwrap();
+        let changed = judged_again(&folder).unwrap();
         let told =
             "verdicts that changed:\nopen.v2.baseline.mainline: FAIL I1 -> CRASH (not expected)\n";
         assert_eq!(changes(&was, &changed), told);
@@ -208,7 +207,7 @@ mod tests {
 
         // Without evidence the stored verdict stays.
         std::fs::remove_dir_all(folder.dir().join("cells")).unwrap();
-        let kept = judged_again(&config(), &folder).unwrap();
+        let kept = judged_again(&folder).unwrap();
         assert_eq!(kept.cells, first.cells);
         assert_eq!((unjudged(&folder, &kept), kept.cells.len()), (1, 1));
     }

@@ -170,9 +170,8 @@ impl<'a> Run<'a> {
         cells: Vec<CellResult>,
         planned: usize,
     ) -> anyhow::Result<(RunFolder, RunResult)> {
-        let config = self.config;
         let (folder, manifest) = self.finish()?;
-        let result = conclude::result(config, &folder.id, manifest, cells, planned);
+        let result = conclude::result(&folder.id, manifest, cells, planned);
         Ok((folder, result))
     }
 }
@@ -186,6 +185,7 @@ fn manifest(
     let word = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
     Ok(Manifest {
         harness: env!("CARGO_PKG_VERSION").to_owned(),
+        nonce: host::nonce()?,
         command: std::env::args().collect(),
         started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         duration_ms: 0,

@@ -4,13 +4,10 @@
 //! It needs only what was written during the run, so it works for a run that was killed.
 
 use super::attempts::judged;
-use super::conclude::scenario_note;
-use super::{Folders, inputs, style};
+use super::{Folders, past, style};
 use crate::cli::{self, Places};
-use crate::evidence::store;
 use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Manifest};
-use crate::plan::Cell;
 use crate::progress::print;
 use crate::report;
 use crate::results::RunFolder;
@@ -23,16 +20,14 @@ use crate::verdict::Pace;
 pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let cli::Show { cell, run } = args;
     let folders = Folders::of(places)?;
-    let config = inputs::read(&folders.configs)?;
     let folder = RunFolder::open(&folders.results, run)?;
     let manifest: Manifest = folder.read_manifest()?;
     let id = one_cell(&folder, cell)?;
-    let cell: Cell = folder.read_cell(&id)?;
-    let scenario = config.scenario(&cell.key.scenario)?;
+    let cell = past::cell(&folder, &id)?;
     let pace = Pace { slowdown: manifest.slowdown };
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {
-        let evidence = store::load(&dir)?;
+        let evidence = past::evidence(&folder, &dir)?;
         let place = dir.display().to_string();
         attempts.push((judged(&cell, &evidence, pace, place), evidence));
     }
@@ -48,7 +43,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
         _ => (&found.first.folder, first_evidence),
     };
     let style = style(std::io::stdout());
-    print(report::show(&manifest, &scenario_note(scenario), &found, &evidence, shown, style))?;
+    print(report::show(&manifest, &found, &evidence, shown, style))?;
     Ok(Exit::Ok)
 }
 

@@ -10,7 +10,7 @@
 
 use super::{Judged, Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
 use crate::chance::{Shown, by_chance};
-use crate::config::Scenario;
+use crate::config::Condition;
 use crate::outcome::{Comparison, Differential, Repetition, Side, Wanted};
 use crate::plan::Cell;
 use crate::taxonomy::CellFact;
@@ -26,13 +26,9 @@ const STARVED: f64 = 0.75;
 ///
 /// `cells` may be of any scenario; those of others are left out. A scenario without a problem
 /// compares only what the module's documentation names, a run without the baseline nothing.
-pub(crate) fn compare(
-    scenario: &Scenario,
-    baseline: &str,
-    cells: &[Judged<'_>],
-) -> Vec<Comparison> {
+pub(crate) fn compare(scenario: &str, baseline: &str, cells: &[Judged<'_>]) -> Vec<Comparison> {
     let ours: Vec<Judged<'_>> =
-        cells.iter().copied().filter(|judged| judged.cell.key.scenario == scenario.name).collect();
+        cells.iter().copied().filter(|judged| judged.cell.key.scenario == scenario).collect();
     let those = |fits: &dyn Fn(&Cell) -> bool| -> Vec<Judged<'_>> {
         ours.iter().copied().filter(|judged| fits(judged.cell)).collect()
     };
@@ -43,12 +39,12 @@ pub(crate) fn compare(
         }
         let base = those(&|c| c.key.kernel == baseline && c.key.cgroup == cell.key.cgroup);
         let wanted = wanted(&base, cell);
-        let control = scenario.problem.is_empty() && wanted == Wanted::Fix;
+        let control = cell.note.problem.is_empty() && wanted == Wanted::Fix;
         if base.is_empty() || control {
             continue;
         }
         let patched = those(&|c| c.key == cell.key);
-        found.push(compared(scenario, wanted, cell, &base, &patched));
+        found.push(compared(wanted, cell, &base, &patched));
     }
     found
 }
@@ -64,20 +60,21 @@ fn wanted(base: &[Judged<'_>], cell: &Cell) -> Wanted {
 }
 
 fn compared(
-    scenario: &Scenario,
     wanted: Wanted,
     cell: &Cell,
     base: &[Judged<'_>],
     patched: &[Judged<'_>],
 ) -> Comparison {
-    let sides = [base, patched].map(|cells| side(scenario, cells));
-    let both = sides[0].shown.zip(sides[1].shown).filter(|_| !scenario.problem.is_empty());
+    // The problem is asked of both sides alike.
+    let problem = &cell.note.problem;
+    let sides = [base, patched].map(|cells| side(problem, cells));
+    let both = sides[0].shown.zip(sides[1].shown).filter(|_| !problem.is_empty());
     let repeated = both.filter(|(one, other)| one.of + other.of > 2);
     let [baseline, here] = sides;
     let mut comparison = Comparison {
         cell: cell.key.clone(),
         wanted,
-        problem: scenario.problem.clone(),
+        problem: problem.clone(),
         outcome: Differential::Unknown,
         baseline,
         patched: here,
@@ -154,14 +151,14 @@ fn outcome(compared: &Comparison, is_worse: bool) -> Differential {
 }
 
 /// What one kernel did. A side speaks only when every repetition is usable.
-fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Side {
+fn side(problem: &[Condition], cells: &[Judged<'_>]) -> Side {
     let repetition = |&Judged { cell, judgement }: &Judged<'_>| {
-        let facts = scenario.problem.iter().map(|condition| &condition.fact);
+        let facts = problem.iter().map(|condition| &condition.fact);
         let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
         Repetition {
             repetition: cell.repetition,
             verdict: judgement.verdict,
-            shows: shows(scenario, judgement).filter(|_| usable),
+            shows: shows(problem, judgement).filter(|_| usable),
             values: facts.map(|fact| super::facts::get(&judgement.facts, fact)).collect(),
         }
     };
@@ -175,13 +172,13 @@ fn side(scenario: &Scenario, cells: &[Judged<'_>]) -> Side {
 
 /// Whether the problem shows, which it never does in a control. `None` if a fact it asks for is
 /// missing, or is a time of a cell that the host did not let run.
-fn shows(scenario: &Scenario, judgement: &Judgement) -> Option<bool> {
+fn shows(problem: &[Condition], judgement: &Judgement) -> Option<bool> {
     let starved =
         judgement.facts.get(&CellFact::HostStarved.into()).is_some_and(|share| *share >= STARVED);
-    if starved && scenario.problem.iter().any(|condition| condition.fact.unit().is_time()) {
+    if starved && problem.iter().any(|condition| condition.fact.unit().is_time()) {
         return None;
     }
-    scenario.problem.iter().try_fold(!scenario.problem.is_empty(), |all, condition| {
+    problem.iter().try_fold(!problem.is_empty(), |all, condition| {
         Some(all && condition.holds(super::facts::get(&judgement.facts, &condition.fact)?))
     })
 }

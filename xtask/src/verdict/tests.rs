@@ -23,7 +23,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::config::Scenario;
 use crate::config::tests::good;
 use crate::evidence::{Ending, Evidence};
 use crate::plan::{Selection, plan};
@@ -54,11 +53,10 @@ pub(crate) const CHARGES: Which<'_> = &[("fact", "charges")];
 pub(crate) const OVERCHARGES: Which<'_> = &[("fact", "overcharges")];
 pub(crate) const HEARTBEAT: Which<'_> = &[("fact", "heartbeat")];
 
-/// A cell with its scenario and evidence, to be bent by a test.
+/// A cell with its evidence, to be bent by a test.
 #[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) cell: Cell,
-    pub(crate) scenario: Scenario,
     pub(crate) evidence: Evidence,
     pub(crate) pace: Pace,
 }
@@ -92,8 +90,7 @@ impl Bench {
             wall_ms: 2400,
             starved_ms: 0,
         };
-        let scenario = config.scenario("open").unwrap().clone();
-        Self { cell, scenario, evidence, pace: Pace { slowdown: 1 } }
+        Self { cell, evidence, pace: Pace { slowdown: 1 } }
     }
 
     pub(crate) fn judge(&self) -> Judgement {

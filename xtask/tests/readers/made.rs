@@ -84,15 +84,8 @@ fn result() -> Value {
             .map(|verdict| (verdict.to_owned(), json!(count(verdict))))
             .into_iter()
             .collect();
-    let note = json!({ "title": "made by hand", "about": "About it.", "measures": ["load.ms"] });
-    let scenarios: serde_json::Map<String, Value> = cells
-        .iter()
-        .map(|cell| {
-            (cell["cell"]["scenario"].as_str().unwrap_or_default().to_owned(), note.clone())
-        })
-        .collect();
     json!({
-        "schema_version": 3, "run": RUN, "manifest": manifest(), "scenarios": scenarios,
+        "schema_version": 4, "run": RUN, "manifest": manifest(),
         "comparisons": sides,
         "totals": { "planned": cells.len(), "ran": cells.len(), "as_expected": 5, "flaky": 1,
             "unexpected": 7, "regressed": 1, "verdicts": verdicts },
@@ -116,7 +109,7 @@ fn manifest() -> Value {
             "fragments": ["boot", "memcg"] })
     };
     json!({
-        "harness": "0.1.0", "command": ["cargo", "xtask", "run-matrix"],
+        "harness": "0.1.0", "nonce": "0", "command": ["cargo", "xtask", "run-matrix"],
         "started_at": "2026-01-31T04:00:00Z", "duration_ms": 41_000, "matrix": "default", "seed": 1,
         "jobs": 2, "interrupted": false, "accelerator": "tcg", "slowdown": 3,
         "qemu": "QEMU emulator version 7.2.22", "guest_sha256": "1".repeat(64),
@@ -148,6 +141,7 @@ fn cell(
             "expect": { "verdict": verdict, "breaks": breaks, "or_more": false, "may_break": [],
                 "exercised": [], "facts": [] },
             "expects_as": policy, "alone": false, "slowdown": 1, "forced_bytes": 0,
+            "note": { "title": "made by hand", "about": "About it.", "measures": ["load.ms"], "problem": [] },
             "deadline": { "boot_ms": 10_000, "cell_ms": 38_000 },
         },
         "first": attempt(&id, 1, &is, is == expected, &format!("why it is {}", is.0)),

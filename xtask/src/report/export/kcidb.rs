@@ -145,10 +145,10 @@ impl<'a> About<'a> {
         let (cell, judgement) = (&ran.cell, ran.judgement());
         let Some(kernel) = result.manifest.kernels.get(&cell.key.kernel) else { return Vec::new() };
         let path = format!("{ROOT}.{}.{}.{}", cell.key.scenario, cell.key.cgroup, cell.key.policy);
-        let note = result.scenarios.get(&cell.key.scenario);
+        let note = &cell.note;
         let mut test = self.test(&cell.id, kernel, &path, status(judgement.verdict));
         test["duration"] = json!(ran.counted().wall_ms as f64 / 1000.0);
-        test["comment"] = json!(note.map_or("", |note| note.title.as_str()));
+        test["comment"] = json!(note.title);
         test["misc"] = misc(ran);
         if judgement.verdict != Verdict::Pass {
             let lines = std::iter::once(&case.why).chain(&case.details);
@@ -157,7 +157,7 @@ impl<'a> About<'a> {
             test["log_excerpt"] = json!(text);
         }
         let measured = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
-        let measures = note.map(|note| note.measures.as_slice()).unwrap_or_default();
+        let measures = &note.measures;
         let numbers = measures.iter().filter(|_| measured).filter_map(|fact| {
             let value = *judgement.facts.get(fact)?;
             let name = fact.to_string().replace('.', "_");

@@ -171,8 +171,8 @@ fn junit_of_every_verdict() {
 fn a_load_that_timed_out_is_no_length_to_kcidb() {
     let timed_out = |complete: f64| {
         let mut result = good();
-        result.scenarios.get_mut("open").unwrap().measures = vec!["load.ms".into()];
         for ran in &mut result.cells {
+            ran.cell.note.measures = vec!["load.ms".into()];
             ran.first.judgement.facts.insert("load.complete".into(), complete);
         }
         let message = kcidb(&result, &none(), "lab");

@@ -53,7 +53,7 @@ pub(super) fn grid(run: &RunResult) -> Markup {
 
 fn line(run: &RunResult, row: Row<'_>, columns: &[Column<'_>]) -> Markup {
     let (scenario, cgroup) = row;
-    let title = run.scenarios.get(scenario).map(|note| note.title.as_str());
+    let title = run.note(scenario).map(|note| note.title.as_str());
     html! {
         tr {
             th scope="row" {

@@ -85,7 +85,7 @@ fn cells(run: &RunResult, parts: &[Part]) -> Markup {
             @for (scenario, parts) in of_scenario {
                 section.scenario {
                     h3 { code { (scenario) } }
-                    @if let Some(note) = run.scenarios.get(scenario) {
+                    @if let Some(note) = run.note(scenario) {
                         p.title { (note.title) }
                         details.about { summary { "What it does" } p { (note.about) } }
                     }

@@ -122,8 +122,10 @@ fn nothing_that_was_said_becomes_markup() {
     run.manifest.qemu = SCRIPT.to_owned();
     run.manifest.command = vec![SCRIPT.to_owned()];
     run.comparisons[0].problem[0].fact = crate::taxonomy::FactName::Instructions(SCRIPT.to_owned());
-    let note = run.scenarios.get_mut("open").unwrap();
-    (note.title, note.about) = (SCRIPT.to_owned(), SCRIPT.to_owned());
+    for ran in &mut run.cells {
+        let note = &mut ran.cell.note;
+        (note.title, note.about) = (SCRIPT.to_owned(), SCRIPT.to_owned());
+    }
     let cell = &mut run.cells[1];
     cell.cell.id = format!("a b {SCRIPT}");
     cell.cell.key.kernel = SCRIPT.to_owned();

@@ -31,7 +31,7 @@ fn found(base: &[(Verdict, f64)], patched: &[(Verdict, f64)], policy: &str) -> C
         .collect();
     let all: Vec<Judged<'_>> =
         cells.iter().map(|(cell, judgement)| Judged { cell, judgement }).collect();
-    let mut outcomes = compare(&bench.scenario, "baseline", &all);
+    let mut outcomes = compare("open", "baseline", &all);
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }
@@ -111,7 +111,7 @@ fn a_new_broken_rule_is_a_regression_though_the_problem_is_gone() {
         Judged { cell: &base_cell, judgement: &base },
         Judged { cell: &cell, judgement: &patched },
     ];
-    let outcomes = compare(&Bench::overcharge().scenario, "baseline", &all);
+    let outcomes = compare("open", "baseline", &all);
     assert_eq!(outcomes[0].outcome, Regressed);
 }
 
@@ -124,7 +124,7 @@ fn what_the_baseline_breaks_now_and_then_is_no_regression() {
     let outcome = |base_cell: &Cell| {
         let all =
             [Judged { cell: base_cell, judgement: &base }, Judged { cell: &cell, judgement: &off }];
-        compare(&Bench::overcharge().scenario, "baseline", &all)[0].outcome
+        compare("open", "baseline", &all)[0].outcome
     };
     assert_eq!(outcome(&base_cell), Regressed);
     base_cell.expect.may_break = vec!["I1".into()];
@@ -133,25 +133,26 @@ fn what_the_baseline_breaks_now_and_then_is_no_regression() {
 
 #[test]
 fn a_control_and_a_run_without_the_baseline_say_nothing() {
-    let (cell, judgement) = judged(&Bench::overcharge(), Verdict::Pass, 0.0);
-    let all = [Judged { cell: &cell, judgement: &judgement }];
-    let mut scenario = Bench::overcharge().scenario;
-    assert_eq!(compare(&scenario, "baseline", &all), []);
-    scenario.problem.clear();
-    assert_eq!(compare(&scenario, "baseline", &all), []);
+    let (base_cell, base) = judged(&Bench::mainline(), Verdict::Pass, 0.0);
+    let (mut cell, judgement) = judged(&Bench::overcharge(), Verdict::Pass, 0.0);
+    let alone = [Judged { cell: &cell, judgement: &judgement }];
+    assert_eq!(compare("open", "baseline", &alone), []);
+    cell.note.problem.clear();
+    let base = Judged { cell: &base_cell, judgement: &base };
+    let control = [base, Judged { cell: &cell, judgement: &judgement }];
+    assert_eq!(compare("open", "baseline", &control), []);
 }
 
 #[test]
 fn a_policy_that_is_off_is_held_beside_the_baseline_in_a_control_too() {
-    let mut scenario = Bench::overcharge().scenario;
-    scenario.problem.clear();
     let (base_cell, base) = judged(&Bench::mainline(), Verdict::Pass, 0.0);
     let (mut cell, mut off) = judged(&Bench::overcharge(), Verdict::Pass, 0.0);
+    cell.note.problem.clear();
     cell.expects_as = MAINLINE.to_owned();
     let found = |off: &Judgement| {
         let all =
             [Judged { cell: &base_cell, judgement: &base }, Judged { cell: &cell, judgement: off }];
-        compare(&scenario, "baseline", &all).remove(0)
+        compare("open", "baseline", &all).remove(0)
     };
     assert_eq!(found(&off).outcome, Inert);
     off.facts.insert("kills".into(), 12.0);
@@ -163,6 +164,6 @@ fn a_policy_that_is_off_is_held_beside_the_baseline_in_a_control_too() {
     silent.facts.remove(&"kills".into());
     let pair =
         [Judged { cell: &base_cell, judgement: &silent }, Judged { cell: &cell, judgement: &off }];
-    let differences = compare(&scenario, "baseline", &pair).remove(0).differences;
+    let differences = compare("open", "baseline", &pair).remove(0).differences;
     assert!(format!("{differences:?}").contains("baseline: 0.0"), "no -0: {differences:?}");
 }

@@ -227,19 +227,18 @@ fn a_starved_host_catches_no_mutant_and_shows_no_problem() {
     mutant.evidence.starved_ms = mutant.evidence.wall_ms / 2;
     assert_eq!(scored(&mutant), Score::NoVerdict);
 
-    let here = Bench::overcharge();
-    let pair = |starved_ms: u64| {
+    let mut here = Bench::overcharge();
+    let mut pair = |starved_ms: u64| {
         let mut base = Bench::mainline();
         base.evidence.starved_ms = starved_ms;
         let (before, after) = (base.judge(), here.judge());
         let ms = before.facts[&"load.ms".into()];
-        let mut scenario = here.scenario.clone();
-        scenario.problem = vec![condition("load.ms", Comparison::AtLeast, ms)];
+        here.cell.note.problem = vec![condition("load.ms", Comparison::AtLeast, ms)];
         let judged = [
             Judged { cell: &base.cell, judgement: &before },
             Judged { cell: &here.cell, judgement: &after },
         ];
-        compare(&scenario, "baseline", &judged)[0].outcome
+        compare("open", "baseline", &judged)[0].outcome
     };
     assert_eq!(pair(0), Differential::NotFixed);
     assert_eq!(pair(1_799), Differential::NotFixed);
@@ -281,15 +280,14 @@ fn beside_the_baseline(before: u64, lost: u64, kills: bool) -> (Judgement, Diffe
     if kills {
         here = with_kill(here);
     }
-    let mut scenario = base.scenario.clone();
-    scenario.problem = vec![condition("kills.in_charge", Comparison::AtLeast, 1.0)];
+    here.cell.note.problem = vec![condition("kills.in_charge", Comparison::AtLeast, 1.0)];
     let (before, after) = (base.judge(), here.judge());
     assert!(before.as_expected, "{}", before.why);
     let judged = [
         Judged { cell: &base.cell, judgement: &before },
         Judged { cell: &here.cell, judgement: &after },
     ];
-    let outcome = compare(&scenario, "baseline", &judged)[0].outcome;
+    let outcome = compare("open", "baseline", &judged)[0].outcome;
     (after, outcome)
 }
 
