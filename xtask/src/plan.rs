@@ -12,12 +12,14 @@ mod select;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use protocol::{CellRequest, CgroupVersion, MemcgShape, MemcgWrite};
+use protocol::{CellRequest, CgroupVersion, MemcgRole, MemcgShape, MemcgWrite};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Condition, Config, Expectation, Kernel, Matrix, Policy, Scenario, Shape};
+use crate::config::{
+    Condition, Config, Expectation, Kernel, MAINLINE, Matrix, Policy, Scenario, Shape,
+};
 use crate::exit::{Exit, Fault};
 use crate::taxonomy::{FactName, Verdict};
 
@@ -85,6 +87,9 @@ pub(crate) struct Cell {
     pub(crate) slowdown: u32,
     /// What the same load overruns with the feature off ([`Scenario::forced_bytes`]).
     pub(crate) forced_bytes: u64,
+    /// Memcgs in which the policy is off although the cell has one ([`Scenario::off`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) off: Vec<MemcgRole>,
     /// What its scenario says of itself.
     pub(crate) note: ScenarioNote,
 }
@@ -240,6 +245,7 @@ impl Place<'_> {
             },
             slowdown: kernel.slowdown,
             forced_bytes: scenario.forced_bytes,
+            off: scenario.off.clone(),
             note: ScenarioNote {
                 title: scenario.title.clone(),
                 about: scenario.about.clone(),
@@ -251,20 +257,22 @@ impl Place<'_> {
 
     fn request(&self, id: &str, run_seed: u64) -> CellRequest {
         let Self { matrix: _, scenario, kernel, policy, cgroup, repetition } = *self;
+        let off = kernel.policies.iter().find(|policy| policy.expects_as == MAINLINE);
         // The cap goes first: a policy that is switched on must find it in place.
-        let policy_with_cap = |cap_bytes: Option<u64>| -> Vec<MemcgWrite> {
+        let policy_of = |role, cap_bytes: Option<u64>| -> Vec<MemcgWrite> {
+            let policy = if scenario.off.contains(&role) { off } else { Some(policy) };
             let cap = kernel.cap_file.iter().zip(cap_bytes).map(|(file, cap_bytes)| MemcgWrite {
                 file: file.clone(),
                 value: cap_bytes.to_string(),
             });
-            cap.chain(policy.writes.iter().cloned()).collect()
+            cap.chain(policy.iter().flat_map(|policy| &policy.writes).cloned()).collect()
         };
-        let shape = |shape: &Shape| MemcgShape {
+        let shape = |role, shape: &Shape| MemcgShape {
             limit_bytes: shape.limit_bytes,
             hog_bytes: shape.hog_bytes(),
             tasks: *shape.tasks,
             writes: shape.writes.clone(),
-            policy: policy_with_cap(shape.cap_bytes),
+            policy: policy_of(role, shape.cap_bytes),
         };
         CellRequest {
             protocol: protocol::VERSION,
@@ -280,9 +288,9 @@ impl Place<'_> {
             seed: seed(run_seed, &scenario.name, cgroup, repetition),
             sample_period_us: scenario.sample_period_us,
             writes: scenario.writes.clone(),
-            parent: scenario.parent.as_ref().map(shape),
-            second: scenario.second.as_ref().map(shape),
-            policy: policy_with_cap(scenario.cap_bytes),
+            parent: scenario.parent.as_ref().map(|parent| shape(MemcgRole::Parent, parent)),
+            second: scenario.second.as_ref().map(|second| shape(MemcgRole::Second, second)),
+            policy: policy_of(MemcgRole::Limited, scenario.cap_bytes),
             counters_file: kernel.counters_file.clone(),
             cap_file: kernel.cap_file.clone(),
             params: scenario.params.clone(),

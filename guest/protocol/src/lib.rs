@@ -113,6 +113,7 @@ pub enum Stage {
 
 /// Which memcg a reading is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MemcgRole {
     /// The memcg whose limit is under test.

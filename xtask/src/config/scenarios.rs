@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{CgroupVersion, MemcgWrite};
+use protocol::{CgroupVersion, MemcgRole, MemcgWrite};
 use schemars::JsonSchema;
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,9 @@ pub(crate) struct Scenario {
     /// Writes into the limited memcg, after the limit and before cap and policy.
     #[serde(rename = "write", default, deserialize_with = "value::writes")]
     pub(crate) writes: Vec<MemcgWrite>,
+    /// Memcgs in which the policy is off, whatever that of the cell is.
+    #[serde(default)]
+    pub(crate) off: Vec<MemcgRole>,
     /// The parent of the other memcgs, where it has a limit too.
     pub(crate) parent: Option<Shape>,
     /// A second limited memcg beside the first.

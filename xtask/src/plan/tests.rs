@@ -141,6 +141,18 @@ fn the_request_says_what_the_scenario_asks() {
     assert_eq!(cells[1].expect, config.scenario("open").unwrap().expect["mainline"].of_cell());
 }
 
+#[test]
+fn a_memcg_can_have_its_policy_off() {
+    let mut config = good();
+    let scenario = config.scenarios.get_mut("open").unwrap();
+    scenario.off = vec![MemcgRole::Limited];
+    let cells = plan(&config, config.matrix("default").unwrap(), &Selection::default()).unwrap();
+    let policy = |cell: &Cell| cell.request.policy.last().map(|write| write.value.clone());
+    assert_eq!(policy(&cells[2]).as_deref(), Some("off"), "{:?}", cells[2].request);
+    assert_eq!(cells[2].off, [MemcgRole::Limited]);
+    assert_eq!(policy(&cells[0]), None, "the unpatched kernel has nothing to switch off");
+}
+
 /// The mutants of the hand-made configuration: one that can be caught and one that cannot.
 pub(crate) fn mutants_of(names: &[&str]) -> Result<(Vec<Cell>, Vec<Trial>), Fault> {
     let config = good();

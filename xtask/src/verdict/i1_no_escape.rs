@@ -74,9 +74,10 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
         return Err(Missing("any charge of the load".to_owned()));
     }
     let eligible = charges::count(seen, charges::is_eligible);
-    let escaped = case.overcharges() && eligible > denied;
+    let overcharges = case.overcharges_in(MemcgRole::Limited);
+    let escaped = overcharges && eligible > denied;
     let said = format!("{said}; {eligible} eligible charges failed{}", example(seen));
-    if failures > denied || escaped || !case.overcharges() {
+    if failures > denied || escaped || !overcharges {
         return Ok(Answer::of(failures <= denied && !escaped, said));
     }
     // A failed charge that was not seen, or whose callers are unknown, may be one too many.

@@ -7,7 +7,8 @@
 //! is counted, and 64 pages a CPU: the batch (`MEMCG_CHARGE_BATCH`) that another CPU has added to
 //! the counter for a moment when an overcharge records the peak. Such a moment is only recorded
 //! together with a charge over the limit, so with the feature off and nothing forced the overrun is
-//! exactly 0.
+//! exactly 0. That holds for each memcg: one whose policy is off does not go over, whatever the
+//! policy of the memcgs beside, above and below it.
 //!
 //! What goes over counts as well as how far: by the patch's trace events no charge that is exempt
 //! ([`charges::may_go_over`]). No tolerance. Where an event was lost, or the kernel has no such
@@ -72,7 +73,7 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole) -> Result<Answer, Missing> {
     let (limit_bytes, over_bytes) =
         (setup.limit_bytes, peak_bytes.saturating_sub(setup.limit_bytes));
     let forced_bytes = case.cell.forced_bytes;
-    let (bound_bytes, from) = if case.overcharges() {
+    let (bound_bytes, from) = if case.overcharges_in(role) {
         let cap_bytes = need(setup.cap_bytes, name(MemcgFact::CapBytes))?;
         let (race_bytes, batch_bytes) = (case.pages(CHARGE_PAGES_MAX), case.pages(BATCH_PAGES));
         let from = format!(

@@ -54,7 +54,7 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
 
 /// The same of one memcg, in or below which a task can be killed or not.
 pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Answer, Missing> {
-    if !case.overcharges() {
+    if !case.overcharges_in(role) {
         let said = "the policy lets nothing over the limit; I2 holds it to that";
         return Ok(Answer::not_asked(said));
     }

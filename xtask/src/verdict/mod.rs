@@ -148,4 +148,9 @@ impl Case<'_> {
     fn overcharges(&self) -> bool {
         self.cell.expects_as != MAINLINE
     }
+
+    /// Whether it lets them over the limit of this memcg.
+    fn overcharges_in(&self, role: MemcgRole) -> bool {
+        self.overcharges() && !self.cell.off.contains(&role)
+    }
 }

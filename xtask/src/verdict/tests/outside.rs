@@ -143,6 +143,28 @@ fn i11_wants_no_trace_of_the_patch_where_it_is_off() {
     assert_eq!(none.outcome("I11"), Unknown);
 }
 
+#[test]
+fn i11_and_i2_hold_each_memcg_to_its_own_policy() {
+    let beside = |role| {
+        let mut bench = Bench::overcharge().with_second();
+        bench.cell.off = vec![role];
+        bench
+    };
+    let second = Bench::overcharge().with_second();
+    assert_eq!([second.outcome("I2"), second.outcome("I11")], [Kept, NotApplicable]);
+    // Both memcgs of the bench went over their limits, and counted that.
+    for role in [MemcgRole::Limited, MemcgRole::Second] {
+        assert_eq!(beside(role).outcome("I2"), Broken, "{role:?}");
+        assert_eq!(beside(role).outcome("I11"), Broken, "{role:?}");
+    }
+    let still: Which<'_> = &[("stage", "settled"), ("role", "second")];
+    let still = beside(MemcgRole::Second)
+        .set(still, "/peak_bytes", 4 * MIB)
+        .set(&[("stage", "after"), ("role", "second")], "/peak_bytes", 4 * MIB)
+        .set(still, "/counters/charges", 0);
+    assert_eq!(still.outcome("I2"), Kept);
+}
+
 /// What `beside` finds when a kind occurs so often on each side, in so many cells.
 fn apart(name: &str, base: &[f64], off: &[f64], may_break: bool) -> usize {
     let cells = |bench: &Bench, counts: &[f64]| -> Vec<(Cell, Judgement)> {
