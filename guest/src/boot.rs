@@ -77,6 +77,18 @@ pub(crate) fn hello(workloads: Vec<String>) -> Result<Fact> {
     }))
 }
 
+/// Function calls that CPUs have asked of each other by interrupt, over all CPUs.
+pub(crate) fn call_interrupts() -> Result<u64> {
+    let text = fs::read_to_string("/proc/interrupts").context("read /proc/interrupts")?;
+    call_interrupts_in(&text).context("no CAL in /proc/interrupts")
+}
+
+/// The line that begins with `CAL:`: a number for each CPU, then words.
+fn call_interrupts_in(text: &str) -> Option<u64> {
+    let counts = text.lines().find_map(|line| line.trim_start().strip_prefix("CAL:"))?;
+    Some(counts.split_whitespace().map_while(|count| count.parse::<u64>().ok()).sum())
+}
+
 /// CPUs the guest may run on.
 pub(crate) fn cpus() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("ask for the CPUs")?;
@@ -129,5 +141,13 @@ mod tests {
         let meminfo = "MemTotal:         485092 kB\nMemFree:          470312 kB\n";
         assert_eq!(memory_bytes(meminfo), Some(485_092 * 1024));
         assert_eq!(memory_bytes("MemFree: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn adds_up_call_interrupts() {
+        let text = "           CPU0       CPU1\n RES:  1  2   Rescheduling interrupts\n \
+                    CAL:         47         11   Function call interrupts\n";
+        assert_eq!(call_interrupts_in(text), Some(58));
+        assert_eq!(call_interrupts_in(" RES: 1 2\n"), None);
     }
 }

@@ -21,7 +21,7 @@ use crate::observer::Observer;
 use crate::port::Port;
 use crate::release::Dropped;
 use crate::scenarios::{self, Plan, Terms};
-use crate::{arena, bystander, patience, release, shared};
+use crate::{arena, boot, bystander, patience, release, shared};
 
 /// How often to look at the usage, or at the count of dying memcgs, microseconds.
 const LOOK_US: u64 = 2_000;
@@ -76,8 +76,11 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
 
     watchdog.begins(Step::Load);
     crew.start(workload.name)?;
+    let interrupts = boot::call_interrupts()?;
     let complete = crew.await_load(cell.load_ms_max)?;
-    port.send(Fact::LoadEnded(LoadEnded { duration_us: crew.since_start_us(), complete }))?;
+    let duration_us = crew.since_start_us();
+    let call_interrupts = Some(boot::call_interrupts()?.saturating_sub(interrupts));
+    port.send(Fact::LoadEnded(LoadEnded { duration_us, complete, call_interrupts }))?;
     memcgs.report(port, Stage::LoadEnd)?;
 
     watchdog.begins(Step::Settle);

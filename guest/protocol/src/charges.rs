@@ -96,12 +96,19 @@ pub struct Overcharged {
     pub deferred: BTreeMap<String, u64>,
     /// Attempts to reconcile, by outcome and by who made them (`paid by task`).
     pub reconciles: BTreeMap<String, u64>,
+    /// PIDs of tasks that tried to reconcile it on their way to user mode; at most [`PAYERS_MAX`].
+    #[serde(default)]
+    pub payers: Vec<i32>,
     /// The ways in which charges over the limit were requested; at most [`ASKED_MAX`].
     pub asked: Vec<Asked>,
     /// When it owed, in order; the first [`DEBTS_MAX`] times.
     #[serde(default)]
     pub debts: Vec<Debt>,
 }
+
+/// Most entries in [`Overcharged::payers`]: those with the lowest PIDs, so that the processes of the
+/// guest, which are older than any child of a workload, come first.
+pub const PAYERS_MAX: usize = 1000;
 
 /// Most entries in [`Overcharged::asked`]. Charges requested in further ways count as lost.
 pub const ASKED_MAX: usize = 100;

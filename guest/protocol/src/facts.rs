@@ -93,6 +93,10 @@ pub struct LoadEnded {
     /// Whether every actor finished its work or was killed; `false` if the load timed out at
     /// `load_ms_max`.
     pub complete: bool,
+    /// Functions that CPUs called on each other by interrupt meanwhile (`CAL` of
+    /// `/proc/interrupts`); not those that flush a TLB.
+    #[serde(default)]
+    pub call_interrupts: Option<u64>,
 }
 
 /// What the usage sampler saw between `Started` and `Settled`.

@@ -4,9 +4,11 @@
 //! An overcharge is paid when an attempt to reconcile its memcg leaves nothing above the limit. It
 //! has lapsed when usage came back by itself: a later charge finds the memcg below its limit again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{ASKED_MAX, Asked, DEBTS_MAX, Debt, DebtEnd, LatencyUs, MemcgRole, Overcharged};
+use protocol::{
+    ASKED_MAX, Asked, DEBTS_MAX, Debt, DebtEnd, LatencyUs, MemcgRole, Overcharged, PAYERS_MAX,
+};
 
 use super::text::{Record, records};
 
@@ -49,6 +51,7 @@ struct Account {
     unattended_us_max: u64,
     deferred: BTreeMap<String, u64>,
     reconciles: BTreeMap<String, u64>,
+    payers: BTreeSet<i32>,
     asked: Vec<Asked>,
     /// Times for which it owed, by the clock of the trace; the last one may go on.
     debts: Vec<Debt>,
@@ -81,6 +84,9 @@ impl Account {
                 let (who, outcome) = (record.field("who")?, record.field("outcome")?);
                 count(&mut self.reconciles, format!("{outcome} by {who}"));
                 self.attend(record.at_us);
+                if who == "task" {
+                    self.payers.insert(record.pid);
+                }
                 if record.number("left")? == 0 {
                     let paid = self.owed_since_us.drain(..);
                     self.paid_after_us.extend(paid.map(|since| record.at_us.saturating_sub(since)));
@@ -159,6 +165,7 @@ impl Account {
             unattended_us_max: self.unattended_us_max,
             deferred: self.deferred,
             reconciles: self.reconciles,
+            payers: self.payers.into_iter().take(PAYERS_MAX).collect(),
             asked: self.asked,
             debts: self.debts,
         }
@@ -217,6 +224,7 @@ mod tests {
             paid.reconciles,
             BTreeMap::from([("stuck by task".into(), 1), ("paid by task".into(), 1)])
         );
+        assert_eq!(paid.payers, [57]);
         let debt = |since_us, until_us, end, charges, excess_pages_max| Debt {
             since_us,
             until_us,

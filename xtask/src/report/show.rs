@@ -168,7 +168,7 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
                 latency.max
             )
         }
-        Fact::LoadEnded(LoadEnded { duration_us, complete }) => {
+        Fact::LoadEnded(LoadEnded { duration_us, complete, call_interrupts: _ }) => {
             let how = if *complete { "complete" } else { "timed out" };
             format!("load ends after {} ms, {how}", duration_us / 1000)
         }

@@ -71,6 +71,8 @@ facts! {
         LoadMs "load.ms" Ms = "From the start of the load to its end.",
         LoadComplete "load.complete" Flag =
             "1: every actor finished or was killed; 0: the load hit its time limit.",
+        LoadCallInterrupts "load.call_interrupts" Count =
+            "Functions that CPUs called on each other by interrupt during the load.",
         Settled "settled" Flag =
             "1: usage fell to the limit after the load; 0: not while the observer waited.",
         SettleMs "settle_ms" Ms = "How long that took or the observer waited.",

@@ -67,6 +67,9 @@ impl Found {
         if let Some((_, load)) = seen.load_ended {
             self.put(CellFact::LoadMs, ms(load.duration_us));
             self.count(CellFact::LoadComplete, load.complete.into());
+            if let Some(interrupts) = load.call_interrupts {
+                self.count(CellFact::LoadCallInterrupts, interrupts);
+            }
         }
         if let Some(settled) = seen.settled {
             self.count(CellFact::Settled, settled.settled.into());

@@ -11,6 +11,7 @@ mod differential;
 mod facts;
 mod i10_progress;
 mod i11_off_is_mainline;
+mod i12_debtor_pays;
 mod i1_no_escape;
 mod i2_bound;
 mod i3_timely;
@@ -65,6 +66,7 @@ const INVARIANTS: &[Invariant] = &[
     i9_truthful::RULE,
     i10_progress::RULE,
     i11_off_is_mainline::RULE,
+    i12_debtor_pays::RULE,
 ];
 
 /// Every invariant by its rule.

@@ -205,7 +205,11 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
     ];
     facts.extend(files(Stage::Before, patched, 8 * PAGE, 8 * PAGE, 0));
     facts.push(Fact::Started(Started { workload: "open-keep".to_owned(), processes: 2 }));
-    facts.push(Fact::LoadEnded(LoadEnded { duration_us: 500_000, complete: true }));
+    facts.push(Fact::LoadEnded(LoadEnded {
+        duration_us: 500_000,
+        complete: true,
+        call_interrupts: Some(12),
+    }));
     facts.extend(files(Stage::LoadEnd, patched, 4 * MIB, peak_bytes, 3));
     facts.push(Fact::Settled(Settled { settled: true, after_us: 900 }));
     facts.extend(files(Stage::Settled, patched, 4 * MIB, peak_bytes, 3));
@@ -290,6 +294,7 @@ fn overcharged(charges: u64) -> Overcharged {
         unattended_us_max: 700,
         deferred: BTreeMap::new(),
         reconciles: BTreeMap::from([("paid by task".to_owned(), charges)]),
+        payers: vec![1],
         asked: vec![Asked { gfp: vec!["GFP_KERNEL_ACCOUNT".to_owned()], pages: 1, count: charges }],
         debts: vec![Debt {
             since_us: 9_000,

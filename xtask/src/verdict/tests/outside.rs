@@ -209,3 +209,19 @@ fn i11_finds_kinds_that_one_side_alone_shows() {
     assert_eq!(apart("kills", &[99.0], &[0.0], true), 1);
     assert_eq!(apart("load.ms", &[99.0], &[0.0], false), 0, "no kind of error, kill or event");
 }
+
+#[test]
+fn i12_wants_no_stranger_to_reconcile() {
+    assert_eq!(Bench::overcharge().outcome("I12"), Kept);
+    let paid_by = |pid: i32| {
+        Bench::overcharge().set(OVERCHARGES, "/memcgs/0/payers", serde_json::json!([1, pid]))
+    };
+    assert_eq!(paid_by(70).outcome("I12"), Kept, "an actor");
+    assert_eq!(paid_by(71).outcome("I12"), Broken, "the bystander");
+    assert_eq!(paid_by(71).set(OVERCHARGES, "/lost", 1).outcome("I12"), Broken);
+    let lost = Bench::overcharge().set(OVERCHARGES, "/lost", 1);
+    assert_eq!(lost.outcome("I12"), Unknown, "a stranger may be among the lost");
+    let silent = Bench::overcharge().set(OVERCHARGES, "/traced", false);
+    assert_eq!(silent.outcome("I12"), Unknown);
+    assert_eq!(Bench::mainline().outcome("I12"), NotApplicable);
+}
