@@ -75,12 +75,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     watch.begin(&limits).context("watch charges")?;
 
     watchdog.begins(Step::Load);
-    crew.start(workload.name)?;
-    let interrupts = boot::call_interrupts()?;
-    let complete = crew.await_load(cell.load_ms_max)?;
-    let duration_us = crew.since_start_us();
-    let call_interrupts = Some(boot::call_interrupts()?.saturating_sub(interrupts));
-    port.send(Fact::LoadEnded(LoadEnded { duration_us, complete, call_interrupts }))?;
+    port.send(load(&mut crew, cell)?)?;
     memcgs.report(port, Stage::LoadEnd)?;
 
     watchdog.begins(Step::Settle);
@@ -108,6 +103,16 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     port.send(remove(&memcgs)?)?;
     watchdog.begins(Step::Leaks);
     release::scan_for_leaks().context("look for leaks")
+}
+
+/// Runs the load to its end.
+fn load(crew: &mut Crew, cell: &CellRequest) -> Result<Fact> {
+    crew.start(&cell.workload)?;
+    let interrupts = boot::call_interrupts()?;
+    let complete = crew.await_load(cell.load_ms_max)?;
+    let duration_us = crew.since_start_us();
+    let call_interrupts = Some(boot::call_interrupts()?.saturating_sub(interrupts));
+    Ok(Fact::LoadEnded(LoadEnded { duration_us, complete, call_interrupts }))
 }
 
 /// Waits for usage to come down to every limit while tasks still hold what they have.

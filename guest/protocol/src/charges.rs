@@ -106,8 +106,8 @@ pub struct Overcharged {
     pub debts: Vec<Debt>,
 }
 
-/// Most entries in [`Overcharged::payers`]: those with the lowest PIDs, so that the processes of the
-/// guest, which are older than any child of a workload, come first.
+/// Most entries in [`Overcharged::payers`]: those with the lowest PIDs. The processes of the guest
+/// are older than any child of a workload.
 pub const PAYERS_MAX: usize = 1000;
 
 /// Most entries in [`Overcharged::asked`]. Charges requested in further ways count as lost.

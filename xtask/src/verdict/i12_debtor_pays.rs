@@ -2,9 +2,9 @@
 //! I12: only a task of the memcg, or a kernel thread, brings it back to its limit.
 //!
 //! A task may charge a memcg that it is not in: it makes a child cgroup, or reads what was swapped
-//! out beside its own pages. It did not overrun any limit of its own, so its way to user mode is not
-//! the place to reclaim, kill or wait for another memcg. The patch's trace events name the task of
-//! each attempt. Tolerance: none. On a kernel without such events nothing reconciles.
+//! out beside its own pages. It did not overrun any limit of its own. So its way to user mode is
+//! not the place to reclaim, kill or wait for another memcg. The patch's trace events name the task
+//! of each attempt. Tolerance: none. If events were lost, or there are none, the rule is unknown.
 
 use protocol::{MemcgRole, ProcessRole};
 

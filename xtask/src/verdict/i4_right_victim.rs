@@ -4,9 +4,11 @@
 //! The console names each victim. `memory.events` counts them in the victim's memcg and, on cgroup
 //! v2, in its ancestors (`memcg_memory_event()`), so the parent of all memcgs of the cell has the
 //! sum. The OOM report names the memcg whose limit was met (`oom_memcg`) and the victim's
-//! (`task_memcg`), which must be that one or below it. Tolerance: none. Tasks that die because they
-//! share a victim's memory are neither printed nor counted. How many kills a load needs is the
-//! scenario's own expectation (`kills`): no rule can tell from outside whether one sufficed.
+//! (`task_memcg`), which must be that one or below it. On cgroup v2 the OOM killer raises `oom` in
+//! `memory.events` before it prints a report, so there are at least as many. Tolerance: none. Tasks
+//! that die because they share a victim's memory are neither printed nor counted. How many kills a
+//! load needs is the scenario's own expectation (`kills`): no rule can tell from outside whether
+//! one sufficed.
 
 use protocol::{CgroupVersion, MemcgRole, ProcessRole, Stage};
 
@@ -28,6 +30,14 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let kills = || ooms.reports.iter().filter(|report| report.killed.is_some());
     let mut wrong: Vec<String> = kills().filter_map(strayed).collect();
     wrong.extend(kills().filter_map(|report| outside(case, report)));
+    let reports = ooms.reports.len() as u64;
+    let raised = match case.cell.key.cgroup {
+        CgroupVersion::V2 => rose(case, MemcgRole::Parent, "oom"),
+        CgroupVersion::V1 => None,
+    };
+    if let Some(raised) = raised.filter(|raised| *raised < reports) {
+        wrong.push(format!("{reports} OOM reports, but memory.events says oom {raised}"));
+    }
     let said = match wrong.as_slice() {
         [one] => one.clone(),
         [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
@@ -50,15 +60,17 @@ fn counted(case: &Case<'_>) -> Result<u64, Missing> {
         }
         CgroupVersion::V1 => &[MemcgRole::Limited, MemcgRole::Bystander],
     };
-    let kills = |stage, role| case.seen.files(stage, role)?.events.get("oom_kill").copied();
     let of = |role: &MemcgRole| {
-        let [before, after] = [Stage::Before, Stage::After].map(|stage| kills(stage, *role));
-        after
-            .zip(before)
-            .and_then(|(after, before)| after.checked_sub(before))
+        rose(case, *role, "oom_kill")
             .ok_or_else(|| Missing(format!("oom_kill in memory.events of the {role:?} memcg")))
     };
     roles.iter().map(of).sum()
+}
+
+/// By how much an event rose from before the load until every task was gone.
+fn rose(case: &Case<'_>, role: MemcgRole, event: &str) -> Option<u64> {
+    let at = |stage| case.seen.files(stage, role)?.events.get(event).copied();
+    at(Stage::After)?.checked_sub(at(Stage::Before)?)
 }
 
 /// A victim that is not below the memcg that was over its limit.

@@ -12,7 +12,8 @@
 //!   charge over the child's limit records.
 //! - No charge is less than a page.
 //! - A kill that it counts is one that `memory.events` counts; on v1 in the victim's own memcg.
-//! - Its trace events show as many charges over the limit as are counted, unless some were lost.
+//! - Its trace events show as many charges over the limit as are counted, with as many pages, and
+//!   as many denials, unless some were lost. I1 takes denials as an excuse: they are proven here.
 //!
 //! Whether the console agrees with that is evaluated by I4.
 
@@ -86,20 +87,37 @@ fn counters(case: &Case<'_>, role: MemcgRole, others: u32) -> Result<Answer, Mis
     let less = pages.is_some_and(|pages| pages < charges);
     let kills = counter("kills").zip(case.kill_events(role));
     let uncounted = kills.is_some_and(|(kills, events)| kills > events);
-    // Where a kernel has the events and none is of this memcg, that is a true zero.
-    let owed = case.seen.overcharged(role).map_or(0, |owed| owed.charges);
-    let traced = case.seen.traced().map(|overcharges| (owed, overcharges.lost == 0));
-    let differs =
-        traced.is_some_and(|(owed, is_whole)| owed > charges || (is_whole && owed < charges));
+    let denied = counter("denied");
+    let counters = [Some(charges), pages, denied];
+    let traced = case.seen.traced();
+    let is_whole = traced.is_some_and(|overcharges| overcharges.lost == 0);
+    let traced = traced.map(|_| traced_in(case, role));
+    let differs = traced.is_some_and(|traced| {
+        traced.into_iter().zip(counters).any(|(traced, counted)| {
+            counted.is_some_and(|counted| traced > counted || (is_whole && traced < counted))
+        })
+    });
+    let [traced_charges, traced_pages, traced_denied] =
+        [0, 1, 2].map(|place| shown(traced.map(|traced| traced[place])));
     let said = format!(
-        "{over_bytes} bytes over at the peak with {counted} charges counted, {} traced, {} pages; {} \
-         kills counted, {} in memory.events",
-        shown(traced.map(|(owed, _)| owed)),
+        "{over_bytes} bytes over at the peak with {counted} charges counted, {traced_charges} \
+         traced, {} pages, {traced_pages} traced, {} denied, {traced_denied} traced; {} kills \
+         counted, {} in memory.events",
         shown(pages),
+        shown(denied),
         shown(kills.map(|(kills, _)| kills)),
         shown(kills.map(|(_, events)| events)),
     );
     Ok(Answer::of(!hidden && !less && !uncounted && !differs, said))
+}
+
+/// Charges over the limit, their pages, and denials, by the trace events. Where a kernel has the
+/// events and none is of this memcg, that is a true zero.
+fn traced_in(case: &Case<'_>, role: MemcgRole) -> [u64; 3] {
+    case.seen.overcharged(role).map_or([0; 3], |of| {
+        let pages = of.asked.iter().map(|asked| u64::from(asked.pages) * asked.count).sum();
+        [of.charges, pages, of.denied]
+    })
 }
 
 fn shown(number: Option<u64>) -> String {

@@ -112,6 +112,28 @@ fn i9_wants_what_went_over_the_limit_to_be_counted() {
 }
 
 #[test]
+fn i9_wants_pages_and_denials_as_they_were_traced() {
+    let asked = "/memcgs/0/asked/0/pages";
+    let mut bench = Bench::overcharge();
+    for event in &mut bench.evidence.events {
+        if let Fact::Memcg(Files { counters: Some(counters), stage, .. }) = &mut event.fact {
+            let pages = if *stage == Stage::Before { 0 } else { 3 };
+            counters.insert("pages".to_owned(), pages);
+        }
+    }
+    assert_eq!(bench.outcome("I9"), Kept);
+    assert_eq!(bench.clone().set(OVERCHARGES, asked, 2).outcome("I9"), Broken);
+    let counted = bench.clone().set(SETTLED_FILES, "/counters/pages", 6);
+    assert_eq!(counted.outcome("I9"), Broken, "three pages too many");
+    assert_eq!(counted.clone().set(OVERCHARGES, asked, 2).outcome("I9"), Kept);
+    assert_eq!(counted.set(OVERCHARGES, "/lost", 1).outcome("I9"), Kept, "they were lost");
+    let denied = bench.set(SETTLED_FILES, "/counters/denied", 2);
+    assert_eq!(denied.outcome("I9"), Broken, "an excuse that no event shows");
+    assert_eq!(denied.clone().set(OVERCHARGES, "/memcgs/0/denied", 2).outcome("I9"), Kept);
+    assert_eq!(denied.set(OVERCHARGES, "/memcgs/0/denied", 3).outcome("I9"), Broken);
+}
+
+#[test]
 fn i9_wants_it_counted_where_the_limit_was() {
     let counted = |charges: u64, over_bytes: u64, tasks: u32| {
         let mut bench = with_parent(Bench::overcharge(), over_bytes, 0);

@@ -259,6 +259,19 @@ fn i4_counts_every_kill_twice() {
     let kept = killing(Bench::overcharge(), "/parent/limited", "/parent/limited", 500);
     let uncounted = kept.clone().set(parent, "/events/oom_kill", 0);
     assert_eq!(uncounted.outcome("I4"), Broken, "printed and not counted");
+    let ooms = |count: u64| {
+        let mut bench = kept.clone();
+        for event in &mut bench.evidence.events {
+            if let Fact::Memcg(Files { role: MemcgRole::Parent, events, stage, .. }) =
+                &mut event.fact
+            {
+                let now = if *stage == Stage::Before { 0 } else { count };
+                events.insert("oom".to_owned(), now);
+            }
+        }
+        bench.outcome("I4")
+    };
+    assert_eq!([ooms(1), ooms(2), ooms(0)], [Kept, Kept, Broken], "a report without an event");
     let mut dropped = kept;
     dropped.evidence.console_dropped_bytes = 1;
     assert_eq!(dropped.outcome("I4"), Unknown);
