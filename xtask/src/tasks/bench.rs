@@ -68,15 +68,18 @@ pub(crate) fn run(places: &Places, args: &cli::Bench) -> anyhow::Result<Exit> {
             }
             Err(why) => note(&why),
         }
+        run.folder.write_result(&result)?;
         print(report::times(&result))?;
     }
     if let Some(matrix) = whole {
         let wholes = Wholes { run: &run, folders: &folders, matrix, accel, build };
-        let whole = result.whole.insert(wholes.measure()?);
-        print(report::whole(whole))?;
+        result.whole = Some(wholes.measure()?);
+        run.folder.write_result(&result)?;
+        result.whole.iter().try_for_each(|whole| print(report::whole(whole)))?;
     }
     if !counted.is_empty() {
         result.costs = cost::measure(&run, &counted)?;
+        run.folder.write_result(&result)?;
         print(report::costs(&result.costs))?;
     }
     let (folder, manifest) = run.finish()?;

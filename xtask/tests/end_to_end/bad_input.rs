@@ -2,6 +2,7 @@
 //! Wrong input is named with file and line and ends with the documented code; nothing is built.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -92,6 +93,39 @@ fn who_reads_no_further_gets_no_error_and_a_full_disk_is_one() {
     Ran::of(bench.command(&["list", "cells"]).stdout(full).output().unwrap())
         .expect_exit(7)
         .expect_error("standard output");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let bench = Bench::new();
+    let fifo = bench.folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let run = bench.results().join("2026-01-31T04-00-00Z");
+    fs::create_dir_all(&run).unwrap();
+    let zero = Path::new("/dev/zero");
+    for odd in [fifo.as_path(), zero, bench.folder.path()] {
+        let odd_text = odd.to_str().unwrap();
+        let dry = ["run-matrix", "--dry-run"];
+        let plan = ["--plan", odd_text, "--partition", "1/2"];
+        bench.run(&[&dry[..], &plan].concat()).expect_exit(2).expect_error(odd_text);
+        if odd != bench.folder.path() {
+            let ran = bench.run(&[&dry[..], &["--series", odd_text]].concat());
+            assert!([Some(2), Some(5)].contains(&ran.exit), "{:?}", ran.exit);
+            ran.expect_error(odd_text);
+        }
+        let config = bench.configs().join("kernels/odd.toml");
+        symlink(odd, &config).unwrap();
+        bench.run(&dry).expect_exit(2).expect_error("kernels/odd.toml: not a regular file");
+        fs::remove_file(config).unwrap();
+        for (words, file) in
+            [(&["export", "--format", "json"][..], "result.json"), (&["report"], "manifest.json")]
+        {
+            symlink(odd, run.join(file)).unwrap();
+            let ran = bench.run(&[words, &["2026-01-31T04-00-00Z"]].concat());
+            ran.expect_exit(2).expect_error(&format!("{file}: not a regular file"));
+            fs::remove_file(run.join(file)).unwrap();
+        }
+    }
 }
 
 /// The message is lost, the exit code is not.
