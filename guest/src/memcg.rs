@@ -67,7 +67,12 @@ impl Memcg {
 
     /// Whether the memcg has this file.
     pub(crate) fn has(&self, file: &str) -> bool {
-        self.folder.join(file).exists()
+        self.path(file).exists()
+    }
+
+    /// Path of one of its files.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
     }
 
     /// File that holds the usage in bytes.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `policy-files`: what `memory.overcharge` and its related files accept, refuse and show, and what
-//! remains when the memory controller is switched off and on again.
+//! remains when the memory controller is switched off and on again: what a new memcg would have.
 //!
 //! The memcg that is written to is a separate one without tasks, and so is the parent from which
 //! another child inherits. On a kernel without these files only `refuse` is called, which accepts
@@ -21,6 +21,7 @@ const SET: usize = 0;
 const REFUSE: usize = 1;
 const RESET: usize = 2;
 const INHERIT: usize = 3;
+const LATE: usize = 4;
 
 /// Shortest duration of the load, microseconds.
 const REST_US: u64 = 50_000;
@@ -47,18 +48,21 @@ const INHERITED: [(&str, &str); 3] = [(POLICY, "kmem"), (CAP, "8192"), (METHOD, 
 /// What must be refused.
 const REFUSED: [(&str, &str); 3] = [(POLICY, "sometimes"), (CAP, "much"), (METHOD, "wait")];
 
-/// What a memcg shows that was never written to.
-const DEFAULTS: [(&str, &str); 2] = [(POLICY, "off"), (METHOD, "reclaim")];
+/// What is inherited, or set by a boot parameter.
+const SETTINGS: [&str; 3] = [POLICY, CAP, METHOD];
 
 fn plan(terms: &Terms<'_>) -> Result<Plan> {
     let parent = terms.memcgs.root.child("policy")?;
-    let both = "+memory +io";
-    terms.memcgs.root.write("cgroup.subtree_control", both)?;
-    parent.write("cgroup.subtree_control", both).context("the io controller")?;
+    // It is there before any controller, and io, which depends on memory, comes first.
+    let early = parent.child("early")?;
+    terms.memcgs.root.write("cgroup.subtree_control", "+memory +io")?;
+    for controller in ["+io", "+memory"] {
+        parent.write("cgroup.subtree_control", controller).context("the io controller")?;
+    }
     let memcg = parent.child("files")?;
     let has_them = memcg.has(POLICY);
-    let actor = Part::new(&["set", "refuse", "reset", "inherit"], move |_| {
-        let (parent, memcg) = (parent.clone(), memcg.clone());
+    let actor = Part::new(&["set", "refuse", "reset", "inherit", "late"], move |_| {
+        let (parent, memcg, early) = (parent.clone(), memcg.clone(), early.clone());
         Ok(move |lane: &Lane| {
             for (file, value) in REFUSED {
                 lane.call(REFUSE, || match write(&memcg, file, value) {
@@ -72,6 +76,7 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
                 clock::sleep_us(REST_US);
                 return;
             }
+            lane.call(LATE, || is_as_new(&parent, &early));
             for (file, value) in TAKEN {
                 lane.call(SET, || takes(&memcg, file, value));
             }
@@ -111,10 +116,20 @@ fn is_inherited(parent: &Memcg, file: &str, value: &str) -> Result<(), Failure> 
 }
 
 /// While the io controller is on, the state of the memory controller is hidden but kept, and is
-/// reset to its defaults (`mem_cgroup_css_reset()`).
+/// reset to its defaults (`mem_cgroup_css_reset()`): to those that a new memcg has.
 fn comes_back_reset(parent: &Memcg, memcg: &Memcg) -> Result<(), Failure> {
     let switch = |how| write(parent, "cgroup.subtree_control", how);
     switch("-memory")?;
     switch("+memory")?;
-    DEFAULTS.into_iter().try_for_each(|(file, value)| shows(memcg, file, value))
+    is_as_new(parent, memcg)
+}
+
+/// Whether a memcg shows the settings that a new child of its parent has.
+fn is_as_new(parent: &Memcg, memcg: &Memcg) -> Result<(), Failure> {
+    let child = parent.child("new").map_err(|error| Failure::of(&error))?;
+    let same = SETTINGS.into_iter().try_for_each(|file| {
+        let new = child.read(file).map_err(|error| Failure::of(&error))?;
+        shows(memcg, file, &new)
+    });
+    if child.remove() { same } else { Err(Errno::EBUSY.into()) }
 }

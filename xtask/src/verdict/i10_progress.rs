@@ -61,7 +61,9 @@ fn goes_on(case: &Case<'_>) -> Result<Answer, Missing> {
     }
     let counter = |name: &str| case.seen.counter(MemcgRole::Limited, name);
     let name = FactName::Counter(MemcgRole::Limited, "charges".to_owned());
-    if need(counter("charges"), name)? + counter("user").unwrap_or(0) == 0 {
+    // A workload may remove the second one, and its counters with it.
+    let second = case.seen.overcharged(MemcgRole::Second).map_or(0, |second| second.charges);
+    if need(counter("charges"), name)? + counter("user").unwrap_or(0) + second == 0 {
         return Ok(Answer::not_asked("nothing went over the limit"));
     }
     let unfinished = sum(case, |calls| calls.unfinished);
