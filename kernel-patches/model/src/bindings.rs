@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What bindgen would make of the headers, and C functions of the series.
+#![allow(non_camel_case_types, non_upper_case_globals, missing_docs, clippy::missing_safety_doc)]
+
+use core::ffi::{c_int, c_long, c_uint, c_ulong};
+use std::ptr::{addr_of_mut, null_mut};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use crate::pause;
+pub use crate::world::mem_cgroup;
+use crate::world::{current, Memcg};
+
+pub type gfp_t = c_uint;
+pub const PAGE_SHIFT: u32 = 12;
+pub const PAGE_ALLOC_COSTLY_ORDER: u32 = 3;
+pub const ___GFP_RETRY_MAYFAIL_BIT: u32 = 14;
+pub const ___GFP_NOFAIL_BIT: u32 = 15;
+pub const ___GFP_NORETRY_BIT: u32 = 16;
+
+/// `enum name { ... }`, as bindgen names the constants.
+macro_rules! enumeration {
+    ($type:ident: $($name:ident = $value:literal,)+) => {
+        pub type $type = c_uint;
+        $(pub const $name: c_uint = $value;)+
+    };
+}
+
+enumeration! { memcg_charge_kind:
+    memcg_charge_kind_MEMCG_CHARGE_USER = 0,
+    memcg_charge_kind_MEMCG_CHARGE_SHMEM = 1,
+    memcg_charge_kind_MEMCG_CHARGE_KMEM = 2,
+    memcg_charge_kind_MEMCG_CHARGE_OTHER = 3,
+}
+enumeration! { memcg_over_policy:
+    memcg_over_policy_MEMCG_OVER_OFF = 0,
+    memcg_over_policy_MEMCG_OVER_KMEM = 1,
+    memcg_over_policy_MEMCG_OVER_ALL = 2,
+}
+enumeration! { memcg_over_method:
+    memcg_over_method_MEMCG_OVER_RECLAIM = 0,
+    memcg_over_method_MEMCG_OVER_KILL = 1,
+}
+enumeration! { memcg_over_charged:
+    memcg_over_charged_MEMCG_OVER_CHARGED = 0,
+    memcg_over_charged_MEMCG_OVER_DEFERRED = 1,
+    memcg_over_charged_MEMCG_OVER_DENIED_CAP = 2,
+    memcg_over_charged_MEMCG_OVER_DENIED_TASK = 3,
+}
+enumeration! { memcg_over_outcome:
+    memcg_over_outcome_MEMCG_OVER_PAID = 0,
+    memcg_over_outcome_MEMCG_OVER_STUCK = 1,
+    memcg_over_outcome_MEMCG_OVER_LATE = 2,
+    memcg_over_outcome_MEMCG_OVER_DYING = 3,
+    memcg_over_outcome_MEMCG_OVER_USER = 4,
+}
+enumeration! { memcg_over_oom:
+    memcg_over_oom_MEMCG_OVER_OOM_PAID = 0,
+    memcg_over_oom_MEMCG_OVER_OOM_DYING = 1,
+    memcg_over_oom_MEMCG_OVER_OOM_NONE = 2,
+    memcg_over_oom_MEMCG_OVER_OOM_PENDING = 3,
+    memcg_over_oom_MEMCG_OVER_OOM_CHOSEN = 4,
+    memcg_over_oom_MEMCG_OVER_OOM_USER = 5,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct memcg_over_look {
+    pub parent: *mut mem_cgroup,
+    pub max: c_ulong,
+    pub over: c_long,
+    pub cap: c_ulong,
+    pub stuck_for: c_long,
+    pub policy: c_int,
+    pub method: c_int,
+    pub online: bool,
+    pub mine: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct memcg_over_task {
+    pub pages: c_uint,
+    pub returns: bool,
+    pub dying: bool,
+}
+
+/// Only ever read and written as an atomic.
+pub static mut jiffies: c_ulong = 1 << 20;
+
+/// The time, in jiffies.
+pub fn clock() -> &'static AtomicU64 {
+    // SAFETY: It is a static of the same size and alignment, and all others access it atomically.
+    unsafe { AtomicU64::from_ptr(addr_of_mut!(jiffies)) }
+}
+
+pub unsafe fn schedule_timeout_killable(timeout: c_long) -> c_long {
+    clock().fetch_add(timeout.max(1) as u64, SeqCst);
+    pause();
+    0
+}
+
+pub unsafe fn memcg_over_look(memcg: *mut mem_cgroup) -> memcg_over_look {
+    let memcg = Memcg::of(memcg);
+    pause();
+    let (policy, method, cap) = memcg.settings();
+    memcg_over_look {
+        parent: memcg.parent().map_or(null_mut(), Memcg::as_ptr),
+        max: memcg.max() as c_ulong,
+        over: memcg.usage() - memcg.max(),
+        cap,
+        stuck_for: memcg.stuck_until().wrapping_sub(clock().load(SeqCst)) as c_long,
+        policy,
+        method,
+        online: memcg.is_online(),
+        mine: current().is_below(memcg),
+    }
+}
+
+pub unsafe fn memcg_over_current() -> memcg_over_task {
+    let task = current();
+    memcg_over_task { pages: task.pages(), returns: task.returns(), dying: task.is_dying() }
+}
+
+extern "C" {
+    fn memcg_overcharge_permits(
+        memcg: *mut mem_cgroup,
+        nr_pages: c_uint,
+        kind: memcg_charge_kind,
+        excess: c_ulong,
+    ) -> bool;
+}
+
+pub unsafe fn memcg_over_try_charge(
+    memcg: *mut mem_cgroup,
+    nr_pages: c_uint,
+    kind: memcg_charge_kind,
+) -> bool {
+    Memcg::of(memcg).try_charge_or(i64::from(nr_pages), |level, over| {
+        // SAFETY: It is the policy's, and no memcg is ever freed.
+        unsafe { memcg_overcharge_permits(level.as_ptr(), nr_pages, kind, over as c_ulong) }
+    })
+}
+
+pub unsafe fn memcg_over_charged(
+    memcg: *mut mem_cgroup,
+    _kind: memcg_charge_kind,
+    _gfp: gfp_t,
+    nr_pages: c_uint,
+    excess: c_ulong,
+    outcome: memcg_over_charged,
+) {
+    Memcg::of(memcg).note_charge(outcome, u64::from(nr_pages), excess);
+}
+
+pub unsafe fn memcg_over_owe(nr_pages: c_uint) {
+    current().owe(nr_pages);
+}
+
+pub unsafe fn memcg_over_defer(memcg: *mut mem_cgroup, delay: c_ulong) {
+    Memcg::of(memcg).defer(delay);
+}
+
+pub unsafe fn memcg_over_lock(memcg: *mut mem_cgroup, wait: bool) -> bool {
+    while !Memcg::of(memcg).try_lock() {
+        if !wait || current().is_dying() {
+            return false;
+        }
+        std::hint::spin_loop();
+        pause();
+    }
+    true
+}
+
+pub unsafe fn memcg_over_unlock(memcg: *mut mem_cgroup) {
+    Memcg::of(memcg).unlock();
+    pause();
+}
+
+pub unsafe fn memcg_over_drain(_memcg: *mut mem_cgroup) {
+    pause();
+}
+
+pub unsafe fn memcg_over_reclaim(memcg: *mut mem_cgroup, nr_pages: c_ulong) -> c_ulong {
+    pause();
+    Memcg::of(memcg).reclaim(nr_pages)
+}
+
+pub unsafe fn memcg_over_settle() -> c_ulong {
+    0
+}
+
+pub unsafe fn memcg_over_settled(_snapshot: c_ulong) -> bool {
+    true
+}
+
+pub unsafe fn memcg_over_victim_exiting(_memcg: *mut mem_cgroup) -> bool {
+    pause();
+    false
+}
+
+pub unsafe fn memcg_over_out_of_memory(memcg: *mut mem_cgroup) -> memcg_over_oom {
+    pause();
+    Memcg::of(memcg).out_of_memory()
+}
+
+pub unsafe fn memcg_over_reconciled(
+    memcg: *mut mem_cgroup,
+    _excess: c_ulong,
+    _left: c_ulong,
+    _kills: c_ulong,
+    outcome: memcg_over_outcome,
+    spare: c_ulong,
+) {
+    let until = clock().load(SeqCst) + spare;
+    Memcg::of(memcg).note_reconcile(outcome, if spare > 0 { Some(until) } else { None });
+}
+
+pub unsafe fn memcg_over_wait_for_user(memcg: *mut mem_cgroup) {
+    pause();
+    Memcg::of(memcg).wait_for_user();
+}
