@@ -15,8 +15,8 @@ use crate::host::file::write_whole;
 use crate::host::{self, process};
 
 /// Types of `checkpatch.pl --strict` that do not count. `UNKNOWN_COMMIT_ID`: the source has no git
-/// history to look a commit up in.
-pub(crate) const CHECKPATCH_IGNORES: &[&str] = &["UNKNOWN_COMMIT_ID"];
+/// history to look a commit up in. `MISSING_SIGN_OFF`: who sends a patch signs it, then.
+pub(crate) const CHECKPATCH_IGNORES: &[&str] = &["UNKNOWN_COMMIT_ID", "MISSING_SIGN_OFF"];
 /// Its first call reads every header for names in camel case.
 const CHECKPATCH_DEADLINE: Duration = Duration::from_secs(180);
 const RUSTFMT_DEADLINE: Duration = Duration::from_secs(60);
