@@ -287,6 +287,25 @@ fn i4_protects_who_is_to_be_left_alone() {
 }
 
 #[test]
+fn i4_asks_no_count_of_a_v1_memcg_that_is_gone() {
+    let gone = |from: Bench| {
+        let mut bench = from.with_second();
+        bench.cell.key.cgroup = CgroupVersion::V1;
+        bench.evidence.events.retain(|event| {
+            let json = serde_json::to_value(event).unwrap();
+            !(json["role"] == "second" && json["stage"] != "before")
+        });
+        bench.renumber();
+        bench
+    };
+    assert_eq!(gone(Bench::overcharge()).outcome("I4"), Kept);
+    let killed = killing(Bench::overcharge(), "/parent/second", "/parent/second", 500);
+    assert_eq!(gone(killed.clone()).outcome("I4"), Unknown, "it may have been counted there");
+    let limited: Which<'_> = &[("stage", "after"), ("role", "limited")];
+    assert_eq!(gone(killed.set(limited, "/events/oom_kill", 2)).outcome("I4"), Broken);
+}
+
+#[test]
 fn i5_allows_the_stocks_of_each_cpu() {
     let left = |bytes: u64| Bench::overcharge().set(AFTER, "/current_bytes", bytes).outcome("I5");
     assert_eq!(left(2 * 2 * PAGE), Kept);
