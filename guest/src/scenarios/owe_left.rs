@@ -3,11 +3,11 @@
 //! while the task lives on.
 //!
 //! The task is in the second memcg, which has no task that can be killed, and writes to a FIFO that
-//! the outsider has open too, so that the pages stay charged. In `owe-left` they fit: the task is on
-//! its way to user mode and waits there for room (cgroup v1 without OOM killer). It must come back
-//! (`return`) once the memcg is gone. In `owe-switched-off` they do not fit: the task sleeps in the
-//! call while the policy is switched off everywhere (`off`). Then it comes back and leaves for the
-//! root memcg. Nothing of the memcg may be left while the task lives (`freed`).
+//! the outsider has open too, so that the pages stay charged. In `owe-left` they fit: the task is
+//! on its way to user mode and waits there for room (cgroup v1 without OOM killer). It must come
+//! back (`return`) once the memcg is gone. In `owe-switched-off` they do not fit: the task sleeps
+//! in the call while the policy is switched off everywhere (`off`). Then it comes back and leaves
+//! for the root memcg. Nothing of the memcg may be left while the task lives (`freed`).
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;

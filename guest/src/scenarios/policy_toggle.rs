@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `policy-toggle`: the owner of a delegated memcg switches its policy on and off without end.
 //!
-//! The memcg is a separate one without tasks, and no other has a policy. Its owner is not root. What
-//! the writes cost everybody else is in the call interrupts of the load: a static key that follows
-//! each write makes every CPU patch code. A kernel without the file refuses the first write.
+//! The memcg is a separate one without tasks, and no other has a policy. Its owner is not root.
+//! What the writes cost everybody else is in the call interrupts of the load: a static key that
+//! follows each write makes every CPU patch code. A kernel without the file refuses a write.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, chown};
