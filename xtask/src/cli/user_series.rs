@@ -20,6 +20,10 @@ pub(crate) struct UserSeriesArgs {
     /// and expectations, but not its patches
     #[arg(long, value_name = "KERNEL", requires = "series")]
     pub(crate) like: Option<String>,
+    /// Apply the series even if a hunk needs fuzz, or goes into another function than its heading
+    /// names; every report says so
+    #[arg(long, requires = "series")]
+    pub(crate) fuzz: bool,
     /// More config symbols, for the series and for the unpatched kernel; may be repeated
     #[arg(long = "fragment", value_name = "FILE", requires = "series")]
     pub(crate) fragments: Vec<PathBuf>,

@@ -23,6 +23,8 @@ pub(crate) struct Kernel {
     pub(crate) series: Option<PathBuf>,
     /// Patches on top of the series (a mutant's one bug), relative to the workspace.
     pub(crate) extra_patches: Vec<PathBuf>,
+    /// Whether hunks may need fuzz, or go into another function than their heading names.
+    pub(crate) fuzz: bool,
     /// Kernel whose work tree it builds in, so that only what differs is compiled.
     pub(crate) tree: String,
     /// Fragments in `configs/fragments`, without `.config`, in order.
@@ -165,6 +167,7 @@ fn kernel(
         extra_patches: table.extra_patches.into_iter().map(At::into_inner).collect(),
         tree: source.extends().filter(|_| shares).unwrap_or(source.name()).to_owned(),
         fragments: fragments.into_inner().into_iter().map(At::into_inner).collect(),
+        fuzz: false,
         user_fragments: Vec::new(),
         policies: selected(source, table.policies, policies)?,
         counters_file: table.counters_file.map(|file| file.into_inner().0),

@@ -23,6 +23,9 @@ pub(crate) struct UserSeries<F = PathBuf> {
     pub(crate) base: Option<String>,
     /// `--like`: kernel whose fragments, policies and expectations apply; the baseline if unset.
     pub(crate) like: Option<String>,
+    /// `--fuzz`: a hunk may need fuzz, or go into another function than its heading names.
+    #[serde(default)]
+    pub(crate) fuzz: bool,
     /// The patches, in order; paths are absolute.
     pub(crate) patches: Vec<F>,
     /// `--fragment`; paths are absolute.
@@ -41,6 +44,7 @@ impl<F> UserSeries<F> {
         Ok(UserSeries {
             base: self.base.clone(),
             like: self.like.clone(),
+            fuzz: self.fuzz,
             patches: form(&self.patches)?,
             fragments: form(&self.fragments)?,
         })
@@ -58,7 +62,7 @@ impl Config {
         series: UserSeries,
         matrix: &str,
     ) -> Result<String, Fault> {
-        let UserSeries { base, like, patches, fragments } = series;
+        let UserSeries { base, like, fuzz, patches, fragments } = series;
         if self.kernels.contains_key(USER_SERIES) {
             let what =
                 format!("configs/kernels/{USER_SERIES}.toml: --series makes a kernel of that name");
@@ -77,6 +81,7 @@ impl Config {
             name: USER_SERIES.to_owned(),
             series: None,
             extra_patches: patches,
+            fuzz,
             gone: self.base(&base)?.gone.clone(),
             base,
             ..like.unwrap_or_else(|| baseline.clone())

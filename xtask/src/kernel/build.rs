@@ -70,7 +70,7 @@ impl Site<'_> {
     pub(crate) fn image(&self, kernel: &Kernel, located: &Located) -> anyhow::Result<Image> {
         let begun = Instant::now();
         let recipe = self.recipe(kernel, located)?;
-        let found = image::find(self.cache, &recipe.key);
+        let found = image::find_for(self.cache, kernel, &recipe.key)?;
         let hit = found.is_some();
         let (dir, manifest) = match found {
             Some(found) => found,
@@ -146,7 +146,7 @@ impl Site<'_> {
         let Recipe { kernel, located, series, rust, toolchain, key, .. } = recipe;
         host::provide(&toolchain.missing(*rust), false)?;
         let _key = self.cache.lock(&format!("image-{key}"), &kernel.name)?;
-        if let Some(found) = image::find(self.cache, key) {
+        if let Some(found) = image::find_for(self.cache, kernel, key)? {
             return Ok(found);
         }
         let source = located.unpack(self.cache)?;
@@ -155,8 +155,8 @@ impl Site<'_> {
             bindgen::provide(&toolchain.bindgen, self.cache)?;
         }
         // First: a series that does not apply must not change the tree.
-        let overlay = patch::apply(series, &source.tree)?;
-        for note in &overlay.notes {
+        let overlay = patch::apply(series, &source.tree, kernel.fuzz)?;
+        for note in overlay.doubtful.iter().chain(&overlay.notes) {
             crate::progress::note(&format!("note: {note}"));
         }
         let name = tree_name(kernel, located);
@@ -198,6 +198,7 @@ impl Site<'_> {
             series_sha256: hex(&series.digest()),
             toolchain: toolchain.identity(*rust),
             notes: [overlay.notes, idle].concat(),
+            fuzz: Some(overlay.doubtful),
             build_s: begun.elapsed().as_secs_f64(),
             sha256: std::collections::BTreeMap::new(),
         };

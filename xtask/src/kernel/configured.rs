@@ -55,7 +55,7 @@ mod tests {
     fn overlay(files: &[(&str, &str)]) -> Overlay {
         let content = |text: &str| Content { bytes: text.as_bytes().to_vec(), executable: false };
         let file = |(path, text): &(&str, &str)| (path.into(), Some(content(text)));
-        Overlay { files: files.iter().map(file).collect(), notes: Vec::new() }
+        Overlay { files: files.iter().map(file).collect(), ..Overlay::default() }
     }
 
     fn digest(files: &[(&str, &str)]) -> String {

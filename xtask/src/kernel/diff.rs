@@ -5,6 +5,7 @@
 //! (an example in a commit message, an interdiff) and skip a damaged hunk as text. Here every line
 //! of a diff must be valid, or the text is refused.
 
+mod hunk;
 mod names;
 mod section;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+pub(super) use hunk::Hunk;
 pub(super) use names::stays_inside;
 use section::Section;
 
@@ -23,6 +25,8 @@ pub(super) struct Diff<'a> {
     lines: Vec<Option<&'a [u8]>>,
     /// The files that it names, relative to the tree.
     pub(super) touches: BTreeSet<PathBuf>,
+    /// Its hunks, in order.
+    pub(super) hunks: Vec<Hunk>,
 }
 
 impl<'a> Diff<'a> {
@@ -47,7 +51,7 @@ impl<'a> Diff<'a> {
         }
         match walk.touches.is_empty() {
             true => Err("1: there is no diff in it".to_owned()),
-            false => Ok(Self { lines: kept, touches: walk.touches }),
+            false => Ok(Self { lines: kept, touches: walk.touches, hunks: walk.found }),
         }
     }
 
@@ -115,7 +119,11 @@ struct Walk {
     file: String,
     /// Its hunks so far.
     hunks: u32,
+    /// The current file before the patch.
+    old: PathBuf,
     touches: BTreeSet<PathBuf>,
+    /// All hunks so far.
+    found: Vec<Hunk>,
 }
 
 impl Walk {
@@ -162,6 +170,9 @@ impl Walk {
         let (Some(old), Some(new)) = (old.checked_sub(olds), new.checked_sub(news)) else {
             return Err(self.miscounted());
         };
+        if let Some(hunk) = self.found.last_mut() {
+            hunk.lines.push(String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']).to_owned());
+        }
         self.place = if old + new == 0 { Place::After } else { Place::Hunk(old, new) };
         Ok(())
     }
@@ -181,10 +192,19 @@ impl Walk {
         }
         let text = String::from_utf8_lossy(line);
         self.hunks += 1;
-        let (old, new) = text.strip_prefix("@@ ").and_then(hunk_counts).ok_or_else(|| {
+        let (hunk, old, new) = hunk::header(&text).ok_or_else(|| {
             let (file, hunks) = (&self.file, self.hunks);
             format!("{file}: hunk {hunks}: malformed header: {}", text.trim_end())
         })?;
+        let of_file = self.found.iter().filter(|hunk| hunk.file == self.file);
+        let section = of_file.filter(|hunk| hunk.number == 1).count();
+        self.found.push(Hunk {
+            old: self.old.clone(),
+            file: self.file.clone(),
+            section: if self.hunks == 1 { section } else { section.saturating_sub(1) },
+            number: self.hunks,
+            ..hunk
+        });
         self.place = if old + new == 0 { Place::After } else { Place::Hunk(old, new) };
         Ok(())
     }
@@ -284,6 +304,7 @@ impl Walk {
     fn old_name(&mut self, line: &[u8]) -> Result<(), String> {
         (self.file, self.hunks) = (String::new(), 0);
         self.names(line)?;
+        self.old = PathBuf::from(&self.file);
         self.place = Place::Old;
         Ok(())
     }
@@ -295,17 +316,4 @@ impl Walk {
         }
         Ok(())
     }
-}
-
-/// `-12,3 +12,4 @@ …` -> (3, 4)
-fn hunk_counts(text: &str) -> Option<(u64, u64)> {
-    let mut words = text.split_whitespace();
-    let mut count = |sign: char| {
-        let range = words.next()?.strip_prefix(sign)?;
-        let (line, count) = range.split_once(',').unwrap_or((range, "1"));
-        line.parse::<u64>().ok()?;
-        count.parse::<u64>().ok()
-    };
-    let (old, new) = (count('-')?, count('+')?);
-    words.next()?.starts_with("@@").then_some((old, new))
 }

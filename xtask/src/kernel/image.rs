@@ -12,6 +12,7 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::cache::{self, Cache};
+use super::patch;
 use super::series::Series;
 use crate::config::Kernel;
 use crate::host::digest::{hex, sha256_of_parts};
@@ -70,8 +71,10 @@ pub(crate) struct Manifest {
     pub(crate) series_sha256: String,
     /// Tools, one a line.
     pub(crate) toolchain: String,
-    /// Fuzz and offsets of the series, and files of it that are not compiled.
+    /// Offsets of the series, and files of it that are not compiled.
     pub(crate) notes: Vec<String>,
+    /// Hunks that only `--fuzz` accepts; `None` if the harness that built it did not ask.
+    pub(crate) fuzz: Option<Vec<String>>,
     /// How long the build took, seconds.
     pub(crate) build_s: f64,
     /// SHA-256 of each file, hex.
@@ -132,7 +135,7 @@ impl Image {
         kernel: &Kernel,
         key: &str,
     ) -> anyhow::Result<Option<Self>> {
-        let Some((dir, manifest)) = find(cache, key) else { return Ok(None) };
+        let Some((dir, manifest)) = find_for(cache, kernel, key)? else { return Ok(None) };
         let series = Series::read(workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
         Ok(Some(Self::new(kernel, key.to_owned(), dir, manifest, &series)))
     }
@@ -170,6 +173,27 @@ fn whole(dir: &Path) -> anyhow::Result<Manifest> {
         ensure!(manifest.sha256.get(name) == Some(&is), "{} was changed", path.display());
     }
     Ok(manifest)
+}
+
+/// As [`find`], for a kernel that may not be built from this series as it applies.
+///
+/// # Errors
+/// [`Exit::Series`](crate::exit::Exit::Series) for hunks that only `--fuzz` accepts.
+pub(super) fn find_for(
+    cache: &Cache,
+    kernel: &Kernel,
+    key: &str,
+) -> anyhow::Result<Option<(PathBuf, Manifest)>> {
+    let Some((dir, manifest)) = find(cache, key) else { return Ok(None) };
+    match &manifest.fuzz {
+        Some(hunks) if !kernel.fuzz => patch::refuse(hunks)?,
+        // An old one whose patches moved: where to is found out by applying them again.
+        None if manifest.notes.iter().any(|note| note.contains(" applied at line ")) => {
+            return Ok(None);
+        }
+        _ => {}
+    }
+    Ok(Some((dir, manifest)))
 }
 
 /// Copies the result of make into the cache. The caller holds the lock of the key.
@@ -215,6 +239,7 @@ mod tests {
             series_sha256: String::new(),
             toolchain: String::new(),
             notes: vec!["fuzz".into()],
+            fuzz: Some(vec![]),
             build_s: 1.5,
             sha256: BTreeMap::new(),
         }

@@ -135,7 +135,7 @@ mod tests {
         let (dir, patch) = lab("");
         let [tree, scratch] = ["tree", "scratch"].map(|name| dir.path().join(name));
         let series = Series { patches: vec![patch.clone()] };
-        let mut overlay = patch::apply(&series, &tree).unwrap();
+        let mut overlay = patch::apply(&series, &tree, false).unwrap();
         let tools = Toolchain::default();
         let lint = |patch: &Patch, overlay: &Overlay| {
             rustfmt(&tree, patch, overlay, &tools, &scratch).unwrap()

@@ -18,6 +18,7 @@ mod errors;
 mod fragments;
 mod image;
 mod kconfig;
+mod landing;
 pub(crate) mod lint;
 mod local;
 mod make;

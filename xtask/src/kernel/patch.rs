@@ -4,6 +4,7 @@
 //! Contract: `patch` works on copies in a scratch folder. Either every patch applies and gives a
 //! whole [`Overlay`], or there is none: a work tree never gets half a series.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::overlay::{Content, Overlay, read_said};
+use super::landing::{self, Landing};
+use super::overlay::{Content, Landed, Overlay, read_said};
 use super::series::{Patch, Series};
 use crate::exit::{self, Exit, Fault};
 use crate::host::process;
@@ -21,11 +23,12 @@ const PATCH_DEADLINE: Duration = Duration::from_secs(60);
 /// Most lines of a reject in a message.
 const REJECT_LINES: usize = 40;
 
-/// Applies a series to the files of `pristine`, which is only read.
+/// Applies a series to the files of `pristine`, which is only read. `fuzz`: a hunk may need fuzz, or
+/// go into another function than its heading names.
 ///
 /// # Errors
 /// [`Exit::Series`] with patch, file, hunk and reject.
-pub(crate) fn apply(series: &Series, pristine: &Path) -> anyhow::Result<Overlay> {
+pub(crate) fn apply(series: &Series, pristine: &Path, fuzz: bool) -> anyhow::Result<Overlay> {
     let scratch = tempfile::tempdir().context("making a scratch folder for the series")?;
     let mut overlay = Overlay::default();
     for patch in &series.patches {
@@ -35,8 +38,13 @@ pub(crate) fn apply(series: &Series, pristine: &Path) -> anyhow::Result<Overlay>
                 overlay.files.insert(path.clone(), None);
             }
         }
-        let notes = apply_one(patch, scratch.path())?;
+        let (notes, doubtful) =
+            apply_one(patch, scratch.path()).map_err(|error| meant_for(error, series))?;
+        if !fuzz {
+            refuse(&doubtful).map_err(|error| meant_for(error, series))?;
+        }
         overlay.notes.extend(notes);
+        overlay.doubtful.extend(doubtful);
     }
     for (path, content) in &mut overlay.files {
         let file = scratch.path().join(path);
@@ -82,7 +90,27 @@ fn copy_in(pristine: &Path, scratch: &Path, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
+/// Refuses a series with hunks that may not be where they are meant to be.
+///
+/// # Errors
+/// [`Exit::Series`] with patch, file, hunk and both functions.
+pub(crate) fn refuse(doubtful: &[String]) -> anyhow::Result<()> {
+    if doubtful.is_empty() {
+        return Ok(());
+    }
+    let what = format!("not applied, the place is in doubt:\n  {}", doubtful.join("\n  "));
+    let hint = "rebase the series on this base, or name its tree with --source; \
+                with --series, --fuzz takes it as it is, and every report says so";
+    Err(Fault::new(Exit::Series, what).hint(hint).into())
+}
+
+/// Applies one patch. Returns its notes, and what is doubtful about it.
+fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let read = |path: &PathBuf| {
+        let bytes = fs::read(scratch.join(path)).ok()?;
+        Some((path.clone(), String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    let before: BTreeMap<PathBuf, String> = patch.touches.iter().filter_map(read).collect();
     // Only the diff: in a mail, `patch` would also find diffs that are not meant to be applied.
     let diff = tempfile::NamedTempFile::new().context("making a file for a diff")?;
     fs::write(diff.path(), &patch.diff).context("writing a diff")?;
@@ -94,7 +122,7 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
     let output = process::capture(command, PATCH_DEADLINE)?;
     let said = read_said(&output.text);
     if output.status.success() && said.failed.is_empty() {
-        return Ok(said.notes.iter().map(|note| format!("{}: {note}", patch.name)).collect());
+        return Ok(judge(patch, &said.landed, &before));
     }
     if let Some(fault) = of_the_host(&patch.name, &output.text) {
         return Err(fault.into());
@@ -115,6 +143,41 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<Vec<String>> {
     }
     let hint = "nothing was built; rebase the series on this base, or name its tree with --source";
     Err(Fault::new(Exit::Series, text).hint(hint).into())
+}
+
+/// Notes on the hunks, and which of them are doubtful.
+fn judge(
+    patch: &Patch,
+    landed: &[Landed],
+    before: &BTreeMap<PathBuf, String>,
+) -> (Vec<String>, Vec<String>) {
+    let (mut notes, mut doubtful) = (Vec::new(), Vec::new());
+    for hunk in &patch.hunks {
+        let of_hunk =
+            |l: &&Landed| (&l.file, l.section, l.number) == (&hunk.file, hunk.section, hunk.number);
+        let exact = Landed { line: hunk.old_line.to_string(), ..Landed::default() };
+        let landed = landed.iter().find(of_hunk).unwrap_or(&exact);
+        // A second diff of a file in one patch applies to what the first one made.
+        let before = before.get(&hunk.old).filter(|_| hunk.section == 0);
+        match landing::judge(hunk, landed, before.map(String::as_str)) {
+            Landing::Right(note) => notes.extend(note),
+            Landing::Doubtful(why) => doubtful.push(why),
+        }
+    }
+    let named = |texts: Vec<String>| {
+        texts.iter().map(|text| format!("{}: {text}", patch.name)).collect::<Vec<_>>()
+    };
+    (named(notes), named(doubtful))
+}
+
+/// Adds what the series says that it is made for.
+fn meant_for(error: anyhow::Error, series: &Series) -> anyhow::Error {
+    let (Some(fault), basis) = (exit::fault_of(&error), series.basis()) else { return error };
+    if fault.exit != Exit::Series || basis.is_empty() {
+        return error;
+    }
+    let what = format!("{}\nthe series says what it is for:\n  {}", fault.what, basis.join("\n  "));
+    Fault::new(Exit::Series, what).hint(fault.hint.clone()).into()
 }
 
 /// The fault if the disk was full, which says nothing about the patch.
@@ -170,7 +233,7 @@ mod tests {
             "diff --git a/gone b/gone\ndeleted file mode 100644\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n\
              diff --git a/s.sh b/s.sh\nnew file mode 100755\n--- /dev/null\n+++ b/s.sh\n@@ -0,0 +1 @@\n+#!/bin/sh\n",
         ]);
-        let overlay = apply(&series, pristine.path()).unwrap();
+        let overlay = apply(&series, pristine.path(), false).unwrap();
         let text = |name: &str| {
             overlay.files[Path::new(name)]
                 .as_ref()
@@ -188,7 +251,7 @@ mod tests {
     fn a_hunk_that_fails_names_patch_file_and_hunk_and_shows_the_reject() {
         let pristine = tree(&[("mm/n", &NUMBERS.replace('5', "other"))]);
         let (_dir, series) = series(&[CHANGE]);
-        let error = apply(&series, pristine.path()).unwrap_err();
+        let error = apply(&series, pristine.path(), false).unwrap_err();
         let fault = crate::exit::fault_of(&error).unwrap();
         assert_eq!(fault.exit, Exit::Series);
         for part in [
@@ -212,7 +275,7 @@ mod tests {
             format!("Subject: x\n\n---\n{CHANGE}\nInterdiff against v1:\n{example}-- \n2.47\n");
         for text in [&before, &below, &below.replace("mm/o", "mm/n")] {
             let (_dir, series) = series(&[text]);
-            let overlay = apply(&series, pristine.path()).unwrap();
+            let overlay = apply(&series, pristine.path(), false).unwrap();
             let files: Vec<_> = overlay.files.keys().collect();
             assert_eq!(files, [Path::new("mm/n")]);
             let content = overlay.files[Path::new("mm/n")].as_ref().unwrap();
@@ -224,28 +287,33 @@ mod tests {
     fn patch_names_lines_as_they_stand_in_the_file() {
         let pristine = tree(&[("mm/other", NUMBERS)]);
         let (_dir, series) = series(&[&format!("Subject: x\n\nWhy.\n---\n{CHANGE}")]);
-        let error = apply(&series, pristine.path()).unwrap_err().to_string();
+        let error = apply(&series, pristine.path(), false).unwrap_err().to_string();
         assert!(error.contains("can't find file to patch at input line 7"), "{error}");
     }
 
     #[test]
-    fn an_offset_and_fuzz_are_said_and_not_fatal() {
+    fn an_offset_is_a_note_and_fuzz_is_refused_unless_asked_for() {
         let pristine = tree(&[("mm/n", &format!("0\n0\n{NUMBERS}"))]);
         let (_dir, moved) = series(&[CHANGE]);
-        let overlay = apply(&moved, pristine.path()).unwrap();
+        let overlay = apply(&moved, pristine.path(), false).unwrap();
         assert_eq!(overlay.notes, ["0001.patch: mm/n: hunk 1 applied at line 6 (offset 2 lines)"]);
         let pristine = tree(&[("mm/n", &NUMBERS.replace('3', "three"))]);
         let (_dir, fuzzy) =
             series(&["--- a/mm/n\n+++ b/mm/n\n@@ -3,5 +3,5 @@\n 3\n 4\n-5\n+five\n 6\n 7\n"]);
-        let overlay = apply(&fuzzy, pristine.path()).unwrap();
-        assert_eq!(overlay.notes, ["0001.patch: mm/n: hunk 1 applied at line 3 with fuzz 1"]);
+        let overlay = apply(&fuzzy, pristine.path(), true).unwrap();
+        let said = "0001.patch: mm/n: hunk 1 applies only with fuzz 1, at line 3";
+        assert_eq!(overlay.doubtful, [said]);
+        let error = apply(&fuzzy, pristine.path(), false).unwrap_err();
+        let fault = exit::fault_of(&error).unwrap();
+        assert_eq!(fault.exit, Exit::Series);
+        assert!(fault.what.contains(said) && fault.hint.contains("--fuzz"), "{fault:?}");
     }
 
     #[test]
     fn an_applied_patch_is_refused_not_reversed() {
         let pristine = tree(&[("mm/n", &NUMBERS.replace('5', "five"))]);
         let (_dir, series) = series(&[CHANGE]);
-        let error = apply(&series, pristine.path()).unwrap_err().to_string();
+        let error = apply(&series, pristine.path(), false).unwrap_err().to_string();
         assert!(error.contains("mm/n: is already applied"), "{error}");
     }
 
@@ -254,12 +322,15 @@ mod tests {
         let pristine = tree(&[("new", "here\n")]);
         let (_dir, missing) = series(&[CHANGE]);
         assert!(
-            apply(&missing, pristine.path()).unwrap_err().to_string().contains("does not apply")
+            apply(&missing, pristine.path(), false)
+                .unwrap_err()
+                .to_string()
+                .contains("does not apply")
         );
         let (_dir, exists) = series(&[
             "diff --git a/new b/new\nnew file mode 100644\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+hi\n",
         ]);
-        let error = apply(&exists, pristine.path()).unwrap_err().to_string();
+        let error = apply(&exists, pristine.path(), false).unwrap_err().to_string();
         assert!(error.contains("file new"), "{error}");
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn build(
 ) -> anyhow::Result<Programs> {
     let source = located.unpack(cache)?;
     let series = Series::read(workspace, kernel.series.as_deref(), &kernel.extra_patches)?;
-    let overlay = patch::apply(&series, &source.tree)?;
+    let overlay = patch::apply(&series, &source.tree, kernel.fuzz)?;
     let scratch = tempfile::tempdir().context("making a scratch folder")?;
     let tree = scratch.path().join("tree");
     // The folder of the tests must be real: make resolves paths from where its files are.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::diff::{Diff, stays_inside};
+use super::diff::{Diff, Hunk, stays_inside};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::{sha256, sha256_of_parts};
 use crate::host::file::{self, Links};
@@ -31,6 +31,8 @@ pub(crate) struct Patch {
     pub(crate) file: PathBuf,
     /// Files it reads, writes, makes or removes, relative to the tree.
     pub(crate) touches: BTreeSet<PathBuf>,
+    /// Its hunks.
+    pub(super) hunks: Vec<Hunk>,
     /// The diff in the file, for `patch`.
     pub(super) diff: Vec<u8>,
     text: Vec<u8>,
@@ -67,8 +69,9 @@ impl Series {
                 let hint = "make the series with `git format-patch`, at the top of the kernel tree";
                 Fault::new(Exit::Series, format!("{}:{why}", name.display())).hint(hint)
             })?;
-            let (touches, diff) = (diff.touches.clone(), diff.text());
-            patches.push(Patch { name: name.display().to_string(), file, touches, diff, text });
+            let (touches, hunks, diff) = (diff.touches.clone(), diff.hunks.clone(), diff.text());
+            let name = name.display().to_string();
+            patches.push(Patch { name, file, touches, hunks, diff, text });
         }
         Ok(Self { patches })
     }
@@ -76,6 +79,22 @@ impl Series {
     /// Equal for equal texts in the same order, whatever their names. Part of the image's key.
     pub(crate) fn digest(&self) -> [u8; 32] {
         sha256_of_parts(self.patches.iter().map(|patch| patch.text.as_slice()))
+    }
+
+    /// The lines with which `git format-patch --base` says what the series applies to.
+    pub(super) fn basis(&self) -> Vec<String> {
+        let texts = self.patches.iter().map(|patch| String::from_utf8_lossy(&patch.text));
+        let mut basis: Vec<String> = Vec::new();
+        for text in texts {
+            let lines = text.lines().filter(|line| is_basis(line)).map(str::trim_end);
+            basis.extend(
+                lines
+                    .filter(|l| !basis.iter().any(|k| k == l))
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            );
+        }
+        basis
     }
 
     /// KCIDB's name of a patch set: `sha256sum *.patch | cut -c-64 | sha256sum | cut -c-64`; empty
@@ -88,6 +107,18 @@ impl Series {
         let list: String = self.patches.iter().map(of_patch).collect();
         sha256(list.as_bytes())
     }
+}
+
+/// `base-commit: HASH` or `prerequisite-patch-id: HASH`, and what else git writes there.
+pub(super) fn is_basis(line: &str) -> bool {
+    [
+        "base-commit: ",
+        "prerequisite-patch-id: ",
+        "prerequisite-message-id: ",
+        "prerequisite-change-id: ",
+    ]
+    .iter()
+    .any(|key| line.starts_with(key))
 }
 
 fn read_bounded(path: &Path, name: &Path) -> Result<Vec<u8>, Fault> {

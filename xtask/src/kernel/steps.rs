@@ -71,9 +71,11 @@ impl Steps {
     pub(crate) fn apply(&self, count: usize) -> anyhow::Result<Overlay> {
         let patches = self.series.patches[..count].to_vec();
         let last = patches.last().map(|patch| format!("{}: ", patch.name)).unwrap_or_default();
-        let mut overlay = patch::apply(&Series { patches }, &self.source.tree)?;
+        let mut overlay = patch::apply(&Series { patches }, &self.source.tree, self.kernel.fuzz)?;
         let notes = overlay.notes.iter().filter_map(|note| note.strip_prefix(&last));
         overlay.notes = notes.map(str::to_owned).collect();
+        let doubtful = overlay.doubtful.iter().filter_map(|why| why.strip_prefix(&last));
+        overlay.doubtful = doubtful.map(str::to_owned).collect();
         Ok(overlay)
     }
 

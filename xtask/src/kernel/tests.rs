@@ -83,6 +83,7 @@ fn kernel(name: &str, series: Option<&str>, tree: &str) -> Kernel {
         extra_patches: vec![],
         tree: tree.into(),
         fragments: vec!["boot".into()],
+        fuzz: false,
         user_fragments: Vec::new(),
         gone: vec![],
         policies: vec![],
@@ -167,6 +168,33 @@ fn a_series_that_does_not_apply_changes_no_tree_and_makes_no_image() {
     assert!(format!("{error:#}").contains("mm/a.c: hunk 1 fails"), "{error:#}");
     assert_eq!(read(lab.tree(&patched).join("mm/b.c")), "B\n");
     assert_eq!(fs::read_dir(&lab.cache.images).unwrap().count(), 1);
+}
+
+#[test]
+fn a_hunk_that_needs_fuzz_is_refused_also_when_the_image_is_cached() {
+    let lab = Lab::new();
+    let strict = kernel("patched", Some("series"), "patched");
+    let lenient = Kernel { fuzz: true, ..strict.clone() };
+    lab.patch("--- a/mm/a.c\n+++ b/mm/a.c\n@@ -1,3 +1,3 @@\n one\n-2\n+two\n 3\n");
+    let refused = || {
+        let error = lab.image(&strict).unwrap_err();
+        let fault = fault_of(&error).unwrap();
+        assert_eq!(fault.exit, Exit::Series);
+        assert!(fault.what.contains("mm/a.c: hunk 1 applies only with fuzz 1"), "{}", fault.what);
+    };
+    refused();
+    let image = lab.image(&lenient).unwrap();
+    assert_eq!(image.manifest.fuzz.as_ref().map(Vec::len), Some(1));
+    assert!(lab.image(&lenient).unwrap().hit);
+    refused();
+    // An image of a harness that did not ask is built again.
+    let file = image.dir.join("manifest.json");
+    let old = serde_json::json!(["1.patch: mm/a.c: hunk 1 applied at line 1 with fuzz 1"]);
+    let mut manifest: serde_json::Value = serde_json::from_str(&read(file.clone())).unwrap();
+    manifest.as_object_mut().unwrap().remove("fuzz");
+    manifest["notes"] = old;
+    fs::write(&file, manifest.to_string()).unwrap();
+    refused();
 }
 
 #[test]

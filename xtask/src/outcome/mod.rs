@@ -125,6 +125,17 @@ pub(crate) struct Manifest {
     pub(crate) kernels: BTreeMap<String, KernelNote>,
 }
 
+impl Manifest {
+    /// Hunks that only `--fuzz` accepted, each with its kernel.
+    pub(crate) fn fuzz(&self) -> Vec<String> {
+        let kernels = self.kernels.iter();
+        let of = |(name, kernel): (&String, &KernelNote)| {
+            kernel.fuzz.iter().map(|hunk| format!("kernel {name}: {hunk}")).collect::<Vec<_>>()
+        };
+        kernels.flat_map(of).collect()
+    }
+}
+
 /// The machine a run ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -153,6 +164,10 @@ pub(crate) struct KernelNote {
     pub(crate) image_sha256: String,
     /// Patches in the order applied.
     pub(crate) patches: Vec<String>,
+    /// Hunks that only `--fuzz` accepted: they needed fuzz, or are in another function than their
+    /// heading names. The kernel may not be the one that was meant.
+    #[serde(default)]
+    pub(crate) fuzz: Vec<String>,
     /// Compilers, for people.
     pub(crate) toolchain: String,
     /// Content of the source; `None` for an image that was given.

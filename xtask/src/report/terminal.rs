@@ -31,6 +31,7 @@ pub(crate) fn run(result: &RunResult, folder: &str, style: Style) -> String {
     let totals = &result.totals;
     [
         table(result, style),
+        fuzz(result, style),
         surprises(result, style),
         comparisons(result, style),
         spread::table(result, style),
@@ -120,6 +121,16 @@ pub(super) fn attempts(cell: &CellResult) -> Option<String> {
     Some(format!("{name} {}: {}", verdict(other), other.why))
 }
 
+/// Hunks that only `--fuzz` accepted.
+fn fuzz(result: &RunResult, style: Style) -> String {
+    let hunks = result.manifest.fuzz();
+    if hunks.is_empty() {
+        return String::new();
+    }
+    let head = style.odd("accepted with --fuzz: is this the kernel that was meant?");
+    format!("\n{head}\n  {}\n", hunks.join("\n  "))
+}
+
 fn surprises(result: &RunResult, style: Style) -> String {
     let mut text = String::new();
     for cell in result.cells.iter().filter(|cell| cell.judgement().as_expected) {
@@ -176,8 +187,12 @@ pub(super) fn sum(totals: &Totals) -> String {
     format!("{}: {}", plural(totals.ran, "cell"), parts.join(", "))
 }
 
-/// How the cells of a run ran: `41.0 s, tcg, 2 jobs`.
+/// How the cells of a run ran: `41.0 s, tcg, 2 jobs, 1 hunk accepted with --fuzz`.
 pub(super) fn conditions(manifest: &Manifest) -> String {
     let took = time_ms(manifest.duration_ms as f64);
-    format!("{took}, {}, {}", manifest.accelerator, plural(manifest.jobs, "job"))
+    let fuzz = match manifest.fuzz().len() {
+        0 => String::new(),
+        hunks => format!(", {} accepted with --fuzz", plural(hunks, "hunk")),
+    };
+    format!("{took}, {}, {}{fuzz}", manifest.accelerator, plural(manifest.jobs, "job"))
 }

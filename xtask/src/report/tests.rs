@@ -13,6 +13,28 @@ use crate::verdict::tests::{Bench, OPEN};
 const SCHEMA: &str = include_str!("../../schema/result.schema.json");
 
 #[test]
+fn every_format_says_what_fuzz_accepted() {
+    let hunk = "0001-a.patch: mm/a.c: hunk 1 applies only with fuzz 2, at line 3";
+    let mut result = result(benches().iter().map(cell).collect());
+    let kernels = &mut result.manifest.kernels;
+    kernels.get_mut("baseline").unwrap().fuzz.push(hunk.to_owned());
+    let excerpts = super::export::Excerpts::default();
+    for (format, text) in [
+        ("terminal", run(&result, "results/x", Style::default())),
+        ("JUnit", export::junit(&result, &excerpts).unwrap()),
+        ("KTAP", export::ktap(&result, &excerpts)),
+        ("Markdown", export::markdown(&result, &excerpts)),
+        ("KCIDB", export::kcidb(&result, &excerpts, "lab").to_string()),
+        ("HTML", html_page(&result, &[])),
+        ("JSON", serde_json::to_string(&result).unwrap()),
+    ] {
+        let text = text.replace('\\', "");
+        assert!(text.contains("--fuzz") || format == "JSON" || format == "KCIDB", "{format}");
+        assert!(text.contains(hunk), "{format} lacks the hunk: {text}");
+    }
+}
+
+#[test]
 fn the_table_of_a_good_run() {
     let good = result(benches().iter().map(cell).collect());
     insta::assert_snapshot!(run(&good, "results/latest", Style::default()));

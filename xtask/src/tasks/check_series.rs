@@ -182,11 +182,9 @@ impl CheckSeries<'_> {
         let applied = self.steps.apply(number);
         let seconds = begun.elapsed().as_secs_f64();
         let (mark, applied) = match applied {
-            // A maintainer's `git am` accepts offsets, but no fuzz.
-            Ok(applied) if !applied.notes.iter().any(|note| note.contains("fuzz")) => {
-                (Mark::Pass, Some(applied))
-            }
-            Ok(applied) => (Mark::Fail(applied.notes.join("\n")), Some(applied)),
+            // With --fuzz the other checks go on, but no maintainer takes the patch like this.
+            Ok(applied) if applied.doubtful.is_empty() => (Mark::Pass, Some(applied)),
+            Ok(applied) => (Mark::Fail(applied.doubtful.join("\n")), Some(applied)),
             Err(error) if fault_of(&error).is_some_and(|fault| fault.exit == Exit::Series) => {
                 (Mark::Fail(self.log(number, "apply", &format!("{error:#}"))?), None)
             }

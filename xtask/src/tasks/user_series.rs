@@ -42,7 +42,7 @@ pub(super) fn configured(
     matrix: &str,
 ) -> anyhow::Result<Configured> {
     let mut config = inputs::read(&folders.configs)?;
-    let UserSeriesArgs { series, base, like, fragments } = series;
+    let UserSeriesArgs { series, base, like, fuzz, fragments } = series;
     let Some(what) = series else {
         return Ok(Configured { config, pair: DEFAULT_PAIR.map(str::to_owned), series: None });
     };
@@ -63,6 +63,7 @@ pub(super) fn configured(
     let series = UserSeries {
         base: base.clone(),
         like: like.clone(),
+        fuzz: *fuzz,
         patches: found.patches,
         fragments: absolute,
     };

@@ -12,7 +12,7 @@ fn content(text: &str) -> Option<Content> {
 
 fn overlay(files: &[(&str, Option<&str>)]) -> Overlay {
     let files = files.iter().map(|(path, text)| (PathBuf::from(path), text.and_then(content)));
-    Overlay { files: files.collect(), notes: vec![] }
+    Overlay { files: files.collect(), ..Overlay::default() }
 }
 
 fn read(tree: &Tree, path: &str) -> Option<String> {

@@ -101,6 +101,10 @@ fn complete(result: &RunResult) -> Case<'static> {
     if result.manifest.interrupted {
         why.push_str("; the run was interrupted");
     }
+    let fuzz = result.manifest.fuzz();
+    if !fuzz.is_empty() {
+        why.push_str(&format!("; {} accepted with --fuzz", plural(fuzz.len(), "hunk")));
+    }
     let whole = totals.ran > 0 && totals.ran == totals.planned && skipped == 0;
     let good = whole && !result.manifest.interrupted;
     let (standing, verdict) = match good {
@@ -112,7 +116,7 @@ fn complete(result: &RunResult) -> Case<'static> {
         standing,
         verdict: verdict.to_owned(),
         why,
-        details: Vec::new(),
+        details: fuzz,
         cell: None,
     }
 }

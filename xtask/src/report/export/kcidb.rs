@@ -107,6 +107,7 @@ impl<'a> About<'a> {
                 "source_id": kernel.source_id,
                 "version": kernel.version,
                 "patches": kernel.patches,
+                "fuzz": kernel.fuzz,
             },
         });
         let optional =

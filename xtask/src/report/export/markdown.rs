@@ -80,6 +80,9 @@ fn head(result: &RunResult, groups: &[Group<'_>]) -> String {
     if let Some(incomplete) = complete.filter(|case| case.standing.is_bad()) {
         text.push_str(&format!("**The run is not complete: {}.**\n\n", plain(&incomplete.why)));
     }
+    for hunk in manifest.fuzz() {
+        text.push_str(&format!("Accepted with --fuzz: {}\n\n", plain(&hunk)));
+    }
     text.push_str(&format!(
         "Run {}, matrix {}, {}.\n",
         code(&result.run),

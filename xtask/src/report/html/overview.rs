@@ -244,6 +244,9 @@ pub(super) fn made_of(run: &RunResult) -> Markup {
                         @if !kernel.patches.is_empty() {
                             dt { "Patches" } dd { ol { @for patch in &kernel.patches { li { (patch) } } } }
                         }
+                        @if !kernel.fuzz.is_empty() {
+                            dt { "Accepted with --fuzz" } dd { ol { @for hunk in &kernel.fuzz { li { (hunk) } } } }
+                        }
                     }
                 }
             }

@@ -38,6 +38,7 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
         source: "linux-source-6.12 6.12.117-1~deb12u1".to_owned(),
         key: "k".to_owned(),
         image_sha256: "0".repeat(64),
+        fuzz: Vec::new(),
         patches: Vec::new(),
         toolchain: "gcc 12.2.0, rustc 1.96.0".to_owned(),
         source_id: Some("deb-e849".to_owned()),
