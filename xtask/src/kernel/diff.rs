@@ -8,6 +8,7 @@
 mod hunk;
 mod names;
 mod section;
+mod stat;
 #[cfg(test)]
 mod tests;
 
@@ -171,7 +172,8 @@ impl Walk {
             return Err(self.miscounted());
         };
         if let Some(hunk) = self.found.last_mut() {
-            hunk.lines.push(String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']).to_owned());
+            hunk.lines
+                .push(String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']).to_owned());
         }
         self.place = if old + new == 0 { Place::After } else { Place::Hunk(old, new) };
         Ok(())

@@ -212,3 +212,25 @@ fn a_path_that_leaves_the_tree_is_refused_wherever_it_stands() {
         assert!(error.contains("tree") || error.contains(".git"), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_diffstat_tells_what_is_missing_between_two_hunks() {
+    let short =
+        |text: &str| Diff::read(text.as_bytes()).unwrap().short_of_its_stat(text.as_bytes());
+    let of_file = format!("Why.\n---\n mm/a.c | 4 ++--\n\n{TWO}-- \n2.43.0\n");
+    let sum = " 1 file changed, 2 insertions(+), 2 deletions(-)";
+    let summed = format!("Why.\n---\n{sum}\n\n{TWO}-- \n2.43.0\n");
+    let second = TWO.find("@@ -11").unwrap();
+    for whole in [of_file, summed] {
+        assert_eq!(short(&whole), Ok(()));
+        let error = short(&whole.replace(&TWO[second..], "")).unwrap_err();
+        assert!(error.ends_with("is the patch truncated?"), "{error}");
+        // An edited patch may have more.
+        assert_eq!(short(&whole.replace("4 ++--", "2 +-").replace("2 ins", "1 ins")), Ok(()));
+    }
+    let lacks = format!("---\n mm/a.c | 4 ++--\n mm/b.c | 1 +\n{TWO}");
+    assert!(short(&lacks).unwrap_err().starts_with("mm/b.c: the diffstat counts 1 changed"));
+    // A name that git shortened, a rename, a binary file, and a diffstat in the message.
+    let other = " .../b.c | 9 +\n mm/{x => y}.c | 9 +\n a.bin | Bin 0 -> 9 bytes\n";
+    assert_eq!(short(&format!(" mm/b.c | 9 +\n---\n{other}{TWO}")), Ok(()));
+}

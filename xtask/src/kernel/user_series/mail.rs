@@ -5,10 +5,13 @@
 //! transfer encoding, format=flowed and the line ends of mail are undone.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use mailparse::{DispositionType, MailHeaderMap as _, ParsedMail};
+use regex::Regex;
 
 use super::super::diff::{self, Diff};
+use super::super::series::is_basis;
 use super::mbox;
 
 /// A mail, or an attached file that is a patch.
@@ -26,6 +29,12 @@ pub(super) struct Mail {
     pub(super) reply: bool,
     /// Whether it was sent, rather than written by `git format-patch`.
     pub(super) sent: bool,
+    /// Its message id; empty if it has none.
+    pub(super) id: String,
+    /// Ids of the mails that it answers.
+    pub(super) answers: Vec<String>,
+    /// What it says that the series applies to: `base-commit: ` and the like.
+    pub(super) basis: Vec<String>,
     /// Why it cannot be used in a series.
     pub(super) fault: Option<String>,
     /// Author, subject, message and diff; `None` without a diff.
@@ -83,6 +92,9 @@ impl Mail {
             tag: tag(subject),
             reply: false,
             sent: false,
+            id: String::new(),
+            answers: Vec::new(),
+            basis: Vec::new(),
             fault: None,
             patch: None,
         }
@@ -125,8 +137,12 @@ impl Mail {
         let (author, said) = (header("From"), header("Subject"));
         let (reply, subject) = answers(&said);
         let head = format!("From: {author}\nSubject: {subject}\n\n");
-        let sent = !header("Message-ID").is_empty();
-        let mut mail = Self { reply, sent, ..Self::at(place, subject) };
+        let ids =
+            |name: &str| header(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let (id, answers) =
+            (header("Message-ID"), [ids("References"), ids("In-Reply-To")].concat());
+        let sent = !id.is_empty();
+        let mut mail = Self { reply, sent, id, answers, ..Self::at(place, subject) };
         let (mut inline, mut attached) = (Vec::new(), Vec::new());
         for part in parsed.parts().filter(|part| part.subparts.is_empty()) {
             match text_of(part) {
@@ -137,6 +153,8 @@ impl Mail {
             }
         }
         let message = joined(&inline);
+        let text = String::from_utf8_lossy(&message);
+        mail.basis = text.lines().filter(|line| is_basis(line)).map(str::to_owned).collect();
         if diff::is_in(&message) {
             // Some people attach the same patch again, in case a mail program changes the text.
             if !attached.iter().all(|file| is_same(file, &message)) {
@@ -165,7 +183,8 @@ impl Mail {
             for mail in read(file, &format!("{}, attachment {at}", self.place))? {
                 let reply = mail.reply || self.reply;
                 let fault = mail.fault.clone().or(self.fault.clone());
-                mails.push(Self { of: self.of.clone(), reply, sent: self.sent, fault, ..mail });
+                let (id, answers, of) = (self.id.clone(), self.answers.clone(), self.of.clone());
+                mails.push(Self { of, reply, sent: self.sent, id, answers, fault, ..mail });
             }
         }
         Ok(mails)
@@ -289,6 +308,12 @@ pub(super) fn without_tags(mut subject: &str) -> &str {
     subject.trim_start()
 }
 
+/// `v2`, `PATCHv2`, `RFC-v2`, `(v2)`, `v2-resend`; not `v4l2`.
+static VERSION: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\(?(?:(?:patch|rfc|rft|resend)[-/_]?)*v([0-9][0-9.]*)(?:[-_/][a-z]+)?\)?$")
+        .expect("it is a regular expression")
+});
+
 /// The tag in the brackets of a subject. Brackets after the first with a tag belong to the commit.
 fn tag(mut subject: &str) -> Tag {
     let mut tag = Tag::default();
@@ -299,11 +324,9 @@ fn tag(mut subject: &str) -> Tag {
             {
                 tag.part = Some((number, count));
             }
-            // `PATCHv2` and `PATCH-v2` occur too.
             let version = word.to_ascii_lowercase();
-            let version = version.trim_start_matches("patch").trim_start_matches('-');
-            let Some(version) = version.strip_prefix('v') else { continue };
-            let numbers: Vec<_> = version.split('.').map(str::parse).collect();
+            let Some(version) = VERSION.captures(&version) else { continue };
+            let numbers: Vec<_> = version[1].split('.').map(str::parse).collect();
             match numbers[..] {
                 [Ok(number)] => tag.version = Some(number),
                 [Ok(whole), Ok(part), ..] => tag.dotted = Some((whole, part)),

@@ -65,11 +65,13 @@ pub(crate) fn read(
     let mut named = Vec::new();
     for (at, (title, text)) in (1..).zip(&chosen.patches) {
         let name = format!("{at:04}-{}.patch", slug(title));
-        Diff::read(text).map_err(|why| {
-            // Without the line number: the file that it belongs to does not exist yet.
-            let why = why.split_once(": ").map_or(why.as_str(), |(_, why)| why);
+        let fault = |why: &str| {
             unusable(format!("{name}: {why}")).hint("make the patch again with `git format-patch`")
-        })?;
+        };
+        // Without the line number: the file that it belongs to does not exist yet.
+        let diff = Diff::read(text)
+            .map_err(|why| fault(why.split_once(": ").map_or(why.as_str(), |(_, why)| why)))?;
+        diff.short_of_its_stat(text).map_err(|why| fault(&why))?;
         named.push((name, text.as_slice()));
     }
     let notes = found.notes.into_iter().chain(chosen.notes.iter().cloned()).collect();

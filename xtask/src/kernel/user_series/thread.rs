@@ -5,7 +5,7 @@
 //! two different patches with one number, or patches of several series are errors that name the
 //! mails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::mail::{self, Mail};
 
@@ -32,13 +32,26 @@ pub(super) fn series(mut mails: Vec<Mail>, in_order: bool) -> Result<Chosen, Str
     if mails.iter().map(|mail| &mail.of).collect::<BTreeSet<_>>().len() == 1 {
         mails.iter_mut().for_each(|mail| mail.reply = false);
     }
+    let mut notes = Vec::new();
+    let strays = strays(&mails);
+    if !strays.is_empty() {
+        let left_out: Vec<&Mail> = strays.iter().map(|at| &mails[*at]).collect();
+        notes.push(format!(
+            "left out, sent in answer to the series: {}",
+            list(left_out.into_iter().map(said))
+        ));
+        let mut at = 0..;
+        mails.retain(|_| !at.next().is_some_and(|at| strays.contains(&at)));
+    }
     let newest = newest_version(&mails);
     is_usable(&mails, newest.as_ref().copied().unwrap_or_default())?;
     let newest = newest?;
     is_one_series(&mails, newest)?;
-    let mut notes = Vec::new();
     let is_older = |mail: &&Mail| is_patch(mail) && mail.tag.version() < newest;
     let older: Vec<&Mail> = mails.iter().filter(is_older).collect();
+    if let Some(patches) = rerolled(&mails, newest, &mut notes) {
+        return Ok(chosen(patches, &mails, newest, notes));
+    }
     if !older.is_empty() {
         notes.push(format!(
             "using version {newest}; patches of older versions left out: {}: {}",
@@ -70,9 +83,79 @@ pub(super) fn series(mut mails: Vec<Mail>, in_order: bool) -> Result<Chosen, Str
         };
         notes.push(format!("other mails left out: {}{said}", others.len()));
     }
-    let patches =
-        patches.into_iter().filter_map(|mail| Some((mail.title().to_owned(), mail.patch?)));
-    Ok(Chosen { patches: patches.collect(), notes })
+    Ok(chosen(patches, &mails, newest, notes))
+}
+
+/// The texts of these mails. What a cover letter says of the base goes below the first patch: its
+/// own text is not kept.
+fn chosen(patches: Vec<Mail>, mails: &[Mail], newest: u32, notes: Vec<String>) -> Chosen {
+    let is_cover = |mail: &&Mail| mail.patch.is_none() && mail.tag.part.is_some_and(|p| p.0 == 0);
+    let covers = of_version(mails, newest).filter(is_cover);
+    let mut basis: Vec<&String> = covers.flat_map(|mail| &mail.basis).collect();
+    basis.retain(|line| !patches.iter().any(|mail| mail.basis.contains(line)));
+    let texts = patches.into_iter().filter_map(|mail| Some((mail.title().to_owned(), mail.patch?)));
+    let mut texts: Vec<(String, Vec<u8>)> = texts.collect();
+    if let Some((_, text)) = texts.first_mut().filter(|_| !basis.is_empty()) {
+        if !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        let lines: String = basis.iter().map(|line| format!("{line}\n")).collect();
+        text.extend_from_slice(format!("-- \n{lines}").as_bytes());
+    }
+    Chosen { patches: texts, notes }
+}
+
+/// Patches that somebody sent in answer to a numbered series and that are no part of it: their
+/// places in `mails`.
+fn strays(mails: &[Mail]) -> BTreeSet<usize> {
+    let by_id: BTreeMap<&str, &Mail> = mails
+        .iter()
+        .filter(|mail| !mail.id.is_empty())
+        .map(|mail| (mail.id.as_str(), mail))
+        .collect();
+    let answers = |mail: &Mail| {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut open: Vec<&str> = mail.answers.iter().map(String::as_str).collect();
+        while let Some(id) = open.pop() {
+            if seen.insert(id)
+                && let Some(mail) = by_id.get(id)
+            {
+                open.extend(mail.answers.iter().map(String::as_str));
+            }
+        }
+        seen.into_iter().filter_map(|id| by_id.get(id).copied()).collect::<Vec<_>>()
+    };
+    let count = |mail: &Mail| mail.tag.part.map(|(_, count)| count);
+    let is_stray = |mail: &Mail| {
+        let above = answers(mail);
+        let mut series = above.iter().filter(|other| !other.reply && count(other).is_some());
+        // An older series that this one answers is no part of it either, but that is a version.
+        series.any(|of| of.tag.version() >= mail.tag.version() && count(of) != count(mail))
+    };
+    let patches = mails.iter().enumerate().filter(|(_, mail)| is_patch(mail));
+    patches.filter(|(_, mail)| is_stray(mail)).map(|(at, _)| at).collect()
+}
+
+/// A series of which some parts were sent in a new version, as `b4 am` writes it: every number
+/// once, the newest of each.
+fn rerolled(mails: &[Mail], newest: u32, notes: &mut Vec<String>) -> Option<Vec<Mail>> {
+    let parts: Vec<&Mail> = mails.iter().filter(|mail| is_patch(mail)).collect();
+    let numbers: BTreeMap<u32, &Mail> =
+        parts.iter().filter_map(|mail| Some((mail.tag.part?.0, *mail))).collect();
+    let count = parts.first()?.tag.part?.1;
+    let is_whole = numbers.len() == parts.len()
+        && numbers.keys().copied().eq(1..=count)
+        && parts.iter().all(|mail| mail.tag.part.is_some_and(|(_, other)| other == count));
+    let older: Vec<&Mail> =
+        parts.iter().copied().filter(|mail| mail.tag.version() < newest).collect();
+    if !is_whole || older.is_empty() || older.len() == parts.len() {
+        return None;
+    }
+    notes.push(format!(
+        "version {newest} has only some of the parts; taken from older versions: {}",
+        list(older.iter().map(|mail| format!("`{}`", mail.subject)))
+    ));
+    Some(numbers.into_values().cloned().collect())
 }
 
 fn said(mail: &Mail) -> String {
@@ -176,7 +259,7 @@ fn is_whole(mails: &[Mail], version: u32) -> bool {
     }
 }
 
-/// Parts 1 to N, each once.
+/// Parts 1 to N, each once, and those that b4 numbers beyond N.
 fn by_number(mails: &[Mail], version: u32, notes: &mut Vec<String>) -> Result<Vec<Mail>, String> {
     let mut parts: Vec<Option<&Mail>> = Vec::new();
     let mut first: Option<&Mail> = None;
@@ -191,13 +274,14 @@ fn by_number(mails: &[Mail], version: u32, notes: &mut Vec<String>) -> Result<Ve
         if known.tag.part.is_some_and(|(_, other)| other != count) {
             return Err(more_than_one(known, mail));
         }
-        if number > count {
-            return Err(format!("{} has a higher number than the last part", said(mail)));
-        }
-        if count > PARTS_MAX {
+        if count > PARTS_MAX || number > PARTS_MAX {
             return Err(format!("{} claims too many parts", said(mail)));
         }
-        parts.resize(count as usize, None);
+        // b4 numbers what it adds to a series `4/3`.
+        if number > count && mail.patch.is_some() {
+            notes.push(format!("{} goes on after the last part", said(mail)));
+        }
+        parts.resize(parts.len().max(count.max(number) as usize), None);
         let Some(place) = number.checked_sub(1).and_then(|at| parts.get_mut(at as usize)) else {
             continue;
         };
@@ -215,11 +299,16 @@ fn by_number(mails: &[Mail], version: u32, notes: &mut Vec<String>) -> Result<Ve
             None => *place = Some(mail),
         }
     }
-    whole(&parts, mails, version)
+    let count = first.and_then(|mail| mail.tag.part).map_or(0, |(_, count)| count);
+    whole(&parts, count, mails, version)
 }
 
-fn whole(parts: &[Option<&Mail>], mails: &[Mail], version: u32) -> Result<Vec<Mail>, String> {
-    let count = parts.len();
+fn whole(
+    parts: &[Option<&Mail>],
+    count: u32,
+    mails: &[Mail],
+    version: u32,
+) -> Result<Vec<Mail>, String> {
     let numbers = |there: bool| {
         let parts = (1..).zip(parts).filter(|(_, part)| part.is_some() == there);
         list(parts.map(|(number, _)| u32::to_string(&number)))

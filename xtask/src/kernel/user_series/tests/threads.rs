@@ -43,7 +43,7 @@ fn a_part_that_is_missing_or_has_no_patch_is_named() {
     let error = chosen(&empty).unwrap_err();
     assert!(error.ends_with("; `[PATCH 2/3] mm: two` (x.mbx, mail 3) has no patch"), "{error}");
     let error = chosen(&patch_mail("[PATCH 4/3] mm: x")).unwrap_err();
-    assert!(error.contains("higher number than the last part"), "{error}");
+    assert_eq!(error, "version 1 has 3 parts; missing: 1, 2, 3 (found: 4)");
 }
 
 #[test]
@@ -160,4 +160,93 @@ fn a_number_of_parts_that_nobody_sends_is_refused() {
     assert!(error.ends_with("claims too many parts"), "{error}");
     let error = chosen(&patch_mail("[PATCH 1/900] mm: a")).unwrap_err();
     assert!(error.contains(": 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 889 more (found"), "{error}");
+}
+
+#[test]
+fn what_b4_adds_to_a_series_is_numbered_beyond_its_end() {
+    let thread = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b", "[PATCH 3/2] mm: c"];
+    let (subjects, notes) = chosen(&thread.map(patch_mail).concat()).unwrap();
+    assert_eq!(subjects, thread);
+    assert_eq!(notes, ["`[PATCH 3/2] mm: c` (x.mbx, mail 3) goes on after the last part"]);
+    let gap = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b", "[PATCH 4/2] mm: c"].map(patch_mail);
+    assert!(chosen(&gap.concat()).unwrap_err().contains("missing: 3 (found: 1, 2, 4)"));
+}
+
+#[test]
+fn parts_of_two_versions_are_a_series_if_every_number_is_there_once() {
+    for thread in [
+        ["[PATCH v3 1/2] mm: a", "[PATCH 2/2] mm: b"],
+        ["[PATCH v2 2/2] mm: b", "[PATCH 1/2] mm: a"],
+        ["[PATCH v2 1/2] mm: a", "[PATCH v3 2/2] mm: B"],
+    ] {
+        let (mut subjects, notes) = chosen(&thread.map(patch_mail).concat()).unwrap();
+        assert!(subjects[0].contains("1/2") && subjects[1].contains("2/2"), "{subjects:?}");
+        subjects.sort();
+        let [note] = notes.as_slice() else { panic!("{notes:?}") };
+        assert!(
+            note.contains("has only some of the parts; taken from older versions: `"),
+            "{note}"
+        );
+    }
+    let other = ["[PATCH v3 1/2] mm: a", "[PATCH 2/3] mm: b"].map(patch_mail).concat();
+    chosen(&other).unwrap_err();
+}
+
+#[test]
+fn a_patch_in_answer_to_a_series_is_left_out_with_a_note() {
+    let answers = |to: &str| format!("In-Reply-To: <{to}@b>\nReferences: <{to}@b>\n");
+    let series = ["[PATCH v3 1/2] mm: a", "[PATCH v3 2/2] mm: b"].map(patch_mail).concat();
+    let reply = mail("Re: [PATCH v3 2/2] mm: b", &answers("PATCHv322mmb"), "A slip.\n");
+    for (subject, to) in [
+        ("[PATCH] fix: mm: b", "RePATCHv322mmb"),
+        ("[PATCH v3] fix: mm: b", "PATCHv322mmb"),
+        ("[PATCH 1/1] fix: mm: b", "RePATCHv322mmb"),
+    ] {
+        let stray = mail(subject, &answers(to), &body("other"));
+        let (subjects, notes) = chosen(&(series.clone() + &reply + &stray)).unwrap();
+        assert_eq!(subjects, ["[PATCH v3 1/2] mm: a", "[PATCH v3 2/2] mm: b"]);
+        let said = format!("left out, sent in answer to the series: `{subject}` (x.mbx, mail 4)");
+        assert_eq!(notes[0], said);
+    }
+    // A patch that answers nothing here may be anything.
+    let other = mail("[PATCH v3] fix: mm: b", "", &body("other"));
+    assert!(chosen(&(series + &other)).unwrap_err().starts_with("it has more than one series"));
+    // The next version of a series is often sent in answer to the one before.
+    let old = ["[PATCH 1/2] mm: a", "[PATCH 2/2] mm: b"].map(patch_mail).concat();
+    let new = mail("[PATCH v2] mm: a", &answers("PATCH12mma"), &body("new"));
+    assert_eq!(chosen(&(old + &new)).unwrap().0, ["[PATCH v2] mm: a"]);
+}
+
+#[test]
+fn brackets_are_read_as_people_write_them() {
+    for (subject, version, part) in [
+        ("[PATCH RFC v2 2/5] mm: a", 2, Some((2, 5))),
+        ("[RFCv2 PATCH 2/5] mm: a", 2, Some((2, 5))),
+        ("[RFC-v2 PATCH 02/05] mm: a", 2, Some((2, 5))),
+        ("[PATCH 6.12.y 1/3] mm: a", 1, Some((1, 3))),
+        ("[PATCH mm-unstable v3 1/3] mm: a", 3, Some((1, 3))),
+        ("[RESEND PATCH v2 1/3] mm: a", 2, Some((1, 3))),
+        ("[PATCH v2-resend,1/3] mm: a", 2, Some((1, 3))),
+        ("[PATCH (v2) 1/3] mm: a", 2, Some((1, 3))),
+        ("[PATCH/RFC V4 0/3] mm: a", 4, Some((0, 3))),
+        ("[PATCH v4l2 1/3] media: a", 1, Some((1, 3))),
+        ("[PATCH] [v2] mm: a", 2, None),
+    ] {
+        let mails = mail::read(patch_mail(subject).as_bytes(), "x").unwrap();
+        assert_eq!((mails[0].tag.version(), mails[0].tag.part), (version, part), "{subject}");
+    }
+}
+
+#[test]
+fn the_cover_letter_says_what_the_series_applies_to() {
+    let cover = mail(
+        "[PATCH 0/1] mm: all",
+        "",
+        "About.\n\nbase-commit: 0123\nprerequisite-patch-id: 4567\n",
+    );
+    let thread = cover + &patch_mail("[PATCH 1/1] mm: a");
+    let series = thread::series(mail::read(thread.as_bytes(), "x").unwrap(), false).unwrap();
+    let text = String::from_utf8_lossy(&series.patches[0].1).into_owned();
+    assert!(text.ends_with("-- \nbase-commit: 0123\nprerequisite-patch-id: 4567\n"), "{text}");
+    assert_eq!(Diff::read(text.as_bytes()).unwrap().touches.len(), 1);
 }
