@@ -2,7 +2,9 @@
 //! The user's kernel tree, with or without git. It is only read.
 //!
 //! Contract: git writes only to a copy of the index and to an object folder in our cache. A dirty
-//! tree is built as it is, and the repository does not change. A tree without git must not have
+//! tree is built as it is, and the repository does not change. Its settings name programs (filters,
+//! hooks, a monitor): where git would run one, it works with an empty repository of ours instead,
+//! which finds the objects of both. A tree without git must not have
 //! been built in, since nothing tells sources from build products.
 
 use std::fs;
@@ -26,16 +28,22 @@ const GIT_DEADLINE: Duration = Duration::from_secs(10 * 60);
 /// Build products with known names.
 const PRODUCTS: [&str; 4] = [".config", "vmlinux", "include/config/auto.conf", "include/generated"];
 
-/// Whether `path` is the top of a git work tree.
+/// Whether `path` is the top of a git work tree, or a bare repository.
 ///
 /// # Errors
 /// [`Exit::MissingTool`] without git, if it looks like a repository.
 pub(crate) fn is_repository(path: &Path) -> anyhow::Result<bool> {
-    if path.join(".git").exists() {
+    if path.join(".git").exists() || is_bare(path) {
         host::require_program("git", "git")?;
         return Ok(true);
     }
     Ok(false)
+}
+
+/// Whether `path` is a repository without a work tree.
+pub(crate) fn is_bare(path: &Path) -> bool {
+    let has = |name: &str| path.join(name).is_dir();
+    path.join("HEAD").is_file() && has("objects") && has("refs")
 }
 
 /// Hash of the git tree of a revision, or of the work tree as it is.
@@ -48,25 +56,26 @@ pub(crate) fn tree_of(
     revision: Option<&str>,
 ) -> anyhow::Result<String> {
     if let Some(revision) = revision {
-        return resolve(path, &format!("{revision}^{{tree}}")).map_err(|_| {
-            Fault::new(Exit::Source, format!("{} has no revision `{revision}`", path.display()))
-                .hint("`git log` there lists the revisions")
-                .into()
-        });
+        let why = match resolve(path, &format!("{revision}^{{tree}}")) {
+            Ok(tree) => return Ok(tree),
+            Err(error) => format!("{error:#}"),
+        };
+        // git has its own words for a repository that it does not read (`dubious ownership`).
+        let (what, hint) = match why.find("fatal: ") {
+            Some(at) => (format!("git does not read {}", path.display()), why[at..].to_owned()),
+            None => (
+                format!("{} has no revision `{revision}`", path.display()),
+                "`git log` there lists the revisions".to_owned(),
+            ),
+        };
+        return Err(Fault::new(Exit::Source, what).hint(hint).into());
     }
     let step = Step::begin(format!("reading {}", path.display()), None);
-    let scratch = tempfile::tempdir().context("making a folder for the index")?;
-    let index = scratch.path().join("index");
-    copy_index(path, &index)?;
-    let objects = objects(cache)?;
-    let in_ours = |words: &[&str]| {
-        let mut command = git(path);
-        // The repository's objects are hidden: git would update the time of those it finds.
-        command.env("GIT_OBJECT_DIRECTORY", &objects).env("GIT_INDEX_FILE", &index).args(words);
-        run(command)
-    };
-    in_ours(&["add", "--all"])?;
-    let tree = in_ours(&["write-tree", "--missing-ok"])?;
+    let ours = Ours::beside(cache, path)?;
+    ours.copy_index(path)?;
+    // The repository's objects are hidden: git would update the time of those it finds.
+    ours.run(path, &["add", "--all"])?;
+    let tree = ours.run(path, &["write-tree", "--missing-ok"])?;
     step.end(&format!("tree {}", &tree[..tree.len().min(12)]));
     Ok(tree)
 }
@@ -95,33 +104,91 @@ fn git_path(path: &Path, name: &str) -> anyhow::Result<PathBuf> {
 /// [`Exit::Source`] with git's message.
 pub(crate) fn check_out(cache: &Cache, path: &Path, tree: &str, dest: &Path) -> anyhow::Result<()> {
     let step = Step::begin("checking out the source", None);
-    let scratch = tempfile::tempdir().context("making a folder for the index")?;
-    let index = scratch.path().join("index");
-    let (ours, theirs) = (objects(cache)?, git_path(path, "objects")?);
-    let in_both = |words: &[&str]| {
-        let mut command = git(path);
-        command.env("GIT_OBJECT_DIRECTORY", &ours).env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &theirs);
-        command.env("GIT_INDEX_FILE", &index).args(words);
-        run(command)
-    };
-    in_both(&["read-tree", tree])?;
-    let prefix = format!("--prefix={}/", dest.display());
-    in_both(&["checkout-index", "--all", "--quiet", &prefix])?;
+    let theirs = Some(git_path(path, "objects")?);
+    let ours = Ours { theirs, ..Ours::beside(cache, path)? };
+    fs::create_dir_all(dest).with_context(|| format!("making {}", dest.display()))?;
+    ours.run(dest, &["read-tree", tree])?;
+    ours.run(dest, &["checkout-index", "--all", "--quiet"])?;
     step.end("done");
     Ok(())
 }
 
-/// The index knows which files have not changed since git hashed them: a tree takes a second with
-/// it and half a minute without. Git compares its mtime with theirs, so the copy keeps it.
-fn copy_index(path: &Path, to: &Path) -> anyhow::Result<()> {
-    let from = git_path(path, "index")?;
-    if from.exists() {
-        let modified = fs::metadata(&from)?.modified()?;
-        fs::copy(&from, to).with_context(|| format!("copying {}", from.display()))?;
-        let copy = fs::File::options().write(true).open(to)?;
-        copy.set_modified(modified)?;
+/// An empty repository with its own index, beside somebody's repository: without its settings.
+struct Ours {
+    scratch: tempfile::TempDir,
+    objects: PathBuf,
+    /// Objects of the repository, if they are wanted.
+    theirs: Option<PathBuf>,
+    settings: Vec<String>,
+}
+
+impl Ours {
+    fn beside(cache: &Cache, path: &Path) -> anyhow::Result<Self> {
+        let scratch = tempfile::tempdir().context("making a folder for the index")?;
+        let said = |words: &[&str]| {
+            let mut command = git(path);
+            command.args(words);
+            run(command)
+        };
+        let format = said(&["rev-parse", "--show-object-format"])?;
+        // What decides which files are sources, and no program.
+        let kept = ["core.fileMode", "core.symlinks", "core.ignoreCase", "core.excludesFile"];
+        let settings = kept.iter().filter_map(|name| {
+            let value = said(&["config", "--get", name]).ok()?;
+            Some(format!("{name}={value}"))
+        });
+        let (settings, objects) = (settings.collect(), objects(cache)?);
+        let mut init = git(scratch.path());
+        init.args(["init", "--quiet", "--bare", "--template="]);
+        init.arg(format!("--object-format={format}")).arg("git");
+        run(without_settings(init))?;
+        Ok(Self { scratch, objects, theirs: None, settings })
     }
-    Ok(())
+
+    /// Runs git on the files in `tree`.
+    fn run(&self, tree: &Path, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = git(tree);
+        command.env("GIT_DIR", self.scratch.path().join("git")).env("GIT_WORK_TREE", tree);
+        command.env("GIT_OBJECT_DIRECTORY", &self.objects);
+        if let Some(theirs) = &self.theirs {
+            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", theirs);
+        }
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        command.args(words);
+        run(without_settings(command))
+    }
+
+    /// The index knows which files have not changed since git hashed them: a tree takes a second
+    /// with it and half a minute without. Git compares its mtime with theirs, so the copy keeps it.
+    fn copy_index(&self, path: &Path) -> anyhow::Result<()> {
+        let (from, home) = (git_path(path, "index")?, self.scratch.path().join("git"));
+        let to = home.join("index");
+        if from.exists() {
+            let modified = fs::metadata(&from)?.modified()?;
+            fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
+            fs::File::options().write(true).open(&to)?.set_modified(modified)?;
+        }
+        // A split index is in two files.
+        for entry in from.parent().into_iter().flat_map(fs::read_dir).flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(b"sharedindex.") {
+                fs::copy(entry.path(), home.join(entry.file_name()))?;
+            }
+        }
+        let exclude = git_path(path, "info/exclude")?;
+        if exclude.exists() {
+            fs::create_dir_all(home.join("info"))?;
+            fs::copy(&exclude, home.join("info/exclude"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The command without the settings of user and system: they name programs too.
+fn without_settings(mut command: Command) -> Command {
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    command
 }
 
 /// Objects of uncommitted work trees.
@@ -138,13 +205,16 @@ pub(super) fn git(path: &Path) -> Command {
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"] {
         command.env_remove(name);
     }
-    command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0").arg("-C").arg(path);
+    command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0").arg("--no-pager");
+    // Fetching a missing object would run programs that the repository names.
+    command.env("GIT_NO_LAZY_FETCH", "1").arg("-C").arg(path);
     for setting in [
         "core.hooksPath=/dev/null",
         "core.fsmonitor=false",
         "core.untrackedCache=false",
         "core.splitIndex=false",
         "gc.auto=0",
+        "log.showSignature=false",
     ] {
         command.args(["-c", setting]);
     }
@@ -310,6 +380,59 @@ mod tests {
         assert_eq!(fs::read_to_string(source.tree.join("mm/a.c")).unwrap(), "1\n2\n3\n");
         let error = locate(&cache, format!("{}@nope", tree.path().display())).unwrap_err();
         assert!(error.to_string().contains("no revision `nope`"), "{error}");
+    }
+
+    #[test]
+    fn a_bare_repository_has_revisions() {
+        let (tree, (dir, cache)) = (user_tree(), cache());
+        commit(tree.path());
+        let bare = dir.path().join("linux.git");
+        sh(dir.path(), &format!("git clone -q --bare {} linux.git", tree.path().display()));
+        let located = locate(&cache, format!("{}@HEAD", bare.display())).unwrap();
+        assert_eq!(located.commit.as_deref().map(str::len), Some(40));
+        let source = located.unpack(&cache).unwrap();
+        assert_eq!(fs::read_to_string(source.tree.join("mm/a.c")).unwrap(), "1\n2\n3\n");
+        let error = locate(&cache, bare.display().to_string()).unwrap_err();
+        assert!(error.to_string().contains("bare repository"), "{error}");
+    }
+
+    #[test]
+    fn no_program_that_a_repository_names_is_run() {
+        let (tree, (dir, cache)) = (user_tree(), cache());
+        let trap = dir.path().join("ran");
+        let run = format!("sh -c 'echo $0 >> {}; cat' ", trap.display());
+        fs::write(tree.path().join(".gitattributes"), "*.c filter=x diff=x\n").unwrap();
+        commit(tree.path());
+        let settings = ["filter.x.clean", "filter.x.smudge", "filter.x.process", "core.fsmonitor"];
+        let more = ["core.pager", "diff.external", "diff.x.command", "diff.x.textconv"];
+        for setting in settings.iter().chain(&more).chain(&["core.sshCommand", "gpg.program"]) {
+            sh(tree.path(), &format!("git config {setting} \"{run} {setting}\""));
+        }
+        let hook = "for h in post-index-change post-checkout pre-commit; do \
+                    printf '#!/bin/sh\necho hook >> TRAP\n' > .git/hooks/$h; \
+                    chmod +x .git/hooks/$h; done";
+        sh(tree.path(), &hook.replace("TRAP", &trap.display().to_string()));
+        fs::write(tree.path().join("mm/a.c"), "changed\n").unwrap();
+        fs::write(tree.path().join("mm/new.c"), "new\n").unwrap();
+        let source = locate(&cache, tree.path().display().to_string()).unwrap();
+        let source = source.unpack(&cache).unwrap();
+        assert_eq!(fs::read_to_string(source.tree.join("mm/a.c")).unwrap(), "changed\n");
+        let located = locate(&cache, format!("{}@HEAD", tree.path().display())).unwrap();
+        located.unpack(&cache).unwrap();
+        assert_eq!(fs::read_to_string(&trap).ok(), None, "a program of the repository ran");
+        // The trap works: git itself falls into it.
+        sh(tree.path(), "git add --all 2>/dev/null || true");
+        assert!(trap.exists());
+    }
+
+    #[test]
+    fn git_says_itself_why_it_does_not_read_a_repository() {
+        let (tree, (_dir, cache)) = (user_tree(), cache());
+        commit(tree.path());
+        fs::write(tree.path().join(".git/config"), "[broken\n").unwrap();
+        let error = locate(&cache, format!("{}@HEAD", tree.path().display())).unwrap_err();
+        let fault = crate::exit::fault_of(&error).unwrap();
+        assert!(fault.hint.contains("bad config line 1"), "{fault:?}");
     }
 
     #[test]

@@ -199,6 +199,11 @@ fn locate_local(cache: &Cache, given: &str) -> anyhow::Result<Located> {
     };
     let path = canonical(Path::new(path))?;
     if revision.is_none() {
+        if local::is_bare(&path) {
+            let what = format!("{} is a bare repository, without files", path.display());
+            let hint = format!("name a revision: --source {}@REVISION", path.display());
+            return Err(Fault::new(Exit::Source, what).hint(hint).into());
+        }
         pristine::require_kernel_tree(&path)?;
     }
     let slot = slot(&path);
