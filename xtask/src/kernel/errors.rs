@@ -11,12 +11,57 @@ const BLOCK_LINES: usize = 12;
 pub(crate) fn first(log: &str, limit: usize) -> Vec<String> {
     let lines: Vec<&str> = log.lines().collect();
     let strong = blocks(&lines, limit, is_diagnostic);
-    // make's message is the last resort: it says where, not why.
-    if strong.is_empty() {
-        blocks(&lines, limit, |line| line.starts_with("make") && line.contains("***"))
-    } else {
-        strong
-    }
+    if strong.is_empty() { above_complaint(&lines).into_iter().collect() } else { strong }
+}
+
+/// make's first complaint, which says where, with the lines above it, which say why: what a script
+/// or a host tool printed before it failed.
+fn above_complaint(lines: &[&str]) -> Option<String> {
+    let at = lines.iter().position(|line| is_complaint(line))?;
+    let above = lines[..at].iter().rev().copied();
+    let is_other = |line: &&str| is_progress(line) || is_of_make(line) || line.trim().is_empty();
+    // With -j the steps of other jobs may stand between.
+    let mut said: Vec<&str> = above
+        .skip_while(is_other)
+        .take_while(|line| !is_other(line))
+        .take(BLOCK_LINES - 1)
+        .collect();
+    said.reverse();
+    said.push(lines[at]);
+    Some(said.join("\n"))
+}
+
+fn is_complaint(line: &str) -> bool {
+    line.starts_with("make") && line.contains("***") && !line.contains("Waiting for unfinished")
+}
+
+/// What make prints of itself. `make[1]: bison: No such file or directory` is a reason.
+fn is_of_make(line: &str) -> bool {
+    let words = ["Entering directory", "Leaving directory", "Nothing to be done", "***"];
+    line.starts_with("make") && words.iter().any(|word| line.contains(word))
+}
+
+/// The host's fault, if it is why the build stopped: a word for it, and what to do.
+pub(crate) fn of_host(log: &str) -> Option<(&'static str, &'static str)> {
+    const DISK: (&str, &str) = ("the disk is full", crate::exit::FULL_DISK);
+    const MEMORY: (&str, &str) = ("the host is out of memory", "end other programs, then repeat");
+    const INPUT: (&str, &str) = ("the disk has errors", "look at the kernel log of the host");
+    const FILES: (&str, &str) = ("too many files are open", "raise `ulimit -n`");
+    let ends =
+        |line: &str, words: &[&str]| words.iter().any(|word| line.trim_end().ends_with(word));
+    log.lines().find_map(|line| {
+        if line.contains("No space left on device") || ends(line, &["Disk quota exceeded"]) {
+            return Some(DISK);
+        }
+        let killed = line.contains("Killed signal terminated program");
+        let words = [": Cannot allocate memory", "virtual memory exhausted", "Killed"];
+        match () {
+            () if killed || ends(line, &words) => Some(MEMORY),
+            () if ends(line, &[": Input/output error"]) => Some(INPUT),
+            () if ends(line, &[": Too many open files"]) => Some(FILES),
+            () => None,
+        }
+    })
 }
 
 fn blocks(lines: &[&str], limit: usize, is_first: impl Fn(&str) -> bool) -> Vec<String> {
@@ -148,13 +193,56 @@ mod tests {
     }
 
     #[test]
+    fn without_a_diagnostic_the_lines_above_makes_complaint_say_why() {
+        for (said, why) in [
+            ("awk: x.awk: line 20: function strtonum never defined", "strtonum"),
+            ("  CC      a.o\nmm/a.o: warning: objtool: f(): unreachable", "objtool: f()"),
+            ("ERROR: modpost: \"f\" [x.ko] undefined!", "modpost"),
+            ("BTF: .tmp_vmlinux1: pahole (pahole) is not available", "pahole"),
+            ("FAILED: load BTF from vmlinux: Invalid argument", "load BTF"),
+            ("/bin/sh: 1: scripts/x.sh: Permission denied", "Permission denied"),
+            ("make[3]: bison: No such file or directory", "bison"),
+            ("Segmentation fault (core dumped)", "Segmentation"),
+            ("mm/Kconfig:3: unknown statement \"boool\"", "boool"),
+            ("Traceback (most recent call last):\n  File \"x.py\"\nKeyError: 1", "Traceback"),
+            ("touch: cannot touch '/x': Read-only file system\n  CC      b.o", "Read-only"),
+        ] {
+            let log = format!(
+                "  HOSTCC  scripts/basic/fixdep\n  GEN     x.h\n{said}\n\
+                 make[2]: *** [a/Makefile:269: x.h] Error 2\n\
+                 make[1]: *** Waiting for unfinished jobs....\n\
+                 make: *** [Makefile:224: __sub-make] Error 2\n"
+            );
+            let found = first(&log, 3);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains(why), "{found:?}");
+            assert!(found[0].ends_with("make[2]: *** [a/Makefile:269: x.h] Error 2"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_host_did_is_not_the_patchs_fault() {
+        for (line, why) in [
+            ("as: a.o: No space left on device", "the disk is full"),
+            ("gcc: fatal error: Killed signal terminated program cc1", "out of memory"),
+            ("Killed", "out of memory"),
+            ("cc1: out of memory: Cannot allocate memory", "out of memory"),
+            ("ld: vmlinux: Input/output error", "the disk has errors"),
+        ] {
+            let log = format!("  CC      a.o\n{line}\nmake: *** [x] Error 1\n");
+            assert!(of_host(&log).is_some_and(|(said, _)| said.contains(why)), "{line}");
+        }
+        assert_eq!(of_host("a.c:1:1: error: Killed is not declared\n"), None);
+    }
+
+    #[test]
     fn the_first_ones_are_taken_and_make_is_the_last_resort() {
         let many: String =
             (1..9).map(|n| format!("a.c:{n}:1: error: e{n}\n  CC      b.o\n")).collect();
         let found = first(&many, 3);
         assert_eq!(found, ["a.c:1:1: error: e1", "a.c:2:1: error: e2", "a.c:3:1: error: e3"]);
         assert_eq!(
-            first("  CC x\nmake: *** [Makefile:1: all] Error 2\n", 3),
+            first("  CC      x.o\nmake: *** [Makefile:1: all] Error 2\n", 3),
             ["make: *** [Makefile:1: all] Error 2"]
         );
         assert!(first("  CC      a.o\n", 3).is_empty());
