@@ -8,7 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LatencyUs, MemcgRole};
 
-/// What `try_charge_memcg()` returned to any caller, from `Started` until usage had settled. The
+/// The function whose return the guest probes.
+pub const CHARGE_FUNCTION: &str = "try_charge_memcg";
+
+/// The trace event of every signal that is sent, in `events/signal`.
+pub const SIGNAL_EVENT: &str = "signal_generate";
+
+/// What [`CHARGE_FUNCTION`] returned to any caller, from `Started` until usage had settled. The
 /// root memcg, where the guest's own processes are, is not charged and cannot fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charges {

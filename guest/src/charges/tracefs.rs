@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::mount::MsFlags;
+use protocol::{CHARGE_FUNCTION, SIGNAL_EVENT};
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 
@@ -71,7 +72,7 @@ impl Probe {
         // Otherwise each instance follows every context switch to know the names of PIDs.
         write(&Path::new(TRACEFS).join("options/record-cmd"), "0")?;
         let probe = format!(
-            "r{CALLS_AT_ONCE}:{EVENT} try_charge_memcg gfp=$arg2:x32 pages=$arg3:u32 \
+            "r{CALLS_AT_ONCE}:{EVENT} {CHARGE_FUNCTION} gfp=$arg2:x32 pages=$arg3:u32 \
              ret=$retval:s32 comm=$comm"
         );
         write(&Path::new(TRACEFS).join("kprobe_events"), &probe)?;
@@ -132,8 +133,8 @@ impl Instance {
     /// Records the probe's events with their stacks, and each SIGKILL.
     pub(super) fn watch(&self, _: &Probe) -> Result<()> {
         self.write("options/stacktrace", "1")?;
-        self.write("events/signal/signal_generate/filter", "sig == 9")?;
-        self.write("events/signal/signal_generate/enable", "1")?;
+        self.write(&format!("events/signal/{SIGNAL_EVENT}/filter"), "sig == 9")?;
+        self.write(&format!("events/signal/{SIGNAL_EVENT}/enable"), "1")?;
         self.write(&format!("events/{EVENT}/enable"), "1")
     }
 

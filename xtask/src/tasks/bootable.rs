@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use protocol::{CHARGE_FUNCTION, SIGNAL_EVENT};
 
 use super::Folders;
 use super::build_kernel::{self, Wanted};
@@ -58,6 +59,7 @@ pub(super) fn kernels(
             && let Some(image) =
                 Image::cached(&cache, &folders.workspace, config.kernel(name)?, key)?
         {
+            can_be_watched(&image)?;
             found.insert(name.clone(), built(&image)?);
         }
     }
@@ -76,9 +78,50 @@ pub(super) fn kernels(
                 )
                 .into());
         }
+        can_be_watched(&image)?;
         found.insert(name, built(&image)?);
     }
     Ok(found)
+}
+
+/// Checks that the guest will find what it watches: otherwise every cell would be an ERROR.
+///
+/// # Errors
+/// [`Exit::Series`], naming function or event.
+pub(super) fn can_be_watched(image: &Image) -> anyhow::Result<()> {
+    let path = image.dir.join("System.map");
+    let map = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    match unwatchable(&map) {
+        None => Ok(()),
+        Some(why) => Err(Fault::new(Exit::Series, format!("kernel {}: {why}", image.kernel))
+            .hint(
+                "nothing was run; keep the name, and let it be no inline function, while you test",
+            )
+            .into()),
+    }
+}
+
+/// What this `System.map` lacks, and what for.
+fn unwatchable(map: &str) -> Option<String> {
+    let symbols = || map.lines().filter_map(|line| line.rsplit(' ').next());
+    let has = |symbol: &str| symbols().any(|known| known == symbol);
+    if !has(CHARGE_FUNCTION) {
+        let part = symbols().find(|known| known.starts_with(&format!("{CHARGE_FUNCTION}.")));
+        let how = match part {
+            Some(part) => format!("the compiler made {part} of it"),
+            None => "its series renames, removes or inlines it".to_owned(),
+        };
+        return Some(format!(
+            "it has no function {CHARGE_FUNCTION}(), whose return tells the harness which charges \
+             fail: {how}. No cell could be judged"
+        ));
+    }
+    (!has(&format!("__tracepoint_{SIGNAL_EVENT}"))).then(|| {
+        format!(
+            "it has no trace event {SIGNAL_EVENT}, which tells the harness who is killed. No cell \
+             could be judged"
+        )
+    })
 }
 
 /// A kernel that was built here.
@@ -128,4 +171,21 @@ pub(super) fn vmlinux(cache: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
     };
     let path = dir.join("vmlinux");
     std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_what_the_guest_watches_is_named_once() {
+        let charge = "ffffffff811c72c0 T try_charge_memcg\n";
+        let signal = "ffffffff81b3a820 D __tracepoint_signal_generate\n";
+        assert_eq!(unwatchable(&format!("{charge}{signal}")), None);
+        let renamed = format!("{}{signal}", charge.replace("try_charge_memcg", "memcg_try_charge"));
+        assert!(unwatchable(&renamed).unwrap().contains("renames, removes or inlines it"));
+        let cloned = format!("{}{signal}", charge.replace("memcg\n", "memcg.isra.0\n"));
+        assert!(unwatchable(&cloned).unwrap().contains("made try_charge_memcg.isra.0 of it"));
+        assert!(unwatchable(charge).unwrap().contains("no trace event signal_generate"));
+    }
 }

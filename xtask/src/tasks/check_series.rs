@@ -242,6 +242,10 @@ impl CheckSeries<'_> {
         kernel: &Kernel,
         image: &Image,
     ) -> anyhow::Result<(Checked, Checked)> {
+        if let Err(error) = bootable::can_be_watched(image) {
+            let mark = Mark::Fail(format!("{error:#}"));
+            return Ok((Checked::default(), Checked { mark, seconds: 0.0 }));
+        }
         let mut config = self.config.clone();
         config.kernels.insert(kernel.name.clone(), kernel.clone());
         let mut matrix = config.matrix(MATRIX)?.clone();
