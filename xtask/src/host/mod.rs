@@ -8,6 +8,7 @@ pub(crate) mod digest;
 pub(crate) mod file;
 pub(crate) mod limits;
 pub(crate) mod process;
+pub(crate) mod sandbox;
 pub(crate) mod stop;
 
 use std::fs;

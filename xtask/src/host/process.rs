@@ -24,6 +24,8 @@ use crate::exit::{Exit, Fault};
 const GRACE: Duration = Duration::from_secs(5);
 /// How long output is still read after the child has ended.
 const DRAIN: Duration = Duration::from_secs(2);
+/// The program that makes namespaces. It blocks SIGTERM: the command in them can end by itself.
+pub(super) const SANDBOX: &str = "unshare";
 /// A longer line is split.
 const LINE_BYTES: u64 = 64 * 1024;
 /// Output kept by [`capture`].
@@ -160,7 +162,9 @@ pub(crate) fn tie_to_harness(command: &mut Command, signal: Signal) {
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<Child> {
-    tie_to_harness(command, Signal::SIGTERM);
+    // A sandbox does not end on SIGTERM: it waits for the command in it.
+    let in_sandbox = command.get_program() == SANDBOX;
+    tie_to_harness(command, if in_sandbox { Signal::SIGKILL } else { Signal::SIGTERM });
     command.spawn().map_err(|error| {
         let program = command.get_program().to_string_lossy().into_owned();
         if error.kind() == std::io::ErrorKind::NotFound {

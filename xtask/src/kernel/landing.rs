@@ -2,7 +2,7 @@
 //! Whether a hunk went where it was meant to go. Pure.
 //!
 //! Contract: C is not parsed. The heading of a hunk is compared with what git would print for the
-//! place where the hunk went. A heading names the function *above* the hunk, so it says nothing of a
+//! place where the hunk went. A heading names the function above the hunk, so it says nothing of a
 //! change outside that function: there the lines of the hunk itself tell the place.
 
 use std::path::Path;

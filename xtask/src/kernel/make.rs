@@ -17,9 +17,10 @@ use super::fragments::{self, Wish};
 use super::toolchain::Toolchain;
 use super::{errors, kconfig};
 use crate::config::Gone;
-use crate::exit::{self, Exit, Fault};
+use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
 use crate::host::process;
+use crate::host::sandbox::{self, Folders};
 use crate::progress::Step;
 
 const CONFIG_DEADLINE: Duration = Duration::from_secs(10 * 60);
@@ -55,10 +56,13 @@ impl Make {
     }
 
     fn command(&self, targets: &[&str]) -> Command {
-        let mut command = Command::new("make");
+        let mut command = sandbox::command(&["make"], &self.folders());
         let keep = |name: &str| std::env::var_os(name).map(|value| (OsString::from(name), value));
         command.env_clear().envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| keep(name)));
         command.env("LC_ALL", "C");
+        if sandbox::missing().is_none() {
+            command.env("TMPDIR", "/tmp");
+        }
         if let Some(libclang) = &self.libclang {
             command.env("LIBCLANG_PATH", libclang);
         }
@@ -69,6 +73,16 @@ impl Make {
         command.args(["KBUILD_BUILD_USER=memcg", "KBUILD_BUILD_HOST=harness", "LOCALVERSION="]);
         command.args(&self.variables).args(targets);
         command
+    }
+
+    /// What make may touch: it runs whatever the series made of the Makefiles.
+    fn folders(&self) -> Folders {
+        let tools = self.variables.iter().filter_map(|variable| variable.split_once('='));
+        let tools = tools.map(|(_, value)| Path::new(value)).filter(|tool| tool.is_absolute());
+        // A compiler has its libraries beside the folder that it is in.
+        let homes = tools.filter_map(|tool| tool.parent()?.parent()).map(Path::to_owned);
+        let readable = homes.chain(self.libclang.clone()).filter(|home| home.parent().is_some());
+        Folders { writable: vec![self.dir.clone()], readable: readable.collect() }
     }
 
     /// Makes the `.config`: tinyconfig with the wishes, completed by olddefconfig.
@@ -193,9 +207,9 @@ impl Make {
 fn broken(name: &str, log: &Path) -> Fault {
     let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
     let found = errors::first(&text, 3);
-    if text.contains("No space left on device") {
-        let what = format!("the disk is full: building {name} stopped (log: {})", log.display());
-        return Fault::new(Exit::Host, what).hint(exit::FULL_DISK);
+    if let Some((why, hint)) = errors::of_host(&text) {
+        let what = format!("{why}: building {name} stopped (log: {})", log.display());
+        return Fault::new(Exit::Host, what).hint(hint);
     }
     let found =
         if found.is_empty() { "make gives no reason".to_owned() } else { found.join("\n\n") };
@@ -305,6 +319,23 @@ mod tests {
         );
         assert!(fault.hint.contains("build.log"));
         assert!(fs::read_to_string(&log).unwrap().contains("more"));
+    }
+
+    #[test]
+    fn a_makefile_of_a_stranger_writes_nowhere_else() {
+        if sandbox::missing().is_some() {
+            return;
+        }
+        let outside = tempfile::tempdir().unwrap();
+        let mark = outside.path().join("written");
+        let line = format!("x := $(shell echo x > {})", mark.display());
+        let (dir, make) = fake(&format!("{line}\nbzImage:\n\t@echo '  LD      vmlinux' > made\n"));
+        make.build("k", &dir.path().join("build.log"), &[]).unwrap();
+        assert!(dir.path().join("tree/made").exists() && !mark.exists());
+        let mut plain = Command::new("make");
+        plain.arg("-C").arg(dir.path().join("tree"));
+        process::capture(plain, Duration::from_secs(60)).unwrap();
+        assert!(mark.exists(), "the attempt itself works");
     }
 
     #[test]

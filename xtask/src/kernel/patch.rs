@@ -23,8 +23,8 @@ const PATCH_DEADLINE: Duration = Duration::from_secs(60);
 /// Most lines of a reject in a message.
 const REJECT_LINES: usize = 40;
 
-/// Applies a series to the files of `pristine`, which is only read. `fuzz`: a hunk may need fuzz, or
-/// go into another function than its heading names.
+/// Applies a series to the files of `pristine`, which is only read. `fuzz`: a hunk may need fuzz,
+/// or go into another function than its heading names.
 ///
 /// # Errors
 /// [`Exit::Series`] with patch, file, hunk and reject.

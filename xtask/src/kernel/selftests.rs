@@ -20,6 +20,7 @@ use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
 use crate::host::process;
+use crate::host::sandbox::{self, Folders};
 
 /// Their place in the source.
 const FOLDER: &str = "tools/testing/selftests/cgroup";
@@ -60,11 +61,13 @@ pub(crate) fn build(
     let mut compile = Command::new("gcc");
     compile.arg("-c").arg("-o").arg(&object).arg(&code);
     succeed(compile, &kernel.name)?;
-    let mut make = Command::new("make");
+    let folders =
+        Folders { writable: vec![scratch.path().to_owned()], readable: vec![source.tree.clone()] };
+    let mut make = sandbox::command(&["make"], &folders);
     make.arg("-C").arg(tree.join(FOLDER)).arg("--no-print-directory");
     make.arg(format!("OUTPUT={}", out.display())).arg("LDFLAGS=-static");
     make.arg(format!("LDLIBS={}", object.display()));
-    make.env("LC_ALL", "C").env_remove("CFLAGS").env_remove("MAKEFLAGS");
+    make.env("LC_ALL", "C").env_remove("CFLAGS").env_remove("MAKEFLAGS").env_remove("TMPDIR");
     succeed(make, &kernel.name)?;
     programs(&out)
 }

@@ -93,6 +93,11 @@ fn rows(toolchain: &Toolchain, tree: Option<&Path>) -> anyhow::Result<Vec<Row>> 
     {
         rows.push(program_row(program)?);
     }
+    let sandbox = crate::host::sandbox::missing().map_or_else(
+        || "user namespaces".to_owned(),
+        |why| format!("missing: builds run with all your rights: {why}"),
+    );
+    rows.push(row("sandbox", "", &sandbox));
     for program in ["perl", "rustfmt"] {
         rows.push(program_row(program)?);
     }
