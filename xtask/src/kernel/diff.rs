@@ -80,6 +80,18 @@ pub(super) fn is_in(text: &[u8]) -> bool {
     false
 }
 
+/// `base-commit: HASH` or `prerequisite-patch-id: HASH`, and what else git writes there.
+pub(super) fn is_basis(line: &str) -> bool {
+    [
+        "base-commit: ",
+        "prerequisite-patch-id: ",
+        "prerequisite-message-id: ",
+        "prerequisite-change-id: ",
+    ]
+    .iter()
+    .any(|key| line.starts_with(key))
+}
+
 fn begins_section(line: &[u8], next: &[u8]) -> bool {
     let Some(names) = line.strip_prefix(b"diff --git ") else { return false };
     // "diff --git is a command" may begin a line of the message.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::diff::{Diff, Hunk, stays_inside};
+use super::diff::{Diff, Hunk, is_basis, stays_inside};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::{sha256, sha256_of_parts};
 use crate::host::file::{self, Links};
@@ -107,18 +107,6 @@ impl Series {
         let list: String = self.patches.iter().map(of_patch).collect();
         sha256(list.as_bytes())
     }
-}
-
-/// `base-commit: HASH` or `prerequisite-patch-id: HASH`, and what else git writes there.
-pub(super) fn is_basis(line: &str) -> bool {
-    [
-        "base-commit: ",
-        "prerequisite-patch-id: ",
-        "prerequisite-message-id: ",
-        "prerequisite-change-id: ",
-    ]
-    .iter()
-    .any(|key| line.starts_with(key))
 }
 
 fn read_bounded(path: &Path, name: &Path) -> Result<Vec<u8>, Fault> {

@@ -10,8 +10,7 @@ use std::sync::LazyLock;
 use mailparse::{DispositionType, MailHeaderMap as _, ParsedMail};
 use regex::Regex;
 
-use super::super::diff::{self, Diff};
-use super::super::series::is_basis;
+use super::super::diff::{self, Diff, is_basis};
 use super::mbox;
 
 /// A mail, or an attached file that is a patch.
