@@ -99,7 +99,7 @@ impl<'a> Place<'a> {
             return None;
         }
         let within = self.within()?;
-        let printed = [self.language.heads, begins_with_a_letter]
+        let printed = [self.language.heads, self.language.headed, begins_with_a_letter]
             .map(|heads| self.heading(self.first, heads).map(|at| self.lines[at]));
         if printed.iter().flatten().any(|line| is_same(line, heading)) {
             return None;
@@ -118,6 +118,8 @@ impl<'a> Place<'a> {
 struct Language {
     /// Whether a line is printed behind `@@`.
     heads: fn(&str) -> bool,
+    /// The same by the rules of an older git.
+    headed: fn(&str) -> bool,
     /// Whether what a line heads ends with a brace below it.
     braces: bool,
 }
@@ -127,11 +129,13 @@ impl Language {
     fn of(path: &Path) -> Option<&'static Self> {
         let name = path.file_name()?.to_str()?;
         match path.extension().and_then(|ending| ending.to_str()) {
-            _ if name.starts_with("Kconfig") => {
-                Some(&Self { heads: begins_with_a_letter, braces: false })
-            }
-            Some("c" | "h") => Some(&Self { heads: heads_c, braces: true }),
-            Some("rs") => Some(&Self { heads: heads_rust, braces: true }),
+            _ if name.starts_with("Kconfig") => Some(&Self {
+                heads: begins_with_a_letter,
+                headed: begins_with_a_letter,
+                braces: false,
+            }),
+            Some("c" | "h") => Some(&Self { heads: heads_c, headed: heads_c, braces: true }),
+            Some("rs") => Some(&Self { heads: heads_rust, headed: headed_rust, braces: true }),
             _ => None,
         }
     }
@@ -175,6 +179,15 @@ fn heads_rust(line: &str) -> bool {
         Regex::new(head).expect("it is a regular expression")
     });
     HEAD.is_match(line)
+}
+
+/// git's `rust` up to 2.39: with two qualifiers, as in `unsafe extern "C" fn`, a line heads nothing.
+fn headed_rust(line: &str) -> bool {
+    let words = line.split_whitespace().filter(|word| !word.starts_with("pub"));
+    let qualifiers = words.take_while(|word| *word != "fn");
+    heads_rust(line)
+        && qualifiers.filter(|word| ["async", "const", "unsafe", "extern"].contains(word)).count()
+            < 2
 }
 
 fn is_label(line: &str) -> bool {

@@ -147,3 +147,13 @@ fn names_are_those_of_functions_macros_and_objects() {
         "static struct some_long_name_of_a_type *some_long_name_of_a_function_that_goes_on_a";
     assert!(is_same(&format!("{truncated}nd_on(void)"), truncated));
 }
+
+#[test]
+fn an_older_git_does_not_see_two_qualifiers() {
+    let file = "fn pay() {\n    a();\n}\n\npub unsafe extern \"C\" fn try_it() {\n    b();\n    c();\n    d();\n    e();\n}\n";
+    let body = "     c();\n-    d();\n+    f();\n     e();\n";
+    for heading in ["fn pay() {", "pub unsafe extern \"C\" fn try_it() {"] {
+        assert!(!is_refused(&lands(file, "a.rs", heading, 7, 0, body)), "{heading}");
+    }
+    assert!(is_refused(&lands(file, "a.rs", "fn other() {", 7, 1, body)));
+}
