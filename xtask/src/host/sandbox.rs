@@ -44,6 +44,8 @@ const SCRIPT: &str = r#"
 trap 'exit 143' TERM INT
 set -e
 root=$1; shift
+# make passes PWD on, and the caller's folder is not there.
+cd /
 mount -t tmpfs -o mode=0755,size=1g,nr_inodes=100k sandbox "$root"
 mkdir "$root/dev" "$root/proc" "$root/tmp"
 mount -t tmpfs -o mode=1777,size=1g,nr_inodes=100k tmp "$root/tmp"

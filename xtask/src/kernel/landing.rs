@@ -181,7 +181,7 @@ fn heads_rust(line: &str) -> bool {
     HEAD.is_match(line)
 }
 
-/// git's `rust` up to 2.39: with two qualifiers, as in `unsafe extern "C" fn`, a line heads nothing.
+/// git's `rust` up to 2.39: a line with two qualifiers, `unsafe extern "C" fn`, heads nothing.
 fn headed_rust(line: &str) -> bool {
     let words = line.split_whitespace().filter(|word| !word.starts_with("pub"));
     let qualifiers = words.take_while(|word| *word != "fn");
