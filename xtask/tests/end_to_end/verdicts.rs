@@ -84,12 +84,13 @@ fn show_makes_the_verdict_again_from_the_stored_evidence() {
     bench.run(&["run-matrix", "--filter", cell]).expect_exit(0);
     bench.run(&["show", cell]).expect_exit(0).expect_output("FAIL").expect_output("ENOMEM");
 
-    // Without its last event the same evidence proves nothing.
+    // Evidence that was changed afterwards proves nothing.
     let attempt = bench.results().join("latest/cells").join(cell).join("attempt-1");
     let events = std::fs::read_to_string(attempt.join("events.jsonl")).unwrap();
     let cut = events.trim_end().rsplit_once('\n').expect("more than one event").0;
     std::fs::write(attempt.join("events.jsonl"), format!("{cut}\n")).unwrap();
-    bench.run(&["show", cell]).expect_exit(0).expect_output("ERROR");
+    let said = "events.jsonl: it is not the file that was sealed";
+    bench.run(&["show", cell]).expect_exit(2).expect_error(said);
 }
 
 fn judgement_of<'a>(result: &'a Value, id: &str) -> &'a Value {
