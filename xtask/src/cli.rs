@@ -189,7 +189,7 @@ pub(crate) struct Vms {
     #[command(flatten)]
     pub(crate) guests: Guests,
     /// Jobs: cells to run in parallel [default: as cores and memory allow]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
     /// Boot for every cell instead of sharing boots between cells
     #[arg(long)]

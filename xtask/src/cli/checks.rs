@@ -78,7 +78,7 @@ pub(crate) struct Coverage {
     #[command(flatten)]
     pub(crate) select: Select,
     /// Jobs: cells to run in parallel [default: as cores and memory allow]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
     /// Evaluate the cells of this run again and run none; may be repeated, for
     /// runs of some cells each
