@@ -124,6 +124,7 @@ impl<'a> Session<'a> {
             Ok(()) => self.until_end(),
             Err(error) => self.never_begun(&error),
         };
+        self.watch.look(&self.vm);
         let end = match self.watch.trouble() {
             Some(why) if end != End::Vm(Ending::Interrupted) => host_failed(why),
             _ => end,
@@ -153,6 +154,9 @@ impl<'a> Session<'a> {
                 return End::Vm(Ending::Interrupted);
             }
             self.watch.look(&self.vm);
+            if let Some(why) = self.watch.trouble() {
+                return host_failed(why);
+            }
             if let Some(wire) = self.deaf() {
                 return host_failed(
                     self.with_stderr(format!("QEMU closed {wire} and did not end")),
