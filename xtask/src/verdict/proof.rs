@@ -97,6 +97,10 @@ pub(super) fn stream(evidence: &Evidence) -> Vec<String> {
     if let Some((event, expected)) = gap {
         doubts.push(format!("event {expected} is missing: {} came instead", event.seq));
     }
+    // One task writes them, each with the time of that moment.
+    if let Some([_, late]) = evidence.events.windows(2).find(|pair| pair[1].at_us < pair[0].at_us) {
+        doubts.push(format!("event {} is older than the one before it", late.seq));
+    }
     doubts
 }
 

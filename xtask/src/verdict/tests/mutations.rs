@@ -51,6 +51,8 @@ fn events_out_of_order_do_not_pass() {
     let mut bench = Bench::overcharge();
     bench.evidence.events.swap(3, 4);
     assert_no_pass(&bench, "swapped");
+    bench.renumber();
+    assert_no_pass(&bench, "swapped and renumbered");
 }
 
 #[test]
