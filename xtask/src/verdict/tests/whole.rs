@@ -33,6 +33,10 @@ fn a_console_that_lost_a_part_is_an_error() {
         (console(CONSOLE.replace(LINE, "")), "the console shows 0 of 1 lines"),
         (console(CONSOLE.replace(LINE, &LINE.replace("<6>", "<14>"))), "shows 0 of 1 lines"),
         (with(dropped), "the console lost messages: ** 17 printk messages dropped **"),
+        (
+            console(CONSOLE.replace("<0>", &format!("<4>[    0.95] {dropped}<0>"))),
+            "the console lost messages: ** 17 printk messages dropped **",
+        ),
     ] {
         let judgement = bench.judge();
         assert_eq!(judgement.verdict, Verdict::Error, "{why}: {}", judgement.why);
