@@ -4,6 +4,8 @@
 //! Each doubt is one reason why the events prove nothing. Only without a doubt is there a verdict
 //! about the kernel.
 
+use std::collections::BTreeSet;
+
 use protocol::{Fact, Files, MemcgRole, MemcgWrite, ProcessRole, Setup, Stage};
 
 use super::BATCH_PAGES;
@@ -185,7 +187,12 @@ fn cap_asked(cell: &Cell, memcg: MemcgRole) -> Option<u64> {
 
 fn everybody_ended(seen: &Seen<'_>) -> Option<String> {
     let (started, ended) = (seen.started?.1.processes, seen.ends.len());
-    (ended != started as usize).then(|| format!("{started} processes started and {ended} ended"))
+    if ended != started as usize {
+        return Some(format!("{started} processes started and {ended} ended"));
+    }
+    // A process that is reported twice must not stand for one that is missing.
+    let pids: BTreeSet<i32> = seen.ends.iter().map(|end| end.pid).collect();
+    (pids.len() != ended).then(|| format!("{ended} ends of {} processes were reported", pids.len()))
 }
 
 /// Observers that looked away cannot say that nothing happened.

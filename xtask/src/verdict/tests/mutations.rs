@@ -47,6 +47,18 @@ fn evidence_cut_anywhere_does_not_pass() {
 }
 
 #[test]
+fn a_process_that_ends_twice_does_not_stand_for_another() {
+    let is_end = |event: &Event| matches!(event.fact, Fact::ProcessEnded(_));
+    let mut bench = Bench::overcharge();
+    let at = bench.evidence.events.iter().position(is_end).unwrap();
+    let first = bench.evidence.events[at].clone();
+    assert!(is_end(&bench.evidence.events[at + 1]));
+    bench.evidence.events[at + 1] = first;
+    bench.renumber();
+    assert_no_pass(&bench, "the first twice, the second never");
+}
+
+#[test]
 fn events_out_of_order_do_not_pass() {
     let mut bench = Bench::overcharge();
     bench.evidence.events.swap(3, 4);
