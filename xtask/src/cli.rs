@@ -12,7 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::Exit;
 use crate::plan::Share;
 
-pub(crate) use checks::{Bench, BenchPart, CheckSeries, Coverage, Inject, Kselftest, Mutants};
+pub(crate) use checks::{
+    Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants,
+};
 pub(crate) use stored::{Compare, Export, Format, History, List, Listed, Prune, Report, Show};
 pub(crate) use user_series::UserSeriesArgs;
 
@@ -63,6 +65,10 @@ pub(crate) enum Command {
     BuildKernel(BuildKernel),
     /// Apply, lint, build, boot and smoke-test a series after each patch
     CheckSeries(CheckSeries),
+    /// Write the mails of a series, with a cover letter whose numbers are those
+    /// of stored runs
+    #[command(after_help = checks::COVER_LETTER_EXAMPLES)]
+    CoverLetter(CoverLetter),
     /// Check the tools that the harness and the kernel need
     Doctor(Doctor),
     /// List cells, scenarios, kernels or stored runs

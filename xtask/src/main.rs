@@ -54,6 +54,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
         Command::CheckSeries(args) => tasks::check_series::run(&places, &args),
         Command::Compare(args) => tasks::compare::run(&places, &args),
+        Command::CoverLetter(args) => tasks::cover_letter::run(&places, &args),
         Command::Coverage(args) => tasks::coverage::run(&places, &args),
         Command::Doctor(args) => tasks::doctor::run(&places, &args),
         Command::History(args) => tasks::history::run(&places, &args),

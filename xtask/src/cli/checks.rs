@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Arguments of the commands that check a series, or the harness itself.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::{AccelChoice, BuildOptions, Guests, Select, UserSeriesArgs, Vms};
@@ -60,6 +62,45 @@ pub(crate) struct CheckSeries {
     pub(crate) accel: AccelChoice,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
+}
+
+/// Arguments of `cover-letter`.
+#[derive(Debug, Args)]
+pub(crate) struct CoverLetter {
+    /// Kernel in configs/kernels whose series to send [default: overcharge;
+    /// with --series: that series]
+    #[arg(value_name = "KERNEL", conflicts_with = "series")]
+    pub(crate) kernel: Option<String>,
+    #[command(flatten)]
+    pub(crate) user_series: UserSeriesArgs,
+    /// New folder for the mails
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Text of the letter; its first line is the subject, and `{CELL FACT}`
+    /// stands for a number of a run
+    #[arg(long, value_name = "FILE", default_value = "kernel-patches/cover-letter.txt")]
+    pub(crate) template: PathBuf,
+    /// Run whose numbers to take; may be repeated
+    #[arg(long = "run", value_name = "RUN", default_value = "latest")]
+    pub(crate) runs: Vec<String>,
+    /// Version of the series (`[PATCH v2 ...]`)
+    #[arg(long = "reroll", value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..1000))]
+    pub(crate) version: u32,
+    /// Trailer of each patch beside your sign-off; may be repeated
+    #[arg(long = "trailer", value_name = "KEY: VALUE", value_parser = trailer)]
+    pub(crate) trailers: Vec<String>,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+fn trailer(text: &str) -> Result<String, String> {
+    let (key, value) = text.split_once(": ").unwrap_or_default();
+    let word = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    match word && !value.trim().is_empty() && !text.contains('\n') {
+        true => Ok(text.to_owned()),
+        false => Err("a trailer is `Key: value`, as `Link: https://...`".to_owned()),
+    }
 }
 
 /// Arguments of `coverage`.
@@ -148,6 +189,15 @@ pub(crate) struct Mutants {
     #[command(flatten)]
     pub(crate) build: BuildOptions,
 }
+
+pub(super) const COVER_LETTER_EXAMPLES: &str =
+    "Each number of the letter must be in a run of this very series: it says what is
+missing, and how to run it. Your name and sign-off are git's user.name and
+user.email.
+
+Examples:
+  cargo xtask cover-letter --run 2026-01-31T04-00-00Z --output outgoing
+  git send-email --dry-run outgoing/*.patch";
 
 pub(super) const BENCH_EXAMPLES: &str = "Examples:
   cargo xtask bench                             everything

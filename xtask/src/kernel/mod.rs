@@ -22,6 +22,7 @@ mod landing;
 pub(crate) mod lint;
 mod local;
 mod make;
+pub(crate) mod outgoing;
 mod overlay;
 mod patch;
 mod pristine;

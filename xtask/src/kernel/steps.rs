@@ -4,6 +4,7 @@
 //! Contract: nothing here builds or changes a tree. [`super::Site`] builds [`Steps::kernel`] for a
 //! step, in another tree than that of the whole series.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,31 @@ impl Steps {
         self.series.patches.iter().map(|patch| file(&patch.name)).collect()
     }
 
+    /// The files of the patches, in order.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.series.patches.iter().map(|patch| patch.file.as_path())
+    }
+
+    /// Every file that a patch reads, writes, makes or removes.
+    pub(super) fn touched(&self) -> BTreeSet<PathBuf> {
+        self.series.patches.iter().flat_map(|patch| patch.touches.clone()).collect()
+    }
+
+    /// KCIDB's name of the patch set.
+    pub(crate) fn patchset_hash(&self) -> String {
+        self.series.patchset_hash()
+    }
+
+    /// A file of the base; `None` if the base does not have it.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(super) fn base_text(&self, path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+        let base = self.source.tree.join(path);
+        let read = || fs::read(&base).with_context(|| format!("reading {}", base.display()));
+        base.exists().then(read).transpose()
+    }
+
     /// The kernel with the first `count` patches, in the same configuration; 0 is the base.
     pub(crate) fn kernel(&self, count: usize) -> Kernel {
         let patches = self.series.patches.iter().take(count);
@@ -90,11 +116,7 @@ impl Steps {
         for (path, content) in applied.files {
             let code = path.extension().is_some_and(|ext| ext == "c" || ext == "h" || ext == "rs");
             let (true, Some(content)) = (code, content) else { continue };
-            let base = self.source.tree.join(&path);
-            let before = match base.exists() {
-                true => fs::read(&base).with_context(|| format!("reading {}", base.display()))?,
-                false => Vec::new(),
-            };
+            let before = self.base_text(&path)?.unwrap_or_default();
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             sources.push((path.display().to_string(), text(&before), text(&content.bytes)));
         }

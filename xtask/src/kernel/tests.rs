@@ -331,3 +331,49 @@ fn a_file_that_is_not_compiled_is_told() {
     assert!(notes[0].starts_with("fs/new.c is not compiled in this configuration"), "{notes:?}");
     assert_eq!(lab.image(&patched).unwrap().manifest.notes, notes, "also of one from the cache");
 }
+
+#[test]
+fn a_series_goes_out_with_a_letter_and_the_sign_off_of_whoever_sends_it() {
+    let lab = Lab::new();
+    let mail = |number: u32, subject: &str, diff: &str| {
+        format!(
+            "From 1234 Mon Sep 17 00:00:00 2001\nFrom: Nobody <nobody@example.org>\nDate: Sun, 1 Feb \
+             2026 12:00:00 +0000\nSubject: [PATCH {number}/2] {subject}\n\nWhy.\n\nLink: \
+             https://example.org/1\n---\n{diff}"
+        )
+    };
+    lab.write("series/1.patch", &mail(1, "mm: change b", &change("mm/b.c", "b", "B")));
+    let new = "--- /dev/null\n+++ b/mm/new.c\n@@ -0,0 +1 @@\n+new\n";
+    lab.write("series/2.patch", &mail(2, "mm: add new", new));
+    lab.write("series/series", "1.patch\n2.patch\n");
+    let work = lab.dir.path().join("work");
+    let patched = kernel("patched", Some("series"), "patched");
+    let steps = steps::Steps::read(&lab.cache, &work, &patched, &lab.located).unwrap();
+    let [name, email] = ["A Developer", "dev@example.org"].map(str::to_owned);
+    let sending = outgoing::Sending {
+        letter: "mm: two changes\n\nBoth are needed.",
+        submitter: &outgoing::Submitter { name, email },
+        trailers: &["Tested-on: a VM".to_owned()],
+        version: 2,
+    };
+    let out = lab.dir.path().join("out");
+    outgoing::write(&steps, &sending, &out).unwrap();
+    let mails = ["v2-0000-cover-letter", "v2-0001-mm-change-b", "v2-0002-mm-add-new"];
+    let [letter, first, second] = mails.map(|name| read(out.join(format!("{name}.patch"))));
+    for (mail, begins) in [
+        (
+            &letter,
+            "Subject: [PATCH v2 0/2] mm: two changes\n\nBoth are needed.\n\nA Developer (2):\n",
+        ),
+        (&letter, " mm/new.c | 1 +\n 2 files changed, 2 insertions(+), 1 deletion(-)\n"),
+        (&first, "From: A Developer <dev@example.org>\n"),
+        (
+            &first,
+            "Link: https://example.org/1\nSigned-off-by: A Developer <dev@example.org>\nTested-on: a VM\n---\n",
+        ),
+        (&second, "Subject: [PATCH v2 2/2] mm: add new\n"),
+    ] {
+        assert!(mail.contains(begins), "{begins}in\n{mail}");
+    }
+    assert!(![letter, first, second].concat().contains("Nobody"));
+}

@@ -10,6 +10,7 @@ pub(crate) mod build_kernel;
 pub(crate) mod check_series;
 pub(crate) mod compare;
 mod conclude;
+pub(crate) mod cover_letter;
 pub(crate) mod coverage;
 pub(crate) mod doctor;
 pub(crate) mod export;
