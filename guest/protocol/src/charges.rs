@@ -110,6 +110,19 @@ pub struct Overcharged {
     /// When it owed, in order; the first [`DEBTS_MAX`] times.
     #[serde(default)]
     pub debts: Vec<Debt>,
+    /// What the patch's counters must say by these events, by the names of the counters.
+    #[serde(default)]
+    pub counted: BTreeMap<String, u64>,
+    /// Events that contradict themselves, by what is wrong with them.
+    #[serde(default)]
+    pub odd: BTreeMap<String, u64>,
+    /// Furthest above the limit by any event, pages.
+    #[serde(default)]
+    pub excess_pages_max: Option<u64>,
+    /// Least time from a charge that was deferred, in a memcg that owed nothing, to the first
+    /// attempt to pay it, microseconds.
+    #[serde(default)]
+    pub deferred_us_min: Option<u64>,
 }
 
 /// Most entries in [`Overcharged::payers`]: those with the lowest PIDs. The processes of the guest

@@ -55,6 +55,12 @@ struct Account {
     asked: Vec<Asked>,
     /// Times for which it owed, by the clock of the trace; the last one may go on.
     debts: Vec<Debt>,
+    counted: BTreeMap<String, u64>,
+    odd: BTreeMap<String, u64>,
+    excess_pages_max: u64,
+    /// Whether the debt that nobody has tried to pay yet began with a deferred charge.
+    is_deferred: bool,
+    deferred_us_min: Option<u64>,
 }
 
 impl Account {
@@ -63,18 +69,23 @@ impl Account {
         match record.event {
             "memcg_overcharge_charge" if record.field("outcome")?.starts_with("denied") => {
                 self.denied += 1;
+                self.count("denied", 1);
             }
             "memcg_overcharge_charge" => {
                 self.ask(record.field("gfp_flags")?, record.number("pages")?.try_into().ok()?)?;
                 self.charges += 1;
+                self.count_charge(record)?;
                 let excess_pages = record.number("excess")?;
                 if excess_pages <= record.number("pages")? {
                     self.lapsed += self.owed_since_us.len() as u64;
                     self.owed_since_us.clear();
+                    self.is_deferred = false;
                     self.unattended_since_us = None;
                     self.end(DebtEnd::Lapsed, None);
                 }
                 self.owe(record.at_us, u64::try_from(excess_pages).ok()?);
+                self.is_deferred |=
+                    self.owed_since_us.len() == 1 && record.field("outcome")? == "deferred";
                 self.wait(record.at_us);
             }
             "memcg_overcharge_defer" => {
@@ -83,6 +94,7 @@ impl Account {
             "memcg_overcharge_reconcile" => {
                 let (who, outcome) = (record.field("who")?, record.field("outcome")?);
                 count(&mut self.reconciles, format!("{outcome} by {who}"));
+                self.count_attempt(record)?;
                 self.attend(record.at_us);
                 if who == "task" {
                     self.payers.insert(record.pid);
@@ -95,6 +107,46 @@ impl Account {
             }
             _ => return None,
         }
+        Some(())
+    }
+
+    fn count(&mut self, counter: &str, number: u64) {
+        *self.counted.entry(counter.to_owned()).or_insert(0) += number;
+    }
+
+    /// What the counters must say of a charge over the limit.
+    fn count_charge(&mut self, record: &Record<'_>) -> Option<()> {
+        let number = |key| u64::try_from(record.number(key)?).ok();
+        let (pages, excess) = (number("pages")?, number("excess")?);
+        self.count("charges", 1);
+        self.count("pages", pages);
+        self.count("user", u64::from(record.field("kind")? != "kmem"));
+        self.count("deferred", u64::from(record.field("outcome")? == "deferred"));
+        self.excess_pages_max = self.excess_pages_max.max(excess);
+        if excess == 0 {
+            *self.odd.entry("charge over the limit by nothing".to_owned()).or_insert(0) += 1;
+        }
+        Some(())
+    }
+
+    /// The same of an attempt to reconcile. One that found no task to kill, and a task that gave up
+    /// for another reason, spare others the attempt for a while.
+    fn count_attempt(&mut self, record: &Record<'_>) -> Option<()> {
+        let number = |key| u64::try_from(record.number(key)?).ok();
+        let (outcome, who) = (record.field("outcome")?, record.field("who")?);
+        let (kills, left) = (number("kills")?, number("left")?);
+        let is_paid = outcome == "paid";
+        self.count("reconciles", 1);
+        self.count("reclaimed", u64::from(is_paid && kills == 0));
+        self.count("kills", kills);
+        self.count("stuck", u64::from(outcome == "stuck" || outcome == "late" && who == "task"));
+        let odd = match (outcome, left) {
+            _ if number("excess")? == 0 => "attempt to reconcile nothing",
+            ("paid", 1..) => "paid, and something left",
+            ("stuck", 0) => "stuck, and nothing left",
+            _ => return Some(()),
+        };
+        *self.odd.entry(odd.to_owned()).or_insert(0) += 1;
         Some(())
     }
 
@@ -121,6 +173,12 @@ impl Account {
     /// There is an attempt to pay or a kill, whatever its outcome.
     fn attend(&mut self, now_us: u64) {
         self.wait(now_us);
+        if let Some(since_us) = self.unattended_since_us.filter(|_| self.is_deferred) {
+            let waited_us = now_us.saturating_sub(since_us);
+            let least = self.deferred_us_min.map_or(waited_us, |least| least.min(waited_us));
+            self.deferred_us_min = Some(least);
+        }
+        self.is_deferred = false;
         self.unattended_since_us = None;
     }
 
@@ -168,6 +226,10 @@ impl Account {
             payers: self.payers.into_iter().take(PAYERS_MAX).collect(),
             asked: self.asked,
             debts: self.debts,
+            counted: self.counted,
+            odd: self.odd,
+            excess_pages_max: Some(self.excess_pages_max),
+            deferred_us_min: self.deferred_us_min,
         }
     }
 }
@@ -294,6 +356,71 @@ mod tests {
             .collect();
         let (all, left_out) = overcharges(&many, &[(MemcgRole::Limited, 33)], 0);
         assert_eq!((all[0].asked.len(), left_out), (ASKED_MAX, 1));
+    }
+
+    #[test]
+    fn counters_follow_from_the_events() {
+        let pages = |kind: &str, pages: u32, excess: u32, outcome: &str| {
+            let gfp = "gfp_flags=GFP_KERNEL_ACCOUNT";
+            let said = format!("kind={kind} {gfp} pages={pages} excess={excess} outcome={outcome}");
+            line("1.000000", "charge", &said)
+        };
+        let attempt = |left: u32, kills: u32, outcome: &str, who: &str| {
+            let said = format!("excess=2 left={left} kills={kills} outcome={outcome} who={who}");
+            line("1.000200", "reconcile", &said)
+        };
+        let told = of(&[
+            pages("kmem", 4, 4, "charged"),
+            pages("user", 1, 5, "deferred"),
+            pages("kmem", 8, 13, "denied_cap"),
+            attempt(5, 0, "stuck", "work"),
+            attempt(5, 1, "late", "task"),
+            attempt(5, 0, "late", "work"),
+            attempt(0, 2, "paid", "task"),
+            attempt(0, 0, "paid", "work"),
+        ]);
+        let counted = [
+            ("charges", 2),
+            ("pages", 5),
+            ("user", 1),
+            ("denied", 1),
+            ("deferred", 1),
+            ("reconciles", 5),
+            ("reclaimed", 1),
+            ("kills", 3),
+            ("stuck", 2),
+        ];
+        assert_eq!(told.counted, counted.map(|(name, count)| (name.to_owned(), count)).into());
+        assert_eq!((told.excess_pages_max, told.odd), (Some(5), BTreeMap::new()));
+    }
+
+    #[test]
+    fn events_that_contradict_themselves_are_counted() {
+        let told = of(&[
+            charge("1.0", 0, "charged"),
+            reconcile("1.1", 1, "paid"),
+            reconcile("1.2", 0, "stuck"),
+            reconcile("1.3", 0, "stuck"),
+        ]);
+        let odd = [
+            ("charge over the limit by nothing", 1),
+            ("paid, and something left", 1),
+            ("stuck, and nothing left", 2),
+        ];
+        assert_eq!(told.odd, odd.map(|(what, count)| (what.to_owned(), count)).into());
+    }
+
+    #[test]
+    fn the_fastest_of_deferred_debts_is_told() {
+        let told = of(&[
+            charge("1.000000", 1, "deferred"),
+            reconcile("1.000500", 0, "paid"),
+            charge("2.000000", 1, "charged"),
+            reconcile("2.000100", 0, "paid"),
+            charge("3.000000", 1, "deferred"),
+            reconcile("3.000300", 0, "paid"),
+        ]);
+        assert_eq!(told.deferred_us_min, Some(300));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod charges;
 mod console;
 mod cost;
+mod counters;
 mod differential;
 mod facts;
 mod i10_progress;

@@ -303,6 +303,10 @@ fn overcharged(charges: u64) -> Overcharged {
             charges,
             excess_pages_max: 40,
         }],
+        counted: BTreeMap::from([("charges".to_owned(), charges)]),
+        odd: BTreeMap::new(),
+        excess_pages_max: Some(40),
+        deferred_us_min: None,
     }
 }
 

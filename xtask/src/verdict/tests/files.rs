@@ -134,6 +134,64 @@ fn i9_wants_pages_and_denials_as_they_were_traced() {
 }
 
 #[test]
+fn i9_wants_every_counter_as_it_was_traced() {
+    let bench = |counter: &str, [settled, after]: [u64; 2]| {
+        let mut bench = Bench::overcharge();
+        for event in &mut bench.evidence.events {
+            if let Fact::Memcg(Files { counters: Some(counters), stage, .. }) = &mut event.fact {
+                let now = match stage {
+                    Stage::Before => 0,
+                    Stage::After => after,
+                    _ => settled,
+                };
+                counters.insert(counter.to_owned(), now);
+            }
+        }
+        bench
+    };
+    for counter in ["user", "deferred", "reconciles", "reclaimed", "stuck"] {
+        let of = |traced: u64, lost: u64, counted| {
+            let traced = json!({ counter: traced });
+            let bench = bench(counter, counted).set(OVERCHARGES, "/memcgs/0/counted", traced);
+            bench.set(OVERCHARGES, "/lost", lost).outcome("I9")
+        };
+        assert_eq!(of(2, 0, [2, 2]), Kept, "{counter}");
+        assert_eq!([of(1, 0, [2, 2]), of(3, 0, [2, 2])], [Broken, Broken], "{counter}");
+        assert_eq!(of(3, 0, [2, 3]), Kept, "{counter}: while the tasks ended");
+        assert_eq!([of(1, 1, [2, 2]), of(3, 1, [2, 2])], [Kept, Broken], "{counter}: one was lost");
+    }
+}
+
+#[test]
+fn i9_wants_events_that_agree_with_themselves_and_with_the_peak() {
+    let odd = |what: &str, count: u64| {
+        let odd = json!({ what: count });
+        Bench::overcharge().set(OVERCHARGES, "/memcgs/0/odd", odd).outcome("I9")
+    };
+    assert_eq!(odd("paid, and something left", 1), Broken);
+    assert_eq!([1, 2].map(|count| odd("stuck, and nothing left", count)), [Kept, Broken]);
+    let furthest = |pages: u64| {
+        Bench::overcharge().set(OVERCHARGES, "/memcgs/0/excess_pages_max", pages).outcome("I9")
+    };
+    // The peak is 40 pages above the limit, and another CPU may have a batch.
+    assert_eq!([furthest(40 + 64), furthest(40 + 65)], [Kept, Broken]);
+}
+
+#[test]
+fn i9_wants_events_of_memory_events_for_what_was_counted() {
+    const AFTER: Which<'_> = &[("stage", "after"), ("role", "limited")];
+    let bench = |max: u64, oom: u64, stuck: u64| {
+        let bench = Bench::overcharge().set(SETTLED_FILES, "/events/max", max);
+        let bench =
+            bench.set(OVERCHARGES, "/memcgs/0/reconciles", json!({ "stuck by work": stuck }));
+        bench.set(AFTER, "/events/oom", oom).outcome("I9")
+    };
+    assert_eq!(bench(3, 0, 0), Kept);
+    assert_eq!(bench(2, 0, 0), Broken, "a charge over the limit without an event");
+    assert_eq!([bench(3, 2, 2), bench(3, 1, 2)], [Kept, Broken]);
+}
+
+#[test]
 fn i9_wants_it_counted_where_the_limit_was() {
     let counted = |charges: u64, over_bytes: u64, tasks: u32| {
         let mut bench = with_parent(Bench::overcharge(), over_bytes, 0);
@@ -169,6 +227,7 @@ fn i9_wants_counted_kills_to_be_events_too() {
                 counters.insert("kills".to_owned(), if later { counted } else { 0 });
             }
         }
+        let bench = bench.set(OVERCHARGES, "/memcgs/0/counted", json!({ "kills": counted }));
         bench.set(SETTLED_FILES, "/events/oom_kill", 1).outcome("I9")
     };
     assert_eq!(kills(1), Kept);
@@ -190,7 +249,9 @@ fn i9_takes_the_victims_events_on_v1_for_a_kill_that_the_parent_counted() {
                 *counters = Some(all.map(|(name, count)| (name.to_owned(), count)).into());
             }
         }
+        bench.trace(MemcgRole::Parent, 0);
         let bench = bench.set(SETTLED_FILES, "/events/oom_kill", below);
+        let bench = bench.set(OVERCHARGES, "/memcgs/1/counted", json!({ "kills": 1 }));
         bench.set(PARENTS, "/events/oom_kill", 0).outcome("I9")
     };
     assert_eq!(killed(CgroupVersion::V1, 1), Kept);
