@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Build = 6,
     /// The host failed: disk full, no permission, QEMU does not start.
     Host = 7,
+    /// Nothing is wrong, but none of the code that the series changes ran.
+    NotReached = 8,
     /// Stopped by SIGINT or SIGTERM; what was finished is kept.
     Interrupted = 130,
 }
@@ -45,6 +47,7 @@ impl Exit {
         (Exit::Series, "a patch does not apply"),
         (Exit::Build, "a config symbol did not land or a build failed"),
         (Exit::Host, "the host failed: disk full, no permission, QEMU does not start"),
+        (Exit::NotReached, "nothing is wrong, but none of the code that the series changes ran"),
         (Exit::Interrupted, "stopped by SIGINT or SIGTERM; what was finished is kept"),
     ];
 }
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn the_table_has_every_code_once_in_order() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]);
     }
 
     #[test]

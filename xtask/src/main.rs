@@ -16,6 +16,7 @@ mod kernel;
 mod outcome;
 mod plan;
 mod progress;
+mod reach;
 mod report;
 mod results;
 mod runs;

@@ -20,6 +20,9 @@ const INLINED_MAX: usize = 8;
 /// their own.
 const ALIGNED_TO: u64 = 64;
 
+/// Where x86 kernels are linked to.
+const LINKED_AT: u64 = 0xffff_ffff_8000_0000;
+
 /// Address and size of functions, by name.
 type Functions<'a> = BTreeMap<&'a str, Vec<(u64, u64)>>;
 
@@ -103,6 +106,14 @@ impl Symbols<'_> {
         let address = start.saturating_add(offset).saturating_sub(u64::from(returns));
         let mut known = self.known.borrow_mut();
         known.entry(address).or_insert_with(|| self.at(address).unwrap_or_default()).clone()
+    }
+
+    /// The files that the code of a function at `begin`, bytes from where kernels are linked to, is
+    /// from: its own and that of what was inlined at its begin.
+    pub(crate) fn files(&self, begin: u32) -> Vec<String> {
+        let sources = self.at(LINKED_AT + u64::from(begin)).unwrap_or_default();
+        let file = |source: Source| Some(source.place.rsplit_once(':')?.0.to_owned());
+        sources.into_iter().filter_map(file).collect()
     }
 
     fn at(&self, address: u64) -> Result<Vec<Source>, gimli::Error> {

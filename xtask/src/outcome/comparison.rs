@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Reached;
 use crate::chance::Shown;
 use crate::config::Condition;
 use crate::plan::CellKey;
@@ -31,6 +32,9 @@ pub(crate) struct Comparison {
     pub(crate) chance: Option<f64>,
     /// In what the patched kernel differs besides the problem.
     pub(crate) differences: Vec<Difference>,
+    /// Which of the functions that the series changes ran in these cells; `None` if not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reached: Option<Reached>,
 }
 
 /// What is asked of a patched kernel.
@@ -123,6 +127,8 @@ pub(crate) enum Differential {
     Inert,
     /// A kernel of which nothing is stated does what the baseline does.
     Same,
+    /// The same, but none of the changed code ran: it says nothing about the patch.
+    NotReached,
     /// Such a kernel does something else, and breaks no rule that the baseline keeps.
     Changed,
     /// One side has no usable verdict.
@@ -138,6 +144,7 @@ impl std::fmt::Display for Differential {
             Self::Regressed => "REGRESSED",
             Self::Inert => "INERT",
             Self::Same => "SAME",
+            Self::NotReached => "NOT REACHED",
             Self::Changed => "CHANGED",
             Self::Unknown => "UNKNOWN",
         })

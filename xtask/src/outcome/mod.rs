@@ -7,6 +7,7 @@
 mod comparison;
 mod judgement;
 mod marks;
+mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,7 @@ use crate::taxonomy::Verdict;
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 pub(crate) use judgement::{Check, Judgement, Outcome};
 pub(crate) use marks::Mark;
+pub(crate) use reach::{CODE_BEGIN, ChangedFunction, CodeRange, Reach, Reached};
 
 /// Version of the result file.
 pub(crate) const SCHEMA_VERSION: u32 = 4;
@@ -66,6 +68,20 @@ impl RunResult {
             true => Ok(()),
             false => Err("the totals are not those of its cells".to_owned()),
         }
+    }
+
+    /// Whether the run is a success: see [`Totals::good`]; and the series, where there is one, ran.
+    pub(crate) fn good(&self) -> bool {
+        self.totals.good() && !self.nothing_reached()
+    }
+
+    /// Whether the changed code is known to have run in no cell: whatever the cells say, it is not
+    /// of the series.
+    pub(crate) fn nothing_reached(&self) -> bool {
+        let Some(reach) = &self.manifest.reach else { return false };
+        let mut patched = self.comparisons.iter().filter(|one| one.cell.kernel == reach.patched);
+        let none = |one: &Comparison| one.reached.as_ref().is_some_and(|it| it.ran.is_empty());
+        patched.clone().next().is_some() && patched.all(none)
     }
 
     /// What a scenario of its cells says of itself.
@@ -123,6 +139,9 @@ pub(crate) struct Manifest {
     pub(crate) guest_sha256: String,
     /// Kernels, by name.
     pub(crate) kernels: BTreeMap<String, KernelNote>,
+    /// What the series of the user changes; `None` without one, or where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach: Option<Reach>,
 }
 
 impl Manifest {
@@ -220,6 +239,9 @@ pub(crate) struct Attempt {
     pub(crate) usage: Vec<(u64, u64)>,
     /// What happened to that memcg, and when.
     pub(crate) marks: Vec<Mark>,
+    /// Which of the functions that the series changes ran; `None` where that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reached: Option<Reached>,
 }
 
 /// The repetitions of each cell, in the order given.
@@ -264,7 +286,7 @@ impl Attempt {
         let usage =
             line.chunks(line.len().div_ceil(POINTS_MAX).max(1)).filter_map(highest).collect();
         let marks = marks::marks(seen);
-        Self { folder, wall_ms: seen.evidence.wall_ms, judgement, usage, marks }
+        Self { folder, wall_ms: seen.evidence.wall_ms, judgement, usage, marks, reached: None }
     }
 }
 

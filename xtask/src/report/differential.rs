@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A comparison with the baseline in words, for every report.
 
+use super::reach;
 use crate::outcome::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 use crate::taxonomy::Rule;
 
@@ -20,6 +21,10 @@ pub(super) fn meaning(outcome: Differential, stated: bool) -> &'static str {
         }
         Differential::Inert => "does as the baseline does, as it should",
         Differential::Same => "does as the baseline does",
+        Differential::NotReached => {
+            "does as the baseline does, but none of the changed code ran: this says nothing about \
+             the patch"
+        }
         Differential::Changed => "differs from the baseline, and breaks no more rules",
         Differential::Unknown => "a side has no usable verdict, or its repetitions disagree",
     }
@@ -33,7 +38,9 @@ pub(super) fn sentence(comparison: &Comparison, stated: bool) -> String {
         problem => format!(" [{problem}]"),
     };
     let (meaning, baseline) = (meaning(*outcome, stated), side(comparison, baseline));
-    format!("{meaning}{asked}: baseline {baseline}; here {}", here(comparison))
+    let reached = comparison.reached.as_ref().map(|it| reach::sentence(it) + "; ");
+    let reached = reached.unwrap_or_default();
+    format!("{reached}{meaning}{asked}: baseline {baseline}; here {}", here(comparison))
 }
 
 /// The problem that both kernels were asked for; empty in a control.

@@ -6,7 +6,7 @@
 
 use super::numbers::{fact, kills, load, lost, plural, time_ms};
 use super::text::{Style, Table};
-use super::{differential, spread};
+use super::{differential, reach, spread};
 use crate::outcome::{CellResult, Differential, Judgement, Manifest, RunResult, Totals};
 use crate::plan::Cell;
 use crate::taxonomy::{MemcgFact, Rule, Verdict};
@@ -34,8 +34,9 @@ pub(crate) fn run(result: &RunResult, folder: &str, style: Style) -> String {
         fuzz(result, style),
         surprises(result, style),
         comparisons(result, style),
+        reach::table(result, style),
         spread::table(result, style),
-        format!("\n{} ", style.good_if(totals.good(), &sum(totals))),
+        format!("\n{} ", style.good_if(result.good(), &sum(totals))),
         format!("({})\nevidence: {folder}\n", conditions(&result.manifest)),
     ]
     .concat()
@@ -165,9 +166,10 @@ fn comparisons(result: &RunResult, style: Style) -> String {
             Differential::Fixed | Differential::Inert | Differential::Same => style.good(&word),
             Differential::NotFixed if stated => style.odd(&word),
             Differential::NotFixed | Differential::Regressed => style.bad(&word),
-            Differential::NoDifference | Differential::Changed | Differential::Unknown => {
-                style.odd(&word)
-            }
+            Differential::NoDifference
+            | Differential::NotReached
+            | Differential::Changed
+            | Differential::Unknown => style.odd(&word),
         };
         let said = differential::sentence(comparison, stated);
         text.push_str(&format!("{word} {}: {said}\n", comparison.cell));

@@ -173,7 +173,10 @@ pub(super) fn verdicts(cells: &[&CellResult]) -> String {
 fn badness(outcome: Differential) -> u32 {
     match outcome {
         Differential::Fixed | Differential::Inert => 0,
-        Differential::NoDifference | Differential::Same | Differential::Changed => 1,
+        Differential::NoDifference
+        | Differential::Same
+        | Differential::NotReached
+        | Differential::Changed => 1,
         Differential::NotFixed | Differential::Unknown => 2,
         Differential::Regressed => 3,
     }

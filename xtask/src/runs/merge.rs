@@ -210,6 +210,7 @@ fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
             limits: manifests().flat_map(|manifest| manifest.host.limits.clone()).collect(),
         },
         kernels: manifests().flat_map(|manifest| manifest.kernels.clone()).collect(),
+        reach: manifests().find_map(|manifest| manifest.reach.clone()),
         ..one
     }
 }

@@ -160,7 +160,7 @@ fn nights<'a>(runs: &[&'a RunResult]) -> Vec<Night> {
             duration_ms: run.manifest.duration_ms,
             totals: run.totals.clone(),
             fixed: run.comparisons.iter().filter(is_fixed).count(),
-            good: run.totals.good() && !run.manifest.interrupted,
+            good: run.good() && !run.manifest.interrupted,
             changes,
         }
     };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use super::reach::in_attempt;
 use super::run::Run;
 use crate::evidence::{Ending, Evidence, Seen};
 use crate::outcome::{Attempt, CellResult, Judgement};
@@ -154,8 +155,10 @@ impl Run<'_> {
     }
 
     fn judged(&self, cell: &Cell, number: u32, evidence: &Evidence) -> Attempt {
-        let folder = self.folder.within(&self.folder.attempt(&cell.id, number));
-        judged(cell, evidence, self.pace(), folder)
+        let dir = self.folder.attempt(&cell.id, number);
+        let mut attempt = judged(cell, evidence, self.pace(), self.folder.within(&dir));
+        attempt.reached = in_attempt(&self.folder, &self.manifest, &cell.key.kernel, &dir);
+        attempt
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn result(
     if let Some(baseline) = &manifest.baseline {
         comparisons.extend(names.iter().flat_map(|name| compare(name, baseline, &judged)));
     }
+    if let Some(reach) = &manifest.reach {
+        verdict::reached(&mut comparisons, reach, &cells);
+    }
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: run.to_owned(),
@@ -51,7 +54,10 @@ pub(super) fn matrix(folder: &RunFolder, cache: &Path, result: &RunResult) -> an
         return Ok(exit(interrupted, report::soaked(result, &faults)));
     }
     report(folder, |place, style| report::run(result, place, style))?;
-    Ok(exit(interrupted, result.totals.good()))
+    Ok(match exit(interrupted, result.totals.good()) {
+        Exit::Ok if result.nothing_reached() => Exit::NotReached,
+        other => other,
+    })
 }
 
 /// Every fault on the consoles of all attempts, also of those whose verdict has another cause.

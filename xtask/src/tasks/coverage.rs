@@ -191,12 +191,21 @@ fn files(
     kernel: &Kernel,
     build: &cli::BuildOptions,
 ) -> anyhow::Result<Vec<File>> {
+    let sources = sources(folders, config, kernel, build)?;
+    Ok(sources.iter().map(|(path, before, after)| coverage::added(path, before, after)).collect())
+}
+
+/// The files of the series with their texts, without it and with it.
+pub(super) fn sources(
+    folders: &Folders,
+    config: &Config,
+    kernel: &Kernel,
+    build: &cli::BuildOptions,
+) -> anyhow::Result<Vec<(String, String, String)>> {
     inputs::sources_present(&folders.workspace, config, [kernel.name.as_str()])?;
     let cache = Cache::open(&folders.cache)?;
     let located = build_kernel::locate(config, kernel, build.source.as_deref(), &cache)?;
-    let steps = Steps::read(&cache, &folders.workspace, kernel, &located)?;
-    let sources = steps.sources()?;
-    Ok(sources.iter().map(|(path, before, after)| coverage::added(path, before, after)).collect())
+    Steps::read(&cache, &folders.workspace, kernel, &located)?.sources()
 }
 
 fn line_table(kernel: &str, vmlinux: &[u8], files: &[File]) -> anyhow::Result<LineTable> {

@@ -26,6 +26,7 @@ mod parts;
 mod past;
 pub(crate) mod plan;
 pub(crate) mod prune;
+mod reach;
 pub(crate) mod report;
 mod rig;
 mod rounds;

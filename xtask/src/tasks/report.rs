@@ -6,6 +6,7 @@
 //! evidence was deleted keeps its stored verdict, and the command never ends with 0.
 
 use super::past::{self, StoredCell, Word};
+use super::reach::in_attempt;
 use super::{Folders, attempts, conclude, mutants};
 use crate::cli::{self, Places};
 use crate::evidence::Evidence;
@@ -113,7 +114,9 @@ fn cell(
         let evidence = past::evidence(folder, dir).unwrap_or_else(|error| {
             Evidence::of_failed_host(&cell.request, format!("{error:#}"), 0)
         });
-        attempts::judged(&cell, &evidence, pace, folder.within(dir))
+        let mut attempt = attempts::judged(&cell, &evidence, pace, folder.within(dir));
+        attempt.reached = in_attempt(folder, manifest, &cell.key.kernel, dir);
+        attempt
     });
     let (Some(first), again) = (attempts.next(), attempts.next()) else { return Ok(None) };
     drop(attempts);

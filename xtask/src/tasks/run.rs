@@ -17,11 +17,14 @@ use crate::cli::{AccelChoice, Vms};
 use crate::config::{Config, Matrix};
 use crate::host::stop::Stop;
 use crate::host::{self, file::sha256_of};
-use crate::outcome::{CellResult, Host, Manifest, RunResult};
+use crate::outcome::{CellResult, Host, Manifest, Reach, RunResult};
 use crate::plan::Cell;
+use crate::progress::note;
+use crate::reach;
 use crate::report::Style;
 use crate::results::RunFolder;
 use crate::verdict::Pace;
+use crate::vm::Accel;
 
 /// A command that is going to boot VMs: tools are there and signals are caught.
 #[derive(Clone)]
@@ -150,6 +153,20 @@ impl<'a> Run<'a> {
         rig::pace(self.ready.rig.accel)
     }
 
+    /// Has the VMs record whether code that the series changes runs.
+    ///
+    /// # Errors
+    /// A run folder that cannot be written to.
+    pub(super) fn watch(&mut self, reach: Option<Reach>) -> anyhow::Result<()> {
+        if self.ready.rig.accel == Accel::Tcg {
+            self.ready.rig.watched = reach.as_ref().map(reach::watched).unwrap_or_default();
+        } else if reach.is_some() {
+            note("note: whether the changed code runs is recorded under TCG only: --accel tcg");
+        }
+        self.manifest.reach = reach;
+        self.folder.write_manifest(&self.manifest)
+    }
+
     /// Completes the manifest: how long the run took, and whether it was stopped.
     ///
     /// # Errors
@@ -205,5 +222,6 @@ fn manifest(
         },
         guest_sha256: sha256_of(&ready.binaries.guest)?,
         kernels: kernels.iter().map(|(name, kernel)| (name.clone(), kernel.note.clone())).collect(),
+        reach: None,
     })
 }

@@ -4,7 +4,7 @@
 use super::parts::{self, Record, Work};
 use super::past::Past;
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, conclude, print_ids, selection};
+use super::{Folders, bootable, conclude, print_ids, reach, selection};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::plan::Selection;
@@ -27,7 +27,12 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     let kernels = bootable::kernels(&folders, config, &names, &keys, images, &args.build)?;
     let results = work.results(&folders);
     let spec = Spec::of(&args.vms, cells, &results, matrix, *seed)?;
+    let reach = {
+        let baseline = matrix.baseline.as_deref();
+        reach::find(&folders, config, baseline, &kernels, &args.build)
+    };
     let mut run = Run::begin(start, &folders, config, kernels, spec)?;
+    run.watch(reach)?;
     if let Some(record) = record {
         run.folder.write_json(parts::RECORD, record)?;
         run.past = Past::of_part(record.part());

@@ -84,6 +84,7 @@ fn compared(
             Wanted::Nothing => i11_off_is_mainline::differences(base, patched),
             Wanted::NoWorse => no_worse::differences(base, patched),
         },
+        reached: None,
     };
     comparison.outcome = outcome(&comparison, is_worse(base, patched));
     comparison

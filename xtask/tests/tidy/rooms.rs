@@ -91,6 +91,12 @@ pub(crate) const ROOMS: &[Room] = &[
         &["config"],
     ),
     room(
+        "reach",
+        Decides,
+        "two `vmlinux` and what ran -> functions that a series changes, run or not",
+        &["outcome"],
+    ),
+    room(
         "runs",
         Decides,
         "several outcomes -> one run, what got worse, trends, what may go",
@@ -122,8 +128,8 @@ pub(crate) const ROOMS: &[Room] = &[
         "one file a command: the order of steps, nothing else",
         &[
             "chance", "cli", "config", "coverage", "evidence", "exit", "host", "kernel", "outcome",
-            "plan", "progress", "report", "results", "runs", "symbols", "taxonomy", "verdict",
-            "vm",
+            "plan", "progress", "reach", "report", "results", "runs", "symbols", "taxonomy",
+            "verdict", "vm",
         ],
     ),
     room(

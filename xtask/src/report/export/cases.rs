@@ -6,9 +6,9 @@
 //! interrupted, or whose cells were skipped, has a bad test of its own: a reader that only counts
 //! failures would see none.
 
-use super::super::differential;
 use super::super::numbers::plural;
 use super::super::terminal::{attempts, verdict, wanted};
+use super::super::{differential, reach};
 use super::Excerpts;
 use crate::outcome::{CellResult, Comparison, Differential, Outcome, RunResult};
 use crate::taxonomy::Verdict;
@@ -75,7 +75,9 @@ impl Standing {
 pub(super) fn groups<'a>(result: &'a RunResult, excerpts: &Excerpts) -> Vec<Group<'a>> {
     let mut groups = vec![Group { name: "run".to_owned(), cases: vec![complete(result)] }];
     if !result.comparisons.is_empty() {
-        let cases = result.comparisons.iter().map(|one| on_patch(one, result)).collect();
+        let mut cases: Vec<Case<'_>> =
+            result.comparisons.iter().map(|one| on_patch(one, result)).collect();
+        cases.extend(on_reach(result));
         groups.push(Group { name: PATCH.to_owned(), cases });
     }
     for cell in &result.cells {
@@ -130,6 +132,7 @@ fn on_patch<'a>(comparison: &Comparison, result: &RunResult) -> Case<'a> {
         // What has changed is for people to judge.
         Differential::NotFixed
         | Differential::NoDifference
+        | Differential::NotReached
         | Differential::Changed
         | Differential::Unknown => Standing::Skipped,
     };
@@ -141,6 +144,21 @@ fn on_patch<'a>(comparison: &Comparison, result: &RunResult) -> Case<'a> {
         details: Vec::new(),
         cell: None,
     }
+}
+
+/// Which of the changed functions ran, and where.
+fn on_reach(result: &RunResult) -> Option<Case<'static>> {
+    let reach = result.manifest.reach.as_ref()?;
+    let (standing, verdict) = match result.nothing_reached() {
+        true => (Standing::NoVerdict, Differential::NotReached.to_string()),
+        false => (Standing::Good, "REACHED".to_owned()),
+    };
+    let rows = reach::rows(result);
+    let ran = rows.iter().filter(|row| !row.nowhere).count();
+    let why = format!("{ran} of {} ran", plural(reach.functions.len(), "changed function"));
+    let rows = rows.into_iter().map(|row| format!("{}: {}", row.function, row.ran));
+    let details = rows.chain(reach.remarks.iter().cloned()).collect();
+    Some(Case { name: "changed-functions".to_owned(), standing, verdict, why, details, cell: None })
 }
 
 fn of_cell<'a>(cell: &'a CellResult, result: &RunResult, excerpts: &Excerpts) -> Case<'a> {

@@ -219,6 +219,8 @@ fn status_on_patch(outcome: Differential) -> &'static str {
         Differential::NotFixed | Differential::Regressed => "FAIL",
         // DONE: it ran. What has changed is for people to judge.
         Differential::NoDifference | Differential::Changed => "DONE",
+        // The test ran and did not do what it is for.
+        Differential::NotReached => "ERROR",
         Differential::Unknown => "SKIP",
     }
 }

@@ -5,16 +5,17 @@ use maud::{Markup, html};
 
 use super::super::numbers::plural;
 use super::super::terminal::conditions;
-use super::super::{differential, spread};
+use super::super::{differential, reach, spread};
 use super::anchor;
 use crate::outcome::{CellResult, Comparison, Differential, RunResult};
 
 /// Verdicts on the patch in the order of what a reader must know first.
-pub(super) const ORDER: [Differential; 8] = [
+pub(super) const ORDER: [Differential; 9] = [
     Differential::Regressed,
     Differential::NotFixed,
     Differential::Changed,
     Differential::Unknown,
+    Differential::NotReached,
     Differential::NoDifference,
     Differential::Fixed,
     Differential::Same,
@@ -35,7 +36,9 @@ impl Alike<'_> {
             Differential::Regressed => ("bad", "✗"),
             Differential::NotFixed if self.stated => ("known", "="),
             Differential::NotFixed => ("bad", "✗"),
-            Differential::Changed | Differential::NoDifference => ("odd", "~"),
+            Differential::Changed | Differential::NoDifference | Differential::NotReached => {
+                ("odd", "~")
+            }
             Differential::Unknown => ("odd", "?"),
             Differential::Fixed => ("good", "✓"),
             Differential::Same | Differential::Inert => ("known", "="),
@@ -63,7 +66,7 @@ fn alike(run: &RunResult) -> Vec<Alike<'_>> {
 /// Title, totals and where to go.
 pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
     let (totals, manifest) = (&run.totals, &run.manifest);
-    let good = totals.good() && !manifest.interrupted;
+    let good = run.good() && !manifest.interrupted;
     let sign = if good { "✓" } else { "✗" };
     html! {
         header.top {
@@ -74,6 +77,7 @@ pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
                 }
                 @if totals.unexpected > 0 { " " span class="badge bad" { (totals.unexpected) " not as expected" } }
                 @if totals.regressed > 0 { " " span class="badge bad" { (totals.regressed) " REGRESSED" } }
+                @if run.nothing_reached() { " " span class="badge bad" { (Differential::NotReached) } }
                 @if totals.flaky > 0 { " " span class="badge odd" { (totals.flaky) " flaky" } }
                 @if totals.ran < totals.planned { " " span class="badge odd" { (totals.planned - totals.ran) " did not run" } }
                 @if manifest.interrupted { " " span class="badge odd" { "interrupted" } }
@@ -146,7 +150,33 @@ pub(super) fn verdicts(run: &RunResult) -> Markup {
                     (table(run, group))
                 }
             }
+            (reached(run))
         }
+    }
+}
+
+/// Function by cell.
+fn reached(run: &RunResult) -> Markup {
+    let (rows, reach) = (reach::rows(run), &run.manifest.reach);
+    html! {
+        @if !rows.is_empty() {
+            h3 { "Where the changed functions ran" }
+            table.sides {
+                thead { tr { th scope="col" { "Function" } th scope="col" { "Cells" } } }
+                tbody {
+                    @for row in &rows {
+                        tr {
+                            th scope="row" { code { (row.function) } }
+                            td {
+                                @if row.nowhere { span class="badge odd" { (row.ran) } }
+                                @else { (row.ran) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @for remark in reach.iter().flat_map(|reach| &reach.remarks) { p { (remark) } }
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
             },
             guest_sha256: "1".repeat(64),
             kernels: [("baseline".to_owned(), kernel)].into(),
+            reach: None,
         },
         totals: Totals::of(cells.len(), &cells, &comparisons),
         cells,

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the user's series changes in the kernel, and which of that ran in the cells of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use protocol::CHARGE_FUNCTION;
+
+use super::bootable::{Bootable, vmlinux};
+use super::{Folders, coverage};
+use crate::cli::BuildOptions;
+use crate::config::Config;
+use crate::coverage::{File, LineTable, added};
+use crate::evidence::store;
+use crate::outcome::{Manifest, Reach, Reached};
+use crate::progress::note;
+use crate::reach::{self, Touched};
+use crate::report;
+use crate::results::RunFolder;
+use crate::symbols::DebugInfo;
+use crate::taxonomy::USER_SERIES;
+
+/// Changed functions whose files are looked up, at most.
+const ATTRIBUTED_MAX: usize = 200;
+
+/// The functions that the series of the user changes; `None` without one, or without both kernels.
+/// Where it cannot be found out, a note says so.
+pub(super) fn find(
+    folders: &Folders,
+    config: &Config,
+    baseline: Option<&str>,
+    kernels: &BTreeMap<String, Bootable>,
+    build: &BuildOptions,
+) -> Option<Reach> {
+    let (old, new) = (kernels.get(baseline?)?, kernels.get(USER_SERIES)?);
+    let found = || -> anyhow::Result<Reach> {
+        let [old, new] = [old, new].map(|kernel| vmlinux(&folders.cache, &kernel.note.key));
+        let (old, new) = (old?, new?);
+        let found = reach::changes(&old, &new, CHARGE_FUNCTION)?;
+        let kernel = config.kernel(USER_SERIES)?;
+        let remarks = remarks(&found, &new, &coverage::sources(folders, config, kernel, build)?)?;
+        let (baseline, patched) = (baseline.unwrap_or_default().to_owned(), USER_SERIES.to_owned());
+        Ok(Reach { baseline, patched, remarks, ..found })
+    };
+    match found() {
+        Ok(found) => {
+            note(&report::changed_functions(&found));
+            Some(found)
+        }
+        Err(error) => {
+            note(&format!("note: whether the changed code runs stays unknown: {error:#}"));
+            None
+        }
+    }
+}
+
+/// Files from whose changes no code comes, with the reason. Where functions change, a header may
+/// have changed any of them; other files are asked whether one of them is theirs.
+fn remarks(
+    reach: &Reach,
+    vmlinux: &[u8],
+    sources: &[(String, String, String)],
+) -> anyhow::Result<Vec<String>> {
+    if reach.functions.len() > ATTRIBUTED_MAX {
+        return Ok(Vec::new());
+    }
+    let mut files: Vec<&(String, String, String)> = sources.iter().collect();
+    if !reach.functions.is_empty() {
+        let info = DebugInfo::of(vmlinux)?;
+        let symbols = info.symbols()?;
+        let functions = reach.functions.iter();
+        let begins = functions.flat_map(|function| &function.patched).map(|code| code.0);
+        let of: BTreeSet<String> = begins.flat_map(|begin| symbols.files(begin)).collect();
+        // What is gone cannot be asked.
+        let gone = reach.functions.iter().any(|function| function.patched.is_empty());
+        files.retain(|(path, ..)| !gone && !path.ends_with(".h") && !of.contains(path));
+    }
+    let added = files.iter().map(|(path, before, after)| added(path, before, after));
+    let added: Vec<File> = added.collect();
+    // Without any code of these files there is no table.
+    let table = match files.is_empty() {
+        true => LineTable::default(),
+        false => LineTable::read(vmlinux, &added).unwrap_or_default(),
+    };
+    let remark = |(path, before, after): &(String, String, String)| {
+        let has_code = table.lines.keys().any(|(file, _)| file == path);
+        reach::remark(&Touched { path, before, after, has_code })
+    };
+    Ok(files.into_iter().map(remark).collect())
+}
+
+/// What of it ran in an attempt whose evidence is in `dir`; `None` where it is not known.
+pub(super) fn in_attempt(
+    folder: &RunFolder,
+    manifest: &Manifest,
+    kernel: &str,
+    dir: &Path,
+) -> Option<Reached> {
+    let reach = manifest.reach.as_ref()?;
+    let cell = store::code(dir).ok()?;
+    let name = |boot: &Path| {
+        let name = boot.parent()?.file_name()?.to_str()?;
+        name.rsplit_once('-').map(|(kernel, _)| kernel.to_owned())
+    };
+    let mut boot = BTreeSet::new();
+    for dir in folder.boots().iter().filter(|dir| name(dir).as_deref() == Some(kernel)) {
+        boot.extend(store::code(dir).ok()?);
+    }
+    reach::reached(reach, kernel, &cell, &boot)
+}
