@@ -93,7 +93,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
 
     watchdog.begins(Step::Disband);
     crew.disband()?;
-    report_operations(&crew, &plan)?;
+    report_findings(port, &crew, &plan)?;
 
     watchdog.begins(Step::Empty);
     arena::unmount(workload.on_scratch)?;
@@ -147,12 +147,13 @@ fn come_to_rest(limits: &[Limit<'_>], crew: &mut Crew) -> Result<()> {
     Ok(())
 }
 
-fn report_operations(crew: &Crew, plan: &Plan) -> Result<()> {
+fn report_findings(port: &Port, crew: &Crew, plan: &Plan) -> Result<()> {
     crew.report(ProcessRole::Actor, plan.actor.ops)?;
     if let Some(part) = &plan.outsider {
         crew.report(ProcessRole::Outsider, part.ops)?;
     }
-    crew.report(ProcessRole::Bystander, bystander::OPS)
+    crew.report(ProcessRole::Bystander, bystander::OPS)?;
+    plan.findings.iter().flat_map(|findings| findings()).try_for_each(|found| port.send(found))
 }
 
 /// Removes the limited memcgs and waits until the kernel has freed them.

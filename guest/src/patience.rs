@@ -43,8 +43,9 @@ pub(crate) const LEAVE_MS: u64 = 1_000;
 /// tasks queue for two CPUs.
 pub(crate) const EXIT_MS: u64 = 5_000;
 
-/// For usage to fall once everything was released: some RCU grace periods and work items.
-pub(crate) const EMPTY_MS: u64 = 2_000;
+/// For usage to fall once everything was released: some RCU grace periods and work items, and on a
+/// busy host the exits of a hundred processes that have just been killed.
+pub(crate) const EMPTY_MS: u64 = 6_000;
 
 /// For the removed memcg to be freed: its css goes through RCU grace periods and work items, and a
 /// victim of the OOM killer keeps its memcg until the OOM reaper has looked at it, up to 2 s after

@@ -68,7 +68,7 @@ pub(crate) fn drop_caches(what: Dropped) -> Result<()> {
 }
 
 /// Waits for an RCU grace period.
-fn await_rcu() {
+pub(crate) fn await_rcu() {
     // SAFETY: no memory is passed. A kernel without the call makes the wait shorter, no more.
     unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) };
 }

@@ -189,6 +189,17 @@ pub struct CallCost {
     pub instructions: Instructions,
 }
 
+/// What objects of one kind charge, far below the limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// The kind.
+    pub kind: String,
+    /// Objects that were made and kept.
+    pub objects: u64,
+    /// By how much usage rose, without what CPUs had charged in advance.
+    pub bytes: i64,
+}
+
 /// What the kernel's log holds between two records that the guest wrote into it: [`log_mark`] of
 /// this nonce, before anything of the request was done and when all of it was done. What the
 /// console shows between the two can be compared with it.

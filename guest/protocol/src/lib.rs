@@ -192,6 +192,8 @@ pub enum Fact {
     Heartbeat(Heartbeat),
     /// What one kind of system call costs; only from the workload [`COST_WORKLOAD`].
     Cost(CallCost),
+    /// What objects of one kind charge.
+    Census(Census),
     /// What the kernel logged meanwhile, see [`KernelLog`].
     KernelLog(KernelLog),
     /// The guest itself failed; the cell shows nothing about the kernel.

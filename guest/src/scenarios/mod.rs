@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use protocol::CellRequest;
+use protocol::{CellRequest, Fact};
 
 use crate::board::OPS_MAX;
 use crate::lane::Lane;
@@ -55,7 +55,12 @@ pub(crate) struct Plan {
     /// Failed calls after which an actor ends: with no task to kill, each failure makes the kernel
     /// print a report of some kilobytes.
     pub(crate) failures_max: u64,
+    /// What it found out itself, read when all its processes have ended.
+    pub(crate) findings: Option<Findings>,
 }
+
+/// See [`Plan::findings`].
+pub(crate) type Findings = Box<dyn Fn() -> Vec<Fact>>;
 
 impl Plan {
     /// With an outsider.
@@ -155,7 +160,7 @@ impl<'a> Terms<'a> {
     /// `failures_max` says, if the workload has it.
     fn plan(&self, actor: Part) -> Plan {
         let failures_max = self.params.get("failures_max").copied().unwrap_or(u64::MAX);
-        Plan { actor, outsider: None, failures_max }
+        Plan { actor, outsider: None, failures_max, findings: None }
     }
 }
 

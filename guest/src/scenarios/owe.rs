@@ -135,7 +135,7 @@ fn plan(terms: &Terms<'_>, how: How) -> Result<Plan> {
         _ => Part::new(&["write"], setup),
     };
     let outsider = outsider(cue, how, hold_ms_max, outsiders, outsiders_path);
-    Ok(Plan { actor, outsider: Some(outsider), failures_max: 1 })
+    Ok(Plan { failures_max: 1, ..terms.plan(actor).with_outsider(outsider) })
 }
 
 /// The task that goes over the limit.

@@ -91,7 +91,7 @@ fn plan(terms: &Terms<'_>, removed: bool) -> Result<Plan> {
             std::mem::forget(conductor);
         })
     });
-    Ok(Plan { actor, outsider: Some(outsider), failures_max: 1 })
+    Ok(Plan { failures_max: 1, ..terms.plan(actor).with_outsider(outsider) })
 }
 
 struct Conductor {

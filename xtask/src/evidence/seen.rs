@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use protocol::{
-    CallCost, Charges, Event, Fact, Files, Heartbeat, Hello, Injected, KernelLog, LoadEnded,
-    MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded, ProcessRole,
-    Removed, Settled, Setup, Stage, Started, Usage,
+    CallCost, Census, Charges, Event, Fact, Files, Heartbeat, Hello, Injected, KernelLog,
+    LoadEnded, MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded,
+    ProcessRole, Removed, Settled, Setup, Stage, Started, Usage,
 };
 
 use super::Evidence;
@@ -59,6 +59,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) heartbeat: Option<&'a Heartbeat>,
     /// Costs of calls, in order.
     pub(crate) costs: Vec<&'a CallCost>,
+    /// What objects charge, one entry for each kind.
+    pub(crate) census: Vec<&'a Census>,
     /// What the kernel logged meanwhile.
     pub(crate) log: Option<&'a KernelLog>,
     /// Why the guest did not run the cell to its end.
@@ -93,6 +95,7 @@ impl<'a> Seen<'a> {
             removed: None,
             heartbeat: None,
             costs: Vec::new(),
+            census: Vec::new(),
             log: None,
             stopped: None,
             ended: None,
@@ -145,6 +148,11 @@ impl<'a> Seen<'a> {
             Fact::Cost(cost) => {
                 let is_new = !self.costs.iter().any(|known| known.op == cost.op);
                 self.costs.push(cost);
+                is_new
+            }
+            Fact::Census(census) => {
+                let is_new = !self.census.iter().any(|known| known.kind == census.kind);
+                self.census.push(census);
                 is_new
             }
             Fact::KernelLog(log) => first(&mut self.log, log),

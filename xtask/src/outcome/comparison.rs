@@ -109,6 +109,24 @@ pub(crate) enum Difference {
         /// Sum over the repetitions of the patched kernel.
         patched: f64,
     },
+    /// An amount is beyond its tolerance, or is missing on one side.
+    Amount {
+        /// The fact that it is.
+        fact: FactName,
+        /// Its values on the baseline; none where it is missing.
+        baseline: Vec<f64>,
+        /// Its values on the patched kernel.
+        patched: Vec<f64>,
+        /// Whether the patched kernel is worse for it.
+        worse: bool,
+    },
+}
+
+impl Difference {
+    /// Whether the patched kernel is worse for it, whatever its author wanted.
+    pub(crate) fn is_worse(&self) -> bool {
+        matches!(self, Self::Amount { worse: true, .. })
+    }
 }
 
 /// The verdict on a patch.

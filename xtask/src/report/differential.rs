@@ -97,12 +97,18 @@ pub(super) fn here(comparison: &Comparison) -> String {
 }
 
 fn difference(difference: &Difference) -> String {
-    let list = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(" | ");
+    let list = |values: &[f64]| match values {
+        [] => "missing".to_owned(),
+        values => values.iter().map(f64::to_string).collect::<Vec<_>>().join(" | "),
+    };
     let (fact, baseline, patched) = match difference {
         Difference::Kept { rule } => {
             return format!("{rule} is broken on the baseline and kept here");
         }
-        Difference::Stated { fact, baseline, patched } => (fact, list(baseline), list(patched)),
+        Difference::Stated { fact, baseline, patched }
+        | Difference::Amount { fact, baseline, patched, worse: _ } => {
+            (fact, list(baseline), list(patched))
+        }
         Difference::Count { fact, baseline, patched } => {
             (fact, baseline.to_string(), patched.to_string())
         }

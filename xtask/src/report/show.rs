@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    CallCost, Charges, Fact, Files, Heartbeat, Hello, KernelLog, LatencyUs, LoadEnded, MemcgRole,
-    Operations, Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started,
+    CallCost, Census, Charges, Fact, Files, Heartbeat, Hello, KernelLog, LatencyUs, LoadEnded,
+    MemcgRole, Operations, Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started,
 };
 
 use super::again::{NONE, again};
@@ -128,6 +128,23 @@ fn events(seen: &Seen<'_>) -> String {
     text
 }
 
+fn calls(operations: &Operations) -> String {
+    let Operations { role, op, attempted, succeeded, errnos, latency, unfinished } = operations;
+    let errnos: Vec<String> =
+        errnos.iter().map(|(errno, count)| format!(", {count} {errno}")).collect();
+    format!(
+        "{role:?} {op}: {attempted} calls, {succeeded} good{}, {unfinished} unfinished; p50 {} us, p99 {} us, max {} us",
+        errnos.concat(),
+        latency.p50,
+        latency.p99,
+        latency.max
+    )
+}
+
+fn census(Census { kind, objects, bytes }: &Census) -> String {
+    format!("{objects} of {kind} charge {bytes} bytes")
+}
+
 fn logged(log: &KernelLog) -> String {
     let KernelLog { records, kernel_lines, after, .. } = log;
     let records = plural(*records as usize, "record");
@@ -149,25 +166,7 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
         Fact::Started(Started { workload, processes }) => {
             format!("{workload} begins with {processes} processes")
         }
-        Fact::Operations(Operations {
-            role,
-            op,
-            attempted,
-            succeeded,
-            errnos,
-            latency,
-            unfinished,
-        }) => {
-            let errnos: Vec<String> =
-                errnos.iter().map(|(errno, count)| format!(", {count} {errno}")).collect();
-            format!(
-                "{role:?} {op}: {attempted} calls, {succeeded} good{}, {unfinished} unfinished; p50 {} us, p99 {} us, max {} us",
-                errnos.concat(),
-                latency.p50,
-                latency.p99,
-                latency.max
-            )
-        }
+        Fact::Operations(operations) => calls(operations),
         Fact::LoadEnded(LoadEnded { duration_us, complete, call_interrupts: _ }) => {
             let how = if *complete { "complete" } else { "timed out" };
             format!("load ends after {} ms, {how}", duration_us / 1000)
@@ -189,6 +188,7 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
         Fact::Heartbeat(Heartbeat { beats, gap_us_max, .. }) => {
             format!("heartbeat: {beats} beats, at most {} ms apart", gap_us_max / 1000)
         }
+        Fact::Census(counted) => census(counted),
         Fact::Cost(CallCost { op, calls, instructions }) => format!(
             "{op}: {} to {} instructions, median {}, {calls} calls",
             instructions.min, instructions.max, instructions.median

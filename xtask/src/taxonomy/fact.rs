@@ -97,7 +97,7 @@ facts! {
             "Of these: reported from the reconciliation on return to user mode.",
         KillsUntraced "kills.untraced" Count =
             "Of these: without a report; the kernel prints at most 10 in 5 s.",
-        KillsGlobal "kills.global" Count = "OOM kills of the whole system; the cell is an ERROR.",
+        KillsGlobal "kills.global" Count = "OOM kills of the whole system; the cell is an ERROR, the patch REGRESSED if it alone has any.",
         OomNoVictim "oom.no_victim" Count = "Memcg OOM reports that found no task to kill.",
         OverchargesLost "overcharges.lost" Count = "Trace events of the patch that were lost.",
         ChargesFailed "charges.failed" Count =
@@ -174,12 +174,15 @@ pub(crate) enum FactName {
     Call(ProcessRole, String, CallFact),
     /// `open.ENOMEM`: calls that failed with that errno, or `SHORT` for a short read or write.
     Errno(ProcessRole, String, String),
+    /// `census.open`: what the objects of a kind charged, far below the limit.
+    Census(String),
     /// `instructions.open`: the median number of instructions of a call.
     Instructions(String),
 }
 
 const EVENTS: &str = "events.";
 const COUNTERS: &str = "counters.";
+const CENSUS: &str = "census.";
 const INSTRUCTIONS: &str = "instructions.";
 
 impl FactName {
@@ -189,6 +192,7 @@ impl FactName {
             Self::Cell(fact) => fact.unit(),
             Self::Memcg(_, fact) => fact.unit(),
             Self::Call(.., fact) => fact.unit(),
+            Self::Census(_) => Unit::Bytes,
             Self::Event(..) | Self::Counter(..) | Self::Errno(..) | Self::Instructions(_) => {
                 Unit::Count
             }
@@ -210,6 +214,7 @@ impl FactName {
             Self::Counter(role, key) => [prefix(&MEMCGS, *role), COUNTERS, key, ""],
             Self::Call(role, op, fact) => [prefix(&PROCESSES, *role), op, ".", fact.word()],
             Self::Errno(role, op, errno) => [prefix(&PROCESSES, *role), op, ".", errno],
+            Self::Census(kind) => [CENSUS, kind, "", ""],
             Self::Instructions(op) => [INSTRUCTIONS, op, "", ""],
         }
     }
@@ -220,6 +225,9 @@ impl FactName {
         }
         if let Some(op) = text.strip_prefix(INSTRUCTIONS) {
             return op.split('.').all(is_word).then(|| Self::Instructions(op.to_owned()));
+        }
+        if let Some(kind) = text.strip_prefix(CENSUS) {
+            return is_word(kind).then(|| Self::Census(kind.to_owned()));
         }
         let (role, rest) = split(text, &MEMCGS);
         if let Some(fact) = MemcgFact::of(rest) {
@@ -347,7 +355,12 @@ mod tests {
         let others = ["open.ENOMEM", "read.EIO", "write.SHORT", "outsider.create.max_us"]
             .into_iter()
             .chain(["events.oom_kill", "second.events.oom_kill", "parent.counters.charges"])
-            .chain(["bystander.stat.errors", "bystander.peak_bytes", "instructions.write.stock"]);
+            .chain([
+                "bystander.stat.errors",
+                "bystander.peak_bytes",
+                "instructions.write.stock",
+                "census.open",
+            ]);
         let known = FactName::known().map(|name| name.to_string());
         for name in known.chain(others.map(str::to_owned)) {
             assert_eq!(FactName::from(name.as_str()).to_string(), name);

@@ -8,10 +8,12 @@
 //! With repetitions a side may show the problem now and then. Fisher's exact test tells that from
 //! chance: what equal kernels would do less often than once in 100 runs is a difference.
 
-use super::{Judged, Judgement, Rule, Verdict, i1_no_escape, i11_off_is_mainline, no_worse};
+use super::{
+    Judged, Judgement, Rule, Verdict, amounts, i1_no_escape, i11_off_is_mainline, no_worse,
+};
 use crate::chance::{Shown, by_chance};
 use crate::config::Condition;
-use crate::outcome::{Comparison, Differential, Repetition, Side, Wanted};
+use crate::outcome::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 use crate::plan::Cell;
 use crate::taxonomy::CellFact;
 
@@ -86,7 +88,9 @@ fn compared(
         },
         reached: None,
     };
-    comparison.outcome = outcome(&comparison, is_worse(base, patched));
+    comparison.differences.extend(amounts::differences(base, patched));
+    let worse = comparison.differences.iter().any(Difference::is_worse);
+    comparison.outcome = outcome(&comparison, worse || is_worse(base, patched));
     comparison
 }
 
@@ -112,9 +116,17 @@ fn is_worse(base: &[Judged<'_>], patched: &[Judged<'_>]) -> bool {
             Verdict::Fail => {
                 judgement.breaks.iter().any(|rule| *rule == Rule::Expectation || !known(rule))
             }
+            // That the whole system was out of memory proves nothing, unless only this kernel was.
+            Verdict::Error => {
+                killed_globally(judgement) && !base.iter().any(|b| killed_globally(b.judgement))
+            }
             _ => false,
         }
     })
+}
+
+fn killed_globally(judgement: &Judgement) -> bool {
+    judgement.facts.get(&CellFact::KillsGlobal.into()).is_some_and(|kills| *kills > 0.0)
 }
 
 fn outcome(compared: &Comparison, is_worse: bool) -> Differential {

@@ -40,12 +40,36 @@ pub(crate) fn derive(seen: &Seen<'_>, whole_console: bool) -> (Facts, Vec<String
         let median = cost.instructions.median as f64;
         found.facts.insert(FactName::Instructions(cost.op.clone()), median);
     }
+    for census in &seen.census {
+        found.put(FactName::Census(census.kind.clone()), census.bytes as f64);
+    }
+    // While all objects are there.
+    let whole = seen.files(Stage::LoadEnd, MemcgRole::Parent).filter(|_| !seen.census.is_empty());
+    for (key, value) in whole.iter().flat_map(|files| &files.stat) {
+        if STATS.contains(&key.as_str()) {
+            found.count(FactName::Census(format!("stat_{key}")), *value);
+        }
+    }
     // What a part of the console that is missing has shown cannot be counted.
     if whole_console {
         found.kills(seen);
     }
     (found.facts, found.doubts)
 }
+
+/// Of `memory.stat`: sizes that follow from what was made, whatever the kernel does meanwhile.
+const STATS: [&str; 10] = [
+    "anon",
+    "file",
+    "kernel",
+    "kernel_stack",
+    "pagetables",
+    "percpu",
+    "sock",
+    "vmalloc",
+    "shmem",
+    "slab_unreclaimable",
+];
 
 /// Facts while they are collected.
 #[derive(Default)]

@@ -4,6 +4,7 @@
 //!
 //! One file an invariant. PASS needs positive evidence; absence is never zero.
 
+mod amounts;
 mod charges;
 mod console;
 mod cost;

@@ -90,6 +90,36 @@ fn other_is_changed_and_says_in_what() {
 }
 
 #[test]
+fn what_objects_charge_is_held_against_the_baseline() {
+    let charge = |bytes: &[Option<f64>; 2]| {
+        changed(|pair| {
+            for ((_, judgement), bytes) in pair.iter_mut().zip(bytes) {
+                judgement.facts.extend(bytes.map(|bytes| ("census.open".into(), bytes)));
+            }
+        })
+    };
+    let tolerance = 16_384.0 + 20_000.0;
+    for (bytes, outcome) in [
+        ([Some(1e6), Some(1e6 - tolerance)], Same),
+        ([Some(1e6), Some(1e6 - tolerance - 1.0)], Regressed),
+        ([Some(1e6), Some(1e6 + tolerance)], Same),
+        ([Some(1e6), Some(1e6 + tolerance + 1.0)], Changed),
+        ([Some(1e6), None], Regressed),
+        ([None, Some(1e6)], Changed),
+    ] {
+        let compared = charge(&bytes);
+        assert_eq!(compared.outcome, outcome, "{bytes:?}");
+        assert_eq!(compared.differences.is_empty(), outcome == Same, "{bytes:?}");
+    }
+    let both = changed(|pair| {
+        pair[0].1.facts.insert("census.open".into(), 1e6);
+        pair[1].1.facts.insert("census.open".into(), 0.0);
+        pair[1].1.verdict = Verdict::Inconclusive;
+    });
+    assert_eq!(both.outcome, Unknown);
+}
+
+#[test]
 fn a_control_is_compared_too() {
     let mut pair = pair();
     pair[1].0.note.problem.clear();
@@ -97,6 +127,21 @@ fn a_control_is_compared_too() {
     pair[1].1.verdict = Verdict::Pass;
     pair[1].1.breaks.clear();
     assert_eq!(compared(&pair).outcome, Changed);
+}
+
+#[test]
+fn a_kill_of_the_whole_system_is_worse_where_the_baseline_has_none() {
+    let globally = |[base, here]: [f64; 2]| {
+        changed(|pair| {
+            for ((_, judgement), kills) in pair.iter_mut().zip([base, here]) {
+                judgement.facts.insert("kills.global".into(), kills);
+            }
+            pair[1].1.verdict = Verdict::Error;
+        })
+    };
+    assert_eq!(globally([0.0, 1.0]).outcome, Regressed);
+    assert_eq!(globally([1.0, 1.0]).outcome, Unknown);
+    assert_eq!(globally([0.0, 0.0]).outcome, Unknown);
 }
 
 #[test]

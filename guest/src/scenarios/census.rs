@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `census` and `census-disk`: how many bytes each kind of object charges, far below the limit;
+//! `made-at-limit`: some of these kinds at the limit.
+//!
+//! Each kind has a process in the limited memcg that makes a number of objects and keeps them until
+//! the cell ends: what is freed meanwhile would count against the next kind. What is read is
+//! the parent's usage on one CPU with its stocks drained ([`Scale`]), so it is exact to a page or
+//! two. A kind that the kernel does not have is left out.
+
+mod disk;
+mod files;
+mod ipc;
+mod memory;
+mod nodes;
+
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::unistd::pipe2;
+use protocol::{Census, Fact};
+
+use super::{Part, Plan, Terms, Workload};
+use crate::brink::stay_on_cpu;
+use crate::lane::Lane;
+use crate::memcg::{self, Memcg};
+use crate::observer::Gauge;
+use crate::shared::{self, Shareable};
+use crate::tally::Failure;
+use crate::{process, release};
+
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new("census", &[], |terms| plan_census(terms, ALL)),
+    Workload::new("census-disk", &[], |terms| plan_census(terms, &[disk::KINDS])).on_scratch(),
+    Workload::new("made-at-limit", &[("failures_max", 30)], plan_at_limit),
+];
+
+const ALL: &[&[Kind]] = &[files::KINDS, ipc::KINDS, memory::KINDS, nodes::KINDS];
+
+/// Kinds that are made at the limit, where each has to have something killed: none whose single
+/// charge is so large that it may fail.
+const AT_LIMIT: &[&str] = &[
+    "open",
+    "pipe",
+    "pipe_page",
+    "socketpair",
+    "unix_message",
+    "unix_rights",
+    "timerfd",
+    "epoll_item",
+    "inotify_watch",
+    "io_ring",
+    "io_ring_files",
+    "msgget",
+    "msgsnd",
+    "msgsnd_long",
+    "semget",
+    "shmget",
+    "timer",
+    "mapping",
+    "task",
+    "thread",
+    "mkdir",
+    "name_long",
+    "xattr",
+];
+
+/// Makes the object of a number.
+type Maker = Box<dyn FnMut(u32) -> nix::Result<()>>;
+
+/// A kind of object.
+struct Kind {
+    /// Its name in facts.
+    name: &'static str,
+    /// How many are counted: together at least some hundred kilobytes.
+    objects: u32,
+    /// Prepares the process that makes them.
+    prepare: fn(&Memcg) -> nix::Result<Maker>,
+}
+
+/// Objects that are made first and not counted: they meet what only the first one needs. None where
+/// a few objects are all.
+const WARM: u32 = 4;
+
+impl Kind {
+    const fn new(
+        name: &'static str,
+        objects: u32,
+        prepare: fn(&Memcg) -> nix::Result<Maker>,
+    ) -> Self {
+        Self { name, objects, prepare }
+    }
+
+    fn warm(&self) -> u32 {
+        if self.objects > 4 * WARM { WARM } else { 0 }
+    }
+}
+
+/// Says that a kernel does not have this kind of object.
+const UNKNOWN: &[Errno] = &[
+    Errno::ENOSYS,
+    Errno::EAFNOSUPPORT,
+    Errno::EPROTONOSUPPORT,
+    Errno::ESOCKTNOSUPPORT,
+    Errno::ENODEV,
+    Errno::ENXIO,
+    Errno::ENOENT,
+    Errno::EOPNOTSUPP,
+];
+
+/// What came of a kind.
+#[repr(C)]
+struct Count {
+    /// 0: nothing yet; else the errno plus one.
+    outcome: AtomicU64,
+    /// How far usage rose, as the bits of an `i64`.
+    bytes: AtomicU64,
+}
+
+// SAFETY: atomics only; all zero is: no outcome yet.
+unsafe impl Shareable for Count {}
+
+fn plan_census(terms: &Terms<'_>, families: &[&'static [Kind]]) -> Result<Plan> {
+    plan(terms, families.iter().copied().flatten().collect(), true)
+}
+
+fn plan_at_limit(terms: &Terms<'_>) -> Result<Plan> {
+    let kinds = ALL.iter().copied().flatten().filter(|kind| AT_LIMIT.contains(&kind.name));
+    plan(terms, kinds.collect(), false)
+}
+
+/// Makes the objects of these kinds, and counts what they charge.
+fn plan(terms: &Terms<'_>, kinds: Vec<&'static Kind>, counted: bool) -> Result<Plan> {
+    files::allow_many()?;
+    nodes::mount_terminals()?;
+    let counts: &'static [Count] = shared::map(kinds.len())?;
+    let parent = terms.memcgs.parent.clone();
+    let (reported, emptied) = (kinds.clone(), parent.clone());
+    let actor = Part::new(&["count"], move |_| {
+        stay_on_cpu(0)?;
+        let (kinds, parent) = (kinds.clone(), parent.clone());
+        let mut scale = counted.then(|| Scale::of(&parent)).transpose()?;
+        Ok(move |lane: &Lane| {
+            scale.iter_mut().for_each(|scale| scale.come_to_rest(lane));
+            for (kind, count) in kinds.iter().zip(counts).take_while(|_| lane.goes_on()) {
+                lane.call(0, || -> Result<(), Failure> {
+                    process::fork_child(|| count_one(kind, &parent, scale.as_mut(), count, lane))?;
+                    lane.wait_until(|| count.outcome.load(Ordering::SeqCst) != 0);
+                    if count.errno() != Some(Errno::UnknownErrno) {
+                        // What was made in vain is freed after a grace period.
+                        release::await_rcu();
+                        scale.iter_mut().for_each(|scale| scale.come_to_rest(lane));
+                    }
+                    match count.errno() {
+                        Some(Errno::UnknownErrno) => Ok(()),
+                        Some(errno) if UNKNOWN.contains(&errno) => Ok(()),
+                        Some(errno) => Err(errno.into()),
+                        None => Err(Failure::Short),
+                    }
+                });
+            }
+        })
+    });
+    let findings = move || {
+        ipc::remove_all();
+        nodes::remove_children(&emptied);
+        let made = reported.iter().zip(counts).filter(|_| counted);
+        made.filter(|(_, count)| count.errno() == Some(Errno::UnknownErrno))
+            .map(|(kind, count)| {
+                Fact::Census(Census {
+                    kind: kind.name.to_owned(),
+                    objects: u64::from(kind.objects),
+                    bytes: count.bytes.load(Ordering::SeqCst) as i64,
+                })
+            })
+            .collect()
+    };
+    Ok(Plan { findings: Some(Box::new(findings)), ..terms.plan(actor) })
+}
+
+impl Count {
+    /// `UnknownErrno`, which is 0, for success; `None` for nothing yet.
+    fn errno(&self) -> Option<Errno> {
+        let outcome = self.outcome.load(Ordering::SeqCst).checked_sub(1)?;
+        Some(Errno::from_raw(outcome as i32))
+    }
+}
+
+/// The life of a process that makes objects of one kind.
+fn count_one(
+    kind: &Kind,
+    parent: &Memcg,
+    mut scale: Option<&mut Scale>,
+    count: &Count,
+    lane: &Lane,
+) -> i32 {
+    let mut usage = || scale.as_mut().map_or(Ok(0), |scale| scale.bytes());
+    let counted = (kind.prepare)(parent).and_then(|mut make| {
+        let warm = kind.warm();
+        (0..warm).try_for_each(&mut make)?;
+        let before = usage()?;
+        (warm..warm + kind.objects).try_for_each(&mut make)?;
+        count.bytes.store((usage()? as i64 - before as i64) as u64, Ordering::SeqCst);
+        // What it needs stays until the process ends.
+        Ok(make)
+    });
+    let errno = counted.as_ref().err().map_or(0, |errno| *errno as u64);
+    count.outcome.store(errno + 1, Ordering::SeqCst);
+    lane.await_release();
+    0
+}
+
+/// Reads usage without what CPU 0 has charged in advance.
+struct Scale {
+    usage: Gauge,
+    high: File,
+    /// Grown and shrunk, it gives pages back to the stock: there is something to drain, so that
+    /// usage falls and nothing is reclaimed.
+    pipe: (OwnedFd, OwnedFd),
+}
+
+/// Readings in a row without a change that count as rest; a millisecond lies between two.
+const REST_LOOKS: u32 = 20;
+
+const PIPE_LARGE: libc::c_int = 1 << 20;
+const PIPE_SMALL: libc::c_int = 1 << 12;
+
+impl Scale {
+    fn of(memcg: &Memcg) -> Result<Self> {
+        let high = memcg.path("memory.high");
+        Ok(Self {
+            usage: Gauge::open(&memcg.usage_file())?,
+            high: File::options().write(true).open(&high).context("open memory.high")?,
+            pipe: pipe2(OFlag::O_CLOEXEC).context("make a pipe")?,
+        })
+    }
+
+    /// Waits until other CPUs, too, have given back what they had charged in advance.
+    fn come_to_rest(&mut self, lane: &Lane) {
+        let (mut last, mut looks) = (None, 0);
+        lane.wait_until(|| {
+            let now = self.bytes().ok();
+            looks = if now == last { looks + 1 } else { 0 };
+            last = now;
+            looks == REST_LOOKS
+        });
+    }
+
+    fn bytes(&mut self) -> nix::Result<u64> {
+        let failed = |_| Errno::EIO;
+        for bytes in [PIPE_LARGE, PIPE_SMALL] {
+            // SAFETY: plain numbers.
+            ok(unsafe { libc::fcntl(self.pipe.0.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) })?;
+        }
+        let above = self.usage.bytes().map_err(|_| Errno::EIO)? - memcg::page_bytes();
+        self.high.write_at(above.to_string().as_bytes(), 0).map_err(failed)?;
+        self.high.write_at(b"max", 0).map_err(failed)?;
+        self.usage.bytes().map_err(|_| Errno::EIO)
+    }
+}
+
+/// The number that a call returned, or its errno.
+fn ok(returned: libc::c_int) -> nix::Result<libc::c_int> {
+    Errno::result(returned)
+}
+
+/// The same of a call that has no wrapper.
+fn ok_long(returned: libc::c_long) -> nix::Result<RawFd> {
+    Errno::result(returned).map(|returned| returned as RawFd)
+}
+
+/// Keeps a file open until the process ends.
+fn keep(file: OwnedFd) -> RawFd {
+    file.into_raw_fd()
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Amounts in which a patched kernel is held against the baseline, where one direction is worse.
+//!
+//! What the objects of a kind charge (`census.*`): less is worse, since an allocation has escaped
+//! its memcg; more is a difference; a kind that is missing here is worse too. Tolerance: 4 pages
+//! and 2 %. The guest drains stocks before it reads usage, and what its own stack and heap may add
+//! is a page or two: in 12 cells of equal kernels no kind moved by more. Where page tables of whole
+//! processes are counted it is 12 %: their number follows from where the kernel places mappings,
+//! which it does at random (measured: 8 %).
+//!
+//! With repetitions all of one side must be beyond all of the other.
+
+use std::collections::BTreeSet;
+
+use super::{Judged, Verdict};
+use crate::outcome::Difference;
+use crate::taxonomy::FactName;
+
+/// Tolerance of what objects charge, bytes.
+const CENSUS_BYTES: f64 = 4.0 * 4096.0;
+
+/// The same, share of what they charge on the baseline.
+const CENSUS_SHARE: f64 = 0.02;
+
+/// The same where page tables of whole processes are counted.
+const PLACED_SHARE: f64 = 0.12;
+
+/// The kinds of which that is so.
+const PLACED: [&str; 2] = ["process", "stat_pagetables"];
+
+/// The differences; none where a repetition has no usable verdict.
+pub(super) fn differences(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Difference> {
+    let usable =
+        |judged: &Judged<'_>| matches!(judged.judgement.verdict, Verdict::Pass | Verdict::Fail);
+    if base.is_empty() || !base.iter().chain(patched).all(usable) {
+        return Vec::new();
+    }
+    let facts = base.iter().chain(patched).flat_map(|judged| judged.judgement.facts.keys());
+    let names: BTreeSet<&FactName> =
+        facts.filter(|name| matches!(name, FactName::Census(_))).collect();
+    names.into_iter().filter_map(|name| of_one(name, base, patched)).collect()
+}
+
+fn of_one(fact: &FactName, base: &[Judged<'_>], patched: &[Judged<'_>]) -> Option<Difference> {
+    let values = |cells: &[Judged<'_>]| -> Vec<f64> {
+        cells.iter().filter_map(|cell| cell.judgement.facts.get(fact).copied()).collect()
+    };
+    let (baseline, patched) = (values(base), values(patched));
+    let worse = match (range(&baseline), range(&patched)) {
+        (Some((low, high)), Some((here_low, here_high))) => {
+            let placed = matches!(fact, FactName::Census(kind) if PLACED.contains(&kind.as_str()));
+            let share = if placed { PLACED_SHARE } else { CENSUS_SHARE };
+            let tolerance = |bytes: f64| CENSUS_BYTES + share * bytes;
+            let less = here_high < low - tolerance(low);
+            if !less && here_low <= high + tolerance(high) {
+                return None;
+            }
+            less
+        }
+        (before, _) => before.is_some(),
+    };
+    Some(Difference::Amount { fact: fact.clone(), baseline, patched, worse })
+}
+
+/// The least and the greatest; `None` of nothing.
+fn range(values: &[f64]) -> Option<(f64, f64)> {
+    let least = values.iter().copied().reduce(f64::min)?;
+    Some((least, values.iter().copied().reduce(f64::max)?))
+}
