@@ -178,6 +178,13 @@ mod tests {
         assert_eq!(of(&|code| code.insert(23, 0x90)), Some(vec![(24, 25)]), "one nop more");
         assert_eq!(of(&|code| code.truncate(23)), Some(vec![(21, 23)]), "no end");
         assert_eq!(compared(MOVED, &code(MOVED), b"at limit\0"), Some(vec![(11, 18)]));
+        // cmp is put before mov and the end is gone: the move is the compiler's.
+        let moved = |code: &mut Vec<u8>| {
+            let cmp: Vec<u8> = code.drain(18..21).collect();
+            code.splice(11..11, cmp);
+            code.truncate(23);
+        };
+        assert_eq!(of(&moved), Some(vec![(21, 23)]), "moved");
         // Only the destination of the jump: all of it, because nothing less is known.
         assert_eq!(of(&|code| code[22] = 0), Some(vec![(0, 25)]));
     }

@@ -4,12 +4,16 @@
 //! Addresses are compared by what is there: a callee, a variable or a text that has moved is the
 //! same. So are per-CPU variables, whose addresses look like small numbers.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind};
-use similar::{Algorithm, DiffOp};
+use similar::{Algorithm, DiffOp, DiffTag};
 
 use super::image::{Image, Part, Place};
+
+/// Bytes of the key of a jump or a call.
+const JUMP_KEY: usize = 2;
 
 /// One instruction.
 struct Step {
@@ -71,30 +75,26 @@ impl<'a, 'b> Code<'a, 'b> {
     }
 
     /// The instructions of `other` that this one does not have, and those before which it has
-    /// others. Never empty: if only destinations of jumps differ, it is all of them.
+    /// others. What the compiler only put elsewhere does not count, unless there is nothing else.
+    /// Never empty: if only destinations of jumps differ, it is all of them.
     pub(super) fn differing(&self, other: &Code<'a, '_>) -> Vec<Range<u64>> {
         let keys = |code: &Code<'_, '_>| -> Vec<Vec<u8>> {
             code.steps.iter().map(|step| step.key.clone()).collect()
         };
         let (ours, theirs) = (keys(self), keys(other));
-        let mut differ = vec![false; theirs.len()];
-        for change in similar::capture_diff_slices(Algorithm::Myers, &ours, &theirs) {
-            match change {
-                DiffOp::Equal { old_index, new_index, len } => {
-                    for at in 0..len {
-                        let (a, b) = (&self.steps[old_index + at], &other.steps[new_index + at]);
-                        differ[new_index + at] |= !self.refers(a, other, b, false);
-                    }
-                }
-                DiffOp::Delete { new_index, .. } => {
-                    let at = new_index.min(theirs.len().saturating_sub(1));
-                    differ.iter_mut().skip(at).take(1).for_each(|differs| *differs = true);
-                }
-                DiffOp::Insert { new_index, new_len, .. }
-                | DiffOp::Replace { new_index, new_len, .. } => {
-                    differ[new_index..new_index + new_len].fill(true);
-                }
-            }
+        let changes = similar::capture_diff_slices(Algorithm::Myers, &ours, &theirs);
+        let (mut gone, mut came) = (BTreeSet::new(), BTreeSet::new());
+        for change in changes.iter().filter(|change| change.tag() != DiffTag::Equal) {
+            gone.extend(&ours[change.old_range()]);
+            came.extend(&theirs[change.new_range()]);
+        }
+        // A jump or a call that moved is another course of things.
+        let moved =
+            |key: &Vec<u8>| key.len() > JUMP_KEY && gone.contains(key) && came.contains(key);
+        let mut differ =
+            self.marked(other, &changes, &|old| !moved(&ours[old]), &|new| !moved(&theirs[new]));
+        if !differ.contains(&true) {
+            differ = self.marked(other, &changes, &|_| true, &|_| true);
         }
         if !differ.contains(&true) {
             return vec![other.own.clone()];
@@ -107,6 +107,37 @@ impl<'a, 'b> Code<'a, 'b> {
             }
         }
         ranges
+    }
+
+    /// Which instructions of `other` differ. `counts_gone` and `counts_new` say which of those that
+    /// only one of the two has do count.
+    fn marked(
+        &self,
+        other: &Code<'a, '_>,
+        changes: &[DiffOp],
+        counts_gone: &dyn Fn(usize) -> bool,
+        counts_new: &dyn Fn(usize) -> bool,
+    ) -> Vec<bool> {
+        let mut differ = vec![false; other.steps.len()];
+        for change in changes {
+            let (old, new) = (change.old_range(), change.new_range());
+            if change.tag() == DiffTag::Equal {
+                for (old, new) in old.zip(new) {
+                    let (a, b) = (&self.steps[old], &other.steps[new]);
+                    differ[new] |= !self.refers(a, other, b, false);
+                }
+                continue;
+            }
+            // Where nothing comes instead, what follows is the change.
+            let last = other.steps.len().saturating_sub(1);
+            if new.is_empty()
+                && let Some(next) = differ.get_mut(new.start.min(last))
+            {
+                *next |= old.into_iter().any(counts_gone);
+            }
+            new.filter(|new| counts_new(*new)).for_each(|new| differ[new] = true);
+        }
+        differ
     }
 }
 

@@ -87,6 +87,7 @@ fn an_mbox_is_compared_with_the_baseline_and_a_bug_in_it_is_a_regression() {
         .run(&arguments)
         .expect_exit(0)
         .expect_output("SAME ")
+        .expect_output("1 of 1 changed function ran")
         .expect_error("0001-mm-memcg-say-that");
     let result = bench.result();
     let outcomes = |result: &serde_json::Value| -> Vec<String> {
