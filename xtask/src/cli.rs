@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::plan::Share;
 
 pub(crate) use checks::{
-    Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants,
+    Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants, ReachMap,
 };
 pub(crate) use stored::{Compare, Export, Format, History, List, Listed, Prune, Report, Show};
 pub(crate) use user_series::UserSeriesArgs;
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     List(List),
     /// Show which lines that a series adds are run by the cells
     Coverage(Coverage),
+    /// Record which cells call which functions of the unpatched kernel
+    ReachMap(ReachMap),
     /// Run the kernel's own cgroup tests on both kernels and compare
     Kselftest(Kselftest),
     /// Run variants of the series with one bug each; all must be caught
@@ -135,9 +137,10 @@ pub(crate) struct BuildOptions {
 /// Arguments of `run-matrix`.
 #[derive(Debug, Args)]
 pub(crate) struct RunMatrix {
-    /// Matrix in configs/matrices
-    #[arg(long, default_value = "default", value_name = "NAME")]
-    pub(crate) matrix: String,
+    /// Matrix in configs/matrices [default: default; with --series also those
+    /// cells of the full one that reach what the series changes]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) matrix: Option<String>,
     /// Kernel in configs/kernels to run instead of the matrix's; may be
     /// repeated
     #[arg(long = "kernel", value_name = "KERNEL", conflicts_with_all = ["series", "partition"])]
@@ -159,6 +162,13 @@ pub(crate) struct RunMatrix {
     pub(crate) build: BuildOptions,
 }
 
+impl RunMatrix {
+    /// The matrix that was named, or the default.
+    pub(crate) fn matrix(&self) -> &str {
+        self.matrix.as_deref().unwrap_or("default")
+    }
+}
+
 /// Random rounds instead of one pass.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Rounds {
@@ -166,10 +176,11 @@ pub(crate) struct Rounds {
     /// or --cells is reached; any fault on a console fails the run
     #[arg(long, conflicts_with_all = ["repetitions", "confidence", "partition"])]
     pub(crate) shuffle: bool,
-    /// With --shuffle: start no cell after this many minutes
-    #[arg(long, default_value_t = 30, value_name = "N", requires = "shuffle",
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) minutes: u32,
+    /// With --shuffle: start no cell after this many minutes [default: 30].
+    /// With --series: what the cells may take that are chosen for it, and the
+    /// default matrix [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) minutes: Option<u32>,
     /// With --shuffle: run at most this many cells
     #[arg(long, value_name = "N", requires = "shuffle",
         value_parser = clap::value_parser!(u32).range(1..))]

@@ -57,6 +57,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Compare(args) => tasks::compare::run(&places, &args),
         Command::CoverLetter(args) => tasks::cover_letter::run(&places, &args),
         Command::Coverage(args) => tasks::coverage::run(&places, &args),
+        Command::ReachMap(args) => tasks::reach_map::run(&places, &args),
         Command::Doctor(args) => tasks::doctor::run(&places, &args),
         Command::History(args) => tasks::history::run(&places, &args),
         Command::Kselftest(args) => tasks::kselftest::run(&places, &args),

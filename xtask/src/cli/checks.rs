@@ -130,6 +130,24 @@ pub(crate) struct Coverage {
     pub(crate) build: BuildOptions,
 }
 
+/// Arguments of `reach-map`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReachMap {
+    /// Matrix whose cells to run, on its baseline
+    #[arg(long, default_value = "full", value_name = "NAME")]
+    pub(crate) matrix: String,
+    /// File to write [default: configs/reach/BASE.map]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// Jobs: cells to run in parallel [default: as cores and memory allow]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) jobs: Option<u32>,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
 /// Arguments of `inject`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Inject {

@@ -13,9 +13,11 @@
 mod changes;
 mod code;
 mod image;
+mod map;
 mod ran;
 mod remarks;
 
 pub(crate) use changes::changes;
+pub(crate) use map::{Candidate, Map};
 pub(crate) use ran::{reached, watched};
 pub(crate) use remarks::{Touched, remark};

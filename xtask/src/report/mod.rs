@@ -41,7 +41,7 @@ pub(crate) use html::{Part, Stored, cell as html_cell, page as html_page};
 pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use kselftest::{ProgramBeside, kselftest};
 pub(crate) use mutants::{MutantRow, all_caught, mutants};
-pub(crate) use reach::changed_functions;
+pub(crate) use reach::{changed_functions, chosen};
 pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};
 pub(crate) use show::show;
 pub(crate) use soak::{ConsoleFault, soak, soaked};

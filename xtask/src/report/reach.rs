@@ -41,6 +41,21 @@ pub(crate) fn changed_functions(reach: &Reach) -> String {
     text
 }
 
+/// The cells that were chosen because they reach what a series changes.
+pub(crate) fn chosen(cells: &[String], left_out: usize) -> String {
+    let left_out = match left_out {
+        0 => String::new(),
+        count => format!("; {count} more could, and are left out (--minutes, --matrix full)"),
+    };
+    match cells {
+        [] => format!("series: no other cell reaches the changed functions{left_out}"),
+        cells => {
+            let names = listed(cells.iter().map(String::as_str));
+            format!("series: besides the default matrix: {names}{left_out}")
+        }
+    }
+}
+
 /// `a, b, c and 4 more`.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();

@@ -27,6 +27,7 @@ mod past;
 pub(crate) mod plan;
 pub(crate) mod prune;
 mod reach;
+pub(crate) mod reach_map;
 pub(crate) mod report;
 mod rig;
 mod rounds;

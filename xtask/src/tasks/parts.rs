@@ -69,8 +69,8 @@ impl Work {
             return Self::share(user_series::configured_by(folders, &plan)?, plan, *share);
         }
         let user_series::Configured { config, series, .. } =
-            user_series::configured(folders, &args.user_series, &args.build, &args.matrix)?;
-        let mut matrix = config.matrix(&args.matrix)?.clone();
+            user_series::configured(folders, &args.user_series, &args.build, args.matrix())?;
+        let mut matrix = config.matrix(args.matrix())?.clone();
         let cli::RunMatrix { kernels, rounds, .. } = args;
         if !kernels.is_empty() {
             kernels.iter().try_for_each(|name| config.kernel(name).map(drop))?;
@@ -85,7 +85,7 @@ impl Work {
         // Each machine must divide alike, so no local knowledge may decide.
         let limit_ms = |cell: &Cell| cell.request.load_ms_max;
         let parts = plan::divide(&cells, limit_ms, share.of)?;
-        let plan = of_matrix(origin(folders)?, &args.matrix, &args.select, parts);
+        let plan = of_matrix(origin(folders)?, args.matrix(), &args.select, parts);
         let series = series.as_ref().map(user_series::files_of).transpose()?;
         Self::share(config, Plan { series, ..plan }, *share)
     }

@@ -2,23 +2,33 @@
 //! What the user's series changes in the kernel, and which of that ran in the cells of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use protocol::CHARGE_FUNCTION;
 
 use super::bootable::{Bootable, vmlinux};
+use super::past::Past;
 use super::{Folders, coverage};
 use crate::cli::BuildOptions;
-use crate::config::Config;
+use crate::config::{Config, Matrix};
 use crate::coverage::{File, LineTable, added};
 use crate::evidence::store;
+use crate::host::file::{self, Links};
 use crate::outcome::{Manifest, Reach, Reached};
+use crate::plan::{self, Cell, CellKey, Selection};
 use crate::progress::note;
-use crate::reach::{self, Touched};
+use crate::reach::{self, Candidate, Map, Touched};
 use crate::report;
 use crate::results::RunFolder;
 use crate::symbols::DebugInfo;
 use crate::taxonomy::USER_SERIES;
+
+/// Matrix that cells of a series are chosen from, by base.
+const FULL: [(&str, &str); 2] = [("6.12", "full"), ("7.3", "full-7.3")];
+
+/// A map is smaller.
+const MAP_BYTES_MAX: u64 = 4 << 20;
 
 /// Changed functions whose files are looked up, at most.
 const ATTRIBUTED_MAX: usize = 200;
@@ -87,6 +97,57 @@ fn remarks(
         reach::remark(&Touched { path, before, after, has_code })
     };
     Ok(files.into_iter().map(remark).collect())
+}
+
+/// Cells of the full matrix to run besides `have`: those that reach what the series changes, by
+/// the map of its base, the most telling first.
+///
+/// # Errors
+/// A map that cannot be read; a configuration that does not fit.
+pub(super) fn choose(
+    folders: &Folders,
+    config: &Config,
+    matrix: &Matrix,
+    reach: &Reach,
+    have: &[Cell],
+    selection: &Selection,
+    budget_ms: u64,
+) -> anyhow::Result<Vec<Cell>> {
+    let base = &config.kernel(USER_SERIES)?.base;
+    let path = map_path(folders, base);
+    let full = FULL.iter().find(|(of, _)| of == base).map(|(_, name)| config.matrix(name));
+    let (true, Some(full)) = (path.exists(), full.transpose()?) else { return Ok(Vec::new()) };
+    let text = file::read(&path, Links::Followed, MAP_BYTES_MAX)?;
+    let map = Map::read(&String::from_utf8_lossy(&text))
+        .with_context(|| format!("{} is no map of reach", path.display()))?;
+    let (kernels, baseline) = (matrix.kernels.clone(), matrix.baseline.clone());
+    let full = Matrix { kernels, baseline, repetitions: matrix.repetitions, ..full.clone() };
+    let names: BTreeSet<String> = have.iter().map(|cell| name(&cell.key)).collect();
+    let mut cells = plan::plan(config, &full, selection)?;
+    cells.retain(|cell| !names.contains(&name(&cell.key)));
+    let past = Past::read(&folders.results);
+    let mut costs: BTreeMap<String, u64> = BTreeMap::new();
+    for cell in &cells {
+        *costs.entry(name(&cell.key)).or_default() += past.estimate_ms(cell);
+    }
+    let candidates = costs.into_iter().map(|(name, cost_ms)| Candidate { name, cost_ms });
+    let candidates: Vec<Candidate> = candidates.collect();
+    let spent_ms: u64 = have.iter().map(|cell| past.estimate_ms(cell)).sum();
+    let changed = reach.functions.iter().map(|function| function.name.as_str()).collect();
+    let chosen = map.choose(&changed, &names, &candidates, budget_ms.saturating_sub(spent_ms));
+    note(&report::chosen(&chosen.cells, chosen.left_out));
+    cells.retain(|cell| chosen.cells.contains(&name(&cell.key)));
+    Ok(cells)
+}
+
+/// The map of a base.
+pub(super) fn map_path(folders: &Folders, base: &str) -> PathBuf {
+    folders.configs.join("reach").join(format!("{base}.map"))
+}
+
+/// Name of a cell in a map.
+pub(super) fn name(key: &CellKey) -> String {
+    format!("{}.{}", key.scenario, key.cgroup)
 }
 
 /// What of it ran in an attempt whose evidence is in `dir`; `None` where it is not known.

@@ -12,6 +12,9 @@ use crate::outcome::CellResult;
 use crate::plan::{self, Selection};
 use crate::progress::note;
 
+/// How long a soak takes by default.
+const MINUTES: u32 = 30;
+
 /// Cells of a round that are started together.
 const SLICE: usize = 8;
 
@@ -26,7 +29,8 @@ impl Run<'_> {
         selection: &Selection,
         limits: &cli::Rounds,
     ) -> anyhow::Result<Vec<CellResult>> {
-        let until = Instant::now() + Duration::from_secs(u64::from(limits.minutes) * 60);
+        let until =
+            Instant::now() + Duration::from_secs(u64::from(limits.minutes.unwrap_or(MINUTES)) * 60);
         let cells_max = limits.cells.map_or(usize::MAX, |max| max as usize);
         let (mut planned, mut first, mut number) = (Vec::new(), BTreeMap::new(), 0);
         while Instant::now() < until && first.len() < cells_max && !self.stop.asked() {

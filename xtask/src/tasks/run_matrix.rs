@@ -4,11 +4,20 @@
 use super::parts::{self, Record, Work};
 use super::past::Past;
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, conclude, print_ids, reach, selection};
+use super::{Folders, bootable, conclude, print_ids, reach, rig, selection};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::plan::Selection;
 use crate::progress::note;
+
+/// What the cells of a series may take by default, minutes.
+const MINUTES: u32 = 3;
+
+/// Whether cells are chosen for the series: the user named none.
+fn chooses(args: &cli::RunMatrix) -> bool {
+    let named = args.matrix.is_some() || !args.select.filter.is_empty();
+    !named && !args.rounds.shuffle && args.partition.partition.is_none()
+}
 
 /// Runs the command.
 ///
@@ -21,16 +30,29 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     if args.dry_run {
         return print_ids(cells);
     }
+    let mut cells = cells.clone();
     let start = Start::new(args.build.install)?;
     let names = cells.iter().map(|cell| &cell.key.kernel).collect();
     let (keys, images) = (work.keys(), &args.vms.guests.images);
     let kernels = bootable::kernels(&folders, config, &names, &keys, images, &args.build)?;
     let results = work.results(&folders);
+    let baseline = matrix.baseline.as_deref();
+    let reach = reach::find(&folders, config, baseline, &kernels, &args.build);
+    if let Some(reach) = reach.as_ref().filter(|_| chooses(args)) {
+        let jobs = rig::jobs(args.vms.jobs, &cells)?;
+        let budget_ms = u64::from(args.rounds.minutes.unwrap_or(MINUTES)) * 60_000 * jobs as u64;
+        cells.extend(reach::choose(
+            &folders,
+            config,
+            matrix,
+            reach,
+            &cells,
+            &selection(&args.select),
+            budget_ms,
+        )?);
+    }
+    let cells = cells.as_slice();
     let spec = Spec::of(&args.vms, cells, &results, matrix, *seed)?;
-    let reach = {
-        let baseline = matrix.baseline.as_deref();
-        reach::find(&folders, config, baseline, &kernels, &args.build)
-    };
     let mut run = Run::begin(start, &folders, config, kernels, spec)?;
     run.watch(reach)?;
     if let Some(record) = record {
