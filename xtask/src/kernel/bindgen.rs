@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! bindgen, built by cargo: no Debian 12 package has a version that Rust for Linux accepts.
 //!
-//! Contract: built once for a cache; it has its final name only when it is whole.
+//! Contract: built once for a cache. It is used only while it is as it was built: its hash lies
+//! beside it, and a damaged one is built again.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::cache::{self, Cache};
 use crate::exit::{Exit, Fault};
+use crate::host::file::{self, Links, sha256_of};
 use crate::host::process;
-use crate::progress::Step;
+use crate::progress::{Step, note};
 
 /// Tested with 6.12 and 7.3; newer ones may write other bindings.
 pub(crate) const BINDGEN_VERSION: &str = "0.71.1";
 /// Crates that bindgen is built from, for the progress bar.
 const BINDGEN_CRATES: u64 = 46;
+/// The hash of the binary, beside its folder `bin`.
+const SUM: &str = "bindgen.sha256";
+/// More than a hash in hex.
+const SUM_BYTES_MAX: u64 = 128;
 const CARGO_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// Builds bindgen into the cache, unless `bindgen` is there.
@@ -23,14 +30,21 @@ const CARGO_DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// # Errors
 /// [`Exit::MissingTool`] with cargo's message.
 pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
-    if bindgen.exists() {
+    let home = bindgen_home(cache);
+    let is_whole = || {
+        let known = file::read(&home.join(SUM), Links::Followed, SUM_BYTES_MAX).ok();
+        known.is_some_and(|known| sha256_of(bindgen).is_ok_and(|is| is.as_bytes() == known))
+    };
+    if is_whole() {
         return Ok(());
     }
     let _lock = cache.lock("bindgen", "bindgen")?;
-    if bindgen.exists() {
+    if is_whole() {
         return Ok(());
     }
-    let home = bindgen_home(cache);
+    if bindgen.exists() {
+        note(&format!("note: {} is not as it was built: it is built again", bindgen.display()));
+    }
     let made = cache::scratch(&home)?;
     let step =
         Step::begin(format!("building bindgen {BINDGEN_VERSION}, crates"), Some(BINDGEN_CRATES));
@@ -49,6 +63,8 @@ pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
         let hint = "check the network: bindgen comes from cargo's crate registry";
         return Err(Fault::new(Exit::MissingTool, what).hint(hint).into());
     }
+    fs::write(made.path().join(SUM), sha256_of(&made.path().join("bin/bindgen"))?)?;
+    cache::remove(&home)?;
     cache::publish(made, &home)?;
     step.end("done");
     Ok(())

@@ -247,12 +247,12 @@ fn beside(dest: &Path) -> anyhow::Result<(&Path, String)> {
     Ok((parent, format!(".tmp-{}-", name.to_string_lossy())))
 }
 
-/// Removes `folder`, if there is one. Its name goes first: half of it must not look whole.
+/// Removes `folder`, or what is in its place. Its name goes first: half of it must not look whole.
 ///
 /// # Errors
 /// I/O errors.
 pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
-    if !folder.exists() {
+    if folder.symlink_metadata().is_err() {
         return Ok(());
     }
     let (parent, prefix) = beside(folder)?;
@@ -265,7 +265,11 @@ pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn remove_all(folder: &Path) -> anyhow::Result<()> {
-    fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
+    let removed = match folder.symlink_metadata().is_ok_and(|stat| stat.is_dir()) {
+        true => fs::remove_dir_all(folder),
+        false => fs::remove_file(folder),
+    };
+    removed.with_context(|| format!("removing {}", folder.display()))
 }
 
 #[cfg(test)]

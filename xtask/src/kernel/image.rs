@@ -305,6 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_the_place_of_an_image_gives_way() {
+        let (dir, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::open(dir.path()).unwrap();
+        built(tree.path());
+        let place = cache.images.join("k");
+        for link in [false, true] {
+            match link {
+                false => fs::write(&place, "").unwrap(),
+                true => std::os::unix::fs::symlink("nowhere", &place).unwrap(),
+            }
+            publish(&cache, "k", tree.path(), &tree.path().join("log"), manifest()).unwrap();
+            assert!(find(&cache, "k").is_some());
+            fs::remove_dir_all(&place).unwrap();
+        }
+    }
+
+    #[test]
     fn a_build_that_made_nothing_publishes_nothing() {
         let (dir, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let cache = Cache::open(dir.path()).unwrap();

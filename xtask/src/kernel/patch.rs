@@ -15,6 +15,7 @@ use anyhow::Context as _;
 
 use super::landing::{self, Landing};
 use super::overlay::{Content, Landed, Overlay, read_said};
+use super::pristine;
 use super::series::{Patch, Series};
 use crate::exit::{self, Exit, Fault};
 use crate::host::process;
@@ -54,7 +55,7 @@ pub(crate) fn apply(series: &Series, pristine: &Path, fuzz: bool) -> anyhow::Res
                 return Err(Fault::new(Exit::Series, text).into());
             }
             let executable = fs::metadata(&file)?.permissions().mode() & 0o100 != 0;
-            *content = Some(Content { bytes: fs::read(&file)?, executable });
+            *content = Some(Content { bytes: pristine::read(&file)?, executable });
         }
     }
     nothing_else(scratch.path(), scratch.path(), &overlay)?;
@@ -107,7 +108,7 @@ pub(crate) fn refuse(doubtful: &[String]) -> anyhow::Result<()> {
 /// Applies one patch. Returns its notes, and what is doubtful about it.
 fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let read = |path: &PathBuf| {
-        let bytes = fs::read(scratch.join(path)).ok()?;
+        let bytes = pristine::read(&scratch.join(path)).ok()?;
         Some((path.clone(), String::from_utf8_lossy(&bytes).into_owned()))
     };
     let before: BTreeMap<PathBuf, String> = patch.touches.iter().filter_map(read).collect();
@@ -136,7 +137,8 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<(Vec<String>, Vec<
     }
     for path in &patch.touches {
         let reject = PathBuf::from(format!("{}.rej", scratch.join(path).display()));
-        if let Ok(reject) = fs::read_to_string(reject) {
+        if let Ok(reject) = pristine::read(&reject) {
+            let reject = String::from_utf8_lossy(&reject);
             let lines: Vec<&str> = reject.lines().take(REJECT_LINES).collect();
             text.push_str(&format!("\nreject of {}:\n{}", path.display(), lines.join("\n")));
         }

@@ -16,12 +16,15 @@ use walkdir::WalkDir;
 use super::cache::{self, Cache, Lock};
 use crate::exit::{Exit, Fault};
 use crate::host;
-use crate::progress::Step;
+use crate::host::file::{self, Links};
+use crate::progress::{Step, note};
 
 /// An unpacked 6.12 takes 1.7 GB; later ones grow.
 const UNPACKED_MIB: u64 = 2_500;
 /// A kernel has 92,000 entries.
 const ENTRIES_MAX: usize = 1_000_000;
+/// The largest file of a kernel, a generated header of amdgpu, has 20 MB.
+const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// A pristine kernel tree in the cache.
 #[derive(Clone, Debug)]
@@ -60,36 +63,70 @@ struct Stamp {
 impl Source {
     /// Files whose pristine content changed, most likely by a build through a hard link.
     pub(crate) fn written_through(&self) -> Vec<&Path> {
-        let changed = |entry: &&Entry| {
-            !entry.link && stamp(&self.tree.join(&entry.path)).ok() != Some(entry.stamp)
-        };
-        self.files.iter().filter(changed).map(|entry| entry.path.as_path()).collect()
+        changed(&self.tree, &self.files).collect()
     }
 }
 
-/// The source with this id, if it is unpacked. It is locked until dropped.
+/// The content of a file of a source, or of a work tree.
 ///
 /// # Errors
-/// I/O errors; a `files` list that cannot be read.
+/// I/O errors; what is no regular file, or has no size that a source file has.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    file::read(path, Links::Followed, FILE_BYTES_MAX)
+}
+
+/// The source with this id, if it is unpacked and as it was unpacked; else says what is damaged.
+/// It is locked until dropped.
+///
+/// # Errors
+/// I/O errors.
 pub(crate) fn find(cache: &Cache, id: &str) -> anyhow::Result<Option<Source>> {
     let home = cache.sources.join(id);
-    if !home.is_dir() {
+    if !home.exists() {
         return Ok(None);
     }
     let in_use = Arc::new(cache.share(&lock_name(id), &format!("the source {id}"))?);
-    if !home.is_dir() {
+    if !home.exists() {
         return Ok(None);
     }
-    let read = |name: &str| {
-        fs::read_to_string(home.join(name)).with_context(|| format!("{}/{name}", home.display()))
+    match whole(&home) {
+        Ok((origin, version, files)) => {
+            let (id, tree) = (id.to_owned(), home.join("tree"));
+            Ok(Some(Source { id, origin, tree, version, files, _in_use: in_use }))
+        }
+        Err(error) => {
+            note(&format!("note: damaged source in the cache: {error:#}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Whether the source with this id is as it was unpacked. The caller holds its lock.
+pub(crate) fn is_whole(cache: &Cache, id: &str) -> bool {
+    whole(&cache.sources.join(id)).is_ok()
+}
+
+/// Its origin, its version and its files.
+fn whole(home: &Path) -> anyhow::Result<(String, String, Vec<Entry>)> {
+    let text = |name: &str| -> anyhow::Result<String> {
+        let path = home.join(name);
+        let bytes = read(&path).with_context(|| path.display().to_string())?;
+        Ok(String::from_utf8(bytes)?)
     };
-    let files = read("files")?.lines().map(parse_entry).collect::<Option<Vec<_>>>();
-    let files = files
-        .with_context(|| format!("{}/files cannot be read: remove the folder", home.display()))?;
+    let files = text("files")?.lines().map(parse_entry).collect::<Option<Vec<_>>>();
+    let files = files.with_context(|| format!("{}/files is no list of files", home.display()))?;
     let tree = home.join("tree");
-    let version = require_kernel_tree(&tree)?;
-    let (id, origin) = (id.to_owned(), read("origin")?);
-    Ok(Some(Source { id, origin, tree, version, files, _in_use: in_use }))
+    if let Some(changed) = changed(&tree, &files).next() {
+        anyhow::bail!("{} was changed", tree.join(changed).display());
+    }
+    Ok((text("origin")?, require_kernel_tree(&tree)?, files))
+}
+
+/// Files whose content is not what was unpacked.
+fn changed<'a>(tree: &Path, files: &'a [Entry]) -> impl Iterator<Item = &'a Path> {
+    let is_changed =
+        |entry: &&Entry| !entry.link && stamp(&tree.join(&entry.path)).ok() != Some(entry.stamp);
+    files.iter().filter(is_changed).map(|entry| entry.path.as_path())
 }
 
 /// Name of a source's lock: shared by its users, exclusive to make or remove it.
@@ -114,7 +151,8 @@ pub(crate) fn newest_tree(cache: &Cache) -> Option<PathBuf> {
     Some(newest.join("tree"))
 }
 
-/// Makes the source: `fill` unpacks into a folder. The caller holds the lock of the id.
+/// Makes the source: `fill` unpacks into a folder. The caller holds the lock of the id. If there is
+/// one, [`find`] refused it.
 ///
 /// # Errors
 /// Those of `fill`; [`Exit::Source`] if the result is no kernel tree; [`Exit::Host`] without space.
@@ -140,6 +178,7 @@ pub(crate) fn make(
     }
     fs::write(made.path().join("files"), list)?;
     fs::write(made.path().join("origin"), origin)?;
+    cache::remove(&home)?;
     cache::publish(made, &home)?;
     step.end(&format!("{} files", entries.len()));
     Ok(())
@@ -209,7 +248,7 @@ pub(crate) fn require_kernel_tree(tree: &Path) -> anyhow::Result<String> {
             return Err(fault(&format!("it has no {part}")).into());
         }
     }
-    let makefile = fs::read(tree.join("Makefile"))?;
+    let makefile = read(&tree.join("Makefile"))?;
     version(&String::from_utf8_lossy(&makefile))
         .ok_or_else(|| fault("its Makefile states no VERSION").into())
 }
@@ -307,12 +346,13 @@ pub(crate) mod tests {
 
     #[test]
     fn a_write_into_a_pristine_file_is_found() {
-        let (_dir, _cache, source) = fake_source("s1");
+        let (_dir, cache, source) = fake_source("s1");
         assert!(source.written_through().is_empty());
         let file = source.tree.join("mm/b.c");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(&file, "x\n").unwrap();
         assert_eq!(source.written_through(), [Path::new("mm/b.c")]);
+        assert!(find(&cache, "s1").unwrap().is_none(), "it passed for whole");
     }
 
     #[test]

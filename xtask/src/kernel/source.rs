@@ -159,7 +159,9 @@ impl Located {
         }
         let lock =
             cache.lock(&pristine::lock_name(&self.id), &format!("the source {}", self.origin))?;
-        if !cache.sources.join(&self.id).is_dir() {
+        if !pristine::is_whole(cache, &self.id) {
+            // Their files may be those of the damaged one.
+            super::tree::remove_all_on(cache, &self.id)?;
             self.make(cache)?;
         }
         drop(lock);

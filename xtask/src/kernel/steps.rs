@@ -5,7 +5,6 @@
 //! step, in another tree than that of the whole series.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,7 +12,7 @@ use anyhow::Context as _;
 use super::lint::{self, Linted};
 use super::overlay::Overlay;
 use super::patch;
-use super::pristine::Source;
+use super::pristine::{self, Source};
 use super::series::Series;
 use super::toolchain::Toolchain;
 use super::warnings;
@@ -79,7 +78,7 @@ impl Steps {
     /// A file that cannot be read.
     pub(super) fn base_text(&self, path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         let base = self.source.tree.join(path);
-        let read = || fs::read(&base).with_context(|| format!("reading {}", base.display()));
+        let read = || pristine::read(&base).with_context(|| format!("reading {}", base.display()));
         base.exists().then(read).transpose()
     }
 
@@ -155,7 +154,7 @@ impl Steps {
 /// A log that cannot be read.
 pub(crate) fn new_warnings(new: &Path, old: Option<&Path>) -> anyhow::Result<(String, String)> {
     let read = |path: &Path| {
-        fs::read(path)
+        pristine::read(path)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .with_context(|| format!("reading {}", path.display()))
     };

@@ -3,6 +3,7 @@
 //! cache.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -227,6 +228,35 @@ fn a_build_that_writes_through_a_hard_link_is_caught_and_undone() {
         "1\n2\n3\nb\n",
         "the spoilt source was used"
     );
+}
+
+#[test]
+fn a_source_that_was_damaged_in_the_cache_is_unpacked_again_with_its_trees() {
+    let lab = Lab::new();
+    let baseline = kernel("baseline", None, "baseline");
+    lab.image(&baseline).unwrap();
+    let home = lab.cache.sources.join(&lab.located.id);
+    let spoil: [&dyn Fn(); 5] = [
+        &|| {
+            let file = home.join("tree/mm/b.c");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(file, "spoilt\n").unwrap();
+        },
+        &|| fs::remove_file(home.join("tree/mm/a.c")).unwrap(),
+        &|| fs::write(home.join("files"), "nonsense\n").unwrap(),
+        &|| fs::remove_file(home.join("origin")).unwrap(),
+        &|| {
+            fs::remove_file(home.join("origin")).unwrap();
+            nix::unistd::mkfifo(&home.join("origin"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        },
+    ];
+    for (number, spoil) in spoil.iter().enumerate() {
+        spoil();
+        fs::remove_dir_all(&lab.cache.images).unwrap();
+        fs::create_dir(&lab.cache.images).unwrap();
+        let image = lab.image(&baseline).unwrap_or_else(|error| panic!("{number}: {error:#}"));
+        assert_eq!(read(image.bz_image()), "1\n2\n3\nb\n", "{number}");
+    }
 }
 
 #[test]

@@ -188,7 +188,11 @@ impl Tree {
     fn pristine_content(&self, path: &Path) -> anyhow::Result<Option<(Vec<u8>, bool)>> {
         let file = self.source.tree.join(path);
         match fs::metadata(&file) {
-            Ok(stat) => Ok(Some((fs::read(&file)?, stat.permissions().mode() & 0o100 != 0))),
+            Ok(stat) => {
+                let bytes = pristine::read(&file);
+                let bytes = bytes.with_context(|| format!("reading {}", file.display()))?;
+                Ok(Some((bytes, stat.permissions().mode() & 0o100 != 0)))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
         }
@@ -198,15 +202,16 @@ impl Tree {
     /// time, and is not linked again, so that make sees a change.
     fn put(&self, path: &Path, wanted: Option<(Vec<u8>, bool)>) -> anyhow::Result<bool> {
         let file = self.dir().join(path);
-        let present = fs::read(&file).ok();
         let Some((bytes, executable)) = wanted else {
-            if present.is_some() {
+            let present = file.symlink_metadata().is_ok();
+            if present {
                 fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
             }
-            return Ok(present.is_some());
+            return Ok(present);
         };
         let is_executable =
             fs::metadata(&file).is_ok_and(|stat| stat.permissions().mode() & 0o100 != 0);
+        let present = pristine::read(&file).ok();
         if present.as_deref() == Some(&bytes) && is_executable == executable {
             return Ok(false);
         }
@@ -254,7 +259,22 @@ fn same(new: &Path, old: &Path, link: bool) -> bool {
     let alike = a.len() == b.len() && a.permissions() == b.permissions();
     alike
         && (a.ino() == b.ino()
-            || matches!((fs::read(new), fs::read(old)), (Ok(a), Ok(b)) if a == b))
+            || matches!((pristine::read(new), pristine::read(old)), (Ok(a), Ok(b)) if a == b))
+}
+
+/// Removes the trees that stand on the source `id`. The caller holds its lock, so none is in use.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) fn remove_all_on(cache: &Cache, id: &str) -> anyhow::Result<()> {
+    for entry in fs::read_dir(&cache.trees)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(_lock) = cache.lock_if_idle(&format!("tree-{name}"))? else { continue };
+        if fs::read_to_string(entry.path().join("source")).is_ok_and(|on| on == id) {
+            cache::remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Each edit of a user's tree makes another source of 1.7 GB; the last one is enough. Downloaded
