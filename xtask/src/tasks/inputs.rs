@@ -56,8 +56,9 @@ fn toml(configs: &Path, kind: &str, name: String) -> anyhow::Result<Text> {
 /// Names of the files with that ending, sorted: the order of a folder is nobody's choice.
 fn names(configs: &Path, kind: &str, ending: &str) -> anyhow::Result<Vec<String>> {
     let folder = configs.join(kind);
-    let entries =
-        std::fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
+    let entries = std::fs::read_dir(&folder).map_err(|error| {
+        Fault::new(Exit::Usage, format!("cannot read the configs in {}: {error}", folder.display()))
+    })?;
     let mut names = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("read {}", folder.display()))?.path();

@@ -14,6 +14,8 @@ pub(crate) mod cover_letter;
 pub(crate) mod coverage;
 pub(crate) mod doctor;
 pub(crate) mod export;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod history;
 mod html;
 pub(crate) mod inject;
@@ -87,20 +89,25 @@ impl Folders {
     }
 }
 
-/// The checkout that cargo was called in.
-///
-/// Cargo says at run time which one that is. The one that was compiled in may be another: one that
-/// this checkout was copied from, or shares its target folder with.
+/// The checkout that this command is about.
 fn workspace() -> Result<PathBuf, Fault> {
-    let called_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let places = called_in.into_iter().chain([PathBuf::from(env!("CARGO_MANIFEST_DIR"))]);
-    places
-        .filter_map(|manifest| Some(manifest.parent()?.to_owned()))
-        .find(|place| place.join("configs/matrices").is_dir())
-        .ok_or_else(|| {
-            Fault::new(Exit::Usage, "the checkout that this program was built in is gone")
-                .hint("call `cargo xtask` in a checkout")
-        })
+    let by_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = std::env::current_dir().unwrap_or_default();
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
+    checkout(by_cargo.as_deref(), &here, built_in).ok_or_else(|| {
+        Fault::new(Exit::Usage, "the checkout that this program was built in is gone")
+            .hint("call `cargo xtask` in a checkout")
+    })
+}
+
+/// The checkout of the manifest that cargo names at run time. Where the program was called without
+/// cargo, the one around the current folder. Only then the one it was built in, which may be
+/// another: one that was copied, or shares its target folder.
+fn checkout(by_cargo: Option<&Path>, here: &Path, built_in: &Path) -> Option<PathBuf> {
+    let is_checkout = |place: &&Path| place.join("xtask/Cargo.toml").is_file();
+    let around = || here.ancestors().find(is_checkout);
+    let place = by_cargo.and_then(Path::parent).filter(is_checkout).or_else(around);
+    place.or_else(|| built_in.parent().filter(is_checkout)).map(Path::to_owned)
 }
 
 /// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
@@ -131,5 +138,31 @@ fn selection(select: &cli::Select) -> Selection {
         filters: filter.clone(),
         repetitions: repetitions.or(confidence.map(|percent| chance::repetitions(percent / 100.0))),
         run_seed: *seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_about_the_checkout_it_is_called_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other, gone] = ["one", "other", "gone"].map(|name| folder.path().join(name));
+        for place in [&one, &other] {
+            std::fs::create_dir_all(place.join("xtask")).unwrap();
+            std::fs::create_dir_all(place.join("docs")).unwrap();
+            std::fs::write(place.join("xtask/Cargo.toml"), "").unwrap();
+        }
+        let built_in = one.join("xtask");
+        let of = |by_cargo: Option<&Path>, here: &Path| {
+            checkout(by_cargo.map(|it| it.join("xtask")).as_deref(), here, &built_in)
+        };
+        assert_eq!(of(Some(&other), folder.path()).as_ref(), Some(&other), "cargo says so");
+        assert_eq!(of(None, &other.join("docs")).as_ref(), Some(&other), "without cargo");
+        assert_eq!(of(Some(&gone), &other).as_ref(), Some(&other), "cargo of something else");
+        assert_eq!(of(None, folder.path()).as_ref(), Some(&one), "called in no checkout");
+        std::fs::remove_dir_all(&one).unwrap();
+        assert_eq!(of(None, folder.path()), None);
     }
 }

@@ -39,7 +39,10 @@ pub(super) fn mails_at(path: &Path) -> anyhow::Result<Found> {
             "give an mbox or a patch, a folder of patches, a maildir, or REPOSITORY@BASE..TIP";
         return Err(unusable(path, "no such file or folder").hint(hint).into());
     };
-    if !stat.is_dir() {
+    if !stat.is_dir() && !stat.is_file() {
+        return Err(unusable(path, "not a regular file").into());
+    }
+    if stat.is_file() {
         return Ok(mailbox(mails_of_file(path)?));
     }
     // A folder of patches may have one called `new`.
