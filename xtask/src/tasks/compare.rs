@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask compare`: what got worse, better, flaky or slower from some runs to others.
 
-use super::{Folders, past, style};
+use super::{Folders, report, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::outcome::RunResult;
 use crate::progress::print;
-use crate::report;
 use crate::results::RunFolder;
 use crate::runs;
 
@@ -20,7 +19,7 @@ pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> 
     let read = |names: &str| -> anyhow::Result<Vec<RunResult>> {
         names
             .split(',')
-            .map(|name| past::result(&RunFolder::open(&folders.results, name)?))
+            .map(|name| report::proven(&RunFolder::open(&folders.results, name)?))
             .collect()
     };
     let (old, new) = (read(old)?, read(new)?);
@@ -29,6 +28,6 @@ pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> 
         let name = |run: &RunResult| format!("{} ({} cells)", run.run, run.totals.ran);
         runs.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    print(report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
+    print(crate::report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
     Ok(if found.regressed() { Exit::Unexpected } else { Exit::Ok })
 }

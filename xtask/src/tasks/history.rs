@@ -24,14 +24,16 @@ pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> 
     let mut found: Vec<RunResult> = Vec::new();
     let mut unread = Vec::new();
     for name in results::runs(&folders.results)? {
-        match past::result(&RunFolder::open(&folders.results, &name)?) {
+        match past::sealed(&RunFolder::open(&folders.results, &name)?) {
             Ok(result) => found.push(result),
-            // Of `mutants`, or of another version of the harness.
-            Err(_) => unread.push(name),
+            // Of `mutants`, of another version of the harness, or changed since.
+            Err(error) => {
+                unread.push(format!("\n  {name}: {error:#}"));
+            }
         }
     }
     if !unread.is_empty() {
-        note(&format!("left out (no matrix result of this version): {}", unread.join(", ")));
+        note(&format!("left out: {}", unread.concat()));
     }
     found.retain(|run| matrix.as_ref().is_none_or(|matrix| run.manifest.matrix == *matrix));
     if found.is_empty() {

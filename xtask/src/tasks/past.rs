@@ -89,6 +89,22 @@ pub(super) fn result(folder: &RunFolder) -> anyhow::Result<RunResult> {
     Ok(result)
 }
 
+/// The same, refused if the evidence of a verdict was changed since. Evidence may be gone.
+///
+/// # Errors
+/// As [`result`]; [`Exit::Usage`] with the file that is not as it was sealed.
+pub(super) fn sealed(folder: &RunFolder) -> anyhow::Result<RunResult> {
+    let result = result(folder)?;
+    for ran in &result.cells {
+        let dir = folder.dir().join(&ran.counted().folder);
+        // An ERROR needs no proof, and may be that of a seal.
+        if ran.judgement().verdict != Verdict::Error && dir.exists() {
+            folder.check_seal(&dir)?;
+        }
+    }
+    Ok(result)
+}
+
 /// A cell as it was planned.
 ///
 /// # Errors

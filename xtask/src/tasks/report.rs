@@ -94,6 +94,16 @@ pub(super) fn judged_again(folder: &RunFolder) -> anyhow::Result<RunResult> {
     Ok(conclude::result(&folder.id, manifest, ran, planned))
 }
 
+/// The result of a run for commands that only read: refused unless its evidence is as it was
+/// sealed, and as it is judged now.
+///
+/// # Errors
+/// [`Exit::Usage`] with what is missing or was changed.
+pub(super) fn proven(folder: &RunFolder) -> anyhow::Result<RunResult> {
+    past::sealed(folder)?;
+    judged_again(folder)
+}
+
 /// One cell with its attempts; `None` where it never started.
 fn cell(
     folder: &RunFolder,
@@ -213,6 +223,33 @@ pub(super) mod tests {
         let kept = judged_again(&folder).unwrap();
         assert_eq!(kept.cells, first.cells);
         assert_eq!((unjudged(&folder, &kept), kept.cells.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_result_is_proven_by_its_evidence() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = killed(results.path());
+        let result = judged_again(&folder).unwrap();
+        folder.write_result(&result).unwrap();
+        assert_eq!(proven(&folder).unwrap(), result);
+
+        let mut forged = result.clone();
+        let judgement = &mut forged.cells[0].first.judgement;
+        (judgement.verdict, judgement.breaks) = (Verdict::Pass, Vec::new());
+        forged.totals = crate::outcome::Totals::of(1, &forged.cells, &[]);
+        folder.write_result(&forged).unwrap();
+        assert_eq!(proven(&folder).unwrap().cells, result.cells);
+
+        let place = folder.within(&folder.attempt(&result.cells[0].cell.id, 1));
+        folder.write_text(&format!("{place}/console.log"), "").unwrap();
+        for refused in [proven(&folder), past::sealed(&folder)] {
+            let error = refused.unwrap_err();
+            assert_eq!(fault_of(&error).unwrap().exit, Exit::Usage);
+            assert!(error.to_string().ends_with("console.log: it is not the file that was sealed"));
+        }
+        // Where only results were copied, there is nothing to compare with.
+        std::fs::remove_dir_all(folder.dir().join("cells")).unwrap();
+        assert_eq!(proven(&folder).unwrap().cells, forged.cells);
     }
 
     #[test]
