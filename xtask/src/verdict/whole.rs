@@ -49,6 +49,10 @@ pub(super) fn gap(seen: &Seen<'_>) -> Option<String> {
     if !first.and_then(|first| first.of_kernel()).is_some_and(begins) {
         return Some("the console does not begin with the kernel's first line".to_owned());
     }
+    let boots = records(console).filter(|it| it.of_kernel().is_some_and(begins)).count();
+    if boots > 1 {
+        return Some(format!("the console shows {boots} boots, not one"));
+    }
     let lost = records(console).find(|record| record.of_user().is_none() && is_loss(record));
     if let Some(lost) = lost {
         return Some(format!("the console lost messages: {}", lost.text));

@@ -32,6 +32,7 @@ fn a_console_that_lost_a_part_is_an_error() {
         (with("<14>[    0.8] memcg harness: 000000000000002a ends\n"), "the guest's marks"),
         (console(CONSOLE.replace(LINE, "")), "the console shows 0 of 1 lines"),
         (console(CONSOLE.replace(LINE, &LINE.replace("<6>", "<14>"))), "shows 0 of 1 lines"),
+        (console(CONSOLE.replace("<0>", &format!("{first}\n<0>"))), "shows 2 boots, not one"),
         (with(dropped), "the console lost messages: ** 17 printk messages dropped **"),
         (
             console(CONSOLE.replace("<0>", &format!("<4>[    0.95] {dropped}<0>"))),
