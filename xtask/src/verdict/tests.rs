@@ -4,6 +4,7 @@
 mod differential;
 mod endings;
 mod files;
+mod fuzz;
 mod mutations;
 mod no_worse;
 mod not_hidden;
