@@ -79,6 +79,7 @@ pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Res
     memcgs.report(port, Stage::LoadEnd)?;
 
     watchdog.begins(Step::Settle);
+    crew.end_program(cell, &memcgs)?;
     port.send(settle(&limits, &mut crew)?)?;
     board.observed.raise();
     come_to_rest(&limits, &mut crew)?;

@@ -219,8 +219,11 @@ impl Crew {
                 continue;
             };
             member.ended = true;
-            if end == ProcessEnd::Exited(process::EXIT_FAULT) {
-                bail!("{}: {}", member.name, member.slot.fault().unwrap_or_default());
+            // A program of the user may exit with that status too.
+            if let (ProcessEnd::Exited(process::EXIT_FAULT), Some(fault)) =
+                (end, member.slot.fault())
+            {
+                bail!("{}: {fault}", member.name);
             }
             let (role, by_guest) = (member.role, member.killed_by_guest);
             self.port.send(Fact::ProcessEnded(ProcessEnded {
@@ -231,6 +234,23 @@ impl Crew {
                 after_us,
             }))?;
         }
+    }
+
+    /// Ends a program of the user, if that is the load, and all that is beside it in the memcg: its
+    /// children may go on, and no gate stops them.
+    pub(crate) fn end_program(&mut self, cell: &CellRequest, memcgs: &Memcgs) -> Result<()> {
+        if cell.program.is_none() {
+            return Ok(());
+        }
+        let inside = |role| matches!(role, ProcessRole::Actor | ProcessRole::Hog);
+        self.kill(inside)?;
+        self.await_end(patience::EXIT_MS, inside)?;
+        clock::poll(Deadline::in_ms(patience::EXIT_MS), LOOK_US, || {
+            let gone = memcgs.end_strays()?;
+            self.reap()?;
+            Ok(gone)
+        })?;
+        Ok(())
     }
 
     /// Releases all and makes sure that they end: first those inside memcgs, then the outsider,

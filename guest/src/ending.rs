@@ -101,7 +101,8 @@ impl Step {
             // Two observers and the crew.
             Self::Muster => 3 * READY_MS + FILL_MS,
             Self::Load => load_ms_max,
-            Self::Settle => SETTLE_MS + REST_MS + 2 * OBSERVER_MS,
+            // The first two for a program of the user and its children.
+            Self::Settle => 2 * EXIT_MS + SETTLE_MS + REST_MS + 2 * OBSERVER_MS,
             // Those inside memcgs, then the outsider.
             Self::Disband => 2 * (LEAVE_MS + EXIT_MS),
             Self::Empty => EMPTY_MS,

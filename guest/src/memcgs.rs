@@ -6,10 +6,12 @@
 //! against no limit.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, MemcgWrite, Setup, Stage};
 
 use crate::Missing;
@@ -114,6 +116,30 @@ impl Memcgs {
         Ok(())
     }
 
+    /// Kills every task below the parent but the bystander, and removes every memcg there that is
+    /// not of the cell. Whether nothing was left to do.
+    pub(crate) fn end_strays(&self) -> Result<bool> {
+        let is = |memcg: &Memcg, folder: &Path| memcg.path("").components().eq(folder.components());
+        let own = [Some(&self.limited), self.second.as_ref()];
+        let mut gone = true;
+        for folder in folders_below(&self.parent.path(""))? {
+            if is(&self.bystander, &folder) {
+                continue;
+            }
+            // All in one, where the kernel can: tasks that fork may be faster than a list of them.
+            let _ = fs::write(folder.join("cgroup.kill"), "1");
+            for pid in fs::read_to_string(folder.join("cgroup.procs"))?.lines() {
+                gone = false;
+                let pid = pid.parse().with_context(|| format!("{pid:?} is no PID"))?;
+                // It may have ended meanwhile.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            let is_own = own.iter().flatten().any(|memcg| is(memcg, &folder));
+            gone &= is_own || fs::remove_dir(&folder).is_ok();
+        }
+        Ok(gone)
+    }
+
     /// Removed memcgs that the kernel has not freed yet.
     pub(crate) fn dying(&self) -> Result<u64> {
         match self.version {
@@ -186,6 +212,19 @@ fn mount_hierarchy(version: CgroupVersion) -> Result<bool> {
 fn v1_total(text: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with("memory\t"))?;
     line.split('\t').nth(2)?.parse().ok()
+}
+
+/// Folders below `folder`, the deepest first.
+fn folders_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.extend(folders_below(&entry.path())?);
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
 }
 
 /// Folders at and below `folder`.

@@ -2,6 +2,7 @@
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
 mod checks;
+mod exec;
 mod stored;
 mod user_series;
 
@@ -15,6 +16,7 @@ use crate::plan::Share;
 pub(crate) use checks::{
     Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants, ReachMap,
 };
+pub(crate) use exec::{Cgroup, ExecArgs};
 pub(crate) use stored::{Compare, Export, Format, History, List, Listed, Prune, Report, Show};
 pub(crate) use user_series::UserSeriesArgs;
 
@@ -59,7 +61,7 @@ pub(crate) struct Places {
 pub(crate) enum Command {
     /// Build kernels, run a matrix, print verdicts
     #[command(after_help = RUN_EXAMPLES)]
-    RunMatrix(RunMatrix),
+    RunMatrix(Box<RunMatrix>),
     /// Build kernels (cached by content)
     #[command(after_help = BUILD_EXAMPLES)]
     BuildKernel(BuildKernel),
@@ -149,6 +151,8 @@ pub(crate) struct RunMatrix {
     pub(crate) user_series: UserSeriesArgs,
     #[command(flatten)]
     pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) exec: ExecArgs,
     #[command(flatten)]
     pub(crate) rounds: Rounds,
     #[command(flatten)]
@@ -340,6 +344,7 @@ const RUN_EXAMPLES: &str = "Examples:
   cargo xtask run-matrix --source ~/linux       your tree, not Debian's source
   cargo xtask run-matrix --series fix.mbx       your patches against unpatched
   cargo xtask run-matrix --series ~/linux@v6.12..topic --source ~/linux@v6.12
+  cargo xtask run-matrix --exec ./repro.c --series fix.mbx --limit 16M
   cargo xtask run-matrix --shuffle --minutes 30 --matrix debug \\
       --kernel overcharge-lockdep               soak one kernel";
 

@@ -130,8 +130,7 @@ fn every_cell(config: &Config, matrix: &Matrix, selection: &Selection) -> Result
         let (scenario, kernel) = (config.scenario(scenario)?, config.kernel(kernel)?);
         for &cgroup in &scenario.cgroups {
             for repetition in 1..=repetitions {
-                let expected =
-                    |p: &&Policy| !p.optional || scenario.expect.contains_key(&p.expects_as);
+                let expected = |policy: &&Policy| scenario.runs_under(policy);
                 for policy in kernel.policies.iter().filter(expected) {
                     let place = Place { matrix, scenario, kernel, policy, cgroup, repetition };
                     let suffix =
@@ -198,7 +197,10 @@ struct Place<'a> {
 impl Place<'_> {
     /// What the scenario expects of the policy.
     fn expected(&self) -> Result<Expectation, Fault> {
-        let Self { scenario, kernel, policy, .. } = self;
+        let Self { matrix, scenario, kernel, policy, .. } = self;
+        if let Some(program) = &scenario.program {
+            return Ok(program.expectation(self.cgroup, matrix.baseline.is_some(), policy));
+        }
         let stated = scenario.expect.get(&policy.expects_as).ok_or_else(|| {
             let what = format!(
                 "scenario `{}` expects nothing of `{}`, policy `{}` of kernel `{}`",
@@ -294,6 +296,7 @@ impl Place<'_> {
             counters_file: kernel.counters_file.clone(),
             cap_file: kernel.cap_file.clone(),
             params: scenario.params.clone(),
+            program: scenario.program.as_ref().map(|program| program.request.clone()),
         }
     }
 }

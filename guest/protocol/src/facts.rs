@@ -154,6 +154,19 @@ pub struct Files {
     pub counters: Option<BTreeMap<String, u64>>,
 }
 
+/// What a program of the user printed. How it ended is in [`ProcessEnded`] of the only actor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transcript {
+    /// Name of the errno of `execve()`, if the program could not be started.
+    pub not_started: Option<String>,
+    /// Bytes printed to standard output and standard error.
+    pub bytes: u64,
+    /// The first of them.
+    pub head: String,
+    /// The last of them, without what is in `head`.
+    pub tail: String,
+}
+
 /// After the memcg was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {

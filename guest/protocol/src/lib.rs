@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 
 pub use charges::*;
 pub use facts::*;
-pub use request::{CellRequest, MemcgShape, MemcgWrite};
+pub use request::{CellRequest, MemcgShape, MemcgWrite, Program};
 pub use spread::{FREQUENT_MAX, Instructions, LatencyUs, SpreadBytes};
 
 /// Version of this wire. Both sides must have the same.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
@@ -45,6 +45,18 @@ pub const INJECT_WORKLOAD: &str = "inject";
 
 /// Workload that measures costs instead of running a scenario (see [`Fact::Cost`]).
 pub const COST_WORKLOAD: &str = "cost";
+
+/// Workload that runs a program of the user, [`CellRequest::program`].
+pub const PROGRAM_WORKLOAD: &str = "program";
+
+/// Folder of the guest with the user's program.
+pub const PROGRAM_FOLDER: &str = "/exec";
+
+/// File of the guest that tells which files were packed: [`Program::files_sha256`].
+pub const PROGRAM_ID: &str = "/exec/.files.sha256";
+
+/// Exit status of a program that could not be started, as shells have it.
+pub const NOT_STARTED_STATUS: i32 = 127;
 
 /// Name of the measured step that is a known number of instructions and no system call.
 pub const COST_KNOWN: &str = "known";
@@ -186,6 +198,8 @@ pub enum Fact {
     Overcharges(Overcharges),
     /// One charge of one call that was made to fail, see [`Injected`].
     Injected(Injected),
+    /// What the program of [`CellRequest::program`] printed, see [`Transcript`].
+    Transcript(Transcript),
     /// After the memcg was removed.
     Removed(Removed),
     /// A bystander in the root memcg that only sleeps and wakes.

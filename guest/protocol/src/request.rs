@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{CgroupVersion, NOTHING_WORKLOAD, VERSION};
+#[cfg(doc)]
+use crate::{PROGRAM_ID, PROGRAM_WORKLOAD};
 
 /// A value to write into a file of the limited memcg, relative to its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,19 @@ pub struct MemcgShape {
     pub writes: Vec<MemcgWrite>,
     /// Cap and policy, after those.
     pub policy: Vec<MemcgWrite>,
+}
+
+/// A program of the user that is the load of a cell, in place of a workload of the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Words of its command line; the first is its path in the guest.
+    pub argv: Vec<String>,
+    /// Its environment, `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// SHA-256 over all files that were packed for it, hex: what [`PROGRAM_ID`] holds.
+    pub files_sha256: String,
 }
 
 /// Everything the guest needs to run one cell.
@@ -84,6 +99,9 @@ pub struct CellRequest {
     /// Numbers only this workload knows (`depth`, `pipe_bytes`, …).
     #[serde(default)]
     pub params: BTreeMap<String, u64>,
+    /// What the workload [`PROGRAM_WORKLOAD`] runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
 }
 
 impl CellRequest {
@@ -110,6 +128,7 @@ impl CellRequest {
             counters_file: None,
             cap_file: None,
             params: BTreeMap::new(),
+            program: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod kernels;
 mod matrices;
 mod mutants;
 mod place;
+mod program;
 mod scenarios;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,6 +33,7 @@ pub(crate) use kernels::{Compiler, Kernel, Policy};
 pub(crate) use matrices::{Matrix, Vm};
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
 pub(crate) use place::{Text, did_you_mean};
+pub(crate) use program::{Load, limit_bytes};
 pub(crate) use scenarios::{Expectation, Scenario, Shape};
 pub(crate) use user_series::UserSeries;
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::condition::{self, Condition};
 use super::place::{At, Source, Text, did_you_mean, refuse};
 use super::value::{self, from_text};
+use super::{MAINLINE, Policy};
 use crate::exit::Fault;
 use crate::taxonomy::{FactName, Rule, Verdict};
 
@@ -85,8 +86,21 @@ pub(crate) struct Scenario {
     /// The problem that the patch solves: evaluated on every kernel.
     #[serde(default, deserialize_with = "condition::conditions")]
     pub(crate) problem: Vec<Condition>,
+    /// The user's program that is its load, if it was made from the command line: nothing is stated
+    /// of that.
+    #[serde(skip)]
+    pub(crate) program: Option<Program>,
     /// What each policy is expected to do, by [`super::Policy::expects_as`].
     pub(crate) expect: BTreeMap<String, At<Expect>>,
+}
+
+/// A program of the user that is the load of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Program {
+    /// What the guest is asked to run.
+    pub(crate) request: protocol::Program,
+    /// Policies to run it under, by name; if empty, all that are not optional.
+    pub(super) policies: Vec<String>,
 }
 
 /// Another memcg with a limit.
@@ -141,6 +155,10 @@ pub(crate) struct Expectation {
     /// is compared with the baseline.
     #[serde(default)]
     pub(crate) or_better: bool,
+    /// Whether nothing is known of the load ([`Scenario::program`]): whatever the kernel does at
+    /// the limit is as expected, and the comparison with the baseline tells whether it is worse.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) any: bool,
     /// Unless all hold, the path under test never ran: INCONCLUSIVE.
     pub(crate) exercised: Vec<Condition>,
     /// Must hold too: rule `E`.
@@ -200,6 +218,18 @@ pub(super) fn check(text: &Text, rules: &[Rule]) -> Result<Scenario, Fault> {
         expect.check(&source, rules)?;
     }
     Ok(scenario)
+}
+
+impl Scenario {
+    /// Whether it runs under a policy of its kernel.
+    pub(crate) fn runs_under(&self, policy: &Policy) -> bool {
+        match &self.program {
+            None => !policy.optional || self.expect.contains_key(&policy.expects_as),
+            Some(program) if program.policies.is_empty() => !policy.optional,
+            // A kernel with no choice runs it in any case: there must be something to compare with.
+            Some(program) => policy.name == MAINLINE || program.policies.contains(&policy.name),
+        }
+    }
 }
 
 impl Shape {
@@ -263,6 +293,7 @@ impl Expect {
             or_more: false,
             may_break: in_order(&self.may_break),
             or_better: false,
+            any: false,
             exercised: self.exercised.clone(),
             facts: self.facts.clone(),
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Config files that parse, and ones that must be refused at the right place.
 mod matrices;
+mod program;
 mod user_series;
 use super::*;
 

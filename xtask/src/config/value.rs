@@ -114,8 +114,13 @@ fn pages(text: &str, pages_min: u64) -> Result<u64, Refusal> {
 }
 
 /// Bytes of a limit: whole pages, at least one.
+pub(super) fn limit_bytes(text: &str) -> Result<u64, Refusal> {
+    pages(text, 1)
+}
+
+/// Bytes of a limit: whole pages, at least one.
 pub(super) fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    text(from, |text| pages(text, 1))
+    text(from, limit_bytes)
 }
 
 /// Bytes, whole pages.

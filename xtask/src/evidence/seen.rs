@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 use protocol::{
     CallCost, Census, Charges, Event, Fact, Files, Heartbeat, Hello, Injected, KernelLog,
     LoadEnded, MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded,
-    ProcessRole, Removed, Settled, Setup, Stage, Started, Usage,
+    ProcessRole, Removed, Settled, Setup, Stage, Started, Transcript, Usage,
 };
 
 use super::Evidence;
@@ -61,6 +61,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) costs: Vec<&'a CallCost>,
     /// What objects charge, one entry for each kind.
     pub(crate) census: Vec<&'a Census>,
+    /// What the user's program printed.
+    pub(crate) transcript: Option<&'a Transcript>,
     /// What the kernel logged meanwhile.
     pub(crate) log: Option<&'a KernelLog>,
     /// Why the guest did not run the cell to its end.
@@ -96,6 +98,7 @@ impl<'a> Seen<'a> {
             heartbeat: None,
             costs: Vec::new(),
             census: Vec::new(),
+            transcript: None,
             log: None,
             stopped: None,
             ended: None,
@@ -155,6 +158,7 @@ impl<'a> Seen<'a> {
                 self.census.push(census);
                 is_new
             }
+            Fact::Transcript(transcript) => first(&mut self.transcript, transcript),
             Fact::KernelLog(log) => first(&mut self.log, log),
             Fact::Broken { why } => first(&mut self.stopped, Stopped::Broken(why)),
             Fact::Ended => first(&mut self.ended, ()),

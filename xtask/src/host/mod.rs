@@ -92,6 +92,10 @@ pub(crate) const LINT: &[Need] = &[
     ),
 ];
 
+/// Needed in a guest that runs a script.
+pub(crate) const BUSYBOX: Need =
+    program("busybox-static", "busybox", "shell and commands in the guest (--exec of a script)");
+
 /// Needed to run cells.
 pub(crate) const RUN: &[Need] = &[
     program("qemu-system-x86", "qemu-system-x86_64", "runs the cells"),

@@ -91,7 +91,8 @@ pub(crate) enum Difference {
         /// The rule.
         rule: Rule,
     },
-    /// What the scenario states of the unpatched kernel holds on the baseline alone.
+    /// What the scenario states of the unpatched kernel holds on the baseline alone, or a user's
+    /// program ended in another way.
     Stated {
         /// The fact that it is stated of.
         fact: FactName,

@@ -106,6 +106,7 @@ fn must(expect: Expectation, caught: &Caught) -> Expectation {
         breaks: vec![caught.rule],
         or_more: true,
         or_better: false,
+        any: false,
         may_break: Vec::new(),
         exercised: expect.exercised,
         facts: expect.facts.into_iter().filter(|condition| named(&condition.fact)).collect(),

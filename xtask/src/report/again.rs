@@ -31,7 +31,10 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
         let name = kernel.strip_prefix("mutant-").map_or(String::new(), |name| quoted(name) + " ");
         return Some(format!("cargo xtask mutants {name}--seed {seed}"));
     }
-    let kept = kept(&run.command, command);
+    // What follows "--" is of a program, not of the harness.
+    let end = run.command.iter().position(|word| word == "--").unwrap_or(run.command.len());
+    let (words, of_program) = run.command.split_at(end);
+    let kept = kept(words, command);
     let says = |option: &str| {
         kept.iter().any(|word| *word == option || word.starts_with(&format!("{option}=")))
     };
@@ -53,6 +56,7 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
     if !(own.len() == kept.len() && says("--seed")) {
         words.extend(["--seed".to_owned(), seed.to_string()]);
     }
+    words.extend(of_program.iter().map(|word| quoted(word)));
     Some(words.join(" "))
 }
 
@@ -73,7 +77,7 @@ fn kept<'a>(said: &'a [String], command: &str) -> Vec<&'a String> {
 }
 
 /// A word as a shell reads it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@,+%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -127,6 +131,14 @@ mod tests {
         assert_eq!(
             said(&["xtask", "coverage", "--series", "a.mbx", "--filter", "x"]),
             format!("cargo xtask coverage --series a.mbx {only} --seed 1")
+        );
+        let program = ["--exec", "./a", "b c", "--limit", "4M", "--", "-f", "--jobs"];
+        assert_eq!(
+            said(&[&["xtask", "run-matrix"], &program[..]].concat()),
+            format!(
+                "cargo xtask run-matrix --matrix default --exec ./a 'b c' --limit 4M {only} --seed 1 \
+                 -- -f --jobs"
+            )
         );
     }
 

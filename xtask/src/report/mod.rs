@@ -21,6 +21,7 @@ mod inject;
 mod kselftest;
 mod mutants;
 mod numbers;
+mod output;
 mod reach;
 mod series;
 mod show;

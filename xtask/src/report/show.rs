@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    CallCost, Census, Charges, Fact, Files, Heartbeat, Hello, KernelLog, LatencyUs, LoadEnded,
-    MemcgRole, Operations, Overcharges, ProcessEnd, ProcessEnded, Removed, Settled, Setup, Started,
+    CallCost, CellRequest, Census, Charges, Fact, Files, Heartbeat, Hello, Instructions, KernelLog,
+    LatencyUs, LoadEnded, MemcgRole, Operations, Overcharges, ProcessEnd, ProcessEnded, Removed,
+    Settled, Setup, Started, Transcript,
 };
 
-use super::again::{NONE, again};
+use super::again::{NONE, again, quoted};
 use super::chart;
 use super::numbers::{plain, plural, size};
+use super::output;
 use super::terminal::{attempts, verdict};
 use super::text::Style;
 use crate::evidence::oom::{Ooms, Report};
@@ -52,6 +54,7 @@ pub(crate) fn show(
     section("checks", cell.judgement().checks.iter().map(|check| checked(check, style)).collect());
     section("facts", facts(cell));
     section("events", events(&seen));
+    section("output of the program", output(&seen));
     section("usage of the limited memcg", usage(cell, &seen));
     section("console", console(&seen, style));
     section("evidence", format!("  {folder}\n"));
@@ -82,7 +85,7 @@ fn asked(cell: &CellResult) -> String {
     let killable = if request.killable { "killable" } else { "not killable" };
     let mut text = format!(
         "  {} on cgroup {}, memory.max {}, {} ({killable}), hog {}, at most {} operations or {} ms each\n",
-        request.workload,
+        load(request),
         request.cgroup,
         size(request.limit_bytes as f64),
         plural(request.tasks, "task"),
@@ -94,6 +97,14 @@ fn asked(cell: &CellResult) -> String {
         text.push_str(&format!("  {}\n", policy.join(", ")));
     }
     text
+}
+
+/// The workload, or the user's program as a shell would be told.
+pub(super) fn load(request: &CellRequest) -> String {
+    match &request.program {
+        Some(program) => program.argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        None => request.workload.clone(),
+    }
 }
 
 fn checked(check: &Check, style: Style) -> String {
@@ -184,15 +195,13 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
             let how = if *removed { "removed" } else { "NOT removed" };
             format!("memcg {how}, {dying} dying after {} ms", after_us / 1000)
         }
+        Fact::Transcript(transcript) => printed(transcript),
         Fact::KernelLog(log) => logged(log),
         Fact::Heartbeat(Heartbeat { beats, gap_us_max, .. }) => {
             format!("heartbeat: {beats} beats, at most {} ms apart", gap_us_max / 1000)
         }
         Fact::Census(counted) => census(counted),
-        Fact::Cost(CallCost { op, calls, instructions }) => format!(
-            "{op}: {} to {} instructions, median {}, {calls} calls",
-            instructions.min, instructions.max, instructions.median
-        ),
+        Fact::Cost(cost) => costs(cost),
         Fact::Broken { why } => format!("BROKEN: {why}"),
         Fact::Ended => "end".to_owned(),
         Fact::Charges(charges) => charged(charges),
@@ -203,6 +212,18 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
         | Fact::Injected(_)
         | Fact::ProcessEnded(_) => return None,
     })
+}
+
+fn printed(Transcript { not_started, bytes, .. }: &Transcript) -> String {
+    match not_started {
+        Some(errno) => format!("the program could not be started: {errno}"),
+        None => format!("the program printed {bytes} bytes"),
+    }
+}
+
+fn costs(CallCost { op, calls, instructions }: &CallCost) -> String {
+    let Instructions { min, median, max, .. } = instructions;
+    format!("{op}: {min} to {max} instructions, median {median}, {calls} calls")
 }
 
 fn charged(charges: &Charges) -> String {
@@ -268,6 +289,11 @@ pub(super) fn ends(seen: &Seen<'_>) -> BTreeMap<String, u32> {
 fn usage(cell: &CellResult, seen: &Seen<'_>) -> String {
     let usage = seen.samples.get(&MemcgRole::Limited);
     usage.map_or_else(String::new, |usage| chart::usage(&usage.line, cell.cell.request.limit_bytes))
+}
+
+fn output(seen: &Seen<'_>) -> String {
+    let lines = seen.transcript.map(output::lines).unwrap_or_default();
+    lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
 fn console(seen: &Seen<'_>, style: Style) -> String {

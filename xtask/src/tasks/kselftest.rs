@@ -21,6 +21,7 @@ use crate::report::{self, ProgramBeside};
 use crate::verdict::ktap::{self, ProgramEnd, Results};
 use crate::verdict::{findings, selftests::compare, taint_faults};
 use crate::vm::guest_binary;
+use crate::vm::initramfs::Node;
 use crate::vm::program::{self, Said, Selftest};
 
 /// For one program under KVM; the slowest needs about a minute.
@@ -58,8 +59,10 @@ pub(crate) fn run(places: &Places, args: &cli::Kselftest) -> anyhow::Result<Exit
     let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };
     let run = Run::begin(start, &folders, &config, bootable, spec)?;
     let selftest = &run.ready.binaries.selftest;
-    let initramfs = guest_binary::pack_with(selftest, &programs, &folders.cache)?;
-    let names: Vec<String> = programs.into_keys().collect();
+    let names: Vec<String> = programs.keys().cloned().collect();
+    let in_guest = |(name, bytes)| (format!("/tests/{name}"), Node::Program(bytes));
+    let tree = programs.into_iter().map(in_guest).collect();
+    let initramfs = guest_binary::pack_with(selftest, &tree, &folders.cache)?;
     Kselftest { run, initramfs }.all(base, patched, &names, &known, *repeat)
 }
 

@@ -13,6 +13,7 @@ mod conclude;
 pub(crate) mod cover_letter;
 pub(crate) mod coverage;
 pub(crate) mod doctor;
+mod exec;
 pub(crate) mod export;
 #[cfg(test)]
 mod fuzz;

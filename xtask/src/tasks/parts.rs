@@ -10,13 +10,14 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Folders, selection, user_series};
+use super::{Folders, exec, selection, user_series};
 use crate::cli::{self, Select};
 use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};
 use crate::host::file::{self, Links};
 use crate::host::process;
 use crate::plan::{self, Cell, Origin, PLAN_VERSION, Plan, Selection, Share};
+use crate::vm::exec::Packed;
 
 /// Folder of the run folders of parts, below the results.
 pub(super) const FOLDER: &str = "parts";
@@ -55,6 +56,8 @@ pub(super) struct Work {
     pub(super) cells: Vec<Cell>,
     /// If it is a part.
     pub(super) record: Option<Record>,
+    /// The user's program, if it is the load.
+    pub(super) program: Option<Packed>,
 }
 
 impl Work {
@@ -68,9 +71,11 @@ impl Work {
             let plan = read(file, &origin(folders)?)?;
             return Self::share(user_series::configured_by(folders, &plan)?, plan, *share);
         }
-        let user_series::Configured { config, series, .. } =
-            user_series::configured(folders, &args.user_series, &args.build, args.matrix())?;
-        let mut matrix = config.matrix(args.matrix())?.clone();
+        let name = args.matrix();
+        let user_series::Configured { mut config, series, .. } =
+            user_series::configured(folders, &args.user_series, &args.build, name)?;
+        let program = exec::configured(&mut config, &args.exec, name, args.build.install)?;
+        let mut matrix = config.matrix(name)?.clone();
         let cli::RunMatrix { kernels, rounds, .. } = args;
         if !kernels.is_empty() {
             kernels.iter().try_for_each(|name| config.kernel(name).map(drop))?;
@@ -80,7 +85,8 @@ impl Work {
         matrix.baseline.take_if(|name| rounds.shuffle || !matrix.kernels.contains(name));
         let cells = plan::plan(&config, &matrix, &selection(&args.select))?;
         let Some(share) = partition else {
-            return Ok(Self { config, matrix, seed: args.select.seed, cells, record: None });
+            let seed = args.select.seed;
+            return Ok(Self { config, matrix, seed, cells, record: None, program });
         };
         // Each machine must divide alike, so no local knowledge may decide.
         let limit_ms = |cell: &Cell| cell.request.load_ms_max;
@@ -96,7 +102,8 @@ impl Work {
         let cells = plan.share(cells, share)?;
         matrix.baseline = None;
         let seed = plan.seed;
-        Ok(Self { config, matrix, seed, cells, record: Some(Record { part: share.part, plan }) })
+        let record = Some(Record { part: share.part, plan });
+        Ok(Self { config, matrix, seed, cells, record, program: None })
     }
 
     /// Folder that the run folder is made in: a part is no run.

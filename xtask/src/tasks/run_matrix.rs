@@ -4,18 +4,20 @@
 use super::parts::{self, Record, Work};
 use super::past::Past;
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, conclude, print_ids, reach, rig, selection};
+use super::{Folders, bootable, conclude, exec, print_ids, reach, rig, selection};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::plan::Selection;
 use crate::progress::note;
+use crate::vm::guest_binary;
 
 /// What the cells of a series may take by default, minutes.
 const MINUTES: u32 = 3;
 
 /// Whether cells are chosen for the series: the user named none.
 fn chooses(args: &cli::RunMatrix) -> bool {
-    let named = args.matrix.is_some() || !args.select.filter.is_empty();
+    let program = !args.exec.exec.is_empty();
+    let named = program || args.matrix.is_some() || !args.select.filter.is_empty();
     !named && !args.rounds.shuffle && args.partition.partition.is_none()
 }
 
@@ -26,7 +28,7 @@ fn chooses(args: &cli::RunMatrix) -> bool {
 pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let work = Work::of(&folders, args)?;
-    let Work { config, matrix, seed, cells, record } = &work;
+    let Work { config, matrix, seed, cells, record, program } = &work;
     if args.dry_run {
         return print_ids(cells);
     }
@@ -54,6 +56,11 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     let cells = cells.as_slice();
     let spec = Spec::of(&args.vms, cells, &results, matrix, *seed)?;
     let mut run = Run::begin(start, &folders, config, kernels, spec)?;
+    if let Some(program) = program {
+        exec::keep(program, &run.folder)?;
+        let guest = &run.ready.binaries.guest;
+        run.ready.rig.initramfs = guest_binary::pack_with(guest, &program.tree, &folders.cache)?;
+    }
     run.watch(reach)?;
     if let Some(record) = record {
         run.folder.write_json(parts::RECORD, record)?;

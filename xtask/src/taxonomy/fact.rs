@@ -106,6 +106,15 @@ facts! {
             "Of these: of kernel memory, and such that the patch may not let them fail.",
         ChargesLost "charges.lost" Count =
             "Calls of which the probe does not know whether they failed.",
+        ProgramFailed "program.failed" Flag =
+            "1: the user's program did not exit with status 0; 0: it did.",
+        ProgramStatus "program.status" Count =
+            "Its exit status; only if it exited. 127 is also that of one that could not start.",
+        ProgramSignal "program.signal" Count = "The signal that ended it; 0 if none did, or only that of the time limit.",
+        ProgramTimedOut "program.timed_out" Flag =
+            "1: it hit its time limit and the guest killed it.",
+        ProgramMs "program.ms" Ms = "From the start of the load to its end.",
+        ProgramOutputBytes "program.output_bytes" Bytes = "Bytes that it printed.",
         HostStarved "host.starved" Share =
             "Share of the cell's time for which a vCPU waited for a CPU of the host.",
     }

@@ -168,10 +168,16 @@ fn side(problem: &[Condition], cells: &[Judged<'_>]) -> Side {
     let repetition = |&Judged { cell, judgement }: &Judged<'_>| {
         let facts = problem.iter().map(|condition| &condition.fact);
         let usable = matches!(judgement.verdict, Verdict::Pass | Verdict::Fail);
+        // Of a load of which nothing is known, this is a problem in any case.
+        let down = matches!(judgement.verdict, Verdict::Crash | Verdict::Hang);
+        let shown = match cell.expect.any && down {
+            true => Some(true),
+            false => shows(problem, judgement).filter(|_| usable),
+        };
         Repetition {
             repetition: cell.repetition,
             verdict: judgement.verdict,
-            shows: shows(problem, judgement).filter(|_| usable),
+            shows: shown,
             values: facts.map(|fact| super::facts::get(&judgement.facts, fact)).collect(),
         }
     };

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{LatencyUs, MemcgRole, Operations, ProcessEnd, Stage};
+use protocol::{LatencyUs, MemcgRole, Operations, ProcessEnd, ProcessRole, Stage};
 
 use super::charges;
 use crate::evidence::Seen;
@@ -28,6 +28,7 @@ pub(crate) fn derive(seen: &Seen<'_>, whole_console: bool) -> (Facts, Vec<String
     let mut found = Found::default();
     found.cell(seen);
     found.processes(seen);
+    found.program(seen);
     found.charges(seen);
     for role in [MemcgRole::Limited, MemcgRole::Second, MemcgRole::Bystander, MemcgRole::Parent] {
         found.limits(seen, role);
@@ -119,6 +120,25 @@ impl Found {
         self.count(CellFact::ProcessesKilled, killed);
         self.count(CellFact::ProcessesUnkillable, unkillable(seen));
         self.count(CellFact::KillableLeft, seen.killable_left());
+    }
+
+    /// How the user's program ended, which is the only actor.
+    fn program(&mut self, seen: &Seen<'_>) {
+        let Some(transcript) = seen.transcript else { return };
+        self.count(CellFact::ProgramOutputBytes, transcript.bytes);
+        let Some(end) = seen.ends.iter().find(|end| end.role == ProcessRole::Actor) else { return };
+        self.put(CellFact::ProgramMs, ms(end.after_us));
+        self.count(CellFact::ProgramFailed, (end.end != ProcessEnd::Exited(0)).into());
+        let timed_out = end.by_guest || end.end == ProcessEnd::Unkillable;
+        self.count(CellFact::ProgramTimedOut, timed_out.into());
+        let signal = match end.end {
+            ProcessEnd::Signaled(signal) if !timed_out => signal,
+            _ => 0,
+        };
+        self.put(CellFact::ProgramSignal, signal.into());
+        if let ProcessEnd::Exited(status) = end.end {
+            self.put(CellFact::ProgramStatus, status.into());
+        }
     }
 
     fn charges(&mut self, seen: &Seen<'_>) {

@@ -4,7 +4,8 @@
 //!
 //! Two views with the same tolerance: what the calls of the actors return, and what the charge
 //! itself returned, to whichever task, even where no errno shows it. The second is evaluated for
-//! policies that overcharge: without them failing is what the limit is for, and the errnos tell.
+//! policies that overcharge: without them failing is what the limit is for, and the errnos tell. Of
+//! a program of the user it is the only view, and evaluated under every policy.
 //!
 //! Tolerance: for each failure a charge that the kernel itself counted as denied at the cap
 //! (`counters.denied`), so without denials it is zero. Exempt are calls whose allocation is not
@@ -58,15 +59,19 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
         failures += count;
         said.push(format!("ended by signal {signal} {count}"));
     }
-    if calls == 0 {
+    let is_program = case.cell.request.program.is_some();
+    if calls == 0 && !is_program {
         return Err(Missing("calls of the actors".to_owned()));
     }
     let denied = denied(case)?;
     let list = if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) };
-    let said = format!(
-        "{failures} of {calls} calls failed with ENOMEM or a disguise of it{list}; {denied} charges \
-         denied at the cap"
-    );
+    let said = match is_program {
+        true => format!("{denied} charges denied at the cap"),
+        false => format!(
+            "{failures} of {calls} calls failed with ENOMEM or a disguise of it{list}; {denied} \
+             charges denied at the cap"
+        ),
+    };
     let seen = charges::seen(case.seen)?;
     // Where the memcg was never charged there is nothing to see.
     let peak_bytes = case.seen.peak_bytes(MemcgRole::Limited);
@@ -74,7 +79,8 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
         return Err(Missing("any charge of the load".to_owned()));
     }
     let eligible = charges::count(seen, charges::is_eligible);
-    let overcharges = case.overcharges_in(MemcgRole::Limited);
+    // What the calls of a program return only the program knows.
+    let overcharges = case.overcharges_in(MemcgRole::Limited) || is_program;
     let escaped = overcharges && eligible > denied;
     let said = format!("{said}; {eligible} eligible charges failed{}", example(seen));
     if failures > denied || escaped || !overcharges {
@@ -108,8 +114,13 @@ fn denied(case: &Case<'_>) -> Result<u64, Missing> {
 /// or a write of the kernel on the way to user mode, there is no call that could fail.
 fn fault_signals(case: &Case<'_>) -> BTreeMap<i32, u64> {
     let mut signals = BTreeMap::new();
+    // A program of the user may have other reasons.
+    let is_program = case.cell.request.program.is_some();
     for (end, signal) in case.seen.signaled() {
-        let inside = matches!(end.role, ProcessRole::Actor | ProcessRole::Hog);
+        let inside = match end.role {
+            ProcessRole::Actor => !is_program,
+            role => role == ProcessRole::Hog,
+        };
         if inside && matches!(signal, SIGBUS | SIGSEGV) {
             *signals.entry(signal).or_insert(0) += 1;
         }

@@ -2,14 +2,15 @@
 //! In what a patched kernel of which nothing is stated differs from the baseline.
 //!
 //! Asked are rules that the baseline always breaks and this kernel keeps, what the scenario states
-//! of the unpatched kernel and holds there alone, and kinds of errnos, kills and events as
-//! [`i11_off_is_mainline::differences`] compares them, with its tolerance. Whether a difference is
-//! wanted only the author of the patch can say. A rule that is newly broken is not asked here: it
-//! is REGRESSED.
+//! of the unpatched kernel and holds there alone, how a user's program ends, and kinds of errnos,
+//! kills and events as [`i11_off_is_mainline::differences`] compares them, with its tolerance.
+//! Whether a difference is wanted only the author of the patch can say. A rule that is newly broken
+//! is not asked here: it is REGRESSED.
 
 use super::{Judged, Rule, Verdict, facts, i11_off_is_mainline};
 use crate::config::Condition;
 use crate::outcome::Difference;
+use crate::taxonomy::CellFact;
 
 /// The differences; none where a repetition has no usable verdict.
 pub(super) fn differences(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Difference> {
@@ -26,7 +27,32 @@ pub(super) fn differences(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Di
     let kept = kept.map(|rule| Difference::Kept { rule: *rule });
     let stated = first.cell.expect.facts.iter();
     let stated = stated.filter_map(|condition| stated_of_one(condition, base, patched));
-    kept.chain(stated).chain(i11_off_is_mainline::differences(base, patched)).collect()
+    let program = PROGRAM.iter().filter_map(|fact| ended_otherwise(*fact, base, patched));
+    kept.chain(stated)
+        .chain(program)
+        .chain(i11_off_is_mainline::differences(base, patched))
+        .collect()
+}
+
+/// How a program ends: its exit status, and the signal that ended it.
+const PROGRAM: [CellFact; 2] = [CellFact::ProgramStatus, CellFact::ProgramSignal];
+
+/// A program of the user that ends in one way in all cells of the baseline, and in another here.
+fn ended_otherwise(
+    fact: CellFact,
+    base: &[Judged<'_>],
+    patched: &[Judged<'_>],
+) -> Option<Difference> {
+    let values = |cells: &[Judged<'_>]| -> Vec<f64> {
+        let facts = |cell: &Judged<'_>| cell.judgement.facts.get(&fact.into()).copied();
+        cells.iter().filter_map(facts).collect()
+    };
+    let (baseline, patched) = (values(base), values(patched));
+    let all = |values: &[f64]| {
+        values.first().copied().filter(|one| values.iter().all(|value| value == one))
+    };
+    let differ = all(&baseline)? != all(&patched)?;
+    differ.then_some(Difference::Stated { fact: fact.into(), baseline, patched })
 }
 
 /// What the scenario states of the unpatched kernel, where all of its cells keep it and not all

@@ -68,6 +68,7 @@ fn missing(cell: &Cell, seen: &Seen<'_>) -> Vec<String> {
     let workload = &cell.request.workload;
     let acted =
         seen.operations.iter().any(|calls| calls.role == ProcessRole::Actor && calls.attempted > 0);
+    let is_program = cell.request.program.is_some();
     let page_bytes = seen.hello.map(|(_, hello)| hello.page_bytes);
     for (what, has) in [
         ("the size of a page", page_bytes != Some(0)),
@@ -76,7 +77,8 @@ fn missing(cell: &Cell, seen: &Seen<'_>) -> Vec<String> {
         ("the patch's trace events", seen.overcharges.is_some()),
         ("whether usage settled", seen.settled.is_some()),
         ("the heartbeat", seen.heartbeat.is_some_and(|heartbeat| heartbeat.beats > 0)),
-        ("what the actors did", acted),
+        ("what the actors did", acted || is_program),
+        ("what the program printed", seen.transcript.is_some() || !is_program),
         ("the removal of the memcg", seen.removed.is_some()),
         ("what the kernel logged", seen.log.is_some()),
     ] {

@@ -9,6 +9,7 @@ mod mutations;
 mod no_worse;
 mod not_hidden;
 mod outside;
+mod program;
 mod rules;
 pub(crate) mod run;
 mod score;

@@ -4,14 +4,13 @@
 //! Contract: cargo decides what to compile. The archive is named by its hash and compared whenever
 //! it is used, so neither a changed guest nor a damaged archive ever runs.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::initramfs;
+use super::initramfs::{self, Tree};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::sha256;
 use crate::host::file::{self, Links, write_whole};
@@ -82,22 +81,18 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
 /// # Errors
 /// The binary cannot be read, or the cache cannot be written to.
 pub(crate) fn pack(binary: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
-    pack_with(binary, &BTreeMap::new(), cache)
+    pack_with(binary, &Tree::new(), cache)
 }
 
-/// [`pack`] with programs that PID 1 may run: name and static binary of each.
+/// [`pack`] with what PID 1 may use.
 ///
 /// # Errors
 /// As [`pack`].
-pub(crate) fn pack_with(
-    binary: &Path,
-    programs: &BTreeMap<String, Vec<u8>>,
-    cache: &Path,
-) -> anyhow::Result<PathBuf> {
+pub(crate) fn pack_with(binary: &Path, tree: &Tree, cache: &Path) -> anyhow::Result<PathBuf> {
     let init =
         std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     let mut archive = Vec::new();
-    initramfs::write(&mut archive, &init, programs)?;
+    initramfs::write(&mut archive, &init, tree)?;
     let path = cache.join("guest").join(format!("{}.cpio", &sha256(&archive)[..16]));
     if path.exists() {
         let there = file::read(&path, Links::Followed, archive.len() as u64);

@@ -5,27 +5,45 @@
 //! compressed: emulated CPUs copy the guest's 2 MiB faster than they inflate them. The format is in
 //! the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-/// Writes the archive that boots `init` as PID 1, with programs it may run.
+/// What is packed beside PID 1, by its absolute path in the guest.
+pub(crate) type Tree = BTreeMap<String, Node>;
+
+/// An entry of a [`Tree`]; folders follow from the paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// A program.
+    Program(Vec<u8>),
+    /// Another file.
+    File(Vec<u8>),
+    /// A symbolic link to this path.
+    Link(String),
+}
+
+/// Writes the archive that boots `init` as PID 1, with what it may use.
 ///
 /// It needs `/dev/console`: the kernel opens it for PID 1 before anything is mounted. Without it,
 /// PID 1 has no stdout.
-pub(super) fn write(
-    out: impl Write,
-    init: &[u8],
-    tests: &BTreeMap<String, Vec<u8>>,
-) -> io::Result<()> {
+pub(super) fn write(out: impl Write, init: &[u8], tree: &Tree) -> io::Result<()> {
     let mut archive = Archive { out, inode: 0 };
     archive.directory("dev")?;
     archive.character_device("dev/console", 5, 1)?;
     archive.file("init", 0o755, init)?;
-    if !tests.is_empty() {
-        archive.directory("tests")?;
-    }
-    for (name, bytes) in tests {
-        archive.file(&format!("tests/{name}"), 0o755, bytes)?;
+    let mut folders = BTreeSet::from(["dev"]);
+    for (path, node) in tree {
+        let path = path.trim_start_matches('/');
+        for (at, _) in path.match_indices('/') {
+            if folders.insert(&path[..at]) {
+                archive.directory(&path[..at])?;
+            }
+        }
+        match node {
+            Node::Program(bytes) => archive.file(path, 0o755, bytes)?,
+            Node::File(bytes) => archive.file(path, 0o644, bytes)?,
+            Node::Link(to) => archive.entry(path, LINK | 0o777, (0, 0), to.as_bytes())?,
+        }
     }
     archive.end()
 }
@@ -38,6 +56,7 @@ struct Archive<W> {
 const DIRECTORY: u32 = 0o040_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
 const REGULAR: u32 = 0o100_000;
+const LINK: u32 = 0o120_000;
 
 impl<W: Write> Archive<W> {
     fn directory(&mut self, path: &str) -> io::Result<()> {
@@ -140,12 +159,21 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_in_a_folder_of_their_own() {
+    fn folders_come_before_what_is_in_them() {
         let mut archive = Vec::new();
-        let programs = BTreeMap::from([("test_kmem".to_owned(), vec![7; 5])]);
-        write(&mut archive, b"init", &programs).unwrap();
-        let paths: Vec<_> = unpack(&archive).into_iter().map(|entry| entry.path).collect();
-        assert_eq!(paths, ["dev", "dev/console", "init", "tests", "tests/test_kmem"]);
+        let node = |path: &str, node| (path.to_owned(), node);
+        let tree = Tree::from([
+            node("/tests/test_kmem", Node::Program(vec![7; 5])),
+            node("/tests/a/b", Node::File(vec![8])),
+            node("/bin/ls", Node::Link("/bin/busybox".to_owned())),
+        ]);
+        write(&mut archive, b"init", &tree).unwrap();
+        let entries = unpack(&archive);
+        let paths: Vec<_> = entries.iter().map(|entry| entry.path.as_str()).collect();
+        let all = ["dev", "dev/console", "init", "bin", "bin/ls", "tests", "tests/a", "tests/a/b"];
+        assert_eq!(paths, [&all[..], &["tests/test_kmem"]].concat());
+        assert_eq!((entries[4].mode, &entries[4].data[..]), (0o120777, &b"/bin/busybox"[..]));
+        assert_eq!((entries[7].mode, entries[8].mode), (0o100644, 0o100755));
     }
 
     #[test]

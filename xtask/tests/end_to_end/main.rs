@@ -7,6 +7,7 @@
 mod bad_input;
 mod broken_hosts;
 mod broken_kernels;
+mod exec;
 mod parts;
 #[path = "../python/mod.rs"]
 mod python;

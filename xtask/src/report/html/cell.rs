@@ -7,7 +7,8 @@ use protocol::{Fact, Operations, ProcessRole};
 
 use super::super::again::{NONE, again};
 use super::super::numbers::{kills, load, lost, number, plain, plural, size, time_ms};
-use super::super::show::{ends, said};
+use super::super::output;
+use super::super::show::{ends, load as loaded, said};
 use super::super::terminal::{verdict, wanted};
 use super::{Part, anchor, badge, chart, console};
 use crate::evidence::{Evidence, Seen};
@@ -72,7 +73,7 @@ fn asked(cell: &CellResult) -> Markup {
     let killable = if request.killable { "killable" } else { "not killable" };
     html! {
         p.asked {
-            code { (request.workload) } " on cgroup " (request.cgroup)
+            code { (loaded(request)) } " on cgroup " (request.cgroup)
             ", memory.max " (size(request.limit_bytes as f64)) ", "
             (plural(request.tasks, "task")) " (" (killable) ")"
             @if request.hog_bytes > 0 { ", next to a hog of " (size(request.hog_bytes as f64)) }
@@ -163,6 +164,10 @@ fn stored(evidence: &Evidence, symbols: Result<&Symbols<'_>, &str>) -> Markup {
     let seen = Seen::of(evidence);
     html! {
         (calls(&seen.operations))
+        @if let Some(transcript) = seen.transcript {
+            h4 { "Output of the program" }
+            pre.again tabindex="0" { code { (output::lines(transcript).join("\n")) } }
+        }
         h4 { "Console" }
         (console::console(&seen, symbols))
         details.more {
