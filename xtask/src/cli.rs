@@ -17,7 +17,9 @@ pub(crate) use checks::{
     Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants, ReachMap,
 };
 pub(crate) use exec::{Cgroup, ExecArgs};
-pub(crate) use stored::{Compare, Export, Format, History, List, Listed, Prune, Report, Show};
+pub(crate) use stored::{
+    Compare, Export, Format, History, List, Listed, Prune, Report, Repro, Show,
+};
 pub(crate) use user_series::UserSeriesArgs;
 
 /// Builds Linux kernels with and without a patch series, boots them in QEMU
@@ -87,6 +89,9 @@ pub(crate) enum Command {
     /// Print the evidence for a verdict
     #[command(after_help = stored::SHOW_EXAMPLES)]
     Show(Show),
+    /// Run one cell of a stored run again: same kernel, same requests
+    #[command(after_help = stored::REPRO_EXAMPLES)]
+    Repro(Repro),
     /// Write the results of a run as KTAP, JUnit, KCIDB, JSON or Markdown
     #[command(after_help = stored::EXPORT_EXAMPLES)]
     Export(Export),

@@ -177,6 +177,13 @@ impl Cell {
         }
     }
 
+    /// The same cell, `times` over, with the same requests.
+    pub(crate) fn repeated(&self, times: u32) -> Vec<Self> {
+        let id = |n| if times == 1 { self.key.to_string() } else { format!("{}.r{n}", self.key) };
+        let cell = |n| Self { id: id(n), repetition: n, round: None, ..self.clone() };
+        (1..=times).map(cell).collect()
+    }
+
     /// Its id in the matrix, without the round.
     pub(crate) fn id_in_matrix(&self) -> &str {
         let suffix = self.round.map(|number| format!(".round-{number:03}"));

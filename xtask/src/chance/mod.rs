@@ -3,9 +3,11 @@
 
 mod fisher;
 mod rank_sum;
+mod share;
 
 pub(crate) use fisher::{Shown, by_chance, falls_on, repetitions};
 pub(crate) use rank_sum::of_rise;
+pub(crate) use share::interval;
 
 /// The middle one; of two in the middle, their mean.
 pub(crate) fn median(sorted: &[f64]) -> Option<f64> {

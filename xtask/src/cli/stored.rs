@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Select;
+use super::{AccelChoice, Select};
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
@@ -42,6 +42,37 @@ pub(crate) struct Show {
     /// Name of the run folder
     #[arg(long, default_value = "latest", value_name = "RUN")]
     pub(crate) run: String,
+}
+
+/// Arguments of `repro`.
+#[derive(Debug, Args)]
+pub(crate) struct Repro {
+    /// Id of a cell, or a part that only one id has
+    #[arg(value_name = "CELL")]
+    pub(crate) cell: String,
+    /// Name of the run folder
+    #[arg(long, default_value = "latest", value_name = "RUN")]
+    pub(crate) run: String,
+    /// Run it so often, and say how often each verdict came
+    #[arg(long, default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) times: u32,
+    /// VMs in parallel
+    #[arg(long, short, default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) jobs: u32,
+    /// Boot this bzImage instead of the kernel of the run
+    #[arg(long, value_name = "BZIMAGE")]
+    pub(crate) image: Option<PathBuf>,
+    /// Stop the VM at its first instruction and wait for gdb; nothing is judged
+    #[arg(long, conflicts_with_all = ["times", "jobs"])]
+    pub(crate) gdb: bool,
+    /// With --gdb: stop at this function
+    #[arg(long = "break", value_name = "FUNCTION", requires = "gdb")]
+    pub(crate) breakpoint: Option<String>,
+    /// Accelerator of QEMU
+    #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
+    pub(crate) accel: AccelChoice,
 }
 
 /// Arguments of `report`.
@@ -141,6 +172,15 @@ pub(super) const SHOW_EXAMPLES: &str = "Examples:
   cargo xtask show open-unkillable.v2.baseline
   cargo xtask show create-contended --run 2026-01-31T04-00-00Z";
 
+pub(super) const REPRO_EXAMPLES: &str = "\
+The exit code is 1 if an attempt was not as expected. Each attempt boots a VM of
+its own; evidence is in results/repro.
+
+Examples:
+  cargo xtask repro open-unkillable.v2.series
+  cargo xtask repro create-contended.v2.baseline --run 2026-01-31T04-00-00Z --times 20
+  cargo xtask repro open-unkillable.v2.series --gdb --break try_charge_memcg";
+
 pub(super) const EXPORT_EXAMPLES: &str = "Examples:
   cargo xtask export --format junit --output junit.xml
   cargo xtask export --format markdown >> \"$GITHUB_STEP_SUMMARY\"
@@ -159,4 +199,5 @@ Examples:
 pub(super) const PRUNE_HELP: &str = "\
 Removes a run that is none of the newest N, is older than D days, is not
 `latest`, and is not in progress. Only folders that are named like a run are
-considered, also in results/parts, bench and inject.";
+considered, also in results/parts, bench, inject and
+repro.";

@@ -102,7 +102,7 @@ pub(crate) const RUN: &[Need] = &[
     program("e2fsprogs", "mkfs.ext4", "makes the scratch disk for name lookups"),
 ];
 
-/// Needed for the project's tests: readers of exported results, reports and workflows, and b4.
+/// Needed for the project's tests: readers of exported results, reports and workflows, b4 and gdb.
 pub(crate) const READERS: &[Need] = &[
     program("git", "git", "makes ranges of commits and mails (test)"),
     file(
@@ -111,6 +111,7 @@ pub(crate) const READERS: &[Need] = &[
         "for Python packages: readers of results, reports and workflows, and b4 (test)",
     ),
     program("chromium", "chromium", "shows HTML reports (test)"),
+    program("gdb", "gdb", "stops a cell in a function (test)"),
 ];
 
 impl Need {

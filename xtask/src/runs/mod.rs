@@ -3,6 +3,7 @@
 //! which are old enough to go. Results come in as values; nothing is read here.
 
 mod compare;
+mod frequency;
 mod merge;
 mod numbers;
 mod retention;
@@ -11,6 +12,7 @@ mod tests;
 mod trends;
 
 pub(crate) use compare::{Moved, PatchMoved, RunComparison, compare};
+pub(crate) use frequency::{Frequency, frequencies};
 pub(crate) use merge::{PartRun, join, unlike};
 pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};
 pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use protocol::{CHARGE_FUNCTION, SIGNAL_EVENT};
 
-use super::Folders;
 use super::build_kernel::{self, Wanted};
+use super::{Folders, shown};
 use crate::cli::BuildOptions;
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
 use crate::host::file::sha256_of;
 use crate::kernel::{Cache, Image, find_image};
 use crate::outcome::KernelNote;
+use crate::results::RunFolder;
+use crate::taxonomy::USER_SERIES;
 
 /// A kernel that is ready to boot.
 #[derive(Clone)]
@@ -143,7 +145,43 @@ pub(super) fn built(image: &Image) -> anyhow::Result<Bootable> {
     Ok(Bootable { bzimage, note })
 }
 
-fn foreign(bzimage: &Path) -> anyhow::Result<Bootable> {
+/// The kernel that a cell of an earlier run ran on: the very image, from the cache, or the file
+/// that was given then.
+///
+/// # Errors
+/// [`Exit::Usage`] if it is not there any more, with what makes it again.
+pub(super) fn of_run(
+    folders: &Folders,
+    run: &RunFolder,
+    name: &str,
+    note: &KernelNote,
+) -> anyhow::Result<Bootable> {
+    let cached = find_image(&Cache::open(&folders.cache)?, &note.key).map(|(dir, _)| dir);
+    let bzimage = match note.source.strip_prefix("image ") {
+        Some(given) if note.key.is_empty() => PathBuf::from(given),
+        _ => cached.unwrap_or_default().join("bzImage"),
+    };
+    if sha256_of(&bzimage).is_ok_and(|sha256| sha256 == note.image_sha256) {
+        return Ok(Bootable { bzimage, note: note.clone() });
+    }
+    let series = run.dir().join("series");
+    let what = format!("the kernel `{name}` of run {} is not in the cache any more", run.id);
+    let hint = match name.strip_prefix("mutant-") {
+        _ if note.key.is_empty() => format!("{} was another file then", bzimage.display()),
+        Some(mutant) => format!("`cargo xtask mutants {mutant}` builds it"),
+        None if name == USER_SERIES => {
+            format!("`cargo xtask build-kernel --series {}` builds it", shown(&series))
+        }
+        None => format!("`cargo xtask build-kernel {name}` builds it, with the same patches"),
+    };
+    Err(Fault::new(Exit::Usage, what).hint(format!("{hint}; or give one with --image")).into())
+}
+
+/// A kernel that was given as an image.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn foreign(bzimage: &Path) -> anyhow::Result<Bootable> {
     let note = KernelNote {
         source: format!("image {}", bzimage.display()),
         key: String::new(),

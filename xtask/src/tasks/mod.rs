@@ -32,6 +32,7 @@ pub(crate) mod prune;
 mod reach;
 pub(crate) mod reach_map;
 pub(crate) mod report;
+pub(crate) mod repro;
 mod rig;
 mod rounds;
 mod run;

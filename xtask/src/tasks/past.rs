@@ -117,6 +117,30 @@ pub(super) fn cell(folder: &RunFolder, id: &str) -> anyhow::Result<Cell> {
     Ok(cell)
 }
 
+/// The cell with this id, or the only one whose id contains it.
+///
+/// # Errors
+/// [`Exit::Usage`] if there is none, or more than one.
+pub(super) fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String> {
+    let all = folder.cells()?;
+    let found: Vec<&String> = match all.iter().find(|id| *id == part) {
+        Some(exact) => vec![exact],
+        None => all.iter().filter(|id| id.contains(part)).collect(),
+    };
+    if let [only] = found[..] {
+        return Ok(only.clone());
+    }
+    let how_many = if found.is_empty() { "no cell" } else { "more than one cell" };
+    let listed: Vec<&str> = if found.is_empty() {
+        all.iter().map(String::as_str).collect()
+    } else {
+        found.iter().map(|id| id.as_str()).collect()
+    };
+    Err(Fault::new(Exit::Usage, format!("{how_many} of run {} is named `{part}`", folder.id))
+        .hint(format!("one of: {}", listed.join(", ")))
+        .into())
+}
+
 /// The evidence of an attempt, as it was recorded.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let folder = RunFolder::open(&folders.results, run)?;
     let manifest: Manifest = folder.read_manifest()?;
-    let id = one_cell(&folder, cell)?;
+    let id = past::one_cell(&folder, cell)?;
     let cell = past::cell(&folder, &id)?;
     let pace = Pace { slowdown: manifest.slowdown };
     let mut attempts = Vec::new();
@@ -45,25 +45,4 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let style = style(std::io::stdout());
     print(report::show(&manifest, &found, &evidence, shown, style))?;
     Ok(Exit::Ok)
-}
-
-/// The cell with this id, or the only one whose id contains it.
-fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String> {
-    let all = folder.cells()?;
-    let found: Vec<&String> = match all.iter().find(|id| *id == part) {
-        Some(exact) => vec![exact],
-        None => all.iter().filter(|id| id.contains(part)).collect(),
-    };
-    if let [only] = found[..] {
-        return Ok(only.clone());
-    }
-    let how_many = if found.is_empty() { "no cell" } else { "more than one cell" };
-    let listed: Vec<&str> = if found.is_empty() {
-        all.iter().map(String::as_str).collect()
-    } else {
-        found.iter().map(|id| id.as_str()).collect()
-    };
-    Err(Fault::new(Exit::Usage, format!("{how_many} of run {} is named `{part}`", folder.id))
-        .hint(format!("one of: {}", listed.join(", ")))
-        .into())
 }

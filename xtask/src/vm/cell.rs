@@ -71,6 +71,23 @@ fn try_run(
     Ok(recorder.finish(job.request.clone(), ending, millis(begun.elapsed())))
 }
 
+/// The command line of the same VM for a terminal, which waits until gdb has connected to `gdb`.
+/// In the current folder it reads its request from the FIFO
+/// `port.in` and writes events to the file `port.out`.
+///
+/// # Errors
+/// A path that is not UTF-8.
+pub(crate) fn for_gdb(
+    rig: &Rig,
+    job: &Job<'_>,
+    bzimage: &Path,
+    gdb: &str,
+) -> anyhow::Result<Vec<String>> {
+    let mut words = command::words(&rig.job_spec(job, bzimage)?, Wiring::ByHand);
+    words.extend(["-gdb", gdb, "-S"].map(str::to_owned));
+    Ok(words)
+}
+
 /// The text of `qemu.cmdline`: a shell can run it, and then the guest needs its request.
 fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
     let booted = Spec { memory: Memory::Own, ..spec.clone() };
@@ -79,11 +96,10 @@ fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
     let ran: String = ran.lines().map(|line| format!("#   {line}\n")).collect();
     format!(
         "# {}\n# This ran, with file descriptors of the harness in place of -1.\n#\n{ran}\n\
-         # The same VM by hand, with the console on the terminal. Ctrl-C ends it, Ctrl-A is not special.\n\
-         # It waits for its request. Send it from a second terminal, in this folder:\n\
-         #   (cat order.line; sleep 600) | socat - UNIX-CONNECT:port.sock\n\
-         # with order.line from\n\
-         #   jq -c '{{wall_clock_us: null, nonce: 0, request: .}}' request.json > order.line\n{by_hand}",
+         # The same cell by hand: console on the terminal. Ctrl-C ends it.\n\
+         # It reads its request from port.in and writes events to port.out. First, in this shell:\n\
+         #   mkfifo port.in; : > port.out; exec 3<> port.in\n\
+         #   jq -c '{{wall_clock_us: null, nonce: 0, request: .}}' request.json >&3\n{by_hand}",
         rig.qemu.version,
     )
 }

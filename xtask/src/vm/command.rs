@@ -73,7 +73,8 @@ pub(super) enum Wiring {
         /// Serial console.
         console: i32,
     },
-    /// For a terminal: console on the terminal, port on a socket in the current folder.
+    /// For a terminal: console on the terminal, the port on `port.in` and `port.out` in the current
+    /// folder.
     ByHand,
 }
 
@@ -160,7 +161,7 @@ fn wire_words(wiring: Wiring) -> Vec<String> {
     };
     let port = match wiring {
         Wiring::Inherited { port, .. } => Some(format!("socket,id=port,fd={port}")),
-        Wiring::ByHand => Some("socket,id=port,path=port.sock,server=on,wait=off".to_owned()),
+        Wiring::ByHand => Some("pipe,id=port,path=port".to_owned()),
         Wiring::Bare { .. } => None,
     };
     let serial = format!("chardev:{CONSOLE_CHARDEV}");
@@ -329,7 +330,7 @@ mod tests {
     fn by_hand_needs_no_inherited_descriptor() {
         let text = shell(&words(&spec(), Wiring::ByHand));
         assert!(!text.contains("fd=") && !text.contains("qmp"), "{text}");
-        assert!(text.contains("path=port.sock"), "{text}");
+        assert!(text.contains("pipe,id=port"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod exec;
 mod parts;
 #[path = "../python/mod.rs"]
 mod python;
+mod repro;
 mod series;
 mod user_series;
 mod verdicts;

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask repro`: one cell of an earlier run again, on the same image and with the same
+//! requests; or stopped at its first instruction, for gdb.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sys::stat::Mode;
+
+use super::bootable::{self, Bootable};
+use super::run::{Run, Spec, Start};
+use super::{Folders, conclude, inputs, past, rig, shown, style};
+use crate::cli::{self, Places};
+use crate::exit::{Exit, Fault};
+use crate::outcome::{CellResult, Manifest};
+use crate::plan::Cell;
+use crate::progress::{note, print};
+use crate::report;
+use crate::results::RunFolder;
+use crate::vm;
+use crate::vm::rig::Job;
+
+/// Folder of its run folders, below the results.
+pub(super) const FOLDER: &str = "repro";
+/// How often it is looked whether a VM on the terminal has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Usage`] for a run, cell or kernel that is not there; whatever VMs can fail with.
+pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
+    let folders = Folders::of(places)?;
+    let earlier = RunFolder::open(&folders.results, &args.run)?;
+    let cell = past::cell(&earlier, &past::one_cell(&earlier, &args.cell)?)?;
+    let kernel = kernel(&folders, &earlier, &cell, args.image.as_deref())?;
+    let start = Start::new(false)?;
+    if args.gdb {
+        return debugged(&folders, args, &cell, &kernel, &start);
+    }
+    let cells = cell.repeated(args.times);
+    let config = inputs::read(&folders.configs)?;
+    let results = &folders.results.join(FOLDER);
+    let spec = Spec {
+        results,
+        matrix: "repro",
+        baseline: None,
+        seed: 0,
+        accel: args.accel,
+        probe: &cell.key.kernel,
+        jobs: rig::jobs(Some(args.jobs), &cells)?,
+        snapshots: false,
+    };
+    let kernels = BTreeMap::from([(cell.key.kernel.clone(), kernel)]);
+    let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
+    let mut first = run.first(&cells, None)?;
+    let ran = cells.iter().filter_map(|cell| {
+        let first = first.remove(&cell.id)?;
+        Some(CellResult { cell: cell.clone(), first, again: None })
+    });
+    let (folder, result) = run.result(ran.collect(), cells.len())?;
+    folder.write_result(&result)?;
+    conclude::report(&folder, |place, style| {
+        let each = report::repeated(&result.cells, style);
+        format!("{each}evidence: {place}\nby hand: qemu.cmdline in the folder of an attempt\n")
+    })?;
+    if let [only] = result.cells.as_slice() {
+        let dir = folder.dir().join(&only.first.folder);
+        let evidence = past::evidence(&folder, &dir)?;
+        let style = style(std::io::stdout());
+        print(report::show(&result.manifest, only, &evidence, &shown(&dir), style))?;
+    }
+    Ok(conclude::exit(result.manifest.interrupted, result.totals.good()))
+}
+
+/// The image that the cell ran on, or the one that was given.
+fn kernel(
+    folders: &Folders,
+    earlier: &RunFolder,
+    cell: &Cell,
+    image: Option<&Path>,
+) -> anyhow::Result<Bootable> {
+    if let Some(image) = image {
+        return bootable::foreign(image);
+    }
+    let manifest: Manifest = earlier.read_manifest()?;
+    let name = &cell.key.kernel;
+    let note = manifest.kernels.get(name).ok_or_else(|| {
+        Fault::new(Exit::Usage, format!("run {} does not say what kernel `{name}` is", earlier.id))
+            .hint("give one with --image")
+    })?;
+    bootable::of_run(folders, earlier, name, note)
+}
+
+/// Runs the VM on this terminal until it ends. It waits for gdb, whose command line is printed.
+fn debugged(
+    folders: &Folders,
+    args: &cli::Repro,
+    cell: &Cell,
+    kernel: &Bootable,
+    start: &Start,
+) -> anyhow::Result<Exit> {
+    let rig = rig::prepare(folders, &kernel.bzimage, args.accel, &start.stop)?.rig;
+    let scratch = tempfile::tempdir().context("making a scratch folder")?;
+    let _port = port(scratch.path(), &cell.request).context("making the guest's port")?;
+    // Taken and given back: the next to ask for a free port gets another one.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr())?.port();
+    let at = format!("tcp:127.0.0.1:{port}");
+    let words = vm::cell::for_gdb(&rig, &Job::of(cell), &kernel.bzimage, &at)?;
+    let mut gdb = format!("gdb -ex 'target remote 127.0.0.1:{port}'");
+    if let Some(function) = &args.breakpoint {
+        gdb.push_str(&format!(" -ex 'hbreak {function}' -ex continue"));
+    }
+    let vmlinux = kernel.bzimage.with_file_name("vmlinux");
+    match vmlinux.exists() {
+        true => gdb.push_str(&format!(" {}", vmlinux.display())),
+        false => note("note: no vmlinux beside the image: gdb will know no names"),
+    }
+    note(&format!("the VM waits for gdb; Ctrl-C ends it. In a second terminal:\n  {gdb}"));
+    // In the terminal's process group, so that it can read the terminal and gets Ctrl-C.
+    let mut qemu = Command::new(&words[0]);
+    qemu.args(&words[1..]).current_dir(scratch.path());
+    let mut vm = qemu.spawn().with_context(|| format!("starting {}", words[0]))?;
+    loop {
+        if let Some(status) = vm.try_wait()? {
+            let stopped = start.stop.asked() || status.signal().is_some();
+            return match (status.success(), stopped) {
+                (true, _) => Ok(Exit::Ok),
+                (false, true) => Ok(Exit::Interrupted),
+                (false, false) => {
+                    Err(Fault::new(Exit::Host, format!("QEMU ended with {status}")).into())
+                }
+            };
+        }
+        if start.stop.asked() {
+            vm.kill()?;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Makes the ends of the guest's port, with its request in one. Kept open, that is a port that
+/// nobody has closed.
+fn port(folder: &Path, request: &protocol::CellRequest) -> anyhow::Result<File> {
+    let order = protocol::Order { wall_clock_us: None, nonce: 0, request: request.clone() };
+    let path = folder.join("port.in");
+    nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    let mut fifo = File::options().read(true).write(true).open(&path)?;
+    writeln!(fifo, "{}", serde_json::to_string(&order)?)?;
+    File::create(folder.join("port.out"))?;
+    Ok(fifo)
+}
