@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// Rows that run in parallel: most of them wait for a process.
 const WORKERS: usize = 2;
 /// Of the rows that damage a run, every so-and-so-many is injected by `cargo xtask test`.
-const SAMPLE: usize = 8;
+const SAMPLE: usize = 16;
 /// What the rows damage: one run, which was merged of two parts. Three cells of two kernels.
 const RUN: &str = r#"set -e
 x plan --parts 2 --filter "$ONE" --filter "${GOOD%.*}.o*" --output plan.json
