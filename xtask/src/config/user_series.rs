@@ -70,6 +70,7 @@ impl Config {
                 Fault::new(Exit::Usage, what).hint("rename the file, or do not give --series")
             );
         }
+        self.no_debugging(matrix)?;
         let like = like.map(|name| self.kernel(&name).cloned()).transpose()?;
         let base = match (base, &like) {
             (Some(base), _) => self.base(&base)?.name.clone(),
@@ -104,6 +105,21 @@ impl Config {
         self.kernels.insert(USER_SERIES.to_owned(), kernel);
         self.kernels.insert(name.clone(), baseline);
         Ok(name)
+    }
+
+    /// Refuses a matrix of debugging kernels: a series would run in it on none of them.
+    fn no_debugging(&self, matrix: &str) -> Result<(), Fault> {
+        let mut kernels = self.matrix(matrix)?.kernels.iter().filter_map(|it| self.kernels.get(it));
+        if !kernels.all(|kernel| kernel.slowdown > 1) {
+            return Ok(());
+        }
+        let what = format!(
+            "matrix `{matrix}` has debugging kernels only, and --series would run on none of them"
+        );
+        Err(Fault::new(Exit::Usage, what).hint(
+            "for lockdep: --matrix full --fragment configs/fragments/lockdep.config (both kernels \
+             get the symbols)",
+        ))
     }
 
     /// Base of the matrix's baseline.

@@ -99,3 +99,15 @@ fn a_patched_kernel_without_policies_may_do_better() {
     assert!(config.kernels["mine"].step(1, Vec::new()).policies[0].or_better);
     assert!(!config.kernels["patched"].step(1, Vec::new()).policies[0].or_better);
 }
+
+#[test]
+fn a_matrix_of_debugging_kernels_is_refused_and_not_replaced() {
+    let mut config = good();
+    let kernels = config.matrices["default"].kernels.clone();
+    for name in &kernels {
+        config.kernels.get_mut(name).unwrap().slowdown = 6;
+    }
+    let fault = config.add_user_series(series(None), "default").unwrap_err();
+    assert!(fault.what.contains("debugging kernels only"), "{}", fault.what);
+    assert!(fault.hint.contains("--fragment"), "{}", fault.hint);
+}
