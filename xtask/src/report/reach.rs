@@ -15,7 +15,8 @@ pub(super) fn sentence(reached: &Reached) -> String {
     let Reached { ran, called, of } = reached;
     let called = match called.len() {
         0 => String::new(),
-        called => format!(" ({called} more called, but not their changed code)"),
+        1 => " (1 was called, but not its changed code)".to_owned(),
+        called => format!(" ({called} were called, but not their changed code)"),
     };
     match of {
         0 => "no function changed".to_owned(),
@@ -131,4 +132,68 @@ pub(super) fn table(result: &RunResult, style: Style) -> String {
     };
     let lines: String = rows.iter().map(line).collect();
     format!("\n{}\n{lines}{remarks}", style.strong(HEAD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::ChangedFunction;
+    use crate::verdict::tests::run::{benches, cell, result};
+
+    fn reached(ran: &[&str], called: &[&str], of: u32) -> Reached {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Reached { ran: owned(ran), called: owned(called), of }
+    }
+
+    #[test]
+    fn what_ran_is_said_in_numbers() {
+        let said = [
+            reached(&["a", "b", "c"], &[], 4),
+            reached(&[], &["a"], 1),
+            reached(&["a"], &["b", "c"], 3),
+            reached(&[], &[], 0),
+        ];
+        let said: Vec<String> = said.iter().map(sentence).collect();
+        assert_eq!(
+            said,
+            [
+                "3 of 4 changed functions ran",
+                "0 of 1 changed function ran (1 was called, but not its changed code)",
+                "1 of 3 changed functions ran (2 were called, but not their changed code)",
+                "no function changed",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_table_begins_with_what_ran_nowhere() {
+        let mut run = result(benches().iter().map(cell).collect());
+        assert_eq!(table(&run, Style::default()), "", "of no series nothing is said");
+        let function =
+            |name: &str| ChangedFunction { name: name.to_owned(), ..ChangedFunction::default() };
+        run.manifest.reach = Some(Reach {
+            functions: ["ran", "called", "zero"].map(function).into(),
+            remarks: vec!["mm/a.c: only comments or white space change".to_owned()],
+            ..Reach::default()
+        });
+        run.comparisons[0].reached = Some(reached(&["ran"], &["called"], 3));
+        let expected = "
+where the changed functions ran
+  called  nowhere; called in 1 of 1, but not its changed code
+  zero    nowhere
+  ran     in all 1
+  mm/a.c: only comments or white space change
+";
+        assert_eq!(table(&run, Style::default()), expected);
+    }
+
+    #[test]
+    fn what_was_chosen_and_left_out_is_one_line() {
+        let names: Vec<String> = (0..8).map(|n| format!("c{n}")).collect();
+        assert_eq!(
+            chosen(&names, 3),
+            "series: besides the default matrix: c0, c1, c2, c3, c4, c5 and 2 more; 3 more could, and are left out (--minutes, --matrix full)"
+        );
+        assert_eq!(chosen(&[], 0), "series: no other cell reaches the changed functions");
+    }
 }
