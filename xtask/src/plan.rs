@@ -215,7 +215,10 @@ impl Place<'_> {
             );
             Fault::new(Exit::Usage, what)
         })?;
-        let stated = stated.of_cell();
+        let mut stated = stated.of_cell();
+        if policy.expects_as != MAINLINE {
+            stated.complete();
+        }
         Ok(if policy.or_better { or_better(stated) } else { stated })
     }
 

@@ -50,6 +50,11 @@ const SIGNS: [(&str, Comparison); 5] = [
 ];
 
 impl Condition {
+    /// That a fact is this number.
+    pub(crate) fn is(fact: FactName, number: f64) -> Self {
+        Self { fact, comparison: Comparison::Equal, number }
+    }
+
     /// Whether a value fulfils it.
     pub(crate) fn holds(&self, value: f64) -> bool {
         match self.comparison {

@@ -13,7 +13,7 @@ use super::place::{At, Source, Text, did_you_mean, refuse};
 use super::value::{self, from_text};
 use super::{MAINLINE, Policy};
 use crate::exit::Fault;
-use crate::taxonomy::{FactName, Rule, Verdict};
+use crate::taxonomy::{CellFact, FactName, Rule, Verdict};
 
 /// One workload in one memcg set-up (`configs/scenarios/<name>.toml`).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -274,6 +274,16 @@ impl At<Expect> {
                 Err(source.fault(self, what).hint(hint))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl Expectation {
+    /// A load comes to its end within its time, unless the scenario says how it ends.
+    pub(crate) fn complete(&mut self) {
+        let fact = FactName::from(CellFact::LoadComplete);
+        if !self.facts.iter().any(|condition| condition.fact == fact) {
+            self.facts.push(Condition::is(fact, 1.0));
         }
     }
 }

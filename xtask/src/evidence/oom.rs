@@ -54,6 +54,8 @@ pub(crate) struct Report {
     pub(crate) killed_with_it: u64,
     /// The memcg whose limit was met and the victim's, as paths; `None` without a victim.
     pub(crate) memcgs: Option<(String, String)>,
+    /// The gfp of the charge that it is for, by the kernel's names.
+    pub(crate) gfp: Vec<String>,
     /// Functions on the stack, innermost first.
     pub(crate) stack: Vec<String>,
     /// Its first line in the console, from 0.
@@ -110,6 +112,7 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 killed: None,
                 killed_with_it: 0,
                 memcgs: None,
+                gfp: gfp(line),
                 stack: Vec::new(),
                 line: at,
             });
@@ -199,6 +202,13 @@ fn memcgs(context: &str) -> Option<(String, String)> {
         after.split(',').next().map(str::to_owned)
     };
     Some((value(",oom_memcg=")?, value(",task_memcg=")?))
+}
+
+/// `gfp_mask=0x400dc0(GFP_KERNEL_ACCOUNT|__GFP_ZERO), order=0`
+fn gfp(line: &str) -> Vec<String> {
+    let names = line.split_once("gfp_mask=").and_then(|(_, after)| after.split_once('('));
+    let names = names.and_then(|(_, after)| after.split_once(')'));
+    names.map_or(Vec::new(), |(names, _)| names.split('|').map(str::to_owned).collect())
 }
 
 fn killed_pid(line: &str) -> Option<i32> {
@@ -293,6 +303,7 @@ mod tests {
     fn kills_beyond_the_rate_limit_have_no_report() {
         let ooms = ooms(&(report(&OPEN, KILL) + KILL + KILL));
         assert_eq!((ooms.kills, ooms.kills_from(Origin::Charge), ooms.untraced()), (3, 1, 2));
+        assert_eq!(ooms.reports[0].gfp, ["GFP_KERNEL"]);
     }
 
     #[test]

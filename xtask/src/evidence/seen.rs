@@ -205,7 +205,12 @@ impl<'a> Seen<'a> {
         self.rose(role, key, |files| files.counters.as_ref())
     }
 
-    /// The same until every task had exited.
+    /// The same of a key of `memory.stat` that only rises.
+    pub(crate) fn stat(&self, role: MemcgRole, key: &str) -> Option<u64> {
+        self.rose(role, key, |files| Some(&files.stat))
+    }
+
+    /// The same of a counter until every task had exited.
     pub(crate) fn counter_until_after(&self, role: MemcgRole, key: &str) -> Option<u64> {
         let at = |stage| self.files(stage, role)?.counters.as_ref()?.get(key).copied();
         at(Stage::After)?.checked_sub(at(Stage::Before)?)

@@ -166,7 +166,9 @@ fn a_mutant_must_fail_on_the_path_under_test_beside_its_control() {
     let ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
     assert_eq!(ids, ["open.v2.patched.overcharge", "open.v2.mutant-no-cap.overcharge"]);
     assert_eq!(cells[0].request.seed, cells[1].request.seed);
-    assert_eq!(cells[0].expect, good().scenario("open").unwrap().expect["overcharge"].of_cell());
+    let mut stated = good().scenario("open").unwrap().expect["overcharge"].of_cell();
+    stated.complete();
+    assert_eq!(cells[0].expect, stated, "and the load comes to its end");
     let expect = &cells[1].expect;
     assert_eq!((expect.verdict, expect.breaks.as_slice()), (Verdict::Fail, &["E".into()][..]));
     assert!(expect.or_more && !expect.exercised.is_empty());
@@ -230,8 +232,9 @@ fn a_slow_kernel_gets_more_time_and_the_same_sizes() {
     let slow = cell(&config);
     let numbers =
         |cell: &Cell| -> Vec<f64> { cell.expect.facts.iter().map(|f| f.number).collect() };
-    assert_eq!(numbers(&usual), [6.0, 6.0, 6.0, 6.0]);
-    assert_eq!(numbers(&slow), [18.0, 18.0, 6.0, 6.0]);
+    // The last one: the load comes to its end.
+    assert_eq!(numbers(&usual), [6.0, 6.0, 6.0, 6.0, 1.0]);
+    assert_eq!(numbers(&slow), [18.0, 18.0, 6.0, 6.0, 1.0]);
     assert_eq!(slow.request.load_ms_max, 3 * usual.request.load_ms_max);
     assert_eq!(slow.deadline.cell_ms, 3 * usual.deadline.cell_ms);
     assert_eq!(slow.request.operations, usual.request.operations);

@@ -105,7 +105,7 @@ fn colours_come_only_when_asked_for() {
 fn a_cell_is_shown_with_all_its_evidence() {
     let mut bench = Bench::overcharge();
     bench.logs(
-        "[    0.7] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+        "[    0.7] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
          [    0.7]  out_of_memory+0x1/0x2\n[    0.7]  memcg_overcharge_reconcile+0x1/0x2\n\
          [    0.7]  syscall_exit_to_user_mode+0x1/0x2\n\
          [    0.7] Memory cgroup out of memory: Killed process 71 (hog) total-vm:1kB\n\

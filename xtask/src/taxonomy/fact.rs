@@ -144,6 +144,8 @@ facts! {
         ReconcileOpen "reconcile.open" Count = "Of these: no event tells how they ended.",
         ReconcileUnattendedUs "reconcile.unattended_us" Us =
             "Longest time over the limit before an attempt to pay or a kill.",
+        ReconcileDeferredUs "reconcile.deferred_us" Us =
+            "Least time from a charge that was deferred to the first attempt to pay or kill.",
         ReconcileP50Us "reconcile.p50_us" Us =
             "From a charge over the limit to its payment: the median.",
         ReconcileP99Us "reconcile.p99_us" Us = "The same, 99th percentile.",
@@ -179,6 +181,8 @@ pub(crate) enum FactName {
     Event(MemcgRole, String),
     /// `counters.charges`: the same of a counter of the patch.
     Counter(MemcgRole, String),
+    /// `memory_stat.pgsteal`: the same of a key of `memory.stat`.
+    Stat(MemcgRole, String),
     /// `outsider.create.max_us`
     Call(ProcessRole, String, CallFact),
     /// `open.ENOMEM`: calls that failed with that errno, or `SHORT` for a short read or write.
@@ -192,6 +196,7 @@ pub(crate) enum FactName {
 const EVENTS: &str = "events.";
 const COUNTERS: &str = "counters.";
 const CENSUS: &str = "census.";
+const STAT: &str = "memory_stat.";
 const INSTRUCTIONS: &str = "instructions.";
 
 impl FactName {
@@ -202,9 +207,11 @@ impl FactName {
             Self::Memcg(_, fact) => fact.unit(),
             Self::Call(.., fact) => fact.unit(),
             Self::Census(_) => Unit::Bytes,
-            Self::Event(..) | Self::Counter(..) | Self::Errno(..) | Self::Instructions(_) => {
-                Unit::Count
-            }
+            Self::Event(..)
+            | Self::Counter(..)
+            | Self::Stat(..)
+            | Self::Errno(..)
+            | Self::Instructions(_) => Unit::Count,
         }
     }
 
@@ -221,6 +228,7 @@ impl FactName {
             Self::Memcg(role, fact) => [prefix(&MEMCGS, *role), fact.word(), "", ""],
             Self::Event(role, key) => [prefix(&MEMCGS, *role), EVENTS, key, ""],
             Self::Counter(role, key) => [prefix(&MEMCGS, *role), COUNTERS, key, ""],
+            Self::Stat(role, key) => [prefix(&MEMCGS, *role), STAT, key, ""],
             Self::Call(role, op, fact) => [prefix(&PROCESSES, *role), op, ".", fact.word()],
             Self::Errno(role, op, errno) => [prefix(&PROCESSES, *role), op, ".", errno],
             Self::Census(kind) => [CENSUS, kind, "", ""],
@@ -248,6 +256,9 @@ impl FactName {
         }
         if let Some(key) = key(COUNTERS) {
             return Some(Self::Counter(role, key));
+        }
+        if let Some(key) = key(STAT) {
+            return Some(Self::Stat(role, key));
         }
         let (role, rest) = split(text, &PROCESSES);
         let (op, last) = rest.split_once('.').filter(|(op, _)| is_word(op))?;
@@ -363,7 +374,12 @@ mod tests {
     fn a_name_is_read_as_it_is_written() {
         let others = ["open.ENOMEM", "read.EIO", "write.SHORT", "outsider.create.max_us"]
             .into_iter()
-            .chain(["events.oom_kill", "second.events.oom_kill", "parent.counters.charges"])
+            .chain([
+                "events.oom_kill",
+                "second.events.oom_kill",
+                "parent.counters.charges",
+                "memory_stat.pgsteal",
+            ])
             .chain([
                 "bystander.stat.errors",
                 "bystander.peak_bytes",

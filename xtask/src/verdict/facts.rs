@@ -72,6 +72,9 @@ const STATS: [&str; 10] = [
     "slab_unreclaimable",
 ];
 
+/// Of `memory.stat`: pages that were reclaimed, whoever did it.
+const RECLAIMED: &str = "pgsteal";
+
 /// Facts while they are collected.
 #[derive(Default)]
 struct Found {
@@ -196,6 +199,9 @@ impl Found {
         ] {
             self.count(FactName::Memcg(role, fact), value);
         }
+        if let Some(us) = owed.deferred_us_min {
+            self.count(FactName::Memcg(role, MemcgFact::ReconcileDeferredUs), us);
+        }
         if owed.paid > 0 {
             let LatencyUs { p50, p99, max } = owed.paid_after_us;
             self.count(FactName::Memcg(role, MemcgFact::ReconcileP50Us), p50);
@@ -210,6 +216,10 @@ impl Found {
         let (Some(before), Some(settled)) = (at(Stage::Before), at(Stage::Settled)) else { return };
         for key in settled.events.keys() {
             self.delta(FactName::Event(role, key.clone()), seen.event(role, key));
+        }
+        // Pages reclaimed: what else `memory.stat` has goes up and down.
+        if let Some(pages) = seen.stat(role, RECLAIMED) {
+            self.count(FactName::Stat(role, RECLAIMED.to_owned()), pages);
         }
         if before.counters.is_some() != settled.counters.is_some() {
             self.doubts.push("the patch's counters were read only once".to_owned());

@@ -5,7 +5,9 @@
 //! v2, in its ancestors (`memcg_memory_event()`), so the parent of all memcgs of the cell has the
 //! sum. The OOM report names the memcg whose limit was met (`oom_memcg`) and the victim's
 //! (`task_memcg`), which must be that one or below it. On cgroup v2 the OOM killer raises `oom` in
-//! `memory.events` before it prints a report, so there are at least as many. Tolerance: none. Tasks
+//! `memory.events` before it prints a report, so there are at least as many. A report of a kill on
+//! the way to user mode says the gfp of a charge over the limit, by the trace events, if each memcg
+//! that was reconciled had one (a limit can also be lowered). Tolerance: none. Tasks
 //! that die because they share a victim's memory are neither printed nor counted. How many kills a
 //! load needs is the scenario's own expectation (`kills`): no rule can tell from outside whether
 //! one sufficed.
@@ -13,7 +15,7 @@
 use protocol::{CgroupVersion, MemcgRole, ProcessRole, Stage};
 
 use super::{Answer, Case, Invariant, Missing};
-use crate::evidence::oom::Report;
+use crate::evidence::oom::{Origin, Report};
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -30,6 +32,7 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     let kills = || ooms.reports.iter().filter(|report| report.killed.is_some());
     let mut wrong: Vec<String> = kills().filter_map(strayed).collect();
     wrong.extend(kills().filter_map(|report| outside(case, report)));
+    wrong.extend(kills().filter_map(|report| not_asked_for(case, report)));
     let reports = ooms.reports.len() as u64;
     let raised = match case.cell.key.cgroup {
         CgroupVersion::V2 => rose(case, MemcgRole::Parent, "oom"),
@@ -92,6 +95,23 @@ fn strayed(report: &Report) -> Option<String> {
     let rest = victims.strip_prefix(over.as_str());
     let below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     (!below).then(|| format!("{pid} of {victims} was killed for {over}"))
+}
+
+/// A kill by a reconciler, for a charge that nobody has made.
+fn not_asked_for(case: &Case<'_>, report: &Report) -> Option<String> {
+    let traced = case.seen.traced().filter(|overcharges| overcharges.lost == 0)?;
+    let is_explained = traced.memcgs.iter().all(|of| of.charges > 0 || of.reconciles.is_empty());
+    if report.origin != Origin::Return || report.gfp.is_empty() || !is_explained {
+        return None;
+    }
+    let asked = traced.memcgs.iter().flat_map(|of| &of.asked);
+    let (mut found, mut any) = (false, false);
+    for asked in asked {
+        any = true;
+        found |= asked.gfp == report.gfp;
+    }
+    let gfp = report.gfp.join("|");
+    (any && !found).then(|| format!("a kill for {gfp}, with which no charge went over the limit"))
 }
 
 /// A victim that is there to be left alone.

@@ -172,7 +172,7 @@ fn what_was_not_expected_comes_first_and_says_so_in_words() {
 fn a_kill_is_marked_when_the_signal_was_sent_and_with_its_origin() {
     let mut bench = Bench::overcharge();
     bench.logs(
-        "[ 0.7] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+        "[ 0.7] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
          [ 0.7]  try_charge_memcg+0x1/0x2\n[ 0.7]  obj_cgroup_charge_pages+0x1/0x2\n\
          [ 0.7] Memory cgroup out of memory: Killed process 70 (actor-0) total-vm:1kB\n",
     );

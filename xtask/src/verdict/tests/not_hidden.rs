@@ -17,7 +17,7 @@ fn condition(fact: &str, comparison: Comparison, number: f64) -> Condition {
 /// A kill with its report, from there.
 fn killed(function: &str) -> String {
     format!(
-        "[    2.1] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+        "[    2.1] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
          [    2.1]  out_of_memory+0x1/0x2\n[    2.1]  {function}+0x1/0x2\n\
          [    2.2] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/p/l,task_memcg=/p/l,task=a,pid=9,uid=0\n{KILL}"
     )

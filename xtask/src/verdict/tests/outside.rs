@@ -74,7 +74,7 @@ fn printing(failed: u64, reports: u64, more_bytes: usize) -> Bench {
     let mut text = String::new();
     for _ in 0..reports {
         text.push_str(
-            "[    0.8] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n",
+            "[    0.8] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n",
         );
         text.push_str(END);
     }
@@ -132,7 +132,7 @@ fn i11_wants_no_trace_of_the_patch_where_it_is_off() {
     assert_eq!(silent.outcome("I11"), Unknown, "nobody knows what moved later");
     let mut reconciled = off();
     reconciled.logs(
-        "[    0.8] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+        "[    0.8] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
          [    0.8]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
          [    0.8] Memory cgroup out of memory: Killed process 70 (hog) total-vm:9kB, UID:0\n",
     );

@@ -226,7 +226,7 @@ fn killing(bench: Bench, over: &str, victims: &str, pid: i32) -> Bench {
     let mut bench = bench.set(PARENT_AFTER, "/events/oom_kill", 1);
     bench.logs(
         &format!(
-            "[    0.8] actor-0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n\
+            "[    0.8] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
              [    0.8]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
              [    0.8] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg={over},task_memcg={victims},task=hog,pid={pid},uid=0\n\
              [    0.8] Memory cgroup out of memory: Killed process {pid} (hog) total-vm:9kB, UID:0\n"
@@ -243,6 +243,12 @@ fn i4_wants_the_victim_below_the_memcg_that_was_over() {
     assert_eq!(victim("/parent/limited", "/parent/second"), Broken);
     assert_eq!(victim("/parent/limited", "/parent"), Broken);
     assert_eq!(victim("/parent/limit", "/parent/limited"), Broken, "a longer name is no child");
+    let of_another = |gfp: &str| {
+        let mut bench = killing(Bench::overcharge(), "/parent/limited", "/parent/limited", 500);
+        bench.evidence.console = bench.evidence.console.replace("GFP_KERNEL_ACCOUNT", gfp);
+        bench.outcome("I4")
+    };
+    assert_eq!(of_another("GFP_KERNEL"), Broken, "no charge over the limit asked like that");
     let nameless = |mut bench: Bench| {
         bench.evidence.console = bench.evidence.console.replace("oom-kill:", "oom-kill ");
         bench.outcome("I4")
@@ -346,10 +352,13 @@ fn i6_wants_a_heartbeat_and_tasks_that_die() {
     assert_eq!(Bench::overcharge().set(actor, "/end", "unkillable").outcome("I6"), Broken);
     let bystander: Which<'_> = &[("fact", "process_ended"), ("role", "bystander")];
     assert_eq!(Bench::overcharge().set(bystander, "/by_guest", false).outcome("I6"), Broken);
-    assert_eq!(Bench::overcharge().set(OPEN, "/latency/max", 5_000_000).outcome("I6"), Kept);
-    assert_eq!(Bench::overcharge().set(OPEN, "/latency/max", 5_000_001).outcome("I6"), Broken);
+    let quick = |max_us: u64| Bench::overcharge().set(OPEN, "/latency/max", max_us).outcome("I6");
+    assert_eq!([quick(1_000_000), quick(1_000_001)], [Kept, Broken], "nothing was killed");
+    let kills = killing(Bench::overcharge(), "/parent/limited", "/parent/limited", 500);
+    assert_eq!(kills.clone().set(OPEN, "/latency/max", 5_000_000).outcome("I6"), Kept);
+    assert_eq!(kills.clone().set(OPEN, "/latency/max", 5_000_001).outcome("I6"), Broken);
     assert_eq!(Bench::mainline().set(OPEN, "/latency/max", 5_000_001).outcome("I6"), Kept);
-    let mut debugging = Bench::overcharge().set(OPEN, "/latency/max", 15_000_000);
+    let mut debugging = kills.set(OPEN, "/latency/max", 15_000_000);
     debugging.cell.slowdown = 3;
     assert_eq!(debugging.outcome("I6"), Kept);
     assert_eq!(debugging.set(OPEN, "/latency/max", 15_000_001).outcome("I6"), Broken);

@@ -115,4 +115,15 @@ fn what_the_host_has_stretched_breaks_nothing() {
         bench.outcome("E")
     };
     assert_eq!([took(2.1), took(2.0)], [Outcome::Broken, Outcome::Unknown]);
+    let cut = |starved_ms: u64| {
+        let mut bench = Bench::overcharge().set(&[("fact", "load_ended")], "/complete", false);
+        bench.cell.expect.facts.clear();
+        bench.cell.expect.complete();
+        bench.evidence.starved_ms = starved_ms;
+        bench.outcome("E")
+    };
+    assert_eq!(
+        [cut(0), cut(600), cut(1_200)],
+        [Outcome::Broken, Outcome::Broken, Outcome::Unknown]
+    );
 }
