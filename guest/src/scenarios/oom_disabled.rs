@@ -4,22 +4,29 @@
 //!
 //! Task 0 opens files endlessly, task 1 holds files until it is told to close them. The outsider
 //! sees task 0 come to a halt (`sleeps`), lets task 1 close (`close`), sees it go on and come to a
-//! halt again (`sleeps`), raises the limit (`raise`), sees it go on, and puts everything back. A
+//! halt again (`sleeps`), raises the limit (`raise`), sees it go on, and puts everything back. While
+//! it sleeps the memcg says so (`marked`), user space was told by an eventfd (`told`), and in the end
+//! it does not say so any more (`unmarked`). A
 //! step fails with `ETIMEDOUT` when what should follow does not. Where calls fail instead of
 //! sleeping, task 0 ends after `failures_max` of them and the first step is the last.
 
 use std::ffi::CStr;
-use std::os::fd::RawFd;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
+use nix::libc;
 
 use super::{Part, Plan, Terms, Workload};
 use crate::calls::open_kept;
 use crate::clock::{self, Deadline};
 use crate::lane::Lane;
+use crate::memcg::Memcg;
 use crate::shared::{self, Flag, Shareable};
+use crate::tally::Failure;
 use crate::{arena, process};
 
 pub(super) const WORKLOADS: &[Workload] = &[Workload::new(
@@ -31,6 +38,11 @@ pub(super) const WORKLOADS: &[Workload] = &[Workload::new(
 const SLEEPS: usize = 0;
 const CLOSE: usize = 1;
 const RAISE: usize = 2;
+const MARKED: usize = 3;
+const TOLD: usize = 4;
+const UNMARKED: usize = 5;
+
+const CONTROL: &str = "memory.oom_control";
 
 /// A task that makes no call for so long sleeps in one, milliseconds.
 const HALT_MS: u64 = 1_000;
@@ -75,10 +87,14 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     });
     let (limited, limit_bytes) = (terms.memcgs.limited.clone(), terms.cell.limit_bytes);
     let raised_bytes = limit_bytes + terms.param("raise_bytes");
-    let outsider = Part::new(&["sleeps", "close", "raise"], move |_| {
+    let ops = &["sleeps", "close", "raise", "marked", "told", "unmarked"];
+    let outsider = Part::new(ops, move |_| {
         let limited = limited.clone();
+        let notices = notices_of(&limited)?;
         Ok(move |lane: &Lane| {
             if lane.call(SLEEPS, || halts(talk)).is_some() {
+                lane.call(MARKED, || says_under_oom(&limited, 1));
+                lane.call(TOLD, || take(&notices));
                 talk.close.raise();
                 lane.call(CLOSE, || goes_on(talk));
                 lane.call(SLEEPS, || halts(talk));
@@ -90,6 +106,7 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
             // The limit in force must be that of the request again before the load ends.
             let _ = clock::within(STEP_MS, 10_000, || limited.limit_to(limit_bytes).is_ok());
             talk.ended.raise();
+            lane.call(UNMARKED, || says_under_oom(&limited, 0));
         })
     });
     Ok(terms.plan(actor).with_outsider(outsider))
@@ -146,4 +163,28 @@ fn halts(talk: &Talk) -> nix::Result<()> {
 fn goes_on(talk: &Talk) -> nix::Result<()> {
     let seen = talk.opened.load(Ordering::SeqCst);
     clock::within(STEP_MS, 1000, || talk.opened.load(Ordering::SeqCst) != seen)
+}
+
+/// An eventfd that is told when the memcg runs out of memory (`mem_cgroup_oom_register_event()`).
+fn notices_of(memcg: &Memcg) -> Result<File> {
+    // SAFETY: plain numbers.
+    let made = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+    let made = Errno::result(made).context("make an eventfd")?;
+    // SAFETY: it was just made and belongs to nobody else.
+    let notices = unsafe { File::from_raw_fd(made) };
+    let control = File::open(memcg.path(CONTROL)).context("open memory.oom_control")?;
+    memcg.write("cgroup.event_control", &format!("{made} {}", control.as_raw_fd()))?;
+    Ok(notices)
+}
+
+/// Takes what an eventfd was told; `EAGAIN` if nothing.
+fn take(mut notices: &File) -> Result<(), Failure> {
+    Ok(notices.read_exact(&mut [0; 8])?)
+}
+
+/// Waits until the memcg says that a task waits for user space (1), or that none does (0).
+fn says_under_oom(memcg: &Memcg, wanted: u32) -> nix::Result<()> {
+    let wanted = format!("under_oom {wanted}");
+    let says = || memcg.read(CONTROL).is_ok_and(|text| text.lines().any(|line| line == wanted));
+    clock::within(STEP_MS, 10_000, says)
 }

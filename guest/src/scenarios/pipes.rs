@@ -5,6 +5,9 @@
 //! It charges pages of kernel memory one by one. Failures are disguised: `pipe2` fails with
 //! `ENFILE`, a write at the limit is short. The array of the large pipe is a charge of a costly
 //! order, which may fail under every policy.
+//!
+//! `pipe-sizes`: each task fills the memcg with pipes, and then asks for pipes whose array is a
+//! charge of exactly 1, 2, 4, 8 and 16 pages. The last one is of a costly order.
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -13,13 +16,24 @@ use nix::unistd::pipe2;
 use super::{Part, Plan, Terms, Workload};
 use crate::calls::keep_pipe;
 use crate::lane::Lane;
-use crate::process;
+use crate::{memcg, process};
 
-pub(super) const WORKLOADS: &[Workload] = &[Workload::new(
-    "pipes",
-    &[("pipe_bytes", PIPE_BYTES_MAX), ("setpipe_bytes", 16 << 20), ("failures_max", 10)],
-    plan,
-)];
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new(
+        "pipes",
+        &[("pipe_bytes", PIPE_BYTES_MAX), ("setpipe_bytes", 16 << 20), ("failures_max", 10)],
+        plan,
+    ),
+    Workload::new("pipe-sizes", &[("failures_max", 10)], plan_sizes),
+];
+
+/// Calls of `pipe-sizes`.
+const SIZES_OPS: [&str; 7] =
+    ["pipe2", "write", "pages_1", "pages_2", "pages_4", "pages_8", "setpipe_sz"];
+
+/// Slots of the pipes that it asks for, in the same order. A slot is a `struct pipe_buffer` of 40
+/// bytes; `kcalloc()` rounds up to a power of two.
+const SLOTS: [i32; 5] = [64, 128, 256, 512, 1024];
 
 const SETPIPE_SZ: usize = 2;
 
@@ -41,6 +55,26 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
                 keep_pipe(lane, &filling);
             }
             lane.call(SETPIPE_SZ, || fcntl(&grown, FcntlArg::F_SETPIPE_SZ(setpipe_bytes)));
+        })
+    });
+    Ok(terms.plan(actor))
+}
+
+fn plan_sizes(terms: &Terms<'_>) -> Result<Plan> {
+    let pipes = terms.cell.operations;
+    let page_bytes = i32::try_from(memcg::page_bytes())?;
+    let actor = Part::new(&SIZES_OPS, move |_| {
+        process::reserve_files(2 * pipes + 2 * SLOTS.len() as u64)?;
+        let filling = vec![0xa5_u8; PIPE_BYTES_MAX as usize];
+        let grown = SLOTS.map(|_| pipe2(OFlag::O_NONBLOCK));
+        let grown = grown.into_iter().collect::<nix::Result<Vec<_>>>().context("pipes to grow")?;
+        Ok(move |lane: &Lane| {
+            while lane.goes_on() {
+                keep_pipe(lane, &filling);
+            }
+            for (at, (slots, (_, end))) in SLOTS.iter().zip(&grown).enumerate() {
+                lane.call(2 + at, || fcntl(end, FcntlArg::F_SETPIPE_SZ(slots * page_bytes)));
+            }
         })
     });
     Ok(terms.plan(actor))
