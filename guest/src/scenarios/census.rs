@@ -146,16 +146,10 @@ fn plan(terms: &Terms<'_>, kinds: Vec<&'static Kind>, counted: bool) -> Result<P
         let (kinds, parent) = (kinds.clone(), parent.clone());
         let mut scale = counted.then(|| Scale::of(&parent)).transpose()?;
         Ok(move |lane: &Lane| {
-            scale.iter_mut().for_each(|scale| scale.come_to_rest(lane));
             for (kind, count) in kinds.iter().zip(counts).take_while(|_| lane.goes_on()) {
                 lane.call(0, || -> Result<(), Failure> {
                     process::fork_child(|| count_one(kind, &parent, scale.as_mut(), count, lane))?;
                     lane.wait_until(|| count.outcome.load(Ordering::SeqCst) != 0);
-                    if count.errno() != Some(Errno::UnknownErrno) {
-                        // What was made in vain is freed after a grace period.
-                        release::await_rcu();
-                        scale.iter_mut().for_each(|scale| scale.come_to_rest(lane));
-                    }
                     match count.errno() {
                         Some(Errno::UnknownErrno) => Ok(()),
                         Some(errno) if UNKNOWN.contains(&errno) => Ok(()),
@@ -199,10 +193,15 @@ fn count_one(
     count: &Count,
     lane: &Lane,
 ) -> i32 {
-    let mut usage = || scale.as_mut().map_or(Ok(0), |scale| scale.bytes());
     let counted = (kind.prepare)(parent).and_then(|mut make| {
         let warm = kind.warm();
         (0..warm).try_for_each(&mut make)?;
+        if let Some(scale) = &mut scale {
+            // A table that grew leaves the smaller one to be freed after a grace period.
+            release::await_rcu();
+            scale.come_to_rest(lane);
+        }
+        let mut usage = || scale.as_mut().map_or(Ok(0), |scale| scale.bytes());
         let before = usage()?;
         (warm..warm + kind.objects).try_for_each(&mut make)?;
         count.bytes.store((usage()? as i64 - before as i64) as u64, Ordering::SeqCst);
@@ -225,7 +224,7 @@ struct Scale {
 }
 
 /// Readings in a row without a change that count as rest; a millisecond lies between two.
-const REST_LOOKS: u32 = 20;
+const REST_LOOKS: u32 = 10;
 
 const PIPE_LARGE: libc::c_int = 1 << 20;
 const PIPE_SMALL: libc::c_int = 1 << 12;
