@@ -3,12 +3,12 @@
 //! what wakes it: a sibling that closes its files, and a limit that is raised.
 //!
 //! Task 0 opens files endlessly, task 1 holds files until it is told to close them. The outsider
-//! sees task 0 come to a halt (`sleeps`), lets task 1 close (`close`), sees it go on and come to a
-//! halt again (`sleeps`), raises the limit (`raise`), sees it go on, and puts everything back. While
-//! it sleeps the memcg says so (`marked`), user space was told by an eventfd (`told`), and in the end
-//! it does not say so any more (`unmarked`). A
-//! step fails with `ETIMEDOUT` when what should follow does not. Where calls fail instead of
-//! sleeping, task 0 ends after `failures_max` of them and the first step is the last.
+//! sees task 0 come to a halt (`sleeps`), lets task 1 close (`close`), sees it go on and come to
+//! a halt again (`sleeps`), raises the limit (`raise`), sees it go on, and puts everything back.
+//! While it sleeps the memcg says so (`marked`) and user space was told by an eventfd (`told`); in
+//! the end it does not say so any more (`unmarked`). A step fails with `ETIMEDOUT` when what should
+//! follow does not. Where calls fail instead of sleeping, task 0 ends after `failures_max` of them
+//! and the first step is the last.
 
 use std::ffi::CStr;
 use std::fs::File;

@@ -4,9 +4,10 @@
 //! What the objects of a kind charge (`census.*`): less is worse, since an allocation has escaped
 //! its memcg; more is a difference; a kind that is missing here is worse too. Tolerance: 4 pages
 //! and 2 %. The guest drains stocks before it reads usage, and what its own stack and heap may add
-//! is a page or two: in 12 cells of equal kernels no kind moved by more. Where page tables of whole
-//! processes are counted it is 12 %: their number follows from where the kernel places mappings,
-//! which it does at random (measured: 8 %).
+//! is a page or two: in 9 cells of equal kernels no kind moved by more than half of that. Where
+//! page tables of whole processes are counted it is 30 %: their number follows from where the
+//! kernel places mappings, at random (measured: 18 %). Sums of `memory.stat` have such parts, and
+//! what the processes themselves need: 5 % (measured: 2 %).
 //!
 //! With repetitions all of one side must be beyond all of the other.
 
@@ -22,8 +23,11 @@ const CENSUS_BYTES: f64 = 4.0 * 4096.0;
 /// The same, share of what they charge on the baseline.
 const CENSUS_SHARE: f64 = 0.02;
 
+/// The same of sums over all kinds.
+const SUM_SHARE: f64 = 0.05;
+
 /// The same where page tables of whole processes are counted.
-const PLACED_SHARE: f64 = 0.12;
+const PLACED_SHARE: f64 = 0.3;
 
 /// The kinds of which that is so.
 const PLACED: [&str; 2] = ["process", "stat_pagetables"];
@@ -48,8 +52,11 @@ fn of_one(fact: &FactName, base: &[Judged<'_>], patched: &[Judged<'_>]) -> Optio
     let (baseline, patched) = (values(base), values(patched));
     let worse = match (range(&baseline), range(&patched)) {
         (Some((low, high)), Some((here_low, here_high))) => {
-            let placed = matches!(fact, FactName::Census(kind) if PLACED.contains(&kind.as_str()));
-            let share = if placed { PLACED_SHARE } else { CENSUS_SHARE };
+            let share = match fact {
+                FactName::Census(kind) if PLACED.contains(&kind.as_str()) => PLACED_SHARE,
+                FactName::Census(kind) if kind.starts_with("stat_") => SUM_SHARE,
+                _ => CENSUS_SHARE,
+            };
             let tolerance = |bytes: f64| CENSUS_BYTES + share * bytes;
             let less = here_high < low - tolerance(low);
             if !less && here_low <= high + tolerance(high) {

@@ -6,9 +6,10 @@
 //! system call of an actor takes at most 5 s, the reconciliation included: it waits in bounded
 //! steps on timers, which emulation does not stretch; a debugging kernel's checks do (`slowdown` of
 //! its configuration). Where nothing was killed there is only reclaim and an RCU grace period to
-//! wait for: 1 s, times the slowness of the machine and the tasks that want the same CPU, and as the
-//! host has stretched the cell. Calls that sleep until another task acts are not asked. On a kernel that does not reconcile, the length of a call is up to the
-//! scenario: there it is the problem, not a broken promise.
+//! wait for: 1 s, times the slowness of the machine and the tasks that want the same CPU, and as
+//! the host has stretched the cell. Calls that sleep until another task acts are not asked. On a
+//! kernel that does not reconcile, the length of a call is up to the scenario: there it is the
+//! problem, not a broken promise.
 
 use protocol::ProcessRole;
 
