@@ -37,7 +37,7 @@ use crate::{process, release};
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("census", &[], |terms| plan_census(terms, ALL)),
     Workload::new("census-disk", &[], |terms| plan_census(terms, &[disk::KINDS])).on_scratch(),
-    Workload::new("made-at-limit", &[("failures_max", 30)], plan_at_limit),
+    Workload::new("made-at-limit", &[("failures_max", 30), ("hogs", 1)], plan_at_limit),
 ];
 
 const ALL: &[&[Kind]] = &[files::KINDS, ipc::KINDS, memory::KINDS, nodes::KINDS];

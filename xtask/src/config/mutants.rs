@@ -63,7 +63,7 @@ pub(crate) struct Caught {
     pub(crate) rule: Rule,
     /// Of `E`: the fact that is not as expected. No other fact is evaluated.
     pub(crate) fact: Option<FactName>,
-    /// How the cell must end: FAIL, or CRASH where the kernel itself detects the bug.
+    /// How the cell must end: FAIL, or CRASH or HANG where the kernel itself detects the bug.
     pub(crate) verdict: Verdict,
 }
 
@@ -89,6 +89,8 @@ struct MutantTable {
     breaks: Option<At<String>>,
     #[serde(default)]
     crash: bool,
+    #[serde(default)]
+    hang: bool,
     #[serde(default, deserialize_with = "value::some_words")]
     equivalent: Option<String>,
 }
@@ -168,7 +170,8 @@ fn mutant(
     (kernel, scenarios, rules): (&Kernel, &BTreeMap<String, Scenario>, &[Rule]),
 ) -> Result<Mutant, Fault> {
     let built_as = table.kernel();
-    let MutantTable { name, bug, scenario, cgroup, policy, breaks, crash, equivalent } = table;
+    let MutantTable { name, bug, scenario, cgroup, policy, breaks, crash, hang, equivalent } =
+        table;
     let trap = match (equivalent, scenario, policy, breaks) {
         (Some(why), None, None, None) => Trap::Equivalent(why),
         (None, Some(scenario), Some(policy), Some(breaks)) => {
@@ -180,7 +183,11 @@ fn mutant(
                 policy: policy.into_inner(),
                 rule,
                 fact,
-                verdict: if crash { Verdict::Crash } else { Verdict::Fail },
+                verdict: match (crash, hang) {
+                    (true, _) => Verdict::Crash,
+                    (_, true) => Verdict::Hang,
+                    _ => Verdict::Fail,
+                },
             })
         }
         _ => {

@@ -3,7 +3,8 @@
 //!
 //! A mutant counts as caught when its cell ended as its entry says, the rule named is among the
 //! broken ones, and the kernel without the bug keeps that rule in the same cell of the same run. A
-//! cell that only ran out of time counts for nothing: any bug can do that.
+//! cell that only ran out of time counts for nothing, because any bug can do that; unless the entry
+//! says that the bug is a dead loop.
 
 use super::{Judgement, Verdict};
 use crate::config::Caught;
@@ -51,6 +52,7 @@ pub(crate) fn score(wanted: &Caught, mutant: Option<Ran<'_>>, control: Option<Ra
     }
     let broken = mutant.judgement.breaks.contains(&wanted.rule);
     match mutant.judgement.verdict {
+        Verdict::Hang if broken && wanted.verdict == Verdict::Hang => Score::Caught,
         Verdict::Hang => Score::OnlyTime,
         Verdict::Pass | Verdict::Inconclusive if mutant.flaky => Score::Flaky,
         Verdict::Pass | Verdict::Inconclusive => Score::Survived,

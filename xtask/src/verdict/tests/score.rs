@@ -67,6 +67,8 @@ fn time_that_was_up_catches_nothing() {
         (judged(Verdict::Hang, &["I6"], false), judged(Verdict::Pass, &[], true));
     let hang = score(&wanted("I6", Verdict::Fail), ran(&mutant), ran(&control));
     assert_eq!(hang, Score::OnlyTime);
+    let hang = score(&wanted("I6", Verdict::Hang), ran(&mutant), ran(&control));
+    assert_eq!(hang, Score::Caught, "the bug is a dead loop");
 }
 
 #[test]

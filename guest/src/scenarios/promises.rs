@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the files of a memcg promise: `promises`, `high-over`, `max-raised`, `cpu-offline`.
+//!
+//! In `promises` the actor holds clean page cache and writes to the files of its own memcg and of
+//! the parent. Each promise that is not kept is a failed call `holds`, told apart by its errno.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munlockall};
+
+use super::{Part, Plan, Terms, Workload};
+use crate::arena::SCRATCH;
+use crate::brink::stay_on_cpu;
+use crate::calls::open_kept;
+use crate::lane::Lane;
+use crate::memcg::{self, Memcg};
+use crate::shared::{self, Flag};
+use crate::{arena, clock, process};
+
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new("promises", &[("cached_bytes", 6 << 20)], plan_promises).on_scratch(),
+    Workload::new("high-over", &[("below", 1200), ("above", 130)], plan_high),
+    Workload::new("max-raised", &[("low_bytes", 1 << 20), ("hogs", 1)], plan_raised),
+    Workload::new("cpu-offline", &[], plan_offline),
+];
+
+/// More than the memcg ever uses.
+const PLENTY: &str = "1G";
+
+/// What a write that asks for reclaim may leave or take beyond what it was asked for, bytes.
+const SLACK_BYTES: u64 = 1 << 20;
+
+fn plan_promises(terms: &Terms<'_>) -> Result<Plan> {
+    let (cached_bytes, rounds) = (terms.param("cached_bytes"), terms.cell.operations);
+    let limit_bytes = terms.cell.limit_bytes;
+    let path = format!("{SCRATCH}/cached");
+    fs::write(&path, vec![0xa5; cached_bytes as usize]).context("write a file")?;
+    let file = File::open(&path)?;
+    file.sync_all()?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    let memcgs = (terms.memcgs.parent.clone(), terms.memcgs.limited.clone());
+    let actor = Part::new(&["holds"], move |_| {
+        let (parent, own) = memcgs.clone();
+        let held = Held { parent, own, path: path.clone(), cached_bytes, limit_bytes };
+        Ok(move |lane: &Lane| {
+            for _ in (0..rounds).take_while(|_| lane.goes_on()) {
+                for promise in PROMISES {
+                    lane.call(0, || promise(&held));
+                }
+            }
+        })
+    });
+    Ok(terms.plan(actor))
+}
+
+/// What the promises are about.
+struct Held {
+    parent: Memcg,
+    own: Memcg,
+    path: String,
+    cached_bytes: u64,
+    limit_bytes: u64,
+}
+
+const PROMISES: &[fn(&Held) -> nix::Result<()>] = &[
+    Held::min_protects_from_the_parent,
+    Held::nothing_protects_from_its_own_reclaim,
+    Held::low_gives_way,
+    Held::high_is_enforced,
+    Held::max_is_enforced_without_a_kill,
+];
+
+impl Held {
+    /// Charges the whole file, and says how much of it is charged.
+    fn read_in(&self) -> nix::Result<u64> {
+        let mut buffer = vec![0; 1 << 16];
+        let mut file = File::open(&self.path).map_err(|_| Errno::EIO)?;
+        while file.read(&mut buffer).map_err(|_| Errno::EIO)? > 0 {}
+        self.cached()
+    }
+
+    fn cached(&self) -> nix::Result<u64> {
+        let stat = self.own.read("memory.stat").map_err(|_| Errno::EIO)?;
+        let file = stat.lines().find_map(|line| line.strip_prefix("file "));
+        file.and_then(|bytes| bytes.parse().ok()).ok_or(Errno::EIO)
+    }
+
+    fn event(&self, key: &str) -> nix::Result<u64> {
+        let events = self.own.read("memory.events").map_err(|_| Errno::EIO)?;
+        let value = events.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        value.and_then(|count| count.parse().ok()).ok_or(Errno::EIO)
+    }
+
+    /// Of both: the parent's protection is shared out among its children.
+    fn protect(&self, file: &str, value: &str) -> nix::Result<()> {
+        let write = |memcg: &Memcg| memcg.write(file, value).map_err(|_| Errno::EIO);
+        write(&self.parent).and_then(|()| write(&self.own))
+    }
+
+    fn min_protects_from_the_parent(&self) -> nix::Result<()> {
+        let before = self.read_in()?;
+        self.protect("memory.min", PLENTY)?;
+        // It says EAGAIN: there is nothing else.
+        let _ = self.parent.write("memory.reclaim", &(4 * SLACK_BYTES).to_string());
+        let kept = self.cached()? + SLACK_BYTES >= before;
+        let cached = before + SLACK_BYTES >= self.cached_bytes;
+        if kept && cached { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    /// Comes after the parent's reclaim, which has left effective values in the memcg.
+    fn nothing_protects_from_its_own_reclaim(&self) -> nix::Result<()> {
+        let before = self.cached()?;
+        let _ = self.own.write("memory.reclaim", &(2 * SLACK_BYTES).to_string());
+        let after = self.cached()?;
+        self.protect("memory.min", "0")?;
+        if after + SLACK_BYTES <= before { Ok(()) } else { Err(Errno::EBUSY) }
+    }
+
+    fn low_gives_way(&self) -> nix::Result<()> {
+        let before = (self.read_in()?, self.event("low")?);
+        self.protect("memory.low", PLENTY)?;
+        let _ = self.parent.write("memory.reclaim", &(2 * SLACK_BYTES).to_string());
+        self.protect("memory.low", "0")?;
+        let gave_way = self.cached()? + SLACK_BYTES <= before.0;
+        if gave_way && self.event("low")? > before.1 { Ok(()) } else { Err(Errno::EDOM) }
+    }
+
+    fn high_is_enforced(&self) -> nix::Result<()> {
+        let high_bytes = self.read_in()? / 2;
+        let written = self.own.write("memory.high", &high_bytes.to_string());
+        let usage = self.own.current_bytes().map_err(|_| Errno::EIO)?;
+        self.own.write("memory.high", "max").map_err(|_| Errno::EIO)?;
+        let kept = written.is_ok() && usage <= high_bytes + SLACK_BYTES;
+        if kept { Ok(()) } else { Err(Errno::ERANGE) }
+    }
+
+    fn max_is_enforced_without_a_kill(&self) -> nix::Result<()> {
+        let max_bytes = self.read_in()? / 2;
+        let before = self.event("oom_kill")?;
+        let written = self.own.limit_to(max_bytes);
+        let usage = self.own.current_bytes().map_err(|_| Errno::EIO)?;
+        self.own.limit_to(self.limit_bytes).map_err(|_| Errno::EIO)?;
+        let kept = written.is_ok() && usage <= max_bytes && self.event("oom_kill")? == before;
+        if kept { Ok(()) } else { Err(Errno::EOVERFLOW) }
+    }
+}
+
+/// A mapping whose pages are touched one by one.
+struct Pages(NonNull<libc::c_void>);
+
+impl Pages {
+    /// Call it when memory is locked: these pages must not be.
+    fn map(pages: u64) -> nix::Result<Self> {
+        munlockall()?;
+        let bytes =
+            NonZeroUsize::new((pages * memcg::page_bytes()) as usize).ok_or(Errno::EINVAL)?;
+        let (rights, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE);
+        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
+        unsafe { mmap_anonymous(None, bytes, rights, flags) }.map(Self)
+    }
+
+    fn touch(&self, page: u64) -> nix::Result<()> {
+        let offset = (page * memcg::page_bytes()) as usize;
+        // SAFETY: inside the mapping.
+        unsafe { self.0.cast::<u8>().as_ptr().add(offset).write_volatile(1) };
+        Ok(())
+    }
+}
+
+/// Pages up to `memory.high`, and a few beyond it, with nothing to reclaim: what lies above is
+/// little, so the penalty is too.
+fn plan_high(terms: &Terms<'_>) -> Result<Plan> {
+    let (below, above) = (terms.param("below"), terms.param("above"));
+    let own = terms.memcgs.limited.clone();
+    let actor = Part::new(&["touch_below", "touch_above"], move |_| {
+        let own = own.clone();
+        Ok(move |lane: &Lane| {
+            let Ok(pages) = Pages::map(below + 2 * above) else { return };
+            for page in (0..below).take_while(|_| lane.goes_on()) {
+                lane.call(0, || pages.touch(page));
+            }
+            // From here on: the limit is where usage is now.
+            let usage = own.current_bytes().unwrap_or(0);
+            let _ = own.write("memory.high", &(usage + 65 * memcg::page_bytes()).to_string());
+            for page in (below..below + above).take_while(|_| lane.goes_on()) {
+                lane.call(1, || pages.touch(page));
+            }
+        })
+    });
+    Ok(terms.plan(actor))
+}
+
+/// One writer lowers the limit far below what hogs hold, and kills one after the other; a second
+/// one raises it as soon as the first victim is dead.
+fn plan_raised(terms: &Terms<'_>) -> Result<Plan> {
+    let (low_bytes, high_bytes) = (terms.param("low_bytes"), terms.cell.limit_bytes);
+    ensure!(low_bytes < high_bytes, "low_bytes is {low_bytes}, the limit {high_bytes}");
+    let limited = terms.memcgs.limited.clone();
+    let over: &'static Flag = shared::map_one()?;
+    let (path, files) = (arena::create_file("file")?, terms.cell.operations);
+    let actor = Part::new(&["open"], move |_| {
+        process::reserve_files(files)?;
+        let path = path.clone();
+        Ok(move |lane: &Lane| {
+            lane.wait_until(|| over.is_up());
+            // Enough for some charges, so that those of the load are known to be seen.
+            for _ in (0..files).take_while(|_| lane.goes_on()) {
+                lane.call(0, || open_kept(&path));
+            }
+        })
+    });
+    let outsider = Part::new(&["lower", "raise"], move |_| {
+        let limited = limited.clone();
+        Ok(move |lane: &Lane| {
+            let killed = |memcg: &Memcg| {
+                let events = memcg.read("memory.events").unwrap_or_default();
+                !events.lines().any(|line| line == "oom_kill 0")
+            };
+            let lowered = lane.call(0, || {
+                process::fork_child(|| i32::from(limited.limit_to(low_bytes).is_err()))
+            });
+            while lowered.is_some() && !lane.stopped() && !killed(&limited) {
+                clock::sleep_us(100);
+            }
+            lane.call(1, || limited.limit_to(high_bytes).map_err(|_| Errno::EBUSY));
+            process::await_children();
+            over.raise();
+        })
+    });
+    Ok(terms.plan(actor).with_outsider(outsider))
+}
+
+/// The last CPU that is online.
+const CPU: usize = 1;
+
+/// A task leaves pages and objects in the stocks of a CPU, which then goes offline.
+fn plan_offline(terms: &Terms<'_>) -> Result<Plan> {
+    let files = terms.cell.operations;
+    let path = arena::create_file("file")?;
+    let gone: &'static Flag = shared::map_one()?;
+    let left: &'static Flag = shared::map_one()?;
+    let actor = Part::new(&["open"], move |_| {
+        process::reserve_files(files)?;
+        stay_on_cpu(CPU)?;
+        let path = path.clone();
+        Ok(move |lane: &Lane| {
+            for _ in (0..files).take_while(|_| lane.goes_on()) {
+                lane.call(0, || open_kept(&path));
+            }
+            left.raise();
+            lane.wait_until(|| gone.is_up());
+        })
+    });
+    let outsider = Part::new(&["offline"], move |_| {
+        Ok(move |lane: &Lane| {
+            lane.wait_until(|| left.is_up());
+            let online = format!("/sys/devices/system/cpu/cpu{CPU}/online");
+            lane.call(0, || fs::write(&online, "0"));
+            gone.raise();
+        })
+    });
+    Ok(terms.plan(actor).with_outsider(outsider))
+}
