@@ -15,7 +15,7 @@
 //! over the tolerance is unknown, not kept. So is one that the host has stretched over it, as it
 //! has stretched the cell ([`Evidence::stretch`](crate::evidence::Evidence::stretch)).
 
-use protocol::MemcgRole;
+use protocol::{MemcgRole, Stage};
 
 use super::rule::need;
 use super::{Answer, Case, Invariant, Missing, Outcome};
@@ -64,6 +64,10 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Ans
     }
     let usage = need(case.seen.usage(role), FactName::Memcg(role, MemcgFact::OverMsMax))?;
     let settled = need(case.seen.settled, CellFact::Settled)?;
+    // All were waited for; this one may have been within its limit while another was not.
+    let files = case.seen.files(Stage::Settled, role);
+    let within = settled.settled
+        || files.is_some_and(|files| files.max_bytes.is_some_and(|max| files.current_bytes <= max));
     let kills = case.kill_events(role);
     let kills = need(kills, FactName::Event(role, "oom_kill".to_owned()))?;
     let [over_ms, gap_ms, settle_ms] =
@@ -79,12 +83,12 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Ans
     // No task tries while none runs: the sampler, which is urgent, did not for as long as its gap.
     let late = over_ms > tolerance_ms * stretch || unattended(attend_ms * stretch + gap_ms);
     // tmpfs files outlive their creators: with every task dead there is none left to kill.
-    let stranded = !settled.settled && case.seen.killable_left() == 0;
+    let stranded = !within && case.seen.killable_left() == 0;
     if stranded && usage.over_us_max <= usage.over_us_last {
         let said = "every task that could be killed is dead, and what is left belongs to none";
         return Ok(Answer::not_asked(said));
     }
-    let outcome = if (!settled.settled && !stranded) || late {
+    let outcome = if (!within && !stranded) || late {
         Outcome::Broken
     } else if over_ms + 2.0 * gap_ms > tolerance_ms || unattended(attend_ms) {
         Outcome::Unknown
@@ -98,7 +102,7 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Ans
         true => format!("; stretched {stretch:.1} times by the host"),
         false => String::new(),
     };
-    let end = if settled.settled { "usage <= max" } else { "usage still above max" };
+    let end = if within { "usage <= max" } else { "usage still above max" };
     let said = format!(
         "above max for at most {over_ms:.1} ms (samples up to {gap_ms:.1} ms apart), tolerance \
          {tolerance_ms} ms with {kills} kills{attended}{stretched}; {end} {settle_ms:.1} ms after \

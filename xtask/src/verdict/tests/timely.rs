@@ -61,9 +61,13 @@ fn i3_gives_each_of_many_tasks_its_turn() {
 
 #[test]
 fn i3_asks_only_where_something_can_be_killed() {
-    let stuck = |bench: Bench| bench.set(SETTLED, "/settled", false).outcome("I3");
+    let other = |bench: Bench| bench.set(SETTLED, "/settled", false);
+    let above = |bench: Bench| bench.set(SETTLED_FILES, "/current_bytes", 1_u64 << 40);
+    let stuck = |bench: Bench| above(other(bench)).outcome("I3");
     assert_eq!(stuck(Bench::overcharge()), NotApplicable);
     assert_eq!(stuck(Bench::overcharge().with_hog()), Broken);
+    let within = other(Bench::overcharge().with_hog());
+    assert_eq!(within.outcome("I3"), Kept, "it was another memcg that was above its limit");
     // An actor that ended without the guest's hand cannot be killed for its memory any more.
     let ended = |over_us_last: u64, early: bool| {
         let mut bench = Bench::overcharge().set(USAGE, "/over_us_max", 900_000);
