@@ -224,7 +224,7 @@ struct Scale {
 }
 
 /// Readings in a row without a change that count as rest; a millisecond lies between two.
-const REST_LOOKS: u32 = 10;
+const REST_LOOKS: u32 = 5;
 
 const PIPE_LARGE: libc::c_int = 1 << 20;
 const PIPE_SMALL: libc::c_int = 1 << 12;
