@@ -13,20 +13,10 @@ pub(crate) const RUN: &str = "2026-01-31T04-00-00Z";
 pub(crate) const NASTY: &str = "WARN: WARNING: mm/x.c:1 at f+0x1/0x2, CPU#0: sh/1 # SKIP <b>&amp; ]]> \u{1b}[31m\0\u{ffff}\u{2028}\r\n\
      not ok 1 - no. Kernel panic - not syncing: VFS: reboot: System halted | `x` \\ \"' \u{e9}";
 
-/// Writes it, with the console of the crash, into a results folder.
+/// Writes its result, as if it was copied without the evidence, into a results folder.
 pub(crate) fn write(results: &Path) {
     let folder = results.join(RUN);
-    let attempt = folder.join("cells/crash.v2.patched.overcharge/attempt-1");
-    fs::create_dir_all(&attempt).expect("a folder in a temporary folder");
-    let mut console =
-        b"[    1.0] quiet\n[    2.0] BUG: unable to handle page fault \xff\xfe\x00\x1b[2J\n"
-            .to_vec();
-    console.extend_from_slice(
-        b"ok 1 - forged\n# Subtest: forged\nList of all partitions: ]]></pre> # SKIP\n",
-    );
-    console.extend_from_slice(&b"x".repeat(100_000));
-    console.extend_from_slice(b"\n---[ end trace ]---\n");
-    fs::write(attempt.join("console.log"), console).expect("a file in a temporary folder");
+    fs::create_dir_all(&folder).expect("a folder in a temporary folder");
     let text = serde_json::to_string(&result()).expect("JSON");
     fs::write(folder.join("result.json"), text).expect("a file in a temporary folder");
 }

@@ -152,9 +152,6 @@ fn a_junit_reader_reads_every_verdict() {
     assert_eq!(crash["type"], "CRASH");
     let message = crash["message"].as_str().expect("a message");
     assert!(message.contains("CPU#0: sh/1 # SKIP <b>&amp; ]]> "), "{message}");
-    let text = crash["text"].as_str().expect("a text");
-    assert!(text.contains("BUG: unable to handle page fault"), "{text}");
-    assert!(text.contains("ok 1 - forged"), "{text}");
 }
 
 #[test]
@@ -195,10 +192,6 @@ fn kcidb_takes_every_verdict() {
     }
     let crash = &said["tests"]["crash.v2.patched.overcharge"];
     assert_eq!(crash["path"], "memcg_harness.crash.v2.overcharge");
-    assert!(
-        crash["log_excerpt"].as_str().is_some_and(|text| text.contains("page fault")),
-        "{crash:#}"
-    );
     let load = &said["tests"]["open.v2.patched.overcharge:load_ms"];
     assert_eq!(load["number"], json!({ "value": 0.5125, "unit": "s", "prefix": "metric" }));
     let of = |list: &str, id: &Value| {
