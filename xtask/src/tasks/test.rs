@@ -22,7 +22,7 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     let Test { install } = args;
     let folders = Folders::of(places)?;
     let toolchain = Toolchain::find(&Cache::open(&folders.cache)?)?;
-    let others = host::missing(host::LINT.iter().chain(host::READERS));
+    let others = host::missing(host::LINT.iter().chain(host::READERS).chain([&host::BUSYBOX]));
     // Everything, before anything else: cached kernels need no tools, but the tests do.
     host::provide(&[doctor::missing(&toolchain), others].concat(), *install)?;
     let sh = Shell::new()?;
