@@ -14,11 +14,19 @@ use nix::errno::Errno;
 use nix::libc;
 use protocol::{Fact, Health, KernelLog, LOG_MARK_LEVEL, log_mark};
 
+use crate::clock::{self, Deadline};
+
 /// Longest record with its dictionary (`CONSOLE_EXT_LOG_MAX`).
 const RECORD_BYTES_MAX: usize = 8192;
 
 /// `LOG_USER` of `<syslog.h>`: never the kernel's own facility, 0.
 const LOG_USER: u8 = 1;
+
+/// A record is written in less; the reader of the log stops before one that is not whole.
+const WRITTEN_MS_MAX: u64 = 2000;
+
+/// How long to wait before the next look, microseconds.
+const WRITTEN_US: u64 = 500;
 
 /// The log from the first mark on.
 pub(crate) struct Log {
@@ -66,6 +74,7 @@ impl Log {
         let line = format!("<{}>{mark}\n", 8 * LOG_USER + LOG_MARK_LEVEL);
         self.device.write_all(line.as_bytes()).context("write to /dev/kmsg")?;
         let (mut read, mut kernel_lines) = (0, 0);
+        let late = Deadline::in_ms(WRITTEN_MS_MAX);
         let mut buffer = [0; RECORD_BYTES_MAX];
         loop {
             let bytes = match self.device.read(&mut buffer) {
@@ -73,6 +82,11 @@ impl Log {
                 // The next one was overwritten: the reader goes on with the oldest that is there.
                 Err(error) if error.raw_os_error() == Some(Errno::EPIPE as i32) => continue,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // Another CPU is writing a record before it.
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !late.passed() => {
+                    clock::sleep_us(WRITTEN_US);
+                    continue;
+                }
                 Err(error) => return Err(error).context("read a mark back from /dev/kmsg"),
             };
             let text = String::from_utf8_lossy(bytes);
