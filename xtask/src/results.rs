@@ -129,6 +129,14 @@ impl RunFolder {
         self.dir.join(RESULT).exists()
     }
 
+    /// Whether there is evidence of cells, readable or not.
+    pub(crate) fn has_cells(&self) -> bool {
+        self.dir
+            .join(CELLS)
+            .symlink_metadata()
+            .map_or_else(|error| error.kind() != ErrorKind::NotFound, |_| true)
+    }
+
     /// A path in the folder, relative to it.
     pub(crate) fn within(&self, path: &Path) -> String {
         path.strip_prefix(&self.dir).unwrap_or(path).display().to_string()

@@ -40,6 +40,11 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let earlier = RunFolder::open(&folders.results, &args.run)?;
     let cell = past::cell(&earlier, &past::one_cell(&earlier, &args.cell)?)?;
+    if cell.request.program.is_some() {
+        let what = format!("{}: the program of --exec is not run again by this command", cell.id);
+        let hint = format!("`cargo xtask show {} --run {}` has the command", cell.id, args.run);
+        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+    }
     let kernel = kernel(&folders, &earlier, &cell, args.image.as_deref())?;
     let start = Start::new(false)?;
     if args.gdb {
