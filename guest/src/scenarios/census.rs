@@ -158,6 +158,9 @@ fn plan(terms: &Terms<'_>, kinds: Vec<&'static Kind>, counted: bool) -> Result<P
                     }
                 });
             }
+            if counted && let Err(errno) = memory::force_statistics() {
+                lane.call(0, || Err::<(), _>(errno));
+            }
         })
     });
     let findings = move || {

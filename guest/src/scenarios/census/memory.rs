@@ -54,6 +54,19 @@ fn touch(step: usize, count: usize) -> nix::Result<Maker> {
     }))
 }
 
+/// Changes the statistics by so much that who reads them next has all that is outstanding added:
+/// below 64 pages a CPU a reader does not wait for it (`memcg_vmstats_needs_flush()`).
+pub(super) fn force_statistics() -> nix::Result<()> {
+    const PAGES: usize = 2048;
+    let memory = map(PAGES * PAGE)?;
+    for page in 0..PAGES {
+        // SAFETY: inside the mapping, which nothing else uses.
+        unsafe { memory.add(page * PAGE).write_volatile(1) };
+    }
+    // SAFETY: as above; it is not used again.
+    ok(unsafe { libc::munmap(memory.cast(), PAGES * PAGE) }).map(drop)
+}
+
 fn anon_page(_: &Memcg) -> nix::Result<Maker> {
     touch(PAGE, 510)
 }
