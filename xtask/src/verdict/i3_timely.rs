@@ -13,7 +13,8 @@
 //!
 //! The sampler sees a run to within one gap on either side, so a run that only the gaps could carry
 //! over the tolerance is unknown, not kept. So is one that the host has stretched over it, as it
-//! has stretched the cell ([`Evidence::stretch`](crate::evidence::Evidence::stretch)).
+//! has stretched the cell ([`Evidence::stretch`](crate::evidence::Evidence::stretch)). Where the
+//! peak never rose above the limit, no gap can hide anything.
 
 use protocol::{MemcgRole, Stage};
 
@@ -90,6 +91,8 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Ans
     }
     let outcome = if (!within && !stranded) || late {
         Outcome::Broken
+    } else if never_over(case, role) && over_ms == 0.0 && !unattended(0.0) {
+        Outcome::Kept
     } else if over_ms + 2.0 * gap_ms > tolerance_ms || unattended(attend_ms) {
         Outcome::Unknown
     } else {
@@ -109,6 +112,15 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Ans
          the load"
     );
     Ok(Answer { outcome, said })
+}
+
+/// By the peak, against the least limit that it had.
+fn never_over(case: &Case<'_>, role: MemcgRole) -> bool {
+    let limits = [Stage::LoadEnd, Stage::Settled, Stage::After]
+        .map(|stage| case.seen.files(stage, role).and_then(|files| files.max_bytes));
+    let limit = case.seen.setups.get(&role).map(|setup| setup.limit_bytes);
+    let least = limits.into_iter().flatten().chain(limit).min();
+    case.seen.peak_bytes(role).is_some_and(|peak| least.is_some_and(|least| peak <= least))
 }
 
 /// How long it takes where no task has to die.

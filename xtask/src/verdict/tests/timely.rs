@@ -94,7 +94,17 @@ fn i3_asks_only_where_something_can_be_killed() {
     assert_eq!(ended(100_000, true), Broken, "an earlier run above the limit was too long");
     assert_eq!(ended(900_000, false), Broken, "who waits to be let go could have been killed");
     assert_eq!(Bench::overcharge().with_hog().outcome("I3"), Kept);
-    let coarse = Bench::overcharge().with_hog().set(USAGE, "/gap_us_max", 150_000);
+    let coarse = || Bench::overcharge().with_hog().set(USAGE, "/gap_us_max", 150_000);
+    let below = |over_us: u64| {
+        let bench = coarse().set(USAGE, "/over_us_max", over_us);
+        let bench = bench.set(OVERCHARGES, "/memcgs/0/unattended_us_max", 0);
+        [LOAD_END, SETTLED_FILES, AFTER]
+            .iter()
+            .fold(bench, |bench, at| bench.set(at, "/peak_bytes", 4096))
+    };
+    assert_eq!(below(0).outcome("I3"), Kept, "no gap hides what the peak would show");
+    assert_eq!(below(1).outcome("I3"), Unknown, "the sampler saw what the peak denies");
+    let coarse = coarse();
     assert_eq!(coarse.outcome("I3"), Unknown, "a sampler that looked away proves nothing");
     assert_eq!(coarse.judge().verdict, Verdict::Error);
 }
