@@ -36,8 +36,12 @@ const REST_LOOKS: u32 = 3;
 ///
 /// # Errors
 /// [`Missing`], or the guest itself fails.
-pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Result<()> {
-    let watchdog = Watchdog::start(cell)?;
+pub(crate) fn run(
+    port: &'static Port,
+    cell: &CellRequest,
+    watch: &Watch,
+    watchdog: &Watchdog,
+) -> Result<()> {
     let missing = || Missing(format!("workload {}", cell.workload));
     let workload = scenarios::find(&cell.workload).ok_or_else(missing)?;
     let memcgs = Memcgs::create(cell)?;

@@ -121,7 +121,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts watching; [`Step::SetUp`] begins.
+    /// Starts watching, as soon as there is a request; [`Step::SetUp`] begins.
     pub(crate) fn start(cell: &CellRequest) -> Result<Self> {
         let watchdog = Self {
             load_ms_max: cell.load_ms_max,

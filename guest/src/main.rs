@@ -2,7 +2,7 @@
 //! PID 1 of the test VM: sets up memcgs, runs one cell, reports facts, powers off.
 //!
 //! It never judges. It always ends by itself: a failure or panic of the guest becomes
-//! [`protocol::Fact::Broken`], a kernel in which it gets stuck meets the [`ending::Watchdog`].
+//! [`protocol::Fact::Broken`], and so does a guest that gets stuck: see [`ending::Watchdog`].
 //! It prints to the console only what it could not send to the port.
 //!
 //! Functions that ask the kernel for something fail if it refuses, with an error that names the
@@ -63,15 +63,16 @@ fn run() -> Result<()> {
     let port = port::install(port::Port::open().context("open the port to the host")?)?;
     port.send(boot::hello(scenarios::names())?)?;
     let Order { wall_clock_us, nonce, request } = port.order().context("read the order")?;
+    let watchdog = ending::Watchdog::start(&request)?;
     if let Some(wall_clock_us) = wall_clock_us {
         boot::catch_up(wall_clock_us, request.seed).context("catch up with the host")?;
     }
     let log = kernel_log::Log::begin(nonce).context("mark the kernel's log")?;
     let outcome = match request.workload.as_str() {
-        protocol::COST_WORKLOAD => cost::run(port, &request, &watch),
-        protocol::INJECT_WORKLOAD => inject::run(port, &request, &watch),
+        protocol::COST_WORKLOAD => cost::run(port, &request, &watch, &watchdog),
+        protocol::INJECT_WORKLOAD => inject::run(port, &request, &watch, &watchdog),
         protocol::NOTHING_WORKLOAD => Ok(()),
-        _ => cell::run(port, &request, &watch),
+        _ => cell::run(port, &request, &watch, &watchdog),
     };
     match outcome.map_err(|error| error.downcast::<Missing>()) {
         Ok(()) => {}

@@ -28,9 +28,13 @@ const ROUNDS_MAX: u64 = 100_000;
 ///
 /// # Errors
 /// [`crate::Missing`], or the guest or a measured call fails.
-pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Result<()> {
+pub(crate) fn run(
+    port: &'static Port,
+    cell: &CellRequest,
+    watch: &Watch,
+    watchdog: &Watchdog,
+) -> Result<()> {
     watch.remove().context("take the probe back")?;
-    let watchdog = Watchdog::start(cell)?;
     let memcgs = Memcgs::create(cell)?;
     memcgs.require(cell.policy.iter().map(|write| &write.file))?;
     arena::mount_tmpfs()?;

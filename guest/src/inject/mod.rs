@@ -38,8 +38,12 @@ const CHARGES_MAX: u64 = 100;
 ///
 /// # Errors
 /// [`Missing`], or the guest itself fails.
-pub(crate) fn run(port: &'static Port, cell: &CellRequest, watch: &Watch) -> Result<()> {
-    let watchdog = Watchdog::start(cell)?;
+pub(crate) fn run(
+    port: &'static Port,
+    cell: &CellRequest,
+    watch: &Watch,
+    watchdog: &Watchdog,
+) -> Result<()> {
     let memcgs = Memcgs::create(cell)?;
     let armed = OpenOptions::new().read(true).write(true).open(ARM);
     let armed = armed.map_err(|_| Missing(format!("{ARM} (a debug patch)")))?;
