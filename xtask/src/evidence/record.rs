@@ -66,6 +66,13 @@ pub(crate) fn powered_off(console: &str) -> bool {
     records(console).any(|record| record.of_kernel() == Some("reboot: Power down"))
 }
 
+/// Whether a task restarted the machine, by `reboot(2)` or SysRq. After a panic neither is said.
+pub(crate) fn restarted(console: &str) -> bool {
+    let said =
+        |text: &str| text.starts_with("reboot: Restarting system") || text == "sysrq: Resetting";
+    records(console).any(|record| record.of_kernel().is_some_and(said))
+}
+
 /// A line of the console as people read it: without the mark.
 pub(crate) fn shown(line: &str) -> &str {
     mark(line).map_or(line, |(_, rest)| rest).trim_end()

@@ -81,6 +81,7 @@ const PATTERNS: &[Pattern] = &[
     error("system out of memory", "System is deadlocked on memory", ""),
     error("system out of memory", "Kernel panic", "panic - not syncing: [Oo]ut of memory"),
     error("system OOM kill", "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
+    error("crash that a task asked for", "sysrq triggered crash", ""),
     // Only of QEMU's disk: an error of a loop device is the kernel's own.
     error("disk error", "I/O error", r"I/O error(?:,| on) dev vd"),
     // Hangs: from the most to the least certain detector.

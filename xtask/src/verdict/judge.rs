@@ -12,7 +12,7 @@ use super::{
     proof, whole,
 };
 use crate::config::{Condition, Expectation};
-use crate::evidence::record::message;
+use crate::evidence::record::{message, restarted};
 use crate::evidence::{Ending, Evidence, Seen, Stopped};
 use crate::plan::Cell;
 use crate::taxonomy::{CellFact, FactName, Facts};
@@ -31,7 +31,7 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
     let expected_to_fail = as_expected(cell, Verdict::Fail, &breaks, &checks);
     let (verdict, why) = host(cell, evidence)
         .or_else(|| not_proven(whole::forged(seen).as_slice(), &[]))
-        .or_else(|| on_console(&findings, pace))
+        .or_else(|| on_console(&findings, evidence, pace))
         .or_else(|| whole::tainted(seen))
         .or_else(|| ending(evidence))
         .or_else(|| said_by_guest(seen))
@@ -167,8 +167,12 @@ pub(crate) fn console_faults(console: &str, pace: Pace) -> Vec<String> {
     }
 }
 
-fn on_console(findings: &[Finding], pace: Pace) -> Option<(Verdict, String)> {
+fn on_console(findings: &[Finding], evidence: &Evidence, pace: Pace) -> Option<(Verdict, String)> {
     let finding = console::decisive(findings)?;
+    let slow = starved(evidence).filter(|_| finding.class == Verdict::Hang);
+    if let Some(starved) = slow {
+        return Some((Verdict::Error, format!("{starved}; {}: {}", finding.kind, finding.title)));
+    }
     if by_emulator(findings, pace) {
         let why = "the emulator ran a breakpoint that the kernel had already removed";
         return Some((Verdict::Error, format!("{why} ({})", finding.title)));
@@ -183,32 +187,50 @@ const STARVED: f64 = 0.5;
 /// If only timing rules broke and a vCPU was starved for half of the cell, the cell says nothing
 /// about the kernel.
 fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)> {
-    let Evidence { starved_ms, wall_ms, .. } = evidence;
+    let starved = starved(evidence)?;
     let of_time = |check: &Check| {
         let is_time = check.fact.as_ref().is_some_and(|fact| fact.unit().is_time());
         INVARIANTS.iter().any(|invariant| invariant.of_time && invariant.rule == check.rule)
             || (check.rule == Rule::Expectation && is_time)
     };
-    let mut broken = checks.iter().filter(|check| check.outcome == Outcome::Broken);
-    let starved = *starved_ms > 0 && *starved_ms as f64 >= *wall_ms as f64 * STARVED;
-    let slow = starved && broken.all(of_time);
-    slow.then(|| {
+    // A load that had no time did not come to what it is for.
+    let mut broken = checks
+        .iter()
+        .filter(|check| check.outcome == Outcome::Broken && check.rule != Rule::Exercised);
+    broken.all(of_time).then(|| {
         let why = first(checks, of_time).unwrap_or_default();
-        let busy = format!("a vCPU waited for a host CPU for {starved_ms} of {wall_ms} ms");
-        (Verdict::Error, format!("{busy}; {why}"))
+        (Verdict::Error, format!("{starved}; {why}"))
     })
+}
+
+/// How long a vCPU was starved, if that was most of the time.
+fn starved(evidence: &Evidence) -> Option<String> {
+    let (starved_ms, wall_ms) = match evidence.ending {
+        Ending::Deadline { starved_ms, deadline_ms, .. } => (starved_ms, deadline_ms),
+        _ => (evidence.starved_ms, evidence.wall_ms),
+    };
+    let most = starved_ms > 0 && starved_ms as f64 >= wall_ms as f64 * STARVED;
+    most.then(|| format!("a vCPU waited for a host CPU for {starved_ms} of {wall_ms} ms"))
 }
 
 /// Endings that say something without a line on the console.
 fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
     match evidence.ending {
+        Ending::Reset if restarted(&evidence.console) => Some((
+            Verdict::Error,
+            "not proven: a task in the guest restarted the VM (reboot(2))".to_owned(),
+        )),
         Ending::Reset => Some((
             Verdict::Crash,
             "the VM reset itself and the console shows no panic: a triple fault, or the console was lost".to_owned(),
         )),
-        Ending::Deadline { deadline_ms, starved_ms, .. } if starved_ms >= deadline_ms / 2 => {
-            let why = "a vCPU waited for a host CPU";
-            Some((Verdict::Error, format!("{why} for {starved_ms} of {deadline_ms} ms")))
+        Ending::Deadline { .. } if starved(evidence).is_some() => {
+            starved(evidence).map(|why| (Verdict::Error, why))
+        }
+        // A kernel that hangs cuts the last line.
+        Ending::Deadline { .. } if evidence.torn_lines.len() > 1 => {
+            let lines = evidence.torn_lines.len();
+            Some((Verdict::Error, format!("not proven: the guest sent {lines} lines of no event")))
         }
         Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms: _ } => {
             let silence = if silent_ms < 1000 {

@@ -99,8 +99,8 @@ pub(super) fn tainted(seen: &Seen<'_>) -> Option<(Verdict, String)> {
         let verdict =
             if warnings + oopses == 0 && faults == "L" { Verdict::Hang } else { Verdict::Crash };
         let why = format!(
-            "the kernel counts {warnings} warnings and {oopses} oopses and is tainted with \
-             {tainted:#x} ({faults}), and the console does not show why"
+            "the kernel is tainted with {tainted:#x} ({faults}; warnings: {warnings}, oopses: \
+             {oopses}), and the console does not show why"
         );
         return Some((verdict, why));
     }

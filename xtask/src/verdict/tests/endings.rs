@@ -49,6 +49,26 @@ fn a_kernel_that_panics_crashed_at_boot_and_later() {
 }
 
 #[test]
+fn a_restart_that_a_task_asked_for_is_no_crash() {
+    let asked = "<0>[    3.0] reboot: Restarting system\n<5>[    3.0] reboot: machine restart\n";
+    for events in [0, 5, usize::MAX] {
+        let judgement = ended(Ending::Reset, &(BOOT.to_owned() + asked), events);
+        assert_eq!(judgement.verdict, Verdict::Error, "{events} events");
+        assert!(judgement.why.contains("restarted the VM"), "{}", judgement.why);
+        let oops = ended(Ending::Reset, &(BOOT.to_owned() + OOPS + asked), events);
+        assert_eq!(oops.verdict, Verdict::Crash);
+    }
+    let by_key = |text: &str| ended(Ending::Reset, &(BOOT.to_owned() + text), 5).verdict;
+    assert_eq!(by_key("<6>[    3.0] sysrq: Resetting\n"), Verdict::Error);
+    let crash = "Kernel panic - not syncing: sysrq triggered crash\n";
+    assert_eq!(by_key(&format!("<0>[    3.0] {crash}")), Verdict::Error);
+    assert_eq!(by_key(&format!("<12>[    3.0] {crash}")), Verdict::Crash);
+    // Of user space, it says nothing.
+    let forged = asked.replace("<0>", "<12>");
+    assert_eq!(ended(Ending::Reset, &(BOOT.to_owned() + &forged), 0).verdict, Verdict::Crash);
+}
+
+#[test]
 fn a_warning_of_a_cell_that_ended_well_is_a_crash() {
     let console =
         CONSOLE.to_owned() + "<4>[    0.9] WARNING: CPU: 1 PID: 70 at mm/x.c:1 f+0x1/0x2\n";
@@ -107,8 +127,31 @@ fn a_deadline_of_a_vm_that_got_no_cpu_says_nothing_of_the_kernel() {
     let judgement = ended(starved.clone(), BOOT, 5);
     assert_eq!(judgement.verdict, Verdict::Error, "{}", judgement.why);
     assert!(judgement.why.contains("5000 of 10000 ms"), "{}", judgement.why);
-    let oops = ended(starved, &(BOOT.to_owned() + OOPS), 5);
+    let oops = ended(starved.clone(), &(BOOT.to_owned() + OOPS), 5);
     assert_eq!(oops.verdict, Verdict::Crash, "what the kernel printed it printed");
+    let blocked = "<3>[   40.0] INFO: task init:1 blocked for more than 33 seconds.\n";
+    let hung = |ending, starved_ms| {
+        let mut bench = Bench::overcharge();
+        (bench.evidence.ending, bench.evidence.starved_ms) = (ending, starved_ms);
+        bench.evidence.console = CONSOLE.to_owned() + blocked;
+        bench.judge().verdict
+    };
+    assert_eq!(hung(starved, 0), Verdict::Error);
+    assert_eq!(
+        [0, 1_199, 1_200].map(|ms| hung(Ending::PoweredOff, ms)),
+        [Verdict::Hang, Verdict::Hang, Verdict::Error]
+    );
+}
+
+#[test]
+fn a_guest_that_floods_its_port_is_no_kernel_that_hangs() {
+    let torn = |lines: usize| {
+        let mut bench = Bench::overcharge();
+        bench.evidence.ending = deadline(true);
+        bench.evidence.torn_lines = vec!["?".to_owned(); lines];
+        bench.judge().verdict
+    };
+    assert_eq!([0, 1, 2].map(torn), [Verdict::Hang, Verdict::Hang, Verdict::Error]);
 }
 
 #[test]
@@ -124,6 +167,15 @@ fn a_cell_that_was_only_slow_on_a_busy_host_says_nothing_of_the_kernel() {
     assert_eq!(busy.verdict, Verdict::Error);
     assert!(busy.why.contains("1200 of 2400 ms; I6: heartbeat"), "{}", busy.why);
     assert_eq!(slow(1_200, USAGE, "/over_us_max", 900_000).verdict, Verdict::Error);
+    // The load did not come to what the cell is for either.
+    let mut starved = Bench::overcharge().with_hog().set(HEARTBEAT, "/gap_us_max", 1_000_001);
+    starved.evidence.starved_ms = 1_200;
+    starved.cell.expect.exercised = vec![crate::config::Condition {
+        fact: "kills".into(),
+        comparison: crate::config::Comparison::AtLeast,
+        number: 9.0,
+    }];
+    assert_eq!(starved.judge().verdict, Verdict::Error);
     let dying: Which<'_> = &[("fact", "removed")];
     assert_eq!(slow(2_400, dying, "/dying", 1).verdict, Verdict::Fail, "that is no matter of time");
     let mut expected = Bench::overcharge().set(HEARTBEAT, "/gap_us_max", 1_000_001);
