@@ -127,11 +127,14 @@ impl Kind<'_> {
             let findings = findings(&boot.evidence.console);
             let wrong_clock = wrong_clock(&Seen::of(&boot.evidence));
             let by_host = by_emulator(&findings, pace(rig.accel)) || wrong_clock.is_some();
-            why = match (boot.snapshot, findings.first(), wrong_clock) {
-                (Some(snapshot), None, None) => return Ok(snapshot),
-                (_, Some(finding), _) => finding.title.clone(),
-                (_, None, Some(wrong)) => wrong,
-                (None, None, None) => ended(&boot.evidence.ending),
+            // Cells would begin with the events of the boot, and without what was none.
+            let torn = boot.evidence.torn_lines.first();
+            why = match (boot.snapshot, findings.first(), wrong_clock, torn) {
+                (Some(snapshot), None, None, None) => return Ok(snapshot),
+                (_, Some(finding), ..) => finding.title.clone(),
+                (_, None, Some(wrong), _) => wrong,
+                (_, None, None, Some(_)) => "the guest sent what is no event".to_owned(),
+                (None, None, None, None) => ended(&boot.evidence.ending),
             };
             // The kernel would do the same again; only the host may do better.
             if !by_host {
