@@ -18,6 +18,8 @@ use crate::host::file::{self, Links, UNFINISHED};
 
 /// File in the folder of an attempt.
 const SEAL: &str = "seal.json";
+/// Files in the run folder that say what was planned, where the command has one.
+const PLANS: [&str; 2] = ["trials.json", "part.json"];
 /// Fields of the manifest that the end of a run changes.
 const CHANGING: [&str; 2] = ["duration_ms", "interrupted"];
 
@@ -27,6 +29,9 @@ const CHANGING: [&str; 2] = ["duration_ms", "interrupted"];
 struct Seal {
     /// Of the manifest, without what the end of the run changes.
     manifest: String,
+    /// Of those of [`PLANS`] that there are, by name.
+    #[serde(default)]
+    plans: BTreeMap<String, String>,
     /// Of the cell as planned; `None` for a boot that cells share.
     cell: Option<String>,
     /// The folder of the attempt, relative to the run folder.
@@ -82,6 +87,9 @@ impl RunFolder {
         if sealed.manifest != is.manifest {
             return Err(refused(&self.dir.join(MANIFEST), changed));
         }
+        if let Some(plan) = PLANS.iter().find(|it| sealed.plans.get(**it) != is.plans.get(**it)) {
+            return Err(refused(&self.dir.join(plan), changed));
+        }
         if sealed.cell != is.cell {
             return Err(refused(&dir.with_file_name(PLANNED), changed));
         }
@@ -95,7 +103,10 @@ impl RunFolder {
     fn seal_of(&self, dir: &Path) -> anyhow::Result<Seal> {
         let cell = dir.with_file_name(PLANNED);
         let cell = cell.exists().then(|| anyhow::Ok(sha256(&read(&cell)?))).transpose()?;
-        let mut files = BTreeMap::new();
+        let (mut files, mut plans) = (BTreeMap::new(), BTreeMap::new());
+        for plan in PLANS.map(|name| self.dir.join(name)).iter().filter(|path| path.exists()) {
+            plans.insert(self.within(plan), sha256(&read(plan)?));
+        }
         for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
             let name = entry.with_context(|| format!("cannot read {}", dir.display()))?.file_name();
             let name = name.to_string_lossy().into_owned();
@@ -103,7 +114,8 @@ impl RunFolder {
                 files.insert(name.clone(), sha256(&read(&dir.join(name))?));
             }
         }
-        Ok(Seal { manifest: self.identity()?, cell, attempt: self.within(dir), files })
+        let (manifest, attempt) = (self.identity()?, self.within(dir));
+        Ok(Seal { manifest, plans, cell, attempt, files })
     }
 
     /// Hash of what the manifest says from begin to end of the run.
@@ -169,6 +181,7 @@ mod tests {
         assert_eq!(edit("cells/a/attempt-1/code.txt"), attempt("code.txt"), "one too many");
         assert_eq!(edit("cells/a/cell.json"), changed("cells/a/cell.json"));
         assert_eq!(edit("manifest.json"), changed("manifest.json"));
+        assert_eq!(edit("trials.json"), changed("trials.json"));
         assert_eq!(edit("cells/a/attempt-1/.tmp-x"), "", "left by a killed process");
         let end = json!({ "nonce": "1", "duration_ms": 7, "slowdown": 1, "interrupted": true });
         assert_eq!(spoilt(&|folder| folder.write_manifest(&end).unwrap()), "");

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask compare`: what got worse, better, flaky or slower from some runs to others.
 
-use super::{Folders, report, style};
+use super::{Folders, proven, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::outcome::RunResult;
 use crate::progress::print;
+use crate::report;
 use crate::results::RunFolder;
 use crate::runs;
 
@@ -19,7 +20,7 @@ pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> 
     let read = |names: &str| -> anyhow::Result<Vec<RunResult>> {
         names
             .split(',')
-            .map(|name| report::proven(&RunFolder::open(&folders.results, name)?))
+            .map(|name| proven::proven(&RunFolder::open(&folders.results, name)?))
             .collect()
     };
     let (old, new) = (read(old)?, read(new)?);
@@ -28,6 +29,6 @@ pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> 
         let name = |run: &RunResult| format!("{} ({} cells)", run.run, run.totals.ran);
         runs.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    print(crate::report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
+    print(report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
     Ok(if found.regressed() { Exit::Unexpected } else { Exit::Ok })
 }

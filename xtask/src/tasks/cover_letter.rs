@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Folders, build_kernel, inputs, past, shown, user_series};
+use super::{Folders, build_kernel, inputs, proven, shown, user_series};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::file::{self, Links};
@@ -41,7 +41,7 @@ pub(crate) fn run(places: &Places, args: &cli::CoverLetter) -> anyhow::Result<Ex
     let steps = Steps::read(&cache, &folders.workspace, kernel, &located)?;
     let mut results = Vec::new();
     for name in runs {
-        let result = past::result(&RunFolder::open(&folders.results, name)?)?;
+        let result = proven::proven(&RunFolder::open(&folders.results, name)?)?;
         of_this_series(&result, &kernel.name, &steps.patchset_hash())?;
         results.push(result);
     }

@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::bootable::{self, vmlinux};
 use super::run::{Run, Spec, Start};
-use super::{Folders, build_kernel, conclude, inputs, rig, selection, shown, style, user_series};
+use super::{
+    Folders, build_kernel, conclude, inputs, proven, rig, selection, shown, style, user_series,
+};
 use crate::cli::{self, AccelChoice, Places};
 use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
@@ -20,7 +22,7 @@ use crate::outcome::{CellResult, Manifest};
 use crate::plan::{self, Cell, Selection};
 use crate::progress::print;
 use crate::report;
-use crate::results::{self, RunFolder};
+use crate::results::RunFolder;
 use crate::taxonomy::USER_SERIES;
 
 /// File in the run folder.
@@ -35,12 +37,6 @@ struct Covered<'a> {
     unexpected: &'a [String],
     #[serde(flatten)]
     coverage: &'a Coverage,
-}
-
-/// The part of it that lists unexpected cells.
-#[derive(Deserialize)]
-struct Kept {
-    unexpected: Vec<String>,
 }
 
 /// A run whose cells have run.
@@ -130,26 +126,19 @@ fn unexpected(ran: &[CellResult]) -> Vec<String> {
 /// An earlier run, if it ran this image.
 fn kept(folders: &Folders, run: &str, kernel: &str, key: &str) -> anyhow::Result<Ran> {
     let folder = RunFolder::open(&folders.results, run)?;
+    if !folder.dir().join(RESULT).exists() {
+        let what = format!("run {} has no {RESULT}: it did not finish", folder.id);
+        let hint = "name a run of `cargo xtask coverage` that finished";
+        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+    }
     let manifest: Manifest = folder.read_manifest()?;
     if !manifest.kernels.values().any(|kernel| kernel.key == key) {
         let what = format!("run {} is of another build of kernel {kernel}", folder.id);
         let hint = "its addresses do not fit this build: run `cargo xtask coverage` again";
         return Err(Fault::new(Exit::Usage, what).hint(hint).into());
     }
-    let unexpected = kept_unexpected(&folder)?;
+    let unexpected = unexpected(&proven::judged_again(&folder)?.cells);
     Ok(Ran { folder, manifest, unexpected, is_new: false })
-}
-
-/// The unexpected cells of an earlier run.
-fn kept_unexpected(folder: &RunFolder) -> anyhow::Result<Vec<String>> {
-    let file = folder.dir().join(RESULT);
-    if !file.is_file() {
-        let what = format!("run {} has no {RESULT}, which lists its unexpected cells", folder.id);
-        let hint = "name a run of `cargo xtask coverage` that finished";
-        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
-    }
-    let Kept { unexpected } = results::read_json(&file)?;
-    Ok(unexpected)
 }
 
 /// The cells of the matrices whose kernel has the code of `kernel`, each once. A filter has to
@@ -297,19 +286,6 @@ mod tests {
         let mut stopped = ran(&[told]);
         stopped.manifest.interrupted = true;
         assert_eq!(exit(&[stopped], &whole), Exit::Interrupted);
-    }
-
-    #[test]
-    fn a_run_that_is_judged_again_says_how_its_cells_went_or_is_refused() {
-        let results = tempfile::tempdir().unwrap();
-        let folder = RunFolder::begin(results.path(), jiff::Timestamp::now()).unwrap();
-        let fault = kept_unexpected(&folder).unwrap_err();
-        assert_eq!(fault.downcast_ref::<Fault>().unwrap().exit, Exit::Usage);
-        let (manifest, unexpected) = (&result(Vec::new()).manifest, &["a is FAIL".to_owned()][..]);
-        let coverage = &Coverage { files: Vec::new(), stale: Vec::new() };
-        let covered = Covered { manifest, kernel: "patched", unexpected, coverage };
-        folder.write_text(RESULT, &serde_json::to_string_pretty(&covered).unwrap()).unwrap();
-        assert_eq!(kept_unexpected(&folder).unwrap(), unexpected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Folders, report};
+use super::{Folders, proven};
 use crate::cli::{self, Format, Places};
 use crate::evidence::store;
 use crate::exit::{Exit, Fault};
@@ -35,7 +35,7 @@ pub(crate) fn run(places: &Places, args: &cli::Export) -> anyhow::Result<Exit> {
 }
 
 fn written(folder: &RunFolder, format: Format, origin: &str) -> anyhow::Result<String> {
-    let result = report::proven(folder)?;
+    let result = proven::proven(folder)?;
     let excerpts = excerpts(folder, &result)?;
     Ok(match format {
         Format::Ktap => export::ktap(&result, &excerpts),

@@ -2,7 +2,7 @@
 //! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a
 //! page.
 
-use super::{Folders, past, shown, style};
+use super::{Folders, proven, shown, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
@@ -24,7 +24,7 @@ pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> 
     let mut found: Vec<RunResult> = Vec::new();
     let mut unread = Vec::new();
     for name in results::runs(&folders.results)? {
-        match past::sealed(&RunFolder::open(&folders.results, &name)?) {
+        match proven::proven(&RunFolder::open(&folders.results, &name)?) {
             Ok(result) => found.push(result),
             // Of `mutants`, of another version of the harness, or changed since.
             Err(error) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask list`: cells of a matrix, scenarios, kernels, runs.
 
-use super::{Folders, inputs, past, print_ids, selection};
+use super::{Folders, inputs, print_ids, proven, selection};
 use crate::cli::{self, Listed, Places};
 use crate::exit::Exit;
 use crate::progress::print;
@@ -50,7 +50,7 @@ fn kernels(config: &Config) -> anyhow::Result<()> {
 fn runs(folders: &Folders) -> anyhow::Result<()> {
     for name in results::runs(&folders.results)? {
         // A run of another version is listed too: the list is how it is found.
-        match past::result(&RunFolder::open(&folders.results, &name)?) {
+        match proven::proven(&RunFolder::open(&folders.results, &name)?) {
             Ok(result) => {
                 let totals = &result.totals;
                 let cells = match totals.ran == totals.planned {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
-use super::{Folders, conclude, parts, past, report, user_series};
+use super::{Folders, conclude, parts, past, proven, user_series};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::outcome::{Manifest, RunResult};
@@ -101,7 +101,7 @@ fn read(folder: &RunFolder, record: parts::Record) -> anyhow::Result<PartRun> {
     let parts::Record { part, plan } = record;
     parts::check_version(&plan).map_err(anyhow::Error::msg)?;
     ensure!(folder.has_ended(), "the part has not ended");
-    let stored = past::result(folder)?;
+    let stored = past::claimed(folder)?;
     let manifest: Manifest = folder.read_manifest()?;
     ensure!(manifest == stored.manifest, "manifest.json is not that of result.json");
     for ran in &stored.cells {
@@ -111,14 +111,14 @@ fn read(folder: &RunFolder, record: parts::Record) -> anyhow::Result<PartRun> {
             .try_for_each(|attempt| folder.check_seal(&folder.dir().join(&attempt.folder)))?;
     }
     let was = past::stored(folder).unwrap_or_default();
-    let result = report::judged_again(folder)?;
+    let result = proven::judged_again(folder)?;
     let count = |of: &RunResult| {
         let attempts = of.cells.iter().map(|ran| 1 + usize::from(ran.again.is_some()));
         (of.cells.len(), attempts.sum::<usize>())
     };
     ensure!(count(&stored) == count(&result), "it has evidence that is not in result.json");
-    if stored.cells != result.cells {
-        note(&format!("{}: {}", folder.dir().display(), report::changes(&was, &result)));
+    if let Some(told) = proven::changes(&was, &result) {
+        note(&format!("{}: {told}", folder.dir().display()));
     }
     Ok(PartRun { folder: folder.dir().display().to_string(), part, plan, result })
 }
@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::plan::{Origin, PLAN_VERSION, Plan};
-    use crate::tasks::report::tests::killed;
+    use crate::tasks::proven::tests::killed;
 
     const ATTEMPT: &str = "cells/open.v2.baseline.mainline/attempt-1";
 
@@ -159,7 +159,7 @@ mod tests {
     /// A part with one cell, which fails I1 as expected.
     fn part(results: &Path) -> RunFolder {
         let folder = killed(results);
-        let mut result = report::judged_again(&folder).unwrap();
+        let mut result = proven::judged_again(&folder).unwrap();
         result.manifest.interrupted = false;
         folder.write_manifest(&result.manifest).unwrap();
         folder.write_result(&result).unwrap();

@@ -28,6 +28,7 @@ pub(crate) mod mutants;
 mod parts;
 mod past;
 pub(crate) mod plan;
+mod proven;
 pub(crate) mod prune;
 mod reach;
 pub(crate) mod reach_map;

@@ -76,32 +76,17 @@ impl fmt::Display for Word {
     }
 }
 
-/// The result of a run.
+/// What the `result.json` of a run claims: for [`proven`](super::proven) and for who compares it
+/// with the evidence.
 ///
 /// # Errors
 /// [`Exit::Usage`] for one that is missing or does not fit together.
-pub(super) fn result(folder: &RunFolder) -> anyhow::Result<RunResult> {
+pub(super) fn claimed(folder: &RunFolder) -> anyhow::Result<RunResult> {
     let result: RunResult = folder.read_result()?;
     result.check().map_err(|why| {
         Fault::new(Exit::Usage, format!("{}/result.json: {why}", folder.dir().display()))
             .hint("`cargo xtask report` makes it again from the evidence")
     })?;
-    Ok(result)
-}
-
-/// The same, refused if the evidence of a verdict was changed since. Evidence may be gone.
-///
-/// # Errors
-/// As [`result`]; [`Exit::Usage`] with the file that is not as it was sealed.
-pub(super) fn sealed(folder: &RunFolder) -> anyhow::Result<RunResult> {
-    let result = result(folder)?;
-    for ran in &result.cells {
-        let dir = folder.dir().join(&ran.counted().folder);
-        // An ERROR needs no proof, and may be that of a seal.
-        if ran.judgement().verdict != Verdict::Error && dir.exists() {
-            folder.check_seal(&dir)?;
-        }
-    }
     Ok(result)
 }
 

@@ -40,6 +40,8 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let earlier = RunFolder::open(&folders.results, &args.run)?;
     let cell = past::cell(&earlier, &past::one_cell(&earlier, &args.cell)?)?;
+    // Cell and kernel are those of the seals.
+    earlier.attempts(&cell.id).iter().try_for_each(|dir| earlier.check_seal(dir))?;
     if cell.request.program.is_some() {
         let what = format!("{}: the program of --exec is not run again by this command", cell.id);
         let hint = format!("`cargo xtask show {} --run {}` has the command", cell.id, args.run);
