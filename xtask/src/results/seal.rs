@@ -76,6 +76,9 @@ impl RunFolder {
 
     fn sealed(&self, dir: &Path) -> anyhow::Result<Seal> {
         let place = dir.join(SEAL);
+        if !dir.exists() {
+            return Err(refused(dir, "its evidence is missing"));
+        }
         if !place.exists() {
             return Err(refused(&place, "missing: the harness ended while the attempt ran"));
         }

@@ -59,7 +59,8 @@ pub(super) fn proven(folder: &RunFolder) -> anyhow::Result<RunResult> {
 
 fn judged(folder: &RunFolder, claimed: Option<&RunResult>) -> anyhow::Result<RunResult> {
     let mut manifest: Manifest = folder.read_manifest()?;
-    manifest.interrupted |= claimed.is_none_or(|claimed| claimed.manifest.interrupted);
+    let stopped = claimed.is_some_and(|claimed| claimed.manifest.interrupted);
+    manifest.interrupted |= stopped || !folder.has_result();
     let mut ids: Vec<String> =
         claimed.iter().flat_map(|it| &it.cells).map(|ran| ran.cell.id.clone()).collect();
     match folder.cells() {
@@ -177,7 +178,7 @@ pub(super) mod tests {
         }
         std::fs::remove_dir_all(folder.dir().join(&place)).unwrap();
         let error = proven(&folder).unwrap_err().to_string();
-        assert!(error.contains("attempt-1/seal.json: missing"), "{error}");
+        assert!(error.ends_with("attempt-1: its evidence is missing"), "{error}");
         // Where only results were copied, there is nothing to compare with.
         std::fs::remove_dir_all(folder.dir().join("cells")).unwrap();
         assert_eq!(proven(&folder).unwrap().cells, forged.cells);
