@@ -68,11 +68,7 @@ pub(crate) fn run(
 
     watchdog.begins(Step::Muster);
     let board: &'static Board = shared::map_one()?;
-    let mut observers = Vec::new();
-    for limit in &limits {
-        observers.push(Observer::sampler(board, limit, cell.sample_period_us)?);
-    }
-    observers.push(Observer::heartbeat(board)?);
+    let observers = observers(board, &limits, cell)?;
     let mut crew = Crew::muster(port, board, cell, &plan, &memcgs)?;
     observers.iter().try_for_each(Observer::await_ready)?;
     crew.take_places(&memcgs)?;
@@ -108,6 +104,17 @@ pub(crate) fn run(
     port.send(remove(&memcgs)?)?;
     watchdog.begins(Step::Leaks);
     release::scan_for_leaks().context("look for leaks")
+}
+
+/// One that samples usage at each limit, and one that looks whether CPUs are given to tasks.
+fn observers(
+    board: &'static Board,
+    limits: &[Limit<'_>],
+    cell: &CellRequest,
+) -> Result<Vec<Observer>> {
+    let sampler = |limit| Observer::sampler(board, limit, cell.sample_period_us);
+    let samplers = limits.iter().map(sampler);
+    samplers.chain([Observer::heartbeat(board)]).collect()
 }
 
 /// Runs the load to its end.

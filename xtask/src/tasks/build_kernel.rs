@@ -9,6 +9,7 @@ use crate::config::{Config, Kernel, Origin, did_you_mean};
 use crate::exit::{Exit, Fault};
 use crate::host;
 use crate::host::stop::Stop;
+use crate::kernel::steps::Steps;
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::progress::{note, print};
 use crate::taxonomy::USER_SERIES;
@@ -138,6 +139,22 @@ fn each<T>(
     Ok(done)
 }
 
+/// The files that the series of a kernel changes, with their texts without it and with it.
+///
+/// # Errors
+/// As [`locate`]; a series that does not apply.
+pub(super) fn files(
+    folders: &Folders,
+    config: &Config,
+    kernel: &Kernel,
+    build: &cli::BuildOptions,
+) -> anyhow::Result<Vec<(String, String, String)>> {
+    inputs::sources_present(&folders.workspace, config, [kernel.name.as_str()])?;
+    let cache = Cache::open(&folders.cache)?;
+    let located = locate(config, kernel, build.source.as_deref(), &cache)?;
+    Steps::read(&cache, &folders.workspace, kernel, &located)?.sources()
+}
+
 /// The source of one kernel.
 ///
 /// # Errors
@@ -216,7 +233,6 @@ fn table(kernels: &[String], images: &BTreeMap<String, Image>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::steps::Steps;
     use std::path::Path;
 
     fn config() -> Config {

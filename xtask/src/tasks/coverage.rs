@@ -8,16 +8,12 @@ use serde::Serialize;
 
 use super::bootable::{self, vmlinux};
 use super::run::{Run, Spec, Start};
-use super::{
-    Folders, build_kernel, conclude, inputs, proven, rig, selection, shown, style, user_series,
-};
+use super::{Folders, build_kernel, conclude, proven, rig, selection, shown, style, user_series};
 use crate::cli::{self, AccelChoice, Places};
 use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
 use crate::evidence::store;
 use crate::exit::{Exit, Fault};
-use crate::kernel::Cache;
-use crate::kernel::steps::Steps;
 use crate::outcome::{CellResult, Manifest};
 use crate::plan::{self, Cell, Selection};
 use crate::progress::print;
@@ -180,21 +176,8 @@ fn files(
     kernel: &Kernel,
     build: &cli::BuildOptions,
 ) -> anyhow::Result<Vec<File>> {
-    let sources = sources(folders, config, kernel, build)?;
+    let sources = build_kernel::files(folders, config, kernel, build)?;
     Ok(sources.iter().map(|(path, before, after)| coverage::added(path, before, after)).collect())
-}
-
-/// The files of the series with their texts, without it and with it.
-pub(super) fn sources(
-    folders: &Folders,
-    config: &Config,
-    kernel: &Kernel,
-    build: &cli::BuildOptions,
-) -> anyhow::Result<Vec<(String, String, String)>> {
-    inputs::sources_present(&folders.workspace, config, [kernel.name.as_str()])?;
-    let cache = Cache::open(&folders.cache)?;
-    let located = build_kernel::locate(config, kernel, build.source.as_deref(), &cache)?;
-    Steps::read(&cache, &folders.workspace, kernel, &located)?.sources()
 }
 
 fn line_table(kernel: &str, vmlinux: &[u8], files: &[File]) -> anyhow::Result<LineTable> {

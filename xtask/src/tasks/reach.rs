@@ -9,7 +9,7 @@ use protocol::CHARGE_FUNCTION;
 
 use super::bootable::{Bootable, vmlinux};
 use super::past::Past;
-use super::{Folders, coverage};
+use super::{Folders, build_kernel};
 use crate::cli::BuildOptions;
 use crate::config::{Config, Matrix};
 use crate::coverage::{File, LineTable, added};
@@ -48,7 +48,7 @@ pub(super) fn find(
         let (old, new) = (old?, new?);
         let found = reach::changes(&old, &new, CHARGE_FUNCTION)?;
         let kernel = config.kernel(USER_SERIES)?;
-        let remarks = remarks(&found, &new, &coverage::sources(folders, config, kernel, build)?)?;
+        let remarks = remarks(&found, &new, &build_kernel::files(folders, config, kernel, build)?)?;
         let (baseline, patched) = (baseline.unwrap_or_default().to_owned(), USER_SERIES.to_owned());
         Ok(Reach { baseline, patched, remarks, ..found })
     };
