@@ -39,6 +39,7 @@ pub(crate) fn doubts(cell: &Cell, seen: &Seen<'_>) -> Vec<String> {
         peak_covers_samples(cell, seen),
         load_took_its_time(seen),
         clock_ran_away(cell, seen),
+        clock_jumped(cell, seen),
     ];
     doubts.extend(others.into_iter().flatten());
     doubts
@@ -234,6 +235,19 @@ fn clock_ran_away(cell: &Cell, seen: &Seen<'_>) -> Option<String> {
     let faster = !cell.vm.counted && load_us > wall_ms * 1000;
     faster.then(|| {
         format!("the load took {load_us} us of a cell that took {wall_ms} ms: a wrong clock")
+    })
+}
+
+/// A VM that was restored went on with the clock it was saved with. A TSC that is not restored
+/// makes the guest's clock jump before the load, by as long as the snapshot is old.
+fn clock_jumped(cell: &Cell, seen: &Seen<'_>) -> Option<String> {
+    // From Hello to the guest's stop for the snapshot; on a busy host that takes a while.
+    const SAVING_MS: u64 = 2_000;
+    let ((up_us, _), (started_us, _)) = (seen.hello?, seen.started?);
+    let (passed_us, wall_ms) = (started_us.saturating_sub(up_us), seen.evidence.wall_ms);
+    let jumped = !cell.vm.counted && passed_us > (wall_ms + SAVING_MS) * 1000;
+    jumped.then(|| {
+        format!("{passed_us} us passed before the load of a cell that took {wall_ms} ms: a clock that jumped")
     })
 }
 

@@ -118,6 +118,25 @@ fn a_guest_whose_clock_is_faster_than_the_hosts_does_not_pass() {
 }
 
 #[test]
+fn a_clock_that_jumped_when_the_vm_was_restored_does_not_pass() {
+    let jump = |by_us: u64| {
+        let mut bench = Bench::overcharge();
+        bench.evidence.events[1..].iter_mut().for_each(|event| event.at_us += by_us);
+        bench.judge()
+    };
+    let (up_us, wall_ms) = {
+        let bench = Bench::overcharge();
+        let seen = Seen::of(&bench.evidence);
+        (seen.started.unwrap().0 - seen.hello.unwrap().0, bench.evidence.wall_ms)
+    };
+    let longest_us = (wall_ms + 2_000) * 1000 - up_us;
+    assert_eq!(jump(longest_us).verdict, Verdict::Pass, "{}", jump(longest_us).why);
+    let jumped = jump(longest_us + 1);
+    assert_eq!(jumped.verdict, Verdict::Error, "{}", jumped.why);
+    assert!(jumped.why.contains("a clock that jumped"), "{}", jumped.why);
+}
+
+#[test]
 fn no_cell_begins_from_a_boot_whose_clock_is_faster_than_the_hosts() {
     let mut boot = Bench::overcharge().evidence;
     boot.events.truncate(1);

@@ -66,6 +66,7 @@ pub(crate) fn result(cells: Vec<CellResult>) -> RunResult {
             interrupted: false,
             accelerator: "tcg".to_owned(),
             slowdown: 4,
+            kvm: None,
             qemu: "QEMU emulator version 7.2.17".to_owned(),
             host: Host {
                 system: "Linux 6.1.0".to_owned(),
