@@ -302,6 +302,15 @@ pub(crate) struct Merge {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
+    /// Boot guests under KVM and run the smoke matrix under KVM and TCG
+    #[arg(long)]
+    pub(crate) kvm: bool,
+    /// With --kvm: take the kernel from this plan of `cargo xtask plan`
+    #[arg(long, value_name = "FILE", requires = "kvm")]
+    pub(crate) plan: Option<PathBuf>,
+    /// With --kvm: boot this bzImage as KERNEL instead of building it
+    #[arg(long = "image", value_name = "KERNEL=BZIMAGE", value_parser = image, requires = "kvm")]
+    pub(crate) images: Vec<(String, PathBuf)>,
     /// Install missing packages with apt (prints the list first)
     #[arg(long)]
     pub(crate) install: bool,

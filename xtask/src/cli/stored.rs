@@ -199,5 +199,5 @@ Examples:
 pub(super) const PRUNE_HELP: &str = "\
 Removes a run that is none of the newest N, is older than D days, is not
 `latest`, and is not in progress. Only folders that are named like a run are
-considered, also in results/parts, bench, inject and
-repro.";
+considered, also in results/parts, bench, inject,
+repro and doctor.";

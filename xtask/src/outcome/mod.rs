@@ -6,6 +6,7 @@
 
 mod comparison;
 mod judgement;
+mod kvm;
 mod marks;
 mod reach;
 
@@ -23,6 +24,7 @@ use crate::taxonomy::Verdict;
 
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 pub(crate) use judgement::{Check, Judgement, Outcome};
+pub(crate) use kvm::{KvmProof, Smoke, SmokeSide};
 pub(crate) use marks::Mark;
 pub(crate) use reach::{CODE_BEGIN, ChangedFunction, CodeRange, Reach, Reached};
 
@@ -131,6 +133,9 @@ pub(crate) struct Manifest {
     /// Times by which waits and tolerances were stretched for it.
     #[schemars(range(min = 1))]
     pub(crate) slowdown: u32,
+    /// Why KVM was trusted; `None` under emulation. Of merged parts that of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kvm: Option<KvmProof>,
     /// First line of `qemu-system-x86_64 --version`.
     pub(crate) qemu: String,
     /// The machine it ran on.

@@ -126,7 +126,7 @@ impl Kind<'_> {
                 .map_err(|error| format!("{error:#}"))?;
             let findings = findings(&boot.evidence.console);
             let wrong_clock = wrong_clock(&Seen::of(&boot.evidence));
-            let by_host = by_emulator(&findings, pace(rig.accel)) || wrong_clock.is_some();
+            let by_host = by_emulator(&findings, pace(rig)) || wrong_clock.is_some();
             // Cells would begin with the events of the boot, and without what was none.
             let torn = boot.evidence.torn_lines.first();
             why = match (boot.snapshot, findings.first(), wrong_clock, torn) {

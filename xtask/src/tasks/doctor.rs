@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Folders, build_kernel, inputs};
+use super::{Folders, build_kernel, doctor_kvm, inputs};
 use crate::cli::{self, Places};
 use crate::config::{Config, Origin};
 use crate::exit::Exit;
 use crate::host::{self, Need};
 use crate::kernel::{Cache, Tool, Toolchain, least_version, newest_tree, say, version_in};
 use crate::progress::print;
+use crate::vm::kvm_access::dev_kvm;
 
 /// One line of the table.
 struct Row {
@@ -26,7 +27,10 @@ struct Row {
 /// [`Exit::MissingTool`] if a needed tool is missing, with the command that installs it.
 pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let cli::Doctor { install } = args;
+    let cli::Doctor { install, kvm, plan: _, images: _ } = args;
+    if *kvm {
+        return doctor_kvm::run(&folders, args);
+    }
     let cache = Cache::open(&folders.cache)?;
     let missing = missing(&Toolchain::find(&cache)?);
     if *install {
@@ -98,6 +102,11 @@ fn rows(toolchain: &Toolchain, tree: Option<&Path>) -> anyhow::Result<Vec<Row>> 
         |why| format!("missing: builds run with all your rights: {why}"),
     );
     rows.push(row("sandbox", "", &sandbox));
+    let kvm = match dev_kvm() {
+        Ok(_) => "/dev/kvm opens; `cargo xtask doctor --kvm` boots guests".to_owned(),
+        Err(trouble) => format!("missing: {}: {}", trouble.what, trouble.remedy),
+    };
+    rows.push(row("kvm", "", &kvm));
     for program in ["perl", "rustfmt"] {
         rows.push(program_row(program)?);
     }

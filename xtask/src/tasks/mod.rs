@@ -13,6 +13,7 @@ mod conclude;
 pub(crate) mod cover_letter;
 pub(crate) mod coverage;
 pub(crate) mod doctor;
+mod doctor_kvm;
 mod exec;
 pub(crate) mod export;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod html;
 pub(crate) mod inject;
 mod inputs;
 pub(crate) mod kselftest;
+mod kvm_proof;
 pub(crate) mod list;
 pub(crate) mod merge;
 pub(crate) mod mutants;

@@ -141,7 +141,11 @@ pub(super) fn of_matrix(
     }
 }
 
-fn read(path: &Path, here: &Origin) -> anyhow::Result<Plan> {
+/// The plan in a file, which must be of this checkout.
+///
+/// # Errors
+/// [`Exit::Usage`].
+pub(super) fn read(path: &Path, here: &Origin) -> anyhow::Result<Plan> {
     let refused = |what: String| Fault::new(Exit::Usage, format!("{}: {what}", path.display()));
     let text = file::read(path, Links::Followed, PLAN_BYTES_MAX).map_err(|error| {
         refused(error.to_string()).hint("`cargo xtask plan --parts N --output FILE` writes a plan")

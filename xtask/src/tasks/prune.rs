@@ -4,7 +4,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use super::{Folders, bench, inject, parts, repro, shown};
+use super::{Folders, bench, doctor_kvm, inject, parts, repro, shown};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::progress::print;
@@ -20,7 +20,7 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
     let cli::Prune { keep, days, dry_run, yes } = args;
     let folders = Folders::of(places)?;
     let rule = Rule { keep: *keep, days: *days };
-    let below = [parts::FOLDER, bench::FOLDER, inject::FOLDER, repro::FOLDER];
+    let below = [parts::FOLDER, bench::FOLDER, inject::FOLDER, repro::FOLDER, doctor_kvm::FOLDER];
     let mut old = Vec::new();
     for place in std::iter::once(folders.results.clone())
         .chain(below.map(|below| folders.results.join(below)))

@@ -4,22 +4,23 @@
 
 use std::path::Path;
 
-use super::Folders;
+use super::{Folders, kvm_proof};
 use crate::cli::AccelChoice;
 use crate::exit::{Exit, Fault};
 use crate::host::limits;
 use crate::host::stop::Stop;
+use crate::outcome::KvmProof;
 use crate::progress::note;
 use crate::verdict::Pace;
 use crate::vm::guest_binary::Binaries;
 use crate::vm::kvm::{self, Wish};
 use crate::vm::pool::Room;
 use crate::vm::rig::Rig;
-use crate::vm::{Accel, QEMU_BINARY, Qemu, disk, guest_binary};
+use crate::vm::{QEMU_BINARY, Qemu, disk, guest_binary};
 
-/// How slow guests are under this accelerator, for tolerances that do not come from kernel timers.
-pub(super) fn pace(accel: Accel) -> Pace {
-    Pace { slowdown: u32::try_from(accel.patience()).unwrap_or(u32::MAX) }
+/// How slow its guests are, for tolerances that do not come from kernel timers.
+pub(super) fn pace(rig: &Rig) -> Pace {
+    Pace { slowdown: rig.slowdown }
 }
 
 /// Everything that the VMs of a run share.
@@ -27,6 +28,8 @@ pub(super) fn pace(accel: Accel) -> Pace {
 pub(crate) struct Ready {
     /// For `vm`.
     pub(crate) rig: Rig,
+    /// What its KVM has shown, if it uses KVM.
+    pub(crate) kvm: Option<KvmProof>,
     /// The guest's binaries.
     pub(crate) binaries: Binaries,
 }
@@ -52,8 +55,10 @@ pub(crate) fn prepare(
     };
     let choice = kvm::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
     note(&format!("accelerator: {}", choice.said));
-    let rig = Rig { qemu, accel: choice.accel, initramfs, disk: Some(disk), watched: Vec::new() };
-    Ok(Ready { rig, binaries })
+    let kvm::Choice { accel, slowdown, kvm, said: _ } = choice;
+    let rig = Rig { qemu, accel, slowdown, kvm, initramfs, disk: Some(disk), watched: Vec::new() };
+    let kvm = kvm_proof::read(&rig, &folders.cache);
+    Ok(Ready { rig, kvm, binaries })
 }
 
 /// How many VMs of the largest shape run in parallel.

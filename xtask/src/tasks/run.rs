@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
 
     /// How slow its guests are.
     pub(super) fn pace(&self) -> Pace {
-        rig::pace(self.ready.rig.accel)
+        rig::pace(&self.ready.rig)
     }
 
     /// Has the VMs record whether code that the series changes runs.
@@ -212,7 +212,8 @@ fn manifest(
         jobs: u32::try_from(spec.jobs)?,
         interrupted: false,
         accelerator: ready.rig.accel.to_string(),
-        slowdown: rig::pace(ready.rig.accel).slowdown,
+        slowdown: ready.rig.slowdown,
+        kvm: ready.kvm.clone(),
         qemu: ready.rig.qemu.version.clone(),
         host: Host {
             system: format!("{} {}", word(system.sysname()), word(system.release())),

@@ -38,7 +38,9 @@ impl Accel {
     /// QEMU's options, separated by blanks.
     pub(super) fn qemu_options(self) -> &'static str {
         match self {
-            Self::Kvm => "-accel kvm -cpu host",
+            // migratable: no invariant TSC, with which QEMU cannot save a VM. So a guest's clock is
+            // kvm-clock, which QEMU restores; it restores no TSC that the guest may trust.
+            Self::Kvm => "-accel kvm -cpu host,migratable=on",
             // One host thread a vCPU: some scenarios are about races between CPUs.
             Self::Tcg => "-accel tcg,thread=multi -cpu max",
             // The date is the guest's own: the host's would differ between runs.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::accel::Accel;
 use super::command::{self, Memory, Spec, Wiring};
+use super::kvm;
 use super::process::Vm;
 use super::rig::{Job, Rig};
 use super::session::{End, Goal, Session, millis};
@@ -55,6 +56,9 @@ fn try_run(
         _ if spec.accel == Accel::Counting => Goal::CellAtOnce(job.request),
         _ => Goal::Cell(job.request),
     };
+    if let Some(why) = rig.kvm.as_ref().and_then(|kvm| kvm.lost()) {
+        return Ok(recorder.finish(job.request.clone(), Ending::HostFailed { why }, 0));
+    }
     let vm = match begin {
         Begin::Boot(_) => Vm::spawn(|wiring| command::words(&spec, wiring)),
         Begin::Snapshot(snapshot) => snapshot.vm(),
@@ -68,7 +72,8 @@ fn try_run(
         },
         Err(error) => Ending::HostFailed { why: format!("cannot start {}: {error}", spec.qemu) },
     };
-    Ok(recorder.finish(job.request.clone(), ending, millis(begun.elapsed())))
+    let wall_ms = millis(begun.elapsed());
+    Ok(recorder.finish(job.request.clone(), kvm::ending(rig, ending, stop), wall_ms))
 }
 
 /// The command line of the same VM for a terminal, which waits until gdb has connected to `gdb`.

@@ -61,7 +61,7 @@ pub(crate) struct Said {
 /// # Errors
 /// QEMU does not start, or the harness is asked to stop. Whatever the guest does is no error.
 pub(crate) fn selftest(rig: &Rig, test: Selftest<'_>, stop: &Stop) -> anyhow::Result<Said> {
-    let patience = u32::try_from(rig.accel.patience())?;
+    let patience = rig.slowdown;
     let (limit, boot_limit) = (test.limit * patience, test.boot_limit * patience);
     let rig = Rig { initramfs: test.initramfs.to_owned(), watched: Vec::new(), ..rig.clone() };
     let mut spec = rig.spec(test.program, test.shape, test.bzimage, millis(limit))?;

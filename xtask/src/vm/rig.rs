@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use protocol::CellRequest;
@@ -10,6 +11,7 @@ use protocol::CellRequest;
 use super::accel::Accel;
 use super::command::{Memory, Spec};
 use super::kernel_cmdline::Watchdogs;
+use super::proven::Proven;
 use crate::plan::{Cell, Deadline, VmShape};
 
 /// A QEMU that answers.
@@ -28,6 +30,10 @@ pub(crate) struct Rig {
     pub(crate) qemu: Qemu,
     /// The accelerator.
     pub(crate) accel: Accel,
+    /// How many times longer than under a fast KVM its VMs may take.
+    pub(crate) slowdown: u32,
+    /// The KVM that is used, if one is.
+    pub(crate) kvm: Option<Arc<Proven>>,
     /// The packed guest ([`super::guest_binary::pack`]).
     pub(crate) initramfs: PathBuf,
     /// The ext4 image ([`super::disk::scratch`]).
@@ -104,7 +110,10 @@ impl Rig {
 
     /// The job's time limits under this accelerator.
     pub(super) fn limits(&self, job: &Job<'_>) -> Limits {
-        let patience = self.accel_for(job.vm).patience();
+        let patience = match self.accel_for(job.vm) {
+            Accel::Counting => Accel::Counting.patience(),
+            Accel::Kvm | Accel::Tcg => u64::from(self.slowdown),
+        };
         Limits {
             boot_ms: job.deadline.boot_ms.saturating_mul(patience),
             cell_ms: job.deadline.cell_ms.saturating_mul(patience),

@@ -21,6 +21,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use protocol::CellRequest;
 
 use super::command::{self, Memory, Spec, Wiring};
+use super::kvm;
 use super::process::Vm;
 use super::rig::{Job, Rig};
 use super::session::{End, Goal, Session, millis};
@@ -80,7 +81,8 @@ pub(crate) fn take(
         End::Vm(ending) => ending,
         End::Hello => Ending::HostFailed { why: "the session ended at Hello".to_owned() },
     };
-    let evidence = recorder.finish(request, ending, millis(begun.elapsed()));
+    let wall_ms = millis(begun.elapsed());
+    let evidence = recorder.finish(request, kvm::ending(rig, ending, stop), wall_ms);
     if evidence.ending != Ending::Saved {
         return Ok(Boot { evidence, snapshot: None });
     }

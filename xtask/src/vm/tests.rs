@@ -80,6 +80,8 @@ impl Lab {
         Rig {
             qemu: Qemu { binary, version: "script".into() },
             accel: Accel::Kvm,
+            slowdown: 1,
+            kvm: None,
             initramfs: "/none".into(),
             disk: None,
             watched: Vec::new(),

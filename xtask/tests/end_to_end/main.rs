@@ -8,6 +8,7 @@ mod bad_input;
 mod broken_hosts;
 mod broken_kernels;
 mod exec;
+mod kvm;
 mod parts;
 #[path = "../python/mod.rs"]
 mod python;

@@ -3,6 +3,7 @@
 
 use maud::{Markup, html};
 
+use super::super::kvm::kvm_line;
 use super::super::numbers::plural;
 use super::super::terminal::conditions;
 use super::super::{differential, reach, spread};
@@ -291,6 +292,7 @@ pub(super) fn made_of(run: &RunResult) -> Markup {
                     (manifest.qemu) ", " (manifest.accelerator) ", waits stretched "
                     (plural(manifest.slowdown, "time"))
                 }
+                @if let Some(proof) = &manifest.kvm { dt { "KVM" } dd { (kvm_line(proof)) } }
                 dt { "Seed" } dd { (manifest.seed) }
                 dt { "Guest" } dd { "SHA-256 " code { (manifest.guest_sha256) } }
                 dt { "Command" } dd { code { (manifest.command.join(" ")) } }
