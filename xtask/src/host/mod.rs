@@ -112,6 +112,8 @@ pub(crate) const READERS: &[Need] = &[
     ),
     program("chromium", "chromium", "shows HTML reports (test)"),
     program("gdb", "gdb", "stops a cell in a function (test)"),
+    program("slurm-wlm", "slurmctld", "runs the scripts of ci/slurm (test)"),
+    program("munge", "munged", "for Slurm (test)"),
 ];
 
 impl Need {

@@ -104,6 +104,8 @@ fn read(folder: &RunFolder, record: parts::Record) -> anyhow::Result<PartRun> {
     let stored = past::claimed(folder)?;
     let manifest: Manifest = folder.read_manifest()?;
     ensure!(manifest == stored.manifest, "manifest.json is not that of result.json");
+    // A scheduler ends it like this, and then runs it again.
+    ensure!(!manifest.interrupted, "the part was stopped before its end");
     for ran in &stored.cells {
         let attempts = std::iter::once(&ran.first).chain(&ran.again);
         attempts
@@ -198,6 +200,13 @@ mod tests {
                 folder.write_result(&result).unwrap();
             })
         };
+        let stopped = spoilt(&|folder| {
+            let mut result: RunResult = folder.read_result().unwrap();
+            result.manifest.interrupted = true;
+            folder.write_manifest(&result.manifest).unwrap();
+            folder.write_result(&result).unwrap();
+        });
+        assert!(stopped.contains("stopped before its end"), "{stopped}");
         let place = |to: &'static str| move |r: &mut RunResult| r.cells[0].first.folder = to.into();
         for elsewhere in ["/etc", "cells/../..", "cells/other/attempt-1", ATTEMPT_2] {
             let said = result(&place(elsewhere));
