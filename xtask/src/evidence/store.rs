@@ -338,7 +338,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// A file that this process wrote, wherever that is.
 fn read_own(path: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    file::bytes(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn read_lossy(path: &Path) -> anyhow::Result<String> {

@@ -3,7 +3,8 @@
 //!
 //! Contract: a file with its final name has all its bytes. A failed write leaves nothing behind.
 //! All users may read the file. What is read is a regular file of bounded size, so a FIFO, a device
-//! or a huge file is refused before anything waits for it or fills memory.
+//! or a huge file is refused before anything waits for it or fills memory. A test keeps other ways
+//! to read a file out of the rest of the code.
 
 use std::fs::{self, File};
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};
@@ -33,6 +34,11 @@ pub(crate) enum Links {
     /// Through none: it was stored, and a link in its place could lead anywhere.
     Refused,
 }
+
+/// A text that is read whole is shorter than this: a config, a log, a file of procfs.
+const TEXT_BYTES_MAX: u64 = 64 << 20;
+/// Any other file: a `vmlinux` with debug information has 300 MB.
+const BYTES_MAX: u64 = 2 << 30;
 
 /// Opens a regular file of at most `bytes_max` bytes; waits for nothing.
 ///
@@ -69,13 +75,38 @@ pub(crate) fn open(path: &Path, links: Links, bytes_max: u64) -> io::Result<File
 /// # Errors
 /// As [`open`].
 pub(crate) fn read(path: &Path, links: Links, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     // Files of procfs have no size.
-    open(path, links, bytes_max)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    read_from(open(path, links, bytes_max)?, bytes_max)
+}
+
+/// All that comes from a reader.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if that is more than `bytes_max` bytes; I/O errors.
+pub(crate) fn read_from(reader: impl io::Read, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(bytes_max + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > bytes_max {
         true => Err(too_large(bytes_max)),
         false => Ok(bytes),
     }
+}
+
+/// A text of ordinary size.
+///
+/// # Errors
+/// As [`open`]; [`ErrorKind::InvalidData`] for one that is not UTF-8.
+pub(crate) fn text(path: impl AsRef<Path>) -> io::Result<String> {
+    let bytes = read(path.as_ref(), Links::Followed, TEXT_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
+/// A file of ordinary size.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    read(path.as_ref(), Links::Followed, BYTES_MAX)
 }
 
 fn too_large(bytes_max: u64) -> Error {
@@ -208,6 +239,13 @@ mod tests {
             assert_eq!(said(link, Followed, 5), "12345");
             assert_eq!(said(link, Refused, 5), "a symbolic link leads there");
         }
+        assert_eq!(text(at("link")).unwrap(), "12345");
+        assert_eq!(bytes(at("link")).unwrap(), b"12345");
+        fs::write(at("latin"), b"\xfc").unwrap();
+        assert_eq!(text(at("latin")).unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(text(at("fifo")).unwrap_err().kind(), ErrorKind::InvalidInput);
+        File::create(at("long")).unwrap().set_len(TEXT_BYTES_MAX + 1).unwrap();
+        assert!(text(at("long")).unwrap_err().to_string().starts_with("larger than"));
         // It says that it is empty, and never ends.
         let endless = read(Path::new("/proc/self/environ"), Followed, 0).unwrap_err();
         assert_eq!(endless.to_string(), "larger than 0 bytes");

@@ -4,11 +4,11 @@
 //! Contract: `memory.max`, `memory.high` and `cpu.max` of the own cgroup and of those above it
 //! count, in cgroup v2 and v1. A file that is missing or says `max` is no limit.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::file;
 use signal_hook::consts::signal::SIGXFSZ;
 
 /// A v1 memory limit above this is none: the kernel shows the largest number it can.
@@ -21,7 +21,7 @@ pub(crate) fn cores() -> usize {
 
 /// Memory available without swapping, to the machine and in every cgroup above, MiB.
 pub(crate) fn memory_available_mib() -> Option<u64> {
-    let machine_mib = available_in(&fs::read_to_string("/proc/meminfo").ok()?)?;
+    let machine_mib = available_in(&file::text("/proc/meminfo").ok()?)?;
     Some(own().iter().filter_map(|it| it.free_bytes()).map(|b| b >> 20).fold(machine_mib, u64::min))
 }
 
@@ -40,8 +40,8 @@ pub(crate) fn outlive_file_limit() {
 
 /// A note for who runs the harness with `nice` where that orders nothing between sessions.
 pub(crate) fn autogroup_note() -> Option<String> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).ok();
-    let enabled = fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled").ok()?;
+    let read = |name: &str| file::text(format!("/proc/self/{name}")).ok();
+    let enabled = file::text("/proc/sys/kernel/sched_autogroup_enabled").ok()?;
     (enabled.trim() == "1").then(|| nice_note(&read("stat")?, &read("autogroup")?)).flatten()
 }
 
@@ -70,7 +70,7 @@ struct Cgroup {
 }
 
 fn own() -> Vec<Cgroup> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let read = |name: &str| file::text(format!("/proc/self/{name}")).unwrap_or_default();
     cgroups(&read("cgroup"), &read("mountinfo"))
 }
 
@@ -109,7 +109,7 @@ fn mounted<'a>(line: &'a str, controllers: &str) -> Option<(&'a str, &'a str)> {
 
 impl Cgroup {
     fn read(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.mount.join(&self.path).join(file)).ok()
+        file::text(self.mount.join(&self.path).join(file)).ok()
     }
 
     fn number(&self, file: &str) -> Option<u64> {
@@ -165,6 +165,8 @@ impl Cgroup {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const V2: &str =

@@ -252,7 +252,7 @@ fn apt_command(arguments: &[&str]) -> anyhow::Result<Command> {
 
 /// Codename of this Debian; elsewhere, of the release whose packages are used.
 pub(crate) fn debian_codename() -> String {
-    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let text = file::text("/etc/os-release").unwrap_or_default();
     codename_in(&text).unwrap_or_else(|| "bookworm".to_owned())
 }
 
@@ -269,7 +269,7 @@ fn codename_in(os_release: &str) -> Option<String> {
 /// A host without procfs.
 pub(crate) fn nonce() -> anyhow::Result<String> {
     let path = "/proc/sys/kernel/random/uuid";
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let text = file::text(path).with_context(|| format!("cannot read {path}"))?;
     Ok(text.trim_end().to_owned())
 }
 

@@ -245,9 +245,8 @@ fn read_configured(etc: &Path) -> Vec<(String, String)> {
         .map(|entry| entry.path());
     let mut files: Vec<PathBuf> = parts.chain([etc.join("sources.list")]).collect();
     files.sort();
-    let read = |path: PathBuf| {
-        Some((path.file_name()?.to_str()?.to_owned(), fs::read_to_string(&path).ok()?))
-    };
+    let read =
+        |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), file::text(&path).ok()?));
     files.into_iter().filter_map(read).collect()
 }
 

@@ -183,7 +183,7 @@ impl Site<'_> {
         let tree = unharmed(&source, tree)?;
         if built.is_err() && self.steps {
             // The next build must print their warnings again. A missing one is compiled anyway.
-            for object in warnings::objects(&fs::read_to_string(&log).unwrap_or_default()) {
+            for object in warnings::objects(&file::text(&log).unwrap_or_default()) {
                 let _ = fs::remove_file(tree.dir().join(object));
             }
         }
@@ -226,8 +226,8 @@ fn not_compiled(overlay: &Overlay, tree: &Path) -> Vec<String> {
 /// Runs Kconfig, unless its input is unchanged and its result still there.
 fn configure(tree: &Tree, make: &Make, asked: &Asked<'_>) -> anyhow::Result<()> {
     let (stamp, config) = (tree.beside("configured"), tree.dir().join(".config"));
-    let digest = || fs::read(&config).ok().map(|config| asked.digest(&config));
-    let known = fs::read_to_string(&stamp).ok();
+    let digest = || file::bytes(&config).ok().map(|config| asked.digest(&config));
+    let known = file::text(&stamp).ok();
     if known.is_some() && known == digest() {
         return Ok(());
     }

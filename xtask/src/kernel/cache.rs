@@ -19,7 +19,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -187,14 +187,17 @@ fn ours_alone(folder: &Path) -> anyhow::Result<()> {
         .into())
 }
 
+/// A process number.
+const HOLDER_BYTES_MAX: u64 = 32;
+
 fn wait_for(
     file: &mut File,
     path: &Path,
     what: &str,
     try_lock: &dyn Fn(&File) -> std::io::Result<bool>,
 ) -> anyhow::Result<()> {
-    let mut holder = String::new();
-    file.take(32).read_to_string(&mut holder).unwrap_or_default();
+    let holder = file::read_from(&mut *file, HOLDER_BYTES_MAX).unwrap_or_default();
+    let holder = String::from_utf8_lossy(&holder).into_owned();
     let step = Step::begin(format!("waiting for another build of {what} (process {holder})"), None);
     let begun = Instant::now();
     while !try_lock(file)? {

@@ -18,6 +18,7 @@ use super::toolchain::Toolchain;
 use super::{errors, kconfig};
 use crate::config::Gone;
 use crate::exit::{Exit, Fault};
+use crate::host::file;
 use crate::host::file::write_whole;
 use crate::host::process;
 use crate::host::sandbox::{self, Folders};
@@ -95,18 +96,17 @@ impl Make {
         let new = self.dir.join(NEW_CONFIG);
         let in_new = format!("KCONFIG_CONFIG={NEW_CONFIG}");
         self.run(&[&in_new, "tinyconfig"])?;
-        let tiny =
-            fs::read_to_string(&new).with_context(|| format!("reading {}", new.display()))?;
+        let tiny = file::text(&new).with_context(|| format!("reading {}", new.display()))?;
         fs::write(&new, fragments::apply(&tiny, wishes))?;
         self.run(&[&in_new, "olddefconfig"])?;
-        let config = fs::read_to_string(&new)?;
+        let config = file::text(&new)?;
         let denied = fragments::denied(&config, wishes);
         if !denied.is_empty() {
             return Err(self.explain(&config, &denied).into());
         }
         self.require_gone(gone)?;
         let current = self.dir.join(".config");
-        if fs::read_to_string(&current).ok().as_deref() == Some(&config) {
+        if file::text(&current).ok().as_deref() == Some(&config) {
             fs::remove_file(&new)?;
         } else {
             fs::rename(&new, &current).with_context(|| format!("writing {}", current.display()))?;
@@ -205,7 +205,7 @@ impl Make {
 }
 
 fn broken(name: &str, log: &Path) -> Fault {
-    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+    let text = String::from_utf8_lossy(&file::bytes(log).unwrap_or_default()).into_owned();
     let found = errors::first(&text, 3);
     if let Some((why, hint)) = errors::of_host(&text) {
         let what = format!("{why}: building {name} stopped (log: {})", log.display());
@@ -219,7 +219,7 @@ fn broken(name: &str, log: &Path) -> Fault {
 
 /// Steps of a build from nothing: as last time, or as measured for 6.12.
 fn remembered(file: &Path) -> u64 {
-    fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1_950)
+    file::text(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1_950)
 }
 
 /// Steps of a build after some files changed: the objects that depend on one of them.
@@ -231,9 +231,8 @@ fn expected(dir: &Path, written: &[PathBuf]) -> u64 {
         .flatten()
         .filter(|entry| entry.file_name().to_str().is_some_and(is_record));
     let depends = |text: &str| names.iter().any(|name| text.contains(name.as_str()));
-    let objects = records
-        .filter(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| depends(&text)))
-        .count();
+    let objects =
+        records.filter(|entry| file::text(entry.path()).is_ok_and(|text| depends(&text))).count();
     objects as u64 + TAIL_STEPS
 }
 
@@ -253,7 +252,7 @@ fn kconfig_files(dir: &Path) -> Vec<(String, String)> {
         entry.file_type().is_file() && entry.file_name().to_string_lossy().starts_with("Kconfig")
     });
     let read = |path: &Path| {
-        Some((path.strip_prefix(dir).ok()?.display().to_string(), fs::read_to_string(path).ok()?))
+        Some((path.strip_prefix(dir).ok()?.display().to_string(), file::text(path).ok()?))
     };
     named.filter_map(|entry| read(entry.path())).collect()
 }

@@ -18,7 +18,7 @@ use super::series::Series;
 use super::{Cache, Located};
 use crate::config::Kernel;
 use crate::exit::{Exit, Fault};
-use crate::host::file::write_whole;
+use crate::host::file::{self, write_whole};
 use crate::host::process;
 use crate::host::sandbox::{self, Folders};
 
@@ -120,7 +120,8 @@ fn programs(out: &Path) -> anyhow::Result<Programs> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_file() && name.starts_with("test_") && path.extension().is_none() {
-            let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            let bytes =
+                file::bytes(&path).with_context(|| format!("reading {}", path.display()))?;
             found.insert(name, bytes);
         }
     }

@@ -30,6 +30,7 @@ use super::cache::{self, Cache};
 use super::overlay::Overlay;
 use super::pristine::{self, Source};
 use crate::host;
+use crate::host::file;
 use crate::host::file::write_whole;
 use crate::progress::Step;
 
@@ -53,7 +54,7 @@ impl Tree {
         host::require_free(&cache.trees, TREE_MIB, "to build a kernel")?;
         let home = cache.trees.join(name);
         let tree = Self { home, source: source.clone() };
-        let Ok(id) = fs::read_to_string(tree.beside("source")) else {
+        let Ok(id) = file::text(tree.beside("source")) else {
             tree.make(cache, name)?;
             return Ok(tree);
         };
@@ -270,7 +271,7 @@ pub(crate) fn remove_all_on(cache: &Cache, id: &str) -> anyhow::Result<()> {
     for entry in fs::read_dir(&cache.trees)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(_lock) = cache.lock_if_idle(&format!("tree-{name}"))? else { continue };
-        if fs::read_to_string(entry.path().join("source")).is_ok_and(|on| on == id) {
+        if file::text(entry.path().join("source")).is_ok_and(|on| on == id) {
             cache::remove(&entry.path())?;
         }
     }
@@ -283,7 +284,7 @@ fn forget_old_state(cache: &Cache, id: &str) -> anyhow::Result<()> {
     let local = id.starts_with("git-") || id.starts_with("dir-");
     let trees = fs::read_dir(&cache.trees)?.flatten();
     let used = trees
-        .filter_map(|tree| fs::read_to_string(tree.path().join("source")).ok())
+        .filter_map(|tree| file::text(tree.path().join("source")).ok())
         .any(|other| other == id);
     if local && !used && cache.sources.join(id).exists() {
         pristine::forget_if_idle(cache, id)?;

@@ -13,6 +13,7 @@ use super::{Folders, shown};
 use crate::cli::BuildOptions;
 use crate::config::Config;
 use crate::exit::{Exit, Fault};
+use crate::host::file;
 use crate::host::file::sha256_of;
 use crate::kernel::{Cache, Image, find_image};
 use crate::outcome::KernelNote;
@@ -92,7 +93,7 @@ pub(super) fn kernels(
 /// [`Exit::Series`], naming function or event.
 pub(super) fn can_be_watched(image: &Image) -> anyhow::Result<()> {
     let path = image.dir.join("System.map");
-    let map = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let map = file::text(&path).with_context(|| format!("read {}", path.display()))?;
     match unwatchable(&map) {
         None => Ok(()),
         Some(why) => Err(Fault::new(Exit::Series, format!("kernel {}: {why}", image.kernel))
@@ -208,7 +209,7 @@ pub(super) fn vmlinux(cache: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
         bail!("the kernel with build key {key} is not in the cache");
     };
     let path = dir.join("vmlinux");
-    std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    file::bytes(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::config::{Config, Kernel};
 use crate::evidence::{Seen, store};
 use crate::exit::{Exit, Fault, fault_of};
 use crate::host;
+use crate::host::file;
 use crate::kernel::lint::Linted;
 use crate::kernel::steps::{self, Steps};
 use crate::kernel::{Cache, Image, Located, Overlay, Site, Toolchain};
@@ -203,7 +204,7 @@ impl CheckSeries<'_> {
         if fault_of(&error).is_none_or(|fault| fault.exit != Exit::Build) {
             return Err(error);
         }
-        let log = std::fs::read(self.site.log(kernel, self.located)).unwrap_or_default();
+        let log = file::bytes(self.site.log(kernel, self.located)).unwrap_or_default();
         self.log(number, "build", &String::from_utf8_lossy(&log))?;
         Ok(Mark::Fail(format!("{error:#}")))
     }
@@ -211,7 +212,7 @@ impl CheckSeries<'_> {
     /// New warnings of clippy and rustc, and of everything else.
     fn warnings(&self, number: usize, image: &Image) -> anyhow::Result<(Mark, Mark)> {
         let log = image.dir.join("build.log");
-        self.log(number, "build", &String::from_utf8_lossy(&std::fs::read(&log)?))?;
+        self.log(number, "build", &String::from_utf8_lossy(&file::bytes(&log)?))?;
         let (mut rust, mut other) = steps::new_warnings(&log, None)?;
         if !(rust.is_empty() && other.is_empty()) {
             // Most series have no warnings, so the base need not be built.

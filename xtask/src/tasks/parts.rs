@@ -195,7 +195,7 @@ fn digest(root: &Path, places: &[PathBuf]) -> anyhow::Result<String> {
     }
     let mut hash = Sha256::new();
     for file in files {
-        let bytes = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        let bytes = file::bytes(&file).with_context(|| format!("reading {}", file.display()))?;
         let path = file.strip_prefix(root).unwrap_or(&file).as_os_str().as_encoded_bytes();
         for part in [path, &bytes] {
             hash.update((part.len() as u64).to_le_bytes());

@@ -10,6 +10,7 @@ use super::{Folders, inputs};
 use crate::cli::{BuildOptions, UserSeriesArgs};
 use crate::config::{Config, UserSeries};
 use crate::exit::{Exit, Fault};
+use crate::host::file;
 use crate::host::file::write_whole;
 use crate::kernel::{Cache, user_series};
 use crate::plan::{Plan, UserFile};
@@ -104,7 +105,7 @@ pub(super) fn files_of(series: &UserSeries) -> anyhow::Result<UserSeries<UserFil
 
 fn file(path: &Path) -> anyhow::Result<UserFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let bytes = file::bytes(path).with_context(|| format!("reading {}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Fault::new(Exit::Usage, format!("{}: {error}: a plan file holds text only", path.display()))
             .hint("give --series to every part instead of --plan")
@@ -126,7 +127,7 @@ pub(super) fn keep(config: &Config, folder: &RunFolder) -> anyhow::Result<()> {
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     for path in &kernel.extra_patches {
         // Bytes: a kernel has files in other charsets, and the copy has to apply to them.
-        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let bytes = file::bytes(path).with_context(|| format!("reading {}", path.display()))?;
         write_whole(&place.join(path.file_name().unwrap_or_default()), &bytes)?;
     }
     Ok(())

@@ -93,10 +93,8 @@ pub(super) fn stream(evidence: &Evidence) -> Vec<String> {
     let mut doubts = Vec::new();
     if let Some(line) = evidence.torn_lines.first() {
         let begin: String = line.chars().take(80).collect();
-        doubts.push(format!(
-            "{} lines on the port are no events: {begin}",
-            evidence.torn_lines.len()
-        ));
+        let count = evidence.torn_lines.len();
+        doubts.push(format!("the port has what is no event (lines: {count}): {begin}"));
     }
     let gap = evidence.events.iter().zip(0..).find(|(event, expected)| event.seq != *expected);
     if let Some((event, expected)) = gap {

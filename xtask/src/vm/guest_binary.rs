@@ -89,8 +89,7 @@ pub(crate) fn pack(binary: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// As [`pack`].
 pub(crate) fn pack_with(binary: &Path, tree: &Tree, cache: &Path) -> anyhow::Result<PathBuf> {
-    let init =
-        std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
+    let init = file::bytes(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     let mut archive = Vec::new();
     initramfs::write(&mut archive, &init, tree)?;
     let path = cache.join("guest").join(format!("{}.cpio", &sha256(&archive)[..16]));

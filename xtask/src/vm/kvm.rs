@@ -89,7 +89,7 @@ struct Remembered {
 impl Remembered {
     /// The question.
     fn of(qemu: &Qemu, dev_kvm: String) -> Self {
-        let boot_id = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let boot_id = file::text(BOOT_ID).unwrap_or_default().trim().to_owned();
         let qemu_version = qemu.version.clone();
         Self { boot_id, qemu_version, dev_kvm, trouble: None, boot_ms: None }
     }

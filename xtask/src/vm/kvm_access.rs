@@ -9,6 +9,8 @@ use std::path::Path;
 
 use nix::unistd::{geteuid, getgroups};
 
+use crate::host::file;
+
 const DEV_KVM: &str = "/dev/kvm";
 /// Files that tell that this is a container.
 const IN_CONTAINER: [&str; 3] = ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"];
@@ -72,7 +74,7 @@ pub(crate) fn of_silent_kvm() -> String {
 
 impl Found {
     fn of_host() -> Self {
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpuinfo = file::text("/proc/cpuinfo").unwrap_or_default();
         let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
         let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
         let device = fs::metadata(DEV_KVM).ok().map(|meta| Device {

@@ -24,6 +24,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
 
 use super::command::Wiring;
+use crate::host::file;
 use crate::host::process::tie_to_harness;
 
 /// Most bytes of one read.
@@ -194,7 +195,7 @@ impl Vm {
     pub(super) fn waited_for_cpu(&self) -> Duration {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
         let waited_ns = |task: std::fs::DirEntry| {
-            let account = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            let account = file::text(task.path().join("schedstat")).ok()?;
             account.split_whitespace().nth(1)?.parse().ok()
         };
         let most_ns = tasks.into_iter().flatten().flatten().filter_map(waited_ns).max();
@@ -203,7 +204,7 @@ impl Vm {
 
     /// Whether it is stopped: by a signal, or by a debugger.
     pub(super) fn is_stopped(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = file::text(format!("/proc/{}/stat", self.child.id()));
         let state = stat.ok().and_then(|stat| stat.rsplit(") ").next()?.chars().next());
         matches!(state, Some('T' | 't'))
     }

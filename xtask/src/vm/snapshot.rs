@@ -121,7 +121,8 @@ impl Snapshot {
     /// The state, for one QEMU to read from its beginning.
     pub(super) fn state(&self) -> anyhow::Result<File> {
         // Not duplicated: a duplicate shares its position with those of other VMs.
-        File::open(name_of(&self.state)).context("cannot open the state of a snapshot")
+        let own = File::options().read(true).open(name_of(&self.state));
+        own.context("cannot open the state of a snapshot")
     }
 
     /// Gives the recorder what was printed and said before the snapshot.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 
 use super::process::Vm;
+use crate::host::file;
 
 /// A shorter stop is no more than a busy host.
 const HALT_MIN: Duration = Duration::from_secs(1);
@@ -79,7 +80,7 @@ fn asleep() -> Option<Duration> {
 
 /// Processes that the host's kernel has killed because memory ran out, in any memcg.
 fn oom_kills() -> Option<u64> {
-    let vmstat = std::fs::read_to_string("/proc/vmstat").ok()?;
+    let vmstat = file::text("/proc/vmstat").ok()?;
     vmstat.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 

@@ -3,6 +3,7 @@
 
 use crate::docs::{Flags, commands, links, lone_flags, long_pages};
 use crate::map::quoted;
+use crate::reads::unbounded;
 use crate::rooms::Side::{Decides, Touches};
 use crate::rooms::{Room, calls, circles, table, touches, unused, without_row};
 use crate::source::{Text, Tree};
@@ -73,6 +74,25 @@ fn every_spelling_of_a_call_is_seen() {
     );
     let found = calls(&deep, ROOMS);
     assert_eq!(found, ["xtask/src/brain/lobe.rs:2: `brain` calls `hand` (crate::hand::grab)"]);
+}
+
+#[test]
+fn every_read_without_a_bound_is_seen() {
+    for (text, name) in [
+        ("use std::fs; fn a() { fs::read(p) }", "std::fs::read"),
+        ("fn a() { p.iter().map(std::fs::read_to_string) }", "std::fs::read_to_string"),
+        ("use std::fs::File; fn a() { File::open(p) }", "std::fs::File::open"),
+        ("fn a() { f.take(9).read_to_end(&mut b) }", ".read_to_end"),
+        ("use std::io; fn a() { io::read_to_string(f) }", "std::io::read_to_string"),
+    ] {
+        let file = |path| tree("mod host; mod brain;", &[("host.rs", "mod file;"), (path, text)]);
+        let found = unbounded(&file("brain.rs"));
+        let said = format!("xtask/src/brain.rs:1: `{name}`; `host::file` reads with a bound");
+        assert_eq!(found, [said]);
+        assert_eq!(unbounded(&file("host/file.rs")), [""; 0], "{text}");
+    }
+    let test = "#[cfg(test)] mod tests { fn a() { std::fs::read(p) } }";
+    assert_eq!(unbounded(&brain(test)), [""; 0]);
 }
 
 #[test]

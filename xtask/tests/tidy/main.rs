@@ -5,6 +5,7 @@ mod docs;
 mod holes;
 mod map;
 mod names;
+mod reads;
 mod rooms;
 mod source;
 mod style;
@@ -44,6 +45,7 @@ const RULES: &[Rule] = &[
     ("a row lists no call that is not made", |house| rooms::unused(&house.tree, ROOMS)),
     ("rooms call only the rooms in their row", |house| rooms::calls(&house.tree, ROOMS)),
     ("what decides touches nothing", |house| rooms::touches(&house.tree, ROOMS)),
+    ("files are read with a bound", |house| reads::unbounded(&house.tree)),
     ("nothing goes in a circle", |house| rooms::circles(&house.tree, ROOMS)),
     ("docs/architecture.md has the table of rooms", |house| {
         let table = rooms::table(ROOMS);

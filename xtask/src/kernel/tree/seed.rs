@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use walkdir::WalkDir;
 
+use crate::host::file;
 use crate::kernel::cache::{Cache, Lock};
 use crate::kernel::pristine::Source;
 use crate::progress::Step;
@@ -35,7 +36,7 @@ impl Donor {
         let mut best: Option<Self> = None;
         for entry in fs::read_dir(&cache.trees)?.flatten() {
             let (home, other) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            let on = fs::read_to_string(home.join("source")).ok();
+            let on = file::text(home.join("source")).ok();
             if other == name || other.starts_with('.') || on.as_deref() != Some(id) {
                 continue;
             }
@@ -97,7 +98,7 @@ impl Donor {
 
 /// The files that any series ever changed in the tree at `home`.
 pub(super) fn touched(home: &Path) -> BTreeSet<PathBuf> {
-    let text = fs::read_to_string(home.join("touched")).unwrap_or_default();
+    let text = file::text(home.join("touched")).unwrap_or_default();
     text.lines().map(PathBuf::from).collect()
 }
 
@@ -120,7 +121,7 @@ fn path_text(path: &Path) -> anyhow::Result<&str> {
 
 /// Replaces `old` with `new` in a record of make, whose time stays.
 fn rename_in(record: &Path, old: &str, new: &str) -> anyhow::Result<()> {
-    let text = fs::read_to_string(record)?;
+    let text = file::text(record)?;
     if text.contains(old) {
         let modified = fs::metadata(record)?.modified()?;
         fs::write(record, text.replace(old, new))?;

@@ -48,9 +48,8 @@ pub(super) fn of_stdin() -> anyhow::Result<Vec<u8>> {
 }
 
 fn read(from: impl Read, place: &str) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut from = from.take(BYTES_MAX + 1);
-    from.read_to_end(&mut bytes).map_err(|error| fault(place, &error.to_string()))?;
+    let mut bytes =
+        file::read_from(from, BYTES_MAX + 1).map_err(|error| fault(place, &error.to_string()))?;
     bounded(&bytes, place)?;
     // gzip, as lore.kernel.org serves threads.
     if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -91,5 +90,5 @@ fn unpacked(bytes: &[u8], place: &str) -> anyhow::Result<Vec<u8>> {
     if !output.text.is_empty() {
         return Err(fault(place, output.text.trim()).into());
     }
-    std::fs::read(text).context("reading what was unpacked")
+    file::bytes(text).context("reading what was unpacked")
 }

@@ -19,6 +19,7 @@ use super::super::{Folders, rig, shown};
 use crate::cli::{AccelChoice, BuildOptions};
 use crate::config::Matrix;
 use crate::exit::{Exit, Fault};
+use crate::host::file;
 use crate::plan::{self, Selection};
 use crate::report::{self, Style, Whole, WholeRow};
 use crate::results::RunFolder;
@@ -131,7 +132,7 @@ fn duration(time: TimeVal) -> Duration {
 
 /// Copies the series in `from` with one line edited; returns whether there was such a line.
 fn copy_edited(from: &Path, to: &Path) -> anyhow::Result<bool> {
-    let list = fs::read_to_string(from.join("series")).context("reading the series file")?;
+    let list = file::text(from.join("series")).context("reading the series file")?;
     let names: Vec<&str> = list
         .lines()
         .map(str::trim)
@@ -139,7 +140,7 @@ fn copy_edited(from: &Path, to: &Path) -> anyhow::Result<bool> {
         .collect();
     let mut texts = Vec::new();
     for name in &names {
-        texts.push(fs::read_to_string(from.join(name)).with_context(|| format!("reading {name}"))?);
+        texts.push(file::text(from.join(name)).with_context(|| format!("reading {name}"))?);
     }
     let mark = format!("edited {}", jiff::Timestamp::now());
     let found = edit_last(&mut texts, &mark);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::elf;
+use crate::host::file;
 
 /// Where Debian's and other systems' `ld.so` looks by itself.
 const DEFAULTS: [&str; 6] = [
@@ -27,7 +28,7 @@ pub(super) fn folders(own: &str) -> Vec<PathBuf> {
     let mut lists: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     lists.sort();
     lists.push(CONF.into());
-    let texts = lists.iter().filter_map(|path| fs::read_to_string(path).ok());
+    let texts = lists.iter().filter_map(|path| file::text(path).ok());
     let listed: Vec<String> = texts.flat_map(|text| in_conf(&text)).collect();
     let own = own.split(':').filter(|folder| folder.starts_with('/'));
     own.map(PathBuf::from)
@@ -56,7 +57,7 @@ pub(super) fn find(name: &str, user: &Path, own: &[String], all: &[PathBuf]) -> 
 
 /// Whether the guest can load it: folders may have those of other machines.
 fn is_library(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| bytes.starts_with(elf::MAGIC) && elf::read(&bytes).is_ok())
+    file::bytes(path).is_ok_and(|bytes| bytes.starts_with(elf::MAGIC) && elf::read(&bytes).is_ok())
 }
 
 #[cfg(test)]
