@@ -42,12 +42,16 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Variable of the environment that names the cache.
+pub(crate) const CACHE_VARIABLE: &str = "MEMCG_HARNESS_CACHE";
+
 /// Folders, each with a default that fits a checkout.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Places {
     /// Folder for sources, work trees, kernel images and tools
     /// [default: ~/.cache/memcg-harness]
-    #[arg(long, global = true, value_name = "DIR", env = "MEMCG_HARNESS_CACHE")]
+    #[arg(long, global = true, value_name = "DIR", env = CACHE_VARIABLE, num_args = 0..=1,
+        default_missing_value = "", value_parser = folder, allow_hyphen_values = false)]
     pub(crate) cache: Option<PathBuf>,
     /// Folder of bases, kernels, scenarios and matrices [default: configs of
     /// this checkout]
@@ -322,6 +326,11 @@ pub(crate) struct Test {
     /// Install missing packages with apt (prints the list first)
     #[arg(long)]
     pub(crate) install: bool,
+}
+
+/// A path, which may be empty.
+fn folder(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
 }
 
 /// A percentage below 100.

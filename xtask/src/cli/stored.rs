@@ -157,7 +157,8 @@ pub(crate) struct Prune {
     /// Keep the newest N runs, however old
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) keep: usize,
-    /// Keep the runs of the last D days, however many
+    /// Keep the runs of the last D days, however many; with --cache: what was
+    /// used in the last D days
     #[arg(long, default_value_t = 14, value_name = "D")]
     pub(crate) days: u32,
     /// Print what would be removed and stop
@@ -199,5 +200,12 @@ Examples:
 pub(super) const PRUNE_HELP: &str = "\
 Removes a run that is none of the newest N, is older than D days, is not
 `latest`, and is not in progress. Only folders that are named like a run are
-considered, also in results/parts, bench, inject,
-repro and doctor.";
+considered, also in results/parts, bench, inject, repro and doctor.
+
+With --cache and no folder it removes from the cache instead: kernels, work
+trees, sources, downloads and packed guests that no process uses, and that none
+has used for D days.
+
+Examples:
+  cargo xtask prune --keep 30 --days 60 --yes
+  cargo xtask prune --cache --days 14 --dry-run";

@@ -177,6 +177,33 @@ fn is_abandoned(path: &Path, age_min: Duration) -> io::Result<bool> {
     file.try_lock_exclusive()
 }
 
+/// Marks a file in use until the result is dropped, and renews its time.
+///
+/// # Errors
+/// I/O errors; another process is about to remove it.
+pub(crate) fn hold(path: &Path) -> io::Result<File> {
+    renew(path);
+    let file = File::open(path)?;
+    match fs4::fs_std::FileExt::try_lock_shared(&file)? {
+        true => Ok(file),
+        false => Err(Error::new(ErrorKind::WouldBlock, "it is being removed")),
+    }
+}
+
+/// The same for the one who removes it; `None` if it is in use.
+///
+/// # Errors
+/// I/O errors.
+pub(crate) fn hold_alone(path: &Path) -> io::Result<Option<File>> {
+    let file = File::open(path)?;
+    Ok(file.try_lock_exclusive()?.then_some(file))
+}
+
+/// Sets the time of a file to now, as far as it is ours.
+pub(crate) fn renew(path: &Path) {
+    let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
 /// SHA-256 of a file, lower-case hex.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use fs4::fs_std::FileExt;
@@ -57,7 +57,8 @@ pub(crate) struct Cache {
     pub(super) images: PathBuf,
     /// Tools built by the harness.
     pub(super) tools: PathBuf,
-    locks: PathBuf,
+    /// Locks, by name.
+    pub(super) locks: PathBuf,
 }
 
 /// Held until dropped; the kernel drops it when the process dies.
@@ -147,6 +148,8 @@ impl Cache {
         if !FileExt::try_lock_shared(&file)? {
             wait_for(&mut file, &path, what, &|file| FileExt::try_lock_shared(file))?;
         }
+        // The last use: see `shelf`.
+        let _ = file.set_modified(SystemTime::now());
         Ok(Lock { _file: file })
     }
 

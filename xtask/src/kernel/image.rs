@@ -29,7 +29,8 @@ const FILES: [(&str, &str); 4] = [
     ("System.map", "System.map"),
 ];
 const LOG: &str = "build.log";
-const MANIFEST: &str = "manifest.json";
+/// Its time is that of the last use.
+pub(super) const MANIFEST: &str = "manifest.json";
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// A kernel that can be booted.
@@ -140,6 +141,14 @@ impl Image {
         Ok(Some(Self::new(kernel, key.to_owned(), dir, manifest, &series)))
     }
 
+    /// Marks the image in this folder as in use until the result is dropped.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn hold(dir: &Path) -> std::io::Result<fs::File> {
+        file::hold(&dir.join(MANIFEST))
+    }
+
     /// Direct-boot kernel.
     pub(crate) fn bz_image(&self) -> PathBuf {
         self.dir.join("bzImage")
@@ -153,7 +162,10 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<(PathBuf, Manifest)> {
         return None;
     }
     match whole(&dir) {
-        Ok(manifest) => Some((dir, manifest)),
+        Ok(manifest) => {
+            file::renew(&dir.join(MANIFEST));
+            Some((dir, manifest))
+        }
         Err(error) => {
             note(&format!("note: damaged image in the cache: {error:#}"));
             None

@@ -28,6 +28,7 @@ mod patch;
 mod pristine;
 pub(crate) mod selftests;
 mod series;
+pub(crate) mod shelf;
 mod source;
 pub(crate) mod steps;
 mod tarball;

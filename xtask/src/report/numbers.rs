@@ -7,9 +7,10 @@ use protocol::{MemcgRole, ProcessRole};
 
 use crate::taxonomy::{CallFact, CellFact, FactName, Facts, Unit};
 
-/// `512 KiB`, `4 MiB`, `20 B`; one digit after the point where it is not whole.
-pub(super) fn size(bytes: f64) -> String {
+/// `2 GiB`, `512 KiB`, `4 MiB`, `20 B`; one digit after the point where it is not whole.
+pub(crate) fn size(bytes: f64) -> String {
     let (number, unit) = match bytes {
+        b if b >= 1073741824.0 => (b / 1073741824.0, "GiB"),
         b if b >= 1048576.0 => (b / 1048576.0, "MiB"),
         b if b >= 1024.0 => (b / 1024.0, "KiB"),
         b => (b, "B"),

@@ -3,7 +3,9 @@
 //! manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use protocol::{CHARGE_FUNCTION, SIGNAL_EVENT};
@@ -27,6 +29,8 @@ pub(super) struct Bootable {
     pub(super) bzimage: PathBuf,
     /// Its entry in the manifest.
     pub(super) note: KernelNote,
+    /// Keeps `prune --cache` from it; `None` if it is not of the cache.
+    pub(super) _in_use: Option<Arc<File>>,
 }
 
 /// Takes the images that were given and builds the others; by kernel. Where a plan says which
@@ -143,7 +147,13 @@ pub(super) fn built(image: &Image) -> anyhow::Result<Bootable> {
         patchset_hash: Some(image.patchset_hash.clone()),
         fragments: image.fragments.clone(),
     };
-    Ok(Bootable { bzimage, note })
+    let _in_use = Some(in_use(&image.dir)?);
+    Ok(Bootable { bzimage, note, _in_use })
+}
+
+fn in_use(image: &Path) -> anyhow::Result<Arc<File>> {
+    let held = Image::hold(image);
+    Ok(Arc::new(held.with_context(|| format!("using the image {}", image.display()))?))
 }
 
 /// The kernel that a cell of an earlier run ran on: the very image, from the cache, or the file
@@ -163,7 +173,9 @@ pub(super) fn of_run(
         _ => cached.unwrap_or_default().join("bzImage"),
     };
     if sha256_of(&bzimage).is_ok_and(|sha256| sha256 == note.image_sha256) {
-        return Ok(Bootable { bzimage, note: note.clone() });
+        let dir = bzimage.parent().filter(|_| !note.key.is_empty());
+        let _in_use = dir.map(in_use).transpose()?;
+        return Ok(Bootable { bzimage, note: note.clone(), _in_use });
     }
     let series = run.dir().join("series");
     let what = format!("the kernel `{name}` of run {} is not in the cache any more", run.id);
@@ -196,7 +208,7 @@ pub(super) fn foreign(bzimage: &Path) -> anyhow::Result<Bootable> {
         patchset_hash: None,
         fragments: Vec::new(),
     };
-    Ok(Bootable { bzimage: std::path::absolute(bzimage)?, note })
+    Ok(Bootable { bzimage: std::path::absolute(bzimage)?, note, _in_use: None })
 }
 
 /// The kernel with this build key, with its symbols and debug information.

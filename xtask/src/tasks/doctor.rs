@@ -2,6 +2,7 @@
 //! `cargo xtask doctor`: which tools were found, which versions the kernel needs, what is missing
 //! and how to install it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Folders, build_kernel, doctor_kvm, inputs};
@@ -9,8 +10,10 @@ use crate::cli::{self, Places};
 use crate::config::{Config, Origin};
 use crate::exit::Exit;
 use crate::host::{self, Need};
+use crate::kernel::shelf::{self, Kind};
 use crate::kernel::{Cache, Tool, Toolchain, least_version, newest_tree, say, version_in};
 use crate::progress::print;
+use crate::report::size;
 use crate::vm::kvm_access::dev_kvm;
 
 /// One line of the table.
@@ -40,6 +43,7 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     let tree = newest_tree(&cache);
     print(table(&rows(&toolchain, tree.as_deref())?))?;
     print(machine(&folders, &cache, &toolchain, tree.as_deref())?)?;
+    print(sizes(&cache)?)?;
     // A config that does not parse is a problem too.
     print(bases(&inputs::read(&folders.configs)?, &cache)?)?;
     host::provide(&self::missing(&toolchain), false)?;
@@ -146,6 +150,23 @@ fn table(rows: &[Row]) -> String {
         text.push_str(&format!("{name:20}  {version:10}  {least:10}  {place}\n"));
     }
     text
+}
+
+/// What the kinds of things in the cache take.
+fn sizes(cache: &Cache) -> anyhow::Result<String> {
+    let mut kinds: BTreeMap<Kind, (u64, u64)> = BTreeMap::new();
+    for item in shelf::items(cache)? {
+        let (count, bytes) = kinds.entry(item.kind).or_default();
+        (*count, *bytes) = (*count + 1, *bytes + item.bytes);
+    }
+    let all = kinds.values().map(|(_, bytes)| *bytes).sum::<u64>();
+    let mut text = format!("in the cache: {}", size(all as f64));
+    for (kind, (count, bytes)) in kinds {
+        let plural = if count == 1 { "" } else { "s" };
+        text.push_str(&format!(", {count} {kind}{plural} {}", size(bytes as f64)));
+    }
+    text.push_str("; `cargo xtask prune --cache` removes what is old\n");
+    Ok(text)
 }
 
 /// One line per base: the version in the cache, or where the source will come from.

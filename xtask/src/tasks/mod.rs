@@ -32,6 +32,7 @@ mod past;
 pub(crate) mod plan;
 mod proven;
 pub(crate) mod prune;
+mod prune_cache;
 mod reach;
 pub(crate) mod reach_map;
 pub(crate) mod report;
@@ -83,6 +84,11 @@ impl Folders {
             configs: or(&places.configs, "configs")?,
             results: or(&places.results, "results")?,
             cache: match &places.cache {
+                Some(path) if path.as_os_str().is_empty() => {
+                    return Err(Fault::new(Exit::Usage, "--cache needs a folder")
+                        .hint("only `cargo xtask prune` takes it without one")
+                        .into());
+                }
                 Some(path) => std::path::absolute(path)?,
                 None => {
                     let variable = |name| std::env::var_os(name);
@@ -125,6 +131,21 @@ fn style(stream: impl IsTerminal) -> Style {
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+/// Asks on the terminal whether these may go.
+///
+/// # Errors
+/// [`Exit::Usage`] without one.
+fn agreed(which: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        let what = format!("{which} would be removed, but there is no terminal to ask on");
+        return Err(Fault::new(Exit::Usage, what).hint("--yes removes them").into());
+    }
+    print(format_args!("remove {which}? [y/N] "))?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// What `--dry-run` does: prints the cells and stops.

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask prune`: removes old runs by the rule in `runs::retention`, and nothing else.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use super::{Folders, bench, doctor_kvm, inject, parts, repro, shown};
+use super::{Folders, agreed, bench, doctor_kvm, inject, parts, prune_cache, repro, shown};
 use crate::cli::{self, Places};
-use crate::exit::{Exit, Fault};
+use crate::exit::Exit;
 use crate::progress::print;
 use crate::results;
 use crate::runs::{self, Kept, Rule, RunAge, State};
@@ -18,6 +17,10 @@ use crate::runs::{self, Kept, Rule, RunAge, State};
 /// removed.
 pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
     let cli::Prune { keep, days, dry_run, yes } = args;
+    if places.cache.as_ref().is_some_and(|cache| cache.as_os_str().is_empty()) {
+        let cache = std::env::var_os(cli::CACHE_VARIABLE).map(PathBuf::from);
+        return prune_cache::run(&Folders::of(&Places { cache, ..places.clone() })?, args);
+    }
     let folders = Folders::of(places)?;
     let rule = Rule { keep: *keep, days: *days };
     let below = [parts::FOLDER, bench::FOLDER, inject::FOLDER, repro::FOLDER, doctor_kvm::FOLDER];
@@ -39,7 +42,7 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
         print(format_args!("{} runs would be removed\n", old.len()))?;
         return Ok(Exit::Ok);
     }
-    if !yes && !agreed(old.len())? {
+    if !yes && !agreed(&format!("{} runs", old.len()))? {
         print("nothing was removed\n")?;
         return Ok(Exit::Ok);
     }
@@ -65,15 +68,4 @@ fn too_old(place: &Path, rule: Rule) -> anyhow::Result<Vec<PathBuf>> {
     let kept = runs::judge_age(&ages, rule);
     let gone = ages.iter().zip(kept).filter(|(_, kept)| *kept == Kept::No);
     Ok(gone.map(|(run, _)| place.join(&run.id)).collect())
-}
-
-fn agreed(count: usize) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        let what = format!("{count} runs would be removed, but there is no terminal to ask on");
-        return Err(Fault::new(Exit::Usage, what).hint("--yes removes them").into());
-    }
-    print(format_args!("remove these {count} runs? [y/N] "))?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -2,11 +2,16 @@
 //! What VMs of a run need besides their kernels: QEMU, the packed guest, the scratch disk, the
 //! accelerator.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
 
 use super::{Folders, kvm_proof};
 use crate::cli::AccelChoice;
 use crate::exit::{Exit, Fault};
+use crate::host::file;
 use crate::host::limits;
 use crate::host::stop::Stop;
 use crate::outcome::KvmProof;
@@ -28,6 +33,8 @@ pub(super) fn pace(rig: &Rig) -> Pace {
 pub(crate) struct Ready {
     /// For `vm`.
     pub(crate) rig: Rig,
+    /// Keeps `prune --cache` from the packed guest.
+    _in_use: Arc<File>,
     /// What its KVM has shown, if it uses KVM.
     pub(crate) kvm: Option<KvmProof>,
     /// The guest's binaries.
@@ -47,6 +54,7 @@ pub(crate) fn prepare(
     let qemu = Qemu::find(QEMU_BINARY)?;
     let binaries = guest_binary::build(&folders.workspace)?;
     let initramfs = guest_binary::pack(&binaries.guest, &folders.cache)?;
+    let _in_use = Arc::new(file::hold(&initramfs).context("using the packed guest")?);
     let disk = disk::scratch(&folders.cache)?;
     let wish = match wish {
         AccelChoice::Auto => Wish::Auto,
@@ -58,7 +66,7 @@ pub(crate) fn prepare(
     let kvm::Choice { accel, slowdown, kvm, said: _ } = choice;
     let rig = Rig { qemu, accel, slowdown, kvm, initramfs, disk: Some(disk), watched: Vec::new() };
     let kvm = kvm_proof::read(&rig, &folders.cache);
-    Ok(Ready { rig, kvm, binaries })
+    Ok(Ready { rig, _in_use, kvm, binaries })
 }
 
 /// How many VMs of the largest shape run in parallel.
