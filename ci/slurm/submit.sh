@@ -18,10 +18,10 @@ export NIGHT=${NIGHT:-$RESULTS/night-$(date +%F-%H%M%S)}
 export ACCEL=${ACCEL:-kvm} CARGO_TERM_COLOR=never
 mkdir -p "$NIGHT"
 
-submit() { sbatch --parsable --output="$NIGHT/%x-%A-%a.log" --chdir="$PWD" "$@"; }
-plan=$(submit --job-name=plan ci/slurm/plan.sh --parts "$parts" "$@")
-array=$(submit --job-name=part --array="1-$parts" --dependency="afterok:$plan" \
-	--kill-on-invalid-dep=yes ci/slurm/part.sh)
+submit() { sbatch --parsable --chdir="$PWD" --output="$NIGHT/$1" "${@:2}"; }
+plan=$(submit plan.log --job-name=plan ci/slurm/plan.sh --parts "$parts" "$@")
+array=$(submit part-%a.log --open-mode=append --job-name=part --array="1-$parts" \
+	--dependency="afterok:$plan" --kill-on-invalid-dep=yes ci/slurm/part.sh)
 # Whatever the parts do: a night with a lost part needs its report most.
-merge=$(submit --job-name=merge --dependency="afterany:$array" ci/slurm/merge.sh)
+merge=$(submit merge.log --job-name=merge --dependency="afterany:$array" ci/slurm/merge.sh)
 echo "night=$NIGHT plan=$plan parts=$array merge=$merge"
