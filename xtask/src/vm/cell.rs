@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::accel::Accel;
 use super::command::{self, Memory, Spec, Wiring};
+use super::inputs;
 use super::kvm;
 use super::process::Vm;
 use super::rig::{Job, Rig};
@@ -59,10 +60,11 @@ fn try_run(
     if let Some(why) = rig.kvm.as_ref().and_then(|kvm| kvm.lost()) {
         return Ok(recorder.finish(job.request.clone(), Ending::HostFailed { why }, 0));
     }
-    let vm = match begin {
+    let unchanged = || inputs::unchanged(&spec, state.is_some());
+    let vm = unchanged().map_err(std::io::Error::other).and_then(|()| match begin {
         Begin::Boot(_) => Vm::spawn(|wiring| command::words(&spec, wiring)),
         Begin::Snapshot(snapshot) => snapshot.vm(),
-    };
+    });
     let ending = match vm {
         Ok(vm) => match Session::new(vm, &mut recorder, goal, rig.limits(&job), stop).run() {
             End::Vm(ending) => ending,
@@ -71,6 +73,10 @@ fn try_run(
             }
         },
         Err(error) => Ending::HostFailed { why: format!("cannot start {}: {error}", spec.qemu) },
+    };
+    let ending = match (unchanged(), ending) {
+        (Err(why), ending) if ending != Ending::Interrupted => Ending::HostFailed { why },
+        (_, ending) => ending,
     };
     let wall_ms = millis(begun.elapsed());
     Ok(recorder.finish(job.request.clone(), kvm::ending(rig, ending, stop), wall_ms))

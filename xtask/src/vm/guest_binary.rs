@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the guest and packs it into an initramfs in the cache.
 //!
-//! Contract: cargo decides what to compile. The archive is named by its hash and compared whenever
-//! it is used, so neither a changed guest nor a damaged archive ever runs.
+//! Contract: cargo decides what to compile, and a binary that it did not compile now must be the one
+//! that it compiled. The archive is named by its hash and compared whenever it is used. So neither a
+//! changed guest nor a damaged binary or archive ever runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::Deserialize;
 
 use super::initramfs::{self, Tree};
 use crate::exit::{Exit, Fault};
 use crate::host::digest::sha256;
-use crate::host::file::{self, Links, write_whole};
+use crate::host::file::{self, Links, sha256_of, write_whole};
 use crate::host::process;
 use crate::progress::{Step, note};
 
@@ -42,29 +44,11 @@ pub(crate) struct Binaries {
 pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
     let step = Step::begin("guest", None);
     let target_dir = workspace.join("target").join("guest");
-    // Set by `cargo xtask` for the toolchain in use.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .current_dir(workspace)
-        .args(["build", "--quiet", "--locked", "--release", "--package", "guest"])
-        .args(["--target", TARGET, "--target-dir"])
-        .arg(&target_dir)
-        .args(["--config", "profile.release.strip=true"])
-        // The user's own flags (`-C target-cpu=native`, say) are for this machine, not for the
-        // guest; with a target folder of its own, nothing else is recompiled because of that.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_RUSTFLAGS");
-    let output = process::capture(command, BUILD_DEADLINE)?;
-    if !output.status.success() {
-        let said = output.text.trim_end();
-        return Err(Fault::new(
-            Exit::Build,
-            format!("the guest does not build ({}):\n{said}", output.status),
-        )
-        .hint("`cargo build --package guest` prints the same errors with their context")
-        .into());
+    let changed = changed(&cargo(workspace, &target_dir, &["build", "--locked"])?)?;
+    if let Some(binary) = changed {
+        note(&format!("note: {} was changed: it is built again", binary.display()));
+        cargo(workspace, &target_dir, &["clean"])?;
+        self::changed(&cargo(workspace, &target_dir, &["build", "--locked"])?)?;
     }
     step.end("built");
     let release = target_dir.join(TARGET).join("release");
@@ -74,6 +58,62 @@ pub(crate) fn build(workspace: &Path) -> anyhow::Result<Binaries> {
         power_off: binary("power_off"),
         selftest: binary("selftest"),
     })
+}
+
+/// Runs cargo for the guest; gives what it printed, with a line of JSON for each artifact.
+fn cargo(workspace: &Path, target_dir: &Path, words: &[&str]) -> anyhow::Result<String> {
+    // Set by `cargo xtask` for the toolchain in use.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(workspace)
+        .args(words)
+        .args(["--quiet", "--release", "--package", "guest"])
+        .args(["--target", TARGET, "--target-dir"])
+        .arg(target_dir)
+        .args(["--config", "profile.release.strip=true"])
+        // The user's own flags (`-C target-cpu=native`, say) are for this machine, not for the
+        // guest; with a target folder of its own, nothing else is recompiled because of that.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_RUSTFLAGS");
+    if words[0] == "build" {
+        command.arg("--message-format=json-render-diagnostics");
+    }
+    let output = process::capture(command, BUILD_DEADLINE)?;
+    if output.status.success() {
+        return Ok(output.text);
+    }
+    let said: Vec<&str> = output.text.lines().filter(|line| !line.starts_with('{')).collect();
+    let what = format!("the guest does not build ({}):\n{}", output.status, said.join("\n"));
+    Err(Fault::new(Exit::Build, what)
+        .hint("`cargo build --package guest` prints the same errors with their context")
+        .into())
+}
+
+/// What cargo says of one thing that it makes.
+#[derive(Deserialize)]
+struct Artifact {
+    executable: Option<PathBuf>,
+    #[serde(default)]
+    fresh: bool,
+}
+
+/// The first program that cargo takes for up to date, and that is not what it compiled. The hash of
+/// each is kept beside it.
+fn changed(said: &str) -> anyhow::Result<Option<PathBuf>> {
+    let made = said.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
+    for Artifact { executable, fresh } in made {
+        let Some(binary) = executable else { continue };
+        let sum = binary.with_extension("sha256");
+        let (is, was) = (sha256_of(&binary)?, file::text(&sum).ok());
+        match was {
+            Some(was) if was == is => {}
+            Some(_) if fresh => return Ok(Some(binary)),
+            _ => write_whole(&sum, is.as_bytes())?,
+        }
+    }
+    Ok(None)
 }
 
 /// Packs a static binary as PID 1 into an initramfs in `cache`; returns its path.
@@ -107,6 +147,27 @@ pub(crate) fn pack_with(binary: &Path, tree: &Tree, cache: &Path) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_binary_is_the_one_that_was_compiled() {
+        let dir = tempfile::tempdir().unwrap();
+        let binary = dir.path().join("guest");
+        let said = |fresh: bool| {
+            let path = binary.display();
+            format!(
+                "warning: x\n{{\"reason\":\"compiler-artifact\",\"executable\":null,\"fresh\":true}}\n\
+                 {{\"executable\":\"{path}\",\"fresh\":{fresh}}}\n{{\"reason\":\"build-finished\"}}\n"
+            )
+        };
+        std::fs::write(&binary, "one").unwrap();
+        assert_eq!(changed(&said(true)).unwrap(), None, "it is not known yet");
+        std::fs::write(&binary, "two").unwrap();
+        assert_eq!(changed(&said(true)).unwrap(), Some(binary.clone()));
+        assert_eq!(changed(&said(false)).unwrap(), None, "it was compiled");
+        assert_eq!(changed(&said(true)).unwrap(), None);
+        std::fs::remove_file(&binary).unwrap();
+        changed(&said(true)).unwrap_err();
+    }
 
     #[test]
     fn another_binary_is_another_archive() {

@@ -16,6 +16,7 @@ pub(crate) mod disk;
 pub(crate) mod exec;
 pub(crate) mod guest_binary;
 pub(crate) mod initramfs;
+mod inputs;
 mod kernel_cmdline;
 pub(crate) mod kvm;
 pub(crate) mod kvm_access;

@@ -21,6 +21,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use protocol::CellRequest;
 
 use super::command::{self, Memory, Spec, Wiring};
+use super::inputs;
 use super::kvm;
 use super::process::Vm;
 use super::rig::{Job, Rig};
@@ -73,11 +74,15 @@ pub(crate) fn take(
     spec.memory = Memory::Kept(name_of(&memory));
     let words = |wiring| command::words(&spec, wiring);
     let mut recorder = Recorder::create(dir, &request, &command::shell(&words(Wiring::SHOWN)))?;
+    inputs::unchanged(&spec, false).map_err(anyhow::Error::msg)?;
     let vm = Vm::spawn(words).with_context(|| format!("cannot start {}", spec.qemu))?;
     let goal = Goal::Save(&state);
     let end = Session::new(vm, &mut recorder, goal, rig.limits(&job), stop).run();
     let ending = match end {
-        End::Saved => Ending::Saved,
+        End::Saved => match inputs::unchanged(&spec, false) {
+            Ok(()) => Ending::Saved,
+            Err(why) => Ending::HostFailed { why },
+        },
         End::Vm(ending) => ending,
         End::Hello => Ending::HostFailed { why: "the session ended at Hello".to_owned() },
     };
