@@ -191,6 +191,7 @@ impl Site<'_> {
         let idle = not_compiled(&overlay, &tree.dir());
         idle.iter().for_each(|idle| crate::progress::note(&format!("note: {idle}")));
         let manifest = Manifest {
+            key: key.to_owned(),
             source: source.origin.clone(),
             source_id: source.id.clone(),
             version: source.version.clone(),

@@ -60,6 +60,9 @@ pub(crate) struct Image {
 /// `manifest.json` of an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
+    /// The key that it was built for; empty if the harness that built it did not say.
+    #[serde(default)]
+    pub(crate) key: String,
     /// Where the source came from, for messages.
     pub(crate) source: String,
     /// Identifies the content of the source.
@@ -161,7 +164,7 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<(PathBuf, Manifest)> {
     if !dir.exists() {
         return None;
     }
-    match whole(&dir) {
+    match whole(&dir, key) {
         Ok(manifest) => {
             file::renew(&dir.join(MANIFEST));
             Some((dir, manifest))
@@ -173,12 +176,14 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<(PathBuf, Manifest)> {
     }
 }
 
-fn whole(dir: &Path) -> anyhow::Result<Manifest> {
+fn whole(dir: &Path, key: &str) -> anyhow::Result<Manifest> {
     let path = dir.join(MANIFEST);
     let bytes = file::read(&path, Links::Followed, MANIFEST_BYTES_MAX);
     let bytes = bytes.with_context(|| path.display().to_string())?;
     let manifest: Manifest = serde_json::from_slice(&bytes)
         .with_context(|| format!("{} is not of this version", path.display()))?;
+    let is_another = !manifest.key.is_empty() && manifest.key != key;
+    ensure!(!is_another, "{} is of image {}", path.display(), manifest.key);
     for name in FILES.iter().map(|(name, _)| *name).chain([LOG]) {
         let path = dir.join(name);
         let is = sha256_of(&path)?;
@@ -244,6 +249,7 @@ mod tests {
 
     fn manifest() -> Manifest {
         Manifest {
+            key: "k".into(),
             source: "fake".into(),
             source_id: "s".into(),
             version: "6.12".into(),
@@ -308,12 +314,15 @@ mod tests {
                 // As long as the right one.
                 _ => fs::write(file, name.to_uppercase()).unwrap(),
             }
-            let error = format!("{:#}", whole(&home).unwrap_err());
+            let error = format!("{:#}", whole(&home, "k").unwrap_err());
             assert!(error.contains(name), "{name}: {error}");
             assert!(find(&cache, "k").is_none(), "{name} passed for whole");
             publish();
             assert!(find(&cache, "k").is_some());
         }
+        // Whole, but of another kernel.
+        fs::rename(&home, cache.images.join("l")).unwrap();
+        assert!(find(&cache, "l").is_none());
     }
 
     #[test]
