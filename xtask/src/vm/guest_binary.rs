@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the guest and packs it into an initramfs in the cache.
 //!
-//! Contract: cargo decides what to compile, and a binary that it did not compile now must be the one
-//! that it compiled. The archive is named by its hash and compared whenever it is used. So neither a
-//! changed guest nor a damaged binary or archive ever runs.
+//! Contract: cargo decides what to compile, and a binary that it did not compile now must be the
+//! one that it compiled. The archive is named by its hash and compared whenever it is used. So
+//! neither a changed guest nor a damaged binary or archive ever runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
