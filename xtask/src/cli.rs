@@ -18,7 +18,7 @@ pub(crate) use checks::{
 };
 pub(crate) use exec::{Cgroup, ExecArgs};
 pub(crate) use stored::{
-    Compare, Export, Format, History, List, Listed, Prune, Report, Repro, Show,
+    Compare, Digest, Export, Format, History, List, Listed, Prune, Report, Repro, Show, Tonight,
 };
 pub(crate) use user_series::UserSeriesArgs;
 
@@ -106,8 +106,14 @@ pub(crate) enum Command {
     /// List what is worse, better, flaky or slower in one run than in others
     #[command(after_help = stored::COMPARE_HELP)]
     Compare(Compare),
+    /// Tell what is new, fixed, flaky or slower since the last good night
+    #[command(after_help = stored::DIGEST_HELP)]
+    Digest(Digest),
     /// Show trends over the stored runs
     History(History),
+    /// Print or run what the plan of the week has for a night
+    #[command(after_help = stored::TONIGHT_HELP)]
+    Tonight(Tonight),
     /// Remove old runs
     #[command(after_help = stored::PRUNE_HELP)]
     Prune(Prune),
@@ -211,6 +217,10 @@ pub(crate) struct Partition {
     #[arg(long, value_name = "FILE", requires = "partition",
         conflicts_with_all = ["matrix", "filter", "repetitions", "confidence", "seed", "series"])]
     pub(crate) plan: Option<PathBuf>,
+    /// The run is a night: later nights are compared with it. A plan says
+    /// that itself
+    #[arg(long, conflicts_with_all = ["plan", "shuffle"])]
+    pub(crate) night: bool,
 }
 
 /// How cells run, and on which images.
@@ -291,6 +301,9 @@ pub(crate) struct Plan {
     /// Print NAME=VALUE lines for a CI system: parts, kernels, key
     #[arg(long)]
     pub(crate) variables: bool,
+    /// The run is a night: later nights are compared with it
+    #[arg(long)]
+    pub(crate) night: bool,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
 }
@@ -301,6 +314,10 @@ pub(crate) struct Merge {
     /// Run folder of a part, or a folder above such folders
     #[arg(required = true, value_name = "PART")]
     pub(crate) parts: Vec<PathBuf>,
+    /// Join what is there although parts are missing or torn: an incomplete
+    /// run, which is never a success
+    #[arg(long)]
+    pub(crate) partial: bool,
 }
 
 /// Arguments of `doctor`.

@@ -28,6 +28,8 @@ pub(crate) enum Exit {
     Host = 7,
     /// Nothing is wrong, but none of the code that the series changes ran.
     NotReached = 8,
+    /// Nothing that ran is wrong, but parts of the run are missing.
+    Incomplete = 9,
     /// Stopped by SIGINT or SIGTERM; what was finished is kept.
     Interrupted = 130,
 }
@@ -48,6 +50,7 @@ impl Exit {
         (Exit::Build, "a config symbol did not land or a build failed"),
         (Exit::Host, "the host failed: disk full, no permission, QEMU does not start"),
         (Exit::NotReached, "nothing is wrong, but none of the code that the series changes ran"),
+        (Exit::Incomplete, "nothing that ran is wrong, but parts of the run are missing"),
         (Exit::Interrupted, "stopped by SIGINT or SIGTERM; what was finished is kept"),
     ];
 }
@@ -141,7 +144,7 @@ mod tests {
     #[test]
     fn the_table_has_every_code_once_in_order() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130]);
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::CoverLetter(args) => tasks::cover_letter::run(&places, &args),
         Command::Coverage(args) => tasks::coverage::run(&places, &args),
         Command::ReachMap(args) => tasks::reach_map::run(&places, &args),
+        Command::Digest(args) => tasks::digest::run(&places, &args),
         Command::Doctor(args) => tasks::doctor::run(&places, &args),
         Command::History(args) => tasks::history::run(&places, &args),
         Command::Kselftest(args) => tasks::kselftest::run(&places, &args),
@@ -72,6 +73,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Bench(args) => tasks::bench::run(&places, &args),
         Command::Export(args) => tasks::export::run(&places, &args),
         Command::Inject(args) => tasks::inject::run(&places, &args),
+        Command::Tonight(args) => tasks::tonight::run(&places, &args),
         Command::Test(args) => tasks::test::run(&places, &args),
     }
 }

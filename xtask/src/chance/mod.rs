@@ -6,7 +6,7 @@ mod rank_sum;
 mod share;
 
 pub(crate) use fisher::{Shown, by_chance, falls_on, repetitions};
-pub(crate) use rank_sum::of_rise;
+pub(crate) use rank_sum::{of_rise, stands_out};
 pub(crate) use share::interval;
 
 /// The middle one; of two in the middle, their mean.

@@ -36,6 +36,15 @@ pub(crate) fn of_rise(old: &[f64], new: &[f64]) -> f64 {
     chosen[observed..].iter().sum::<f64>() / chosen.iter().sum::<f64>()
 }
 
+/// Whether `new` is so far above `old` that [`of_rise`] is worth its time: a rank sum of more than
+/// three standard deviations above the mean, which chance gives about once in 700 times.
+pub(crate) fn stands_out(old: &[f64], new: &[f64]) -> bool {
+    let above = |a: f64, b: f64| if b > a { 1.0 } else { f64::from(u8::from(a == b)) / 2.0 };
+    let sum: f64 = old.iter().flat_map(|a| new.iter().map(|b| above(*a, *b))).sum();
+    let (n, m) = (old.len() as f64, new.len() as f64);
+    sum - n * m / 2.0 > 3.0 * (n * m * (n + m + 1.0) / 12.0).sqrt()
+}
+
 /// Twice the rank, so that the mean of tied ranks is whole.
 fn doubled_rank(all: &[f64], value: f64) -> usize {
     let below = all.iter().filter(|other| **other < value).count();
@@ -83,6 +92,20 @@ mod tests {
         near(of_rise(&[1.0], &[1e9]), 0.5);
         near(of_rise(&[], &[1.0]), 1.0);
         near(of_rise(&[1.0], &[]), 1.0);
+    }
+
+    #[test]
+    fn what_does_not_stand_out_is_likelier_than_once_in_500_times() {
+        let side = |count: u32, from: f64| -> Vec<f64> {
+            (0..count).map(|at| from + f64::from(at)).collect()
+        };
+        let (old, new) = (side(30, 0.0), side(7, 30.0));
+        assert!(stands_out(&old, &new) && of_rise(&old, &new) < 1e-6);
+        for from in 0..40 {
+            let new = side(7, f64::from(from));
+            assert!(stands_out(&old, &new) || of_rise(&old, &new) > 1.0 / 2000.0, "{from}");
+        }
+        assert!(!stands_out(&[], &[1.0]) && !stands_out(&[1.0; 9], &[1.0; 9]));
     }
 
     #[test]

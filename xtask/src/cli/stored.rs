@@ -128,12 +128,50 @@ fn origin(word: &str) -> Result<String, String> {
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
-    /// Run, or several separated by commas, whose numbers are pooled
+    /// Run, or several separated by commas, whose numbers are pooled; last-good
+    /// is the last good night of NEW's matrix and accelerator
     #[arg(value_name = "OLD")]
     pub(crate) old: String,
-    /// Run or runs to compare with OLD
+    /// Run or runs to compare with OLD; latest is the newest whole run: no
+    /// filter, not interrupted, and where there are nights, a night
     #[arg(value_name = "NEW", default_value = "latest")]
     pub(crate) new: String,
+}
+
+/// Arguments of `digest`.
+#[derive(Debug, Args)]
+pub(crate) struct Digest {
+    /// Write the mail to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mail: Option<PathBuf>,
+    /// Write the same as Markdown to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Write the title, one line, to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) title: Option<PathBuf>,
+    /// Where the results folder can be read: links begin with it
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+/// Arguments of `tonight`.
+#[derive(Debug, Args)]
+pub(crate) struct Tonight {
+    /// Day instead of today in UTC: mon, tue, wed, thu, fri, sat or sun
+    #[arg(long, value_name = "DAY")]
+    pub(crate) day: Option<String>,
+    /// Print NAME=VALUE lines for a CI system: matrix and parts of the job in
+    /// parts, and jobs, the names of the others
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) variables: bool,
+    /// Run this job of the plan, on whichever day, and record how it ended in
+    /// results/jobs
+    #[arg(long, value_name = "JOB", conflicts_with = "day")]
+    pub(crate) run: Option<String>,
+    /// With --run: more arguments for the command
+    #[arg(last = true, requires = "run", value_name = "ARGS")]
+    pub(crate) more: Vec<String>,
 }
 
 /// Arguments of `history`.
@@ -188,6 +226,24 @@ pub(super) const EXPORT_EXAMPLES: &str = "Examples:
   cargo xtask export 2026-01-31T04-00-00Z --format kcidb --origin mylab \\
       | kcidb-validate
   cargo xtask export --format ktap | tools/testing/kunit/kunit.py parse";
+
+pub(super) const DIGEST_HELP: &str = "\
+Compares the newest night with the last good one of the same matrix and
+accelerator. The exit code is 1 if there is a fault, a flaky cell, a number that
+is higher since some night, or a job that failed; 9 if only parts are missing.
+
+Examples:
+  cargo xtask digest
+  cargo xtask digest --markdown digest.md --url https://example.org/nights/";
+
+pub(super) const TONIGHT_HELP: &str = "\
+The plan of the week is configs/nights/week.toml. With --run, a series that does
+not apply to the source of its job ends with 0: it is news, and the digest tells
+it.
+
+Examples:
+  cargo xtask tonight --day sat
+  cargo xtask tonight --run mutants";
 
 pub(super) const COMPARE_HELP: &str = "\
 The exit code is 1 if something got worse: a verdict, a verdict on the patch, or

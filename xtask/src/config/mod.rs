@@ -17,6 +17,7 @@ mod scenarios;
 pub(crate) mod tests;
 mod user_series;
 mod value;
+mod week;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(crate) use place::{Text, did_you_mean};
 pub(crate) use program::{Load, limit_bytes};
 pub(crate) use scenarios::{Expectation, Scenario, Shape};
 pub(crate) use user_series::UserSeries;
+pub(crate) use week::{Day, Job, Week, Work};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.
 pub(crate) const MAINLINE: &str = "mainline";

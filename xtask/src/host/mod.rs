@@ -4,6 +4,7 @@
 //! Contract: the system is only changed with `--install`, and the packages are listed first. A need
 //! is met if the file or program exists, however it was installed.
 
+pub(crate) mod cpu;
 pub(crate) mod digest;
 pub(crate) mod file;
 pub(crate) mod limits;

@@ -57,4 +57,7 @@ pub(crate) struct Judgement {
     pub(crate) checks: Vec<Check>,
     /// Flat facts derived from the evidence.
     pub(crate) facts: Facts,
+    /// The first functions of the stack that mean something, where the console decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) frames: Vec<String>,
 }

@@ -5,8 +5,10 @@
 //! A change of meaning raises [`SCHEMA_VERSION`]; a file of another version is refused.
 
 mod comparison;
+mod fault;
 mod judgement;
 mod kvm;
+mod machine;
 mod marks;
 mod reach;
 
@@ -23,8 +25,10 @@ use crate::plan::{Cell, CellKey, ScenarioNote};
 use crate::taxonomy::Verdict;
 
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
+pub(crate) use fault::of_pair;
 pub(crate) use judgement::{Check, Judgement, Outcome};
 pub(crate) use kvm::{KvmProof, Smoke, SmokeSide};
+pub(crate) use machine::{Host, PartNote};
 pub(crate) use marks::Mark;
 pub(crate) use reach::{CODE_BEGIN, ChangedFunction, CodeRange, Reach, Reached};
 
@@ -77,6 +81,12 @@ impl RunResult {
         self.totals.good() && !self.nothing_reached()
     }
 
+    /// Whether nothing is wrong with it but that parts are missing.
+    pub(crate) fn is_only_incomplete(&self) -> bool {
+        let Totals { ran, as_expected, regressed, .. } = self.totals;
+        !self.manifest.missing_parts.is_empty() && ran == as_expected && regressed == 0
+    }
+
     /// Whether the changed code is known to have run in no cell: whatever the cells say, it is not
     /// of the series.
     pub(crate) fn nothing_reached(&self) -> bool {
@@ -127,6 +137,18 @@ pub(crate) struct Manifest {
     pub(crate) jobs: u32,
     /// Whether it was stopped before every cell had run.
     pub(crate) interrupted: bool,
+    /// Whether it is a night, of the plan of the week: other nights are compared with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) night: bool,
+    /// In what it is not all of its matrix, for people: filters, other kernels or repetitions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) narrowed: Vec<String>,
+    /// Parts that ran and are joined here, in order; none in a run of one machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<PartNote>,
+    /// Parts that `merge --partial` went without, from 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing_parts: Vec<u32>,
     /// `kvm` or `tcg`.
     #[schemars(regex(pattern = "^(kvm|tcg)$"))]
     pub(crate) accelerator: String,
@@ -140,6 +162,10 @@ pub(crate) struct Manifest {
     pub(crate) qemu: String,
     /// The machine it ran on.
     pub(crate) host: Host,
+    /// Of the time that the machine's CPUs wanted to run, what its hypervisor gave to others,
+    /// percent; `None` if not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) steal_percent: Option<u32>,
     /// SHA-256 of the guest binary, hex.
     pub(crate) guest_sha256: String,
     /// Kernels, by name.
@@ -150,6 +176,15 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// Which parts are missing, for people: `part 2 of 3 missing`.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let missing = &self.missing_parts;
+        let list: Vec<String> = missing.iter().map(u32::to_string).collect();
+        let word = if missing.len() == 1 { "part" } else { "parts" };
+        let of = self.parts.len() + missing.len();
+        (!missing.is_empty()).then(|| format!("{word} {} of {of} missing", list.join(", ")))
+    }
+
     /// Hunks that only `--fuzz` accepted, each with its kernel.
     pub(crate) fn fuzz(&self) -> Vec<String> {
         let kernels = self.kernels.iter();
@@ -158,22 +193,6 @@ impl Manifest {
         };
         kernels.flat_map(of).collect()
     }
-}
-
-/// The machine a run ran on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Host {
-    /// `uname -sr`.
-    pub(crate) system: String,
-    /// Processors that the harness may use: affinity and CPU quota count.
-    #[schemars(range(min = 1))]
-    pub(crate) cpus: u32,
-    /// Memory that was available to the harness, MiB: the limits of its cgroups count.
-    pub(crate) memory_mib: u64,
-    /// Limits of the harness's cgroups, for people.
-    #[serde(default)]
-    pub(crate) limits: Vec<String>,
 }
 
 /// What a kernel was built from.

@@ -14,7 +14,7 @@ use crate::config::UserSeries;
 use crate::exit::{Exit, Fault};
 
 /// Version of the plan file.
-pub(crate) const PLAN_VERSION: u32 = 2;
+pub(crate) const PLAN_VERSION: u32 = 3;
 
 /// Jobs in parallel on one machine: the weight of a cell that runs alone.
 const JOBS: u64 = 5;
@@ -49,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) repetitions: Option<u32>,
     /// Seed of the run.
     pub(crate) seed: u64,
+    /// Whether it is a night of the plan of the week.
+    pub(crate) night: bool,
     /// The user's series with its files: no part needs the mbox that it came from.
     pub(crate) series: Option<UserSeries<UserFile>>,
     /// Build key of each kernel; empty if the kernel was not built when the plan was made.

@@ -99,6 +99,7 @@ fn a_part_of_a_plan_need_not_have_a_cell_for_every_filter() {
         filters: selection.filters,
         repetitions: None,
         seed: 1,
+        night: false,
         series: None,
         kernels: std::collections::BTreeMap::new(),
         parts: divide(&cells, |_| 1, 2).unwrap(),

@@ -3,10 +3,10 @@
 
 mod page;
 
-use super::numbers::{number, time_ms};
+use super::numbers::{number, plural, time_ms};
 use super::text::{Style, Table};
 use crate::outcome::Totals;
-use crate::runs::{Line, Night, Trends, Variant};
+use crate::runs::{CellState, Grid, Line, Night, Row, Square, Trends, Variant};
 
 pub(crate) use page::history_page;
 
@@ -14,6 +14,8 @@ const HEAD: [&str; 9] =
     ["run", "", "cells", "as expected", "flaky", "not", "fixed", "worse", "took"];
 /// Verdict changes that are listed of one run.
 const CHANGES_MAX: usize = 10;
+/// Cells that are listed of a grid; the page has all.
+const ROWS_MAX: usize = 40;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The text; cells one by one are only on the page.
@@ -22,6 +24,9 @@ pub(crate) fn history(matrices: &[Trends], style: Style) -> String {
     for trends in matrices {
         text.push_str(&style.strong(&format!("{}\n", trends.matrix)));
         text.push_str(&nights(&trends.nights, style));
+        text.push_str(&grid(&trends.grid, &trends.nights, style));
+        text.push_str(&apart(trends, style));
+        text.push('\n');
         for line in &trends.overall {
             text.push_str(&format!("  {}\n", overall(line)));
         }
@@ -41,12 +46,80 @@ fn nights(nights: &[Night], style: Style) -> String {
 
 pub(super) fn row(night: &Night) -> [String; 9] {
     let Totals { planned, ran, as_expected, flaky, unexpected, regressed, .. } = night.totals;
-    let cells = if ran == planned { ran.to_string() } else { format!("{ran} of {planned}") };
+    let cells = match &night.missing {
+        _ if ran == planned => ran.to_string(),
+        None => format!("{ran} of {planned}"),
+        Some(missing) => format!("{ran} of {planned}: {missing}"),
+    };
     let counts = [as_expected, flaky, unexpected, night.fixed as u32, regressed];
     let [as_expected, flaky, unexpected, fixed, regressed] = counts.map(|count| count.to_string());
     let took = time_ms(night.duration_ms as f64);
     let (run, accelerator) = (night.run.clone(), night.accelerator.clone());
     [run, accelerator, cells, as_expected, flaky, unexpected, fixed, regressed, took]
+}
+
+/// The cells that were not as expected on any night: a sign for each night, the newest right.
+fn grid(grid: &Grid, nights: &[Night], style: Style) -> String {
+    let odd: Vec<&Row> = grid.rows.iter().filter(|row| row.odd > 0).collect();
+    if odd.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::indented(2).left(["cell", "oldest..newest", ""]);
+    for row in odd.iter().take(ROWS_MAX) {
+        let signs: String = row.squares.iter().map(|square| sign(square.as_ref())).collect();
+        let since = since(row, nights);
+        let said = if row.red_since.is_some() { style.bad(&since) } else { since };
+        table.row([row.key.to_string(), signs, said]);
+    }
+    if let more @ 1.. = odd.len().saturating_sub(ROWS_MAX) {
+        table.note(format!("  and {more} more"));
+    }
+    format!("\n{}", table.text(style))
+}
+
+/// `+` as expected, `~` sometimes, `x` not, `.` did not run.
+fn sign(square: Option<&Square>) -> char {
+    match square.map(|square| square.state) {
+        None => '.',
+        Some(CellState::Good) => '+',
+        Some(CellState::Flaky) => '~',
+        Some(CellState::Bad) => 'x',
+    }
+}
+
+/// `red since 2026-01-12 (4 nights)`, or on how many nights it was odd.
+pub(super) fn since(row: &Row, nights: &[Night]) -> String {
+    match row.red_since {
+        Some(at) => {
+            let ran = row.squares[at..].iter().flatten().count();
+            format!("red since {} ({})", day(&nights[at].run), plural(ran, "night"))
+        }
+        None if row.odd > 0 => format!("not as expected on {}", plural(row.odd, "night")),
+        None => "as expected every night".to_owned(),
+    }
+}
+
+/// The day in the name of a run.
+pub(super) fn day(run: &str) -> &str {
+    run.split_once('T').map_or(run, |(day, _)| day)
+}
+
+/// Runs that are no part of the history.
+fn apart(trends: &Trends, style: Style) -> String {
+    if trends.apart.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n  {}\n", style.strong("apart: nothing is compared with these"));
+    for (night, why) in &trends.apart {
+        let totals = &night.totals;
+        text.push_str(&format!(
+            "  {}  {why}: {} of {} as expected\n",
+            night.run,
+            totals.as_expected,
+            plural(totals.ran, "cell")
+        ));
+    }
+    text
 }
 
 fn changes(night: &Night) -> Vec<String> {
@@ -105,6 +178,7 @@ mod tests {
                 ..Totals::default()
             },
             fixed: 1,
+            missing: None,
             good: unexpected == 0,
             rebuilt: vec!["patched".to_owned(); unexpected as usize],
             changes: vec!["open.v2.<patched>: PASS -> FAIL I1".to_owned(); unexpected as usize],
@@ -112,11 +186,23 @@ mod tests {
         let side = |median| {
             Some(Spread { count: 3, min: median / 2.0, median, max: median * 2.0, timed_out: 0 })
         };
+        let square = |state, verdicts: &str| {
+            let id = "open.v2.<patched>.off".to_owned();
+            Some(Square { state, verdicts: verdicts.to_owned(), id })
+        };
+        let key = CellKey::v2("open", "<patched>", "off");
+        let squares = vec![square(CellState::Good, "PASS"), square(CellState::Bad, "FAIL I1")];
+        let odd = Row { key, squares, red_since: Some(1), odd: 1 };
+        let key = CellKey::v2("stat", "<patched>", "off");
+        let fine =
+            Row { key, squares: vec![None, odd.squares[0].clone()], red_since: None, odd: 0 };
         let (kernel, policy) = ("patched".to_owned(), "off".to_owned());
         let fact = Trend::Fact("load.ms".into());
         Trends {
             matrix: "default".to_owned(),
             nights: vec![night("2026-01-30", 0), night("2026-01-31", 1)],
+            apart: vec![(night("2026-01-29", 0), "filter open".to_owned())],
+            grid: Grid { rows: vec![odd, fine] },
             overall: vec![Line {
                 of: Variant { kernel, policy },
                 fact: fact.clone(),

@@ -37,9 +37,17 @@ pub(crate) fn run(result: &RunResult, folder: &str, style: Style) -> String {
         reach::table(result, style),
         spread::table(result, style),
         format!("\n{} ", style.good_if(result.good(), &sum(totals))),
-        format!("({})\nevidence: {folder}\n", conditions(&result.manifest)),
+        format!("({})\n", conditions(&result.manifest)),
+        incomplete(&result.manifest, style),
+        format!("evidence: {folder}\n"),
     ]
     .concat()
+}
+
+/// A run that went on without some of its parts.
+fn incomplete(manifest: &Manifest, style: Style) -> String {
+    let missing = manifest.missing();
+    missing.map_or(String::new(), |missing| style.bad(&format!("INCOMPLETE: {missing}")) + "\n")
 }
 
 /// One line for a cell that has just ended.
@@ -196,5 +204,7 @@ pub(super) fn conditions(manifest: &Manifest) -> String {
         0 => String::new(),
         hunks => format!(", {} accepted with --fuzz", plural(hunks, "hunk")),
     };
-    format!("{took}, {}, {}{fuzz}", manifest.accelerator, plural(manifest.jobs, "job"))
+    let missing = manifest.missing().map_or(String::new(), |missing| format!(", {missing}"));
+    let jobs = plural(manifest.jobs, "job");
+    format!("{took}, {}, {jobs}{fuzz}{missing}", manifest.accelerator)
 }

@@ -21,7 +21,7 @@ const SEAL: &str = "seal.json";
 /// Files in the run folder that say what was planned, where the command has one.
 const PLANS: [&str; 2] = ["trials.json", "part.json"];
 /// Fields of the manifest that the end of a run changes.
-const CHANGING: [&str; 2] = ["duration_ms", "interrupted"];
+const CHANGING: [&str; 3] = ["duration_ms", "interrupted", "steal_percent"];
 
 /// Content of [`SEAL`]. Hashes are SHA-256, hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

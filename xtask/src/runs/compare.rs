@@ -98,10 +98,10 @@ pub(crate) fn compare<'a>(
     let only = |one: &Groups<'_>, other: &Groups<'_>| {
         one.keys().copied().filter(|key| !other.contains_key(key)).cloned().collect()
     };
-    let times_unlike = unlike(old, new, true);
-    let times_unlike = (!times_unlike.is_empty()).then(|| times_unlike.join("; "));
+    let alike = alike(&both, old, new);
     let measured = numbers::measured(old, new);
-    let held = numbers::hold(&both, &before, &after, &measured, times_unlike.is_none());
+    let held = numbers::hold(&both, &before, &after, &measured, &alike);
+    let times_unlike = (alike.len() < both.len()).then(|| times_unlike(old, new));
     Ok(RunComparison {
         unlike: unlike(old, new, false),
         cells: both.len(),
@@ -119,13 +119,16 @@ pub(crate) fn compare<'a>(
 
 /// How well the repetitions of a cell went, together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
+pub(crate) enum State {
+    /// As expected every time.
     Good,
+    /// As expected sometimes.
     Flaky,
+    /// Never as expected.
     Bad,
 }
 
-fn state(cells: &[&CellResult]) -> State {
+pub(super) fn state(cells: &[&CellResult]) -> State {
     if cells.iter().all(|cell| cell.judgement().as_expected) {
         State::Good
     } else if cells.iter().any(|cell| cell.judgement().as_expected || cell.flaky()) {
@@ -183,7 +186,7 @@ fn badness(outcome: Differential) -> u32 {
 }
 
 /// Of several runs the worst counts.
-fn patches<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Vec<PatchMoved> {
+pub(super) fn patches<'a>(old: &'a [RunResult], new: &'a [RunResult]) -> Vec<PatchMoved> {
     let worst = |runs: &'a [RunResult]| {
         let mut worst: BTreeMap<&CellKey, &Comparison> = BTreeMap::new();
         for one in runs.iter().flat_map(|run| &run.comparisons) {
@@ -217,15 +220,42 @@ fn incomplete(run: &RunResult) -> Option<String> {
 type Trait = (&'static str, bool, fn(&Manifest) -> String);
 
 /// What two manifests are asked for, and whether times depend on it as much as on the kernel.
-const TRAITS: [Trait; 7] = [
+const TRAITS: [Trait; 9] = [
     ("matrix", false, |manifest| manifest.matrix.clone()),
     ("seed", false, |manifest| manifest.seed.to_string()),
     ("accelerator", true, |manifest| manifest.accelerator.clone()),
+    ("CPU model", true, |manifest| manifest.host.cpu_model.clone()),
     ("CPUs", true, |manifest| manifest.host.cpus.to_string()),
     ("jobs", true, |manifest| manifest.jobs.to_string()),
     ("QEMU", false, |manifest| manifest.qemu.clone()),
+    ("microcode", false, |manifest| manifest.host.microcode.clone()),
     ("host", false, |manifest| manifest.host.system.clone()),
 ];
+
+/// Cells whose repetitions ran on like machines on both sides.
+fn alike<'a>(both: &[&'a CellKey], old: &[RunResult], new: &[RunResult]) -> BTreeSet<&'a CellKey> {
+    let machines = |runs: &[RunResult], key: &CellKey| {
+        let of = |run: &RunResult| {
+            let own = run.cells.iter().filter(|ran| ran.cell.key == *key);
+            own.map(|ran| run.machine(&ran.cell.id)).collect::<Vec<_>>()
+        };
+        runs.iter().flat_map(of).collect::<BTreeSet<_>>()
+    };
+    let like = |key: &&&CellKey| {
+        let (old, new) = (machines(old, key), machines(new, key));
+        old == new && !old.contains(&None)
+    };
+    both.iter().filter(like).copied().collect()
+}
+
+/// Why times of cells prove nothing.
+fn times_unlike(old: &[RunResult], new: &[RunResult]) -> String {
+    let traits = unlike(old, new, true);
+    match traits.is_empty() {
+        false => traits.join("; "),
+        true => "cells ran on parts with other machines, or their time was stolen".to_owned(),
+    }
+}
 
 /// In what the sides differ: everything, kernels included, or only what times depend on.
 fn unlike(old: &[RunResult], new: &[RunResult], only_times: bool) -> Vec<String> {

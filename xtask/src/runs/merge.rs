@@ -2,13 +2,14 @@
 //! Parts -> one run.
 //!
 //! Contract: what comes out is what one machine would have found, or a fault that says which parts
-//! do not belong together. Machines may differ, in ways that no verdict knows of (QEMU, host), and
-//! then all are named; accelerator, kernels, cells and everything that decides must not.
+//! are missing or do not belong together. Machines may differ, in ways that no verdict knows of
+//! (QEMU, host), and then all are named; accelerator, kernels, cells and everything that decides
+//! must not.
 
 use std::collections::BTreeMap;
 
 use crate::exit::{Exit, Fault};
-use crate::outcome::{CellResult, Host, Manifest, RunResult};
+use crate::outcome::{CellResult, Host, Manifest, PartNote, RunResult};
 use crate::plan::{Cell, Origin, Plan};
 
 /// One part that has run.
@@ -25,7 +26,8 @@ pub(crate) struct PartRun {
 }
 
 /// The parts as one run: its manifest (without the command), and its cells in the order of `cells`,
-/// which are all of the plan as this checkout, `here`, makes them.
+/// which are all of the plan as this checkout, `here`, makes them. With `partial` parts may be
+/// missing: the manifest says which.
 ///
 /// A fault of [`Exit::Usage`] for parts that are missing, double, or of different plans, kernels,
 /// accelerators or checkouts.
@@ -33,6 +35,7 @@ pub(crate) fn join(
     parts: &[PartRun],
     here: &Origin,
     cells: &[Cell],
+    partial: bool,
 ) -> Result<(Manifest, Vec<CellResult>), Fault> {
     let first = parts.first().ok_or_else(|| Fault::new(Exit::Usage, "no part was given"))?;
     parts.iter().try_for_each(|part| of_one_plan(first, part))?;
@@ -40,7 +43,10 @@ pub(crate) fn join(
         let what = format!("the parts were run by another checkout than this one: {difference}");
         return Err(Fault::new(Exit::Usage, what).hint("merge with the checkout that ran them"));
     }
-    complete(first, parts)?;
+    let missing = missing(first, parts)?;
+    if !partial {
+        complete(&missing, first.plan.count())?;
+    }
     one_kernel_each(parts)?;
     let mut found = BTreeMap::new();
     for part in parts {
@@ -59,7 +65,7 @@ pub(crate) fn join(
     if let Some((id, (part, _))) = found.pop_first() {
         return Err(Fault::new(Exit::Usage, format!("{part}: the plan has no cell {id}")));
     }
-    Ok((manifest(first, parts), ran))
+    Ok((Manifest { missing_parts: missing, ..manifest(first, parts) }, ran))
 }
 
 /// In what two checkouts differ, where that decides; commits are for people.
@@ -92,6 +98,7 @@ fn of_one_plan(first: &PartRun, part: &PartRun) -> Result<(), Fault> {
         ("seed of the run", a.seed.to_string(), b.seed.to_string()),
         ("filters", one.filters.join(", "), other.filters.join(", ")),
         ("repetitions", text(&one.repetitions), text(&other.repetitions)),
+        ("night", one.night.to_string(), other.night.to_string()),
         ("number of parts", one.count().to_string(), other.count().to_string()),
         ("kernels of the plan", keys(one), keys(other)),
         ("accelerator", a.accelerator.clone(), b.accelerator.clone()),
@@ -115,8 +122,8 @@ fn of_one_plan(first: &PartRun, part: &PartRun) -> Result<(), Fault> {
     }
 }
 
-/// Every part once.
-fn complete(first: &PartRun, parts: &[PartRun]) -> Result<(), Fault> {
+/// Parts that are not there; none may be there twice.
+fn missing(first: &PartRun, parts: &[PartRun]) -> Result<Vec<u32>, Fault> {
     let count = first.plan.count();
     let mut folders: BTreeMap<u32, &str> = BTreeMap::new();
     for PartRun { part, folder, .. } in parts {
@@ -129,15 +136,16 @@ fn complete(first: &PartRun, parts: &[PartRun]) -> Result<(), Fault> {
             return Err(Fault::new(Exit::Usage, what).hint("say which one counts"));
         }
     }
-    let missing: Vec<String> = (1..=count)
-        .filter(|part| !folders.contains_key(part))
-        .map(|part| part.to_string())
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let what = format!("of {count} parts there is no part {}", missing.join(", "));
-    let hint = format!("run it: cargo xtask run-matrix --partition {}/{count} ...", missing[0]);
+    Ok((1..=count).filter(|part| !folders.contains_key(part)).collect())
+}
+
+fn complete(missing: &[u32], count: u32) -> Result<(), Fault> {
+    let Some(first) = missing.first() else { return Ok(()) };
+    let list = missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let what = format!("of {count} parts there is no part {list}");
+    let hint = format!(
+        "run it: cargo xtask run-matrix --partition {first}/{count} ...; --partial goes without"
+    );
     Err(Fault::new(Exit::Usage, what).hint(hint))
 }
 
@@ -183,6 +191,21 @@ fn take_cells<'a>(
     Ok(())
 }
 
+fn note(part: &PartRun) -> PartNote {
+    let manifest = part.result.manifest.clone();
+    PartNote {
+        part: part.part,
+        nonce: manifest.nonce,
+        started_at: manifest.started_at,
+        duration_ms: manifest.duration_ms,
+        jobs: manifest.jobs,
+        qemu: manifest.qemu,
+        host: manifest.host,
+        steal_percent: manifest.steal_percent,
+        cells: part.result.cells.iter().map(|ran| ran.cell.id.clone()).collect(),
+    }
+}
+
 fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
     let manifests = || parts.iter().map(|part| &part.result.manifest);
     let all = |of: fn(&Manifest) -> &String| {
@@ -192,6 +215,8 @@ fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
         texts.join("; ")
     };
     let one = first.result.manifest.clone();
+    let mut notes: Vec<PartNote> = parts.iter().map(note).collect();
+    notes.sort_by_key(|part| part.part);
     let begun = manifests().map(|manifest| &manifest.started_at).min();
     Manifest {
         started_at: begun.cloned().unwrap_or_default(),
@@ -201,10 +226,15 @@ fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
         seed: first.plan.seed,
         jobs: manifests().map(|manifest| manifest.jobs).max().unwrap_or(0),
         interrupted: manifests().any(|manifest| manifest.interrupted),
+        night: first.plan.night,
+        parts: notes,
+        steal_percent: manifests().filter_map(|manifest| manifest.steal_percent).max(),
         qemu: all(|manifest| &manifest.qemu),
         guest_sha256: one.guest_sha256.clone(),
         host: Host {
             system: all(|manifest| &manifest.host.system),
+            cpu_model: all(|manifest| &manifest.host.cpu_model),
+            microcode: all(|manifest| &manifest.host.microcode),
             cpus: manifests().map(|manifest| manifest.host.cpus).min().unwrap_or(0),
             memory_mib: manifests().map(|manifest| manifest.host.memory_mib).min().unwrap_or(0),
             limits: manifests().flat_map(|manifest| manifest.host.limits.clone()).collect(),

@@ -3,17 +3,29 @@
 //! which are old enough to go. Results come in as values; nothing is read here.
 
 mod compare;
+mod digest;
 mod frequency;
+mod grid;
+mod jobs;
 mod merge;
+mod nights;
 mod numbers;
 mod retention;
+mod slower;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trends;
 
 pub(crate) use compare::{Moved, PatchMoved, RunComparison, compare};
+pub(crate) use digest::{
+    Digest, FLAKY_NIGHTS, FaultRow, FlakyRow, NightDigest, UnreadNight, digest,
+};
 pub(crate) use frequency::{Frequency, frequencies};
+pub(crate) use grid::{Grid, Row, Square, State as CellState};
+pub(crate) use jobs::{JobRow, JobRun, JobVerdict};
 pub(crate) use merge::{PartRun, join, unlike};
+pub(crate) use nights::{Kind, apart, good_before, nights};
 pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};
 pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};
+pub(crate) use slower::Slower;
 pub(crate) use trends::{Line, Night, Trend, Trends, Variant, shown, trends};

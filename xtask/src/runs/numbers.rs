@@ -108,7 +108,7 @@ pub(super) fn measured(
 
 /// Differences below this are clock ticks and batches of pages, whatever their factor:
 /// what is proven, and what is only named.
-fn floors(unit: Unit) -> (f64, f64) {
+pub(super) fn floors(unit: Unit) -> (f64, f64) {
     match unit {
         // A page; the 64 pages that the stock of one CPU may hold.
         Unit::Bytes => (4096.0, 262_144.0),
@@ -142,12 +142,12 @@ impl Values {
     }
 
     /// The least that they can have been: each load that timed out would have ended just then.
-    fn least(&self) -> Vec<f64> {
+    pub(super) fn least(&self) -> Vec<f64> {
         [self.whole.as_slice(), &self.timed_out].concat()
     }
 
     /// The most that they can have been: no load that timed out would ever have ended.
-    fn most(&self) -> Vec<f64> {
+    pub(super) fn most(&self) -> Vec<f64> {
         [self.whole.as_slice(), &vec![f64::INFINITY; self.timed_out.len()]].concat()
     }
 
@@ -172,13 +172,13 @@ fn least_chance(old: usize, new: usize) -> f64 {
     (1..=new).map(|n| n as f64 / (old + n) as f64).product()
 }
 
-/// Says which numbers have moved; times only where the sides were made alike.
+/// Says which numbers have moved; times only of cells that are `alike`: that ran on like machines.
 pub(super) fn hold(
     both: &[&CellKey],
     before: &Groups<'_>,
     after: &Groups<'_>,
     measured: &BTreeMap<String, BTreeSet<FactName>>,
-    with_times: bool,
+    alike: &BTreeSet<&CellKey>,
 ) -> Held {
     let mut held = Vec::new();
     for key in both {
@@ -201,7 +201,7 @@ pub(super) fn hold(
     let count = held.len();
     for (key, fact, old, new, was, is) in held {
         let enough = least_chance(was.count, is.count) <= bound;
-        let comparable = with_times || !fact.unit().is_time();
+        let comparable = alike.contains(&key) || !fact.unit().is_time();
         provable += usize::from(enough && comparable);
         let (floor, far) = floors(fact.unit());
         let grew = |from: f64, to: f64, times: f64, by: f64| to > from * times && to - from >= by;

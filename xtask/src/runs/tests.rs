@@ -3,6 +3,8 @@
 
 mod comparing;
 mod merging;
+mod nights;
+mod slowing;
 
 use crate::outcome::{CellResult, RunResult, Totals};
 use crate::plan::Cell;

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::verdicts;
+use super::grid::Grid;
+use super::nights::{apart, is_replaced, matrix};
 use super::numbers::{Spread, Values};
 use crate::outcome::{CellResult, Comparison, Differential, RunResult, Totals, by_key};
 use crate::plan::CellKey;
@@ -64,6 +66,8 @@ pub(crate) struct Night {
     pub(crate) totals: Totals,
     /// Verdicts of FIXED.
     pub(crate) fixed: usize,
+    /// Parts that are missing, for people.
+    pub(crate) missing: Option<String>,
     /// Whether it ended with exit code 0.
     pub(crate) good: bool,
     /// Kernels that are other builds than the night before.
@@ -105,6 +109,10 @@ pub(crate) struct Trends {
     pub(crate) matrix: String,
     /// Its runs.
     pub(crate) nights: Vec<Night>,
+    /// Runs that are not among them, and why: narrowed, interrupted, or by hand among nights.
+    pub(crate) apart: Vec<(Night, String)>,
+    /// Its cells by these runs.
+    pub(crate) grid: Grid,
     /// Of kernels and policies.
     pub(crate) overall: Vec<Line<Variant>>,
     /// Of cells.
@@ -115,23 +123,35 @@ pub(crate) struct Trends {
 pub(crate) fn trends(runs: &[RunResult], last: usize) -> Vec<Trends> {
     let mut matrices: BTreeMap<String, Vec<&RunResult>> = BTreeMap::new();
     for run in runs {
-        matrices.entry(name(run)).or_default().push(run);
+        matrices.entry(matrix(run)).or_default().push(run);
     }
     let of = |(matrix, runs): (String, Vec<&RunResult>)| {
+        let (runs, others) = apart_from(&runs);
         let runs = &runs[runs.len().saturating_sub(last)..];
+        let (others, why): (Vec<&RunResult>, Vec<String>) =
+            others[others.len().saturating_sub(last)..].iter().cloned().unzip();
+        let apart = nights(&others).into_iter().zip(why).collect();
         let lines = lines(runs);
-        Trends { matrix, nights: nights(runs), overall: overall(&lines, runs), lines }
+        let grid = Grid::of(runs);
+        Trends { matrix, nights: nights(runs), apart, grid, overall: overall(&lines, runs), lines }
     };
     matrices.into_iter().map(of).collect()
 }
 
-/// A shuffled matrix (a soak) has trends of its own.
-fn name(run: &RunResult) -> String {
-    let matrix = &run.manifest.matrix;
-    match run.cells.iter().any(|ran| ran.cell.round.is_some()) {
-        true => format!("{matrix}, soak"),
-        false => matrix.clone(),
+/// The runs that make a history, oldest first, and the others with the reason.
+fn apart_from<'a>(runs: &[&'a RunResult]) -> (Vec<&'a RunResult>, Vec<(&'a RunResult, String)>) {
+    let mut runs = runs.to_vec();
+    runs.sort_by_key(|run| (&run.manifest.started_at, &run.run));
+    let among_nights = runs.iter().any(|run| apart(run, true).is_none());
+    let (mut regular, mut others) = (Vec::new(), Vec::new());
+    for run in &runs {
+        let replaced = || is_replaced(run, &runs).then(|| "run again with all parts".to_owned());
+        match apart(run, among_nights).or_else(replaced) {
+            Some(why) => others.push((*run, why)),
+            None => regular.push(*run),
+        }
     }
+    (regular, others)
 }
 
 fn nights<'a>(runs: &[&'a RunResult]) -> Vec<Night> {
@@ -160,6 +180,7 @@ fn nights<'a>(runs: &[&'a RunResult]) -> Vec<Night> {
             duration_ms: run.manifest.duration_ms,
             totals: run.totals.clone(),
             fixed: run.comparisons.iter().filter(is_fixed).count(),
+            missing: run.manifest.missing(),
             good: run.good() && !run.manifest.interrupted,
             changes,
         }

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask compare`: what got worse, better, flaky or slower from some runs to others.
 
-use super::{Folders, proven, style};
+use super::{Folders, nights, style};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::outcome::RunResult;
 use crate::progress::print;
-use crate::report;
-use crate::results::RunFolder;
 use crate::runs;
 
 /// Runs the command; [`Exit::Unexpected`] when something got worse.
@@ -17,18 +15,13 @@ use crate::runs;
 pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> {
     let cli::Compare { old, new } = args;
     let folders = Folders::of(places)?;
-    let read = |names: &str| -> anyhow::Result<Vec<RunResult>> {
-        names
-            .split(',')
-            .map(|name| proven::proven(&RunFolder::open(&folders.results, name)?))
-            .collect()
-    };
-    let (old, new) = (read(old)?, read(new)?);
+    let new = nights::named(&folders.results, new, None)?;
+    let old = nights::named(&folders.results, old, new.last())?;
     let found = runs::compare(&old, &new)?;
     let named = |runs: &[RunResult]| {
         let name = |run: &RunResult| format!("{} ({} cells)", run.run, run.totals.ran);
         runs.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    print(report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
+    print(crate::report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
     Ok(if found.regressed() { Exit::Unexpected } else { Exit::Ok })
 }

@@ -56,6 +56,7 @@ pub(super) fn matrix(folder: &RunFolder, cache: &Path, result: &RunResult) -> an
     report(folder, |place, style| report::run(result, place, style))?;
     Ok(match exit(interrupted, result.totals.good()) {
         Exit::Ok if result.nothing_reached() => Exit::NotReached,
+        Exit::Unexpected if result.is_only_incomplete() => Exit::Incomplete,
         other => other,
     })
 }

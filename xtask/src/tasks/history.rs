@@ -2,14 +2,12 @@
 //! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a
 //! page.
 
-use super::{Folders, proven, shown, style};
+use super::{Folders, nights, shown, style};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
-use crate::outcome::RunResult;
-use crate::progress::{note, print};
+use crate::progress::print;
 use crate::report;
-use crate::results::{self, RunFolder};
 use crate::runs;
 
 const PAGE: &str = "history.html";
@@ -21,20 +19,7 @@ const PAGE: &str = "history.html";
 pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> {
     let cli::History { matrix, last, output } = args;
     let folders = Folders::of(places)?;
-    let mut found: Vec<RunResult> = Vec::new();
-    let mut unread = Vec::new();
-    for name in results::runs(&folders.results)? {
-        match proven::proven(&RunFolder::open(&folders.results, &name)?) {
-            Ok(result) => found.push(result),
-            // Of `mutants`, of another version of the harness, or changed since.
-            Err(error) => {
-                unread.push(format!("\n  {name}: {error:#}"));
-            }
-        }
-    }
-    if !unread.is_empty() {
-        note(&format!("left out: {}", unread.concat()));
-    }
+    let (mut found, _) = nights::all(&folders.results)?;
     found.retain(|run| matrix.as_ref().is_none_or(|matrix| run.manifest.matrix == *matrix));
     if found.is_empty() {
         let of = matrix.as_ref().map(|matrix| format!(" of matrix {matrix}")).unwrap_or_default();
@@ -50,7 +35,9 @@ pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> 
     };
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
     let made = format!("{} runs, {now}", found.len());
-    write_whole(&page, report::history_page(&trends, &made).as_bytes())?;
+    let beside = page.parent() == Some(folders.results.as_path());
+    let results = if beside { String::new() } else { format!("{}/", folders.results.display()) };
+    write_whole(&page, report::history_page(&trends, &made, &results).as_bytes())?;
     print(report::history(&trends, style(std::io::stdout())))?;
     print(format_args!("page: {}\n", shown(&page)))?;
     Ok(Exit::Ok)

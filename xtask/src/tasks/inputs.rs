@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::config::{Config, Text, Texts};
+use crate::config::{Config, Text, Texts, Week};
 use crate::exit::{Exit, Fault};
 use crate::host::file::{self, Links};
 
@@ -25,6 +25,11 @@ pub(crate) fn read(configs: &Path) -> anyhow::Result<Config> {
         rules: crate::verdict::invariants(),
     };
     Ok(Config::read(&texts)?)
+}
+
+/// The plan of the week, checked.
+pub(super) fn week(configs: &Path, config: &Config) -> anyhow::Result<Week> {
+    Ok(Week::read(&toml(configs, "nights", "week".to_owned())?, config)?)
 }
 
 /// Whether the patches that these kernels are built from are there.
@@ -90,6 +95,7 @@ mod tests {
             assert!(!cells.is_empty(), "{}", matrix.name);
         }
         assert!(config.matrices.contains_key("default"));
+        week(&workspace().join("configs"), &config).unwrap();
     }
 
     #[test]

@@ -58,12 +58,14 @@ fn runs(folders: &Folders) -> anyhow::Result<()> {
                     false => format!("{} of {}", totals.ran, totals.planned),
                 };
                 let interrupted = if result.manifest.interrupted { ", interrupted" } else { "" };
+                let missing =
+                    result.manifest.missing().map_or(String::new(), |it| format!(", {it}"));
                 let regressed = match totals.regressed {
                     0 => String::new(),
                     regressed => format!(", {regressed} REGRESSED"),
                 };
                 print(format_args!(
-                    "{name:24} {:12} {cells} cells, {} as expected{regressed}{interrupted}\n",
+                    "{name:24} {:12} {cells} cells, {} as expected{regressed}{missing}{interrupted}\n",
                     result.manifest.matrix, totals.as_expected
                 ))?;
             }

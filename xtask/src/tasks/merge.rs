@@ -27,14 +27,15 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     for given in &args.parts {
         found.extend(part_folders(given)?);
     }
-    let (runs, found) = whole(found)?;
+    let (runs, found) = whole(found, args.partial)?;
     let first = &runs[0].plan;
     let config = user_series::configured_by(&folders, first)?;
     let matrix = config.matrix(&first.matrix)?;
     let cells = plan::plan(&config, matrix, &first.selection())?;
-    let (mut manifest, ran) = runs::join(&runs, &parts::origin(&folders)?, &cells)?;
+    let (mut manifest, ran) = runs::join(&runs, &parts::origin(&folders)?, &cells, args.partial)?;
     manifest.command = std::env::args().collect();
     manifest.baseline.clone_from(&matrix.baseline);
+    manifest.narrowed = parts::narrowed(&first.filters, first.repetitions);
 
     let folder = RunFolder::begin_apart(&folders.results, jiff::Timestamp::now())?;
     let joined = || {
@@ -53,8 +54,9 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     joined
 }
 
-/// The complete parts, with their folders. An incomplete part is a fault unless the part ran again.
-fn whole(found: Vec<PathBuf>) -> anyhow::Result<(Vec<PartRun>, Vec<RunFolder>)> {
+/// The complete parts, with their folders. An incomplete part is a fault unless the part ran again,
+/// or a partial run was asked for.
+fn whole(found: Vec<PathBuf>, partial: bool) -> anyhow::Result<(Vec<PartRun>, Vec<RunFolder>)> {
     let (mut runs, mut folders, mut torn) = (Vec::new(), Vec::new(), Vec::new());
     for dir in found {
         let folder = RunFolder::at(&dir)?;
@@ -70,11 +72,17 @@ fn whole(found: Vec<PathBuf>) -> anyhow::Result<(Vec<PartRun>, Vec<RunFolder>)> 
     }
     for (part, dir, error) in torn {
         let what = format!("{}: {error:#}", dir.display());
-        if !runs.iter().any(|run| run.part == part) {
-            let hint = "run that part again, or copy its whole folder";
+        let ran_again = runs.iter().any(|run| run.part == part);
+        let goes_without = partial && !runs.is_empty();
+        if !ran_again && !goes_without {
+            let hint = "run that part again, or copy its whole folder; --partial goes without";
             return Err(Fault::new(Exit::Usage, what).hint(hint).into());
         }
-        note(&format!("note: {what}: left out, because part {part} ran again"));
+        let why = match ran_again {
+            true => format!("because part {part} ran again"),
+            false => "and its cells did not run".to_owned(),
+        };
+        note(&format!("note: {what}: left out, {why}"));
     }
     Ok((runs, folders))
 }
@@ -151,6 +159,7 @@ mod tests {
             filters: Vec::new(),
             repetitions: None,
             seed: 1,
+            night: false,
             series: None,
             kernels: [].into(),
             parts: vec![serde_json::from_str(cells).unwrap()],

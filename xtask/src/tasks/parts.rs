@@ -66,7 +66,7 @@ impl Work {
     /// # Errors
     /// [`Exit::Usage`] for a plan that cannot be read or is of another checkout.
     pub(super) fn of(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<Self> {
-        let cli::Partition { partition, plan } = &args.partition;
+        let cli::Partition { partition, plan, night: _ } = &args.partition;
         if let (Some(share), Some(file)) = (partition, plan) {
             let plan = read(file, &origin(folders)?)?;
             return Self::share(user_series::configured_by(folders, &plan)?, plan, *share);
@@ -93,7 +93,8 @@ impl Work {
         let parts = plan::divide(&cells, limit_ms, share.of)?;
         let plan = of_matrix(origin(folders)?, args.matrix(), &args.select, parts);
         let series = series.as_ref().map(user_series::files_of).transpose()?;
-        Self::share(config, Plan { series, ..plan }, *share)
+        let night = args.partition.night;
+        Self::share(config, Plan { series, night, ..plan }, *share)
     }
 
     fn share(config: Config, plan: Plan, share: Share) -> anyhow::Result<Self> {
@@ -120,6 +121,14 @@ impl Work {
     }
 }
 
+/// In what a selection is not all of its matrix, for people.
+pub(super) fn narrowed(filters: &[String], repetitions: Option<u32>) -> Vec<String> {
+    let mut narrowed: Vec<String> =
+        filters.iter().map(|filter| format!("filter {filter}")).collect();
+    narrowed.extend(repetitions.map(|count| format!("repetitions {count}")));
+    narrowed
+}
+
 /// A plan of these parts, still without kernels and series.
 pub(super) fn of_matrix(
     origin: Origin,
@@ -135,6 +144,7 @@ pub(super) fn of_matrix(
         filters,
         repetitions,
         seed: run_seed,
+        night: false,
         series: None,
         kernels: BTreeMap::new(),
         parts,
@@ -252,7 +262,7 @@ mod tests {
         assert!(said("d").unwrap_err().contains("another checkout: other configs"));
         plan.schema_version += 1;
         write(&plan);
-        assert!(said("c").unwrap_err().contains("the plan has version 3 and this harness reads 2"));
+        assert!(said("c").unwrap_err().contains("the plan has version 4 and this harness reads 3"));
         std::fs::write(&file, "{").unwrap();
         assert!(said("c").unwrap_err().contains("not a plan of this version"));
     }

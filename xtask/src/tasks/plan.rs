@@ -21,7 +21,7 @@ use crate::progress::print;
 /// # Errors
 /// Configuration, a source that cannot be fetched, more parts than cells.
 pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
-    let cli::Plan { matrix, select, user_series, parts, output, variables, build } = args;
+    let cli::Plan { matrix, select, user_series, parts, output, variables, night, build } = args;
     let folders = Folders::of(places)?;
     let user_series::Configured { config, series, .. } =
         user_series::configured(&folders, user_series, build, matrix)?;
@@ -36,7 +36,8 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let kernels = build_kernel::keys(&folders, &config, wanted)?;
     let series = series.as_ref().map(user_series::files_of).transpose()?;
     let origin = parts::origin(&folders)?;
-    let plan = Plan { series, kernels, ..parts::of_matrix(origin, matrix, select, divided) };
+    let night = *night;
+    let plan = Plan { series, kernels, night, ..parts::of_matrix(origin, matrix, select, divided) };
     if let Some(file) = output {
         let file = std::path::absolute(file).with_context(|| format!("{}", file.display()))?;
         let mut text = serde_json::to_string_pretty(&plan)?;

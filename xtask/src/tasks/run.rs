@@ -15,6 +15,7 @@ use super::rig::{self, Ready};
 use super::{Folders, conclude, style, user_series};
 use crate::cli::{AccelChoice, Vms};
 use crate::config::{Config, Matrix};
+use crate::host::cpu::{self, CpuTime};
 use crate::host::stop::Stop;
 use crate::host::{self, file::sha256_of};
 use crate::outcome::{CellResult, Host, Manifest, Reach, RunResult};
@@ -108,6 +109,7 @@ pub(super) struct Run<'a> {
     pub(super) past: Past,
     pub(super) style: Style,
     begun: Instant,
+    cpu_time: Option<CpuTime>,
 }
 
 impl<'a> Run<'a> {
@@ -129,6 +131,15 @@ impl<'a> Run<'a> {
         Self::in_folder(start, folder, ready, config, kernels, spec)
     }
 
+    /// Notes what the run is to later ones: a night, or less than its matrix.
+    ///
+    /// # Errors
+    /// A run folder that cannot be written to.
+    pub(super) fn asked(&mut self, night: bool, narrowed: Vec<String>) -> anyhow::Result<()> {
+        (self.manifest.night, self.manifest.narrowed) = (night, narrowed);
+        self.folder.write_manifest(&self.manifest)
+    }
+
     /// The same, with a run folder and VMs that are there already.
     ///
     /// # Errors
@@ -145,7 +156,20 @@ impl<'a> Run<'a> {
         folder.write_manifest(&manifest)?;
         let (boots, past) = (Boots::new(spec.snapshots), Past::read(folder.results()));
         let (Start { stop, begun }, style) = (start, style(std::io::stderr()));
-        Ok(Self { config, kernels, ready, folder, manifest, stop, boots, past, style, begun })
+        let cpu_time = CpuTime::now();
+        Ok(Self {
+            config,
+            kernels,
+            ready,
+            folder,
+            manifest,
+            stop,
+            boots,
+            past,
+            style,
+            begun,
+            cpu_time,
+        })
     }
 
     /// How slow its guests are.
@@ -174,6 +198,8 @@ impl<'a> Run<'a> {
     pub(super) fn finish(mut self) -> anyhow::Result<(RunFolder, Manifest)> {
         self.manifest.duration_ms = u64::try_from(self.begun.elapsed().as_millis())?;
         self.manifest.interrupted = self.stop.asked();
+        let steal = |begin| CpuTime::now()?.steal_percent(begin);
+        self.manifest.steal_percent = self.cpu_time.and_then(steal);
         self.folder.write_manifest(&self.manifest)?;
         Ok((self.folder, self.manifest))
     }
@@ -200,6 +226,7 @@ fn manifest(
 ) -> anyhow::Result<Manifest> {
     let system = nix::sys::utsname::uname()?;
     let word = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
+    let (cpu_model, microcode) = cpu::model();
     Ok(Manifest {
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         nonce: host::nonce()?,
@@ -211,16 +238,23 @@ fn manifest(
         seed: spec.seed,
         jobs: u32::try_from(spec.jobs)?,
         interrupted: false,
+        night: false,
+        narrowed: Vec::new(),
+        parts: Vec::new(),
+        missing_parts: Vec::new(),
         accelerator: ready.rig.accel.to_string(),
         slowdown: ready.rig.slowdown,
         kvm: ready.kvm.clone(),
         qemu: ready.rig.qemu.version.clone(),
         host: Host {
             system: format!("{} {}", word(system.sysname()), word(system.release())),
+            cpu_model,
+            microcode,
             cpus: u32::try_from(host::limits::cores())?,
             memory_mib: host::limits::memory_available_mib().unwrap_or(0),
             limits: host::limits::of_cgroups(),
         },
+        steal_percent: None,
         guest_sha256: sha256_of(&ready.binaries.guest)?,
         kernels: kernels.iter().map(|(name, kernel)| (name.clone(), kernel.note.clone())).collect(),
         reach: None,

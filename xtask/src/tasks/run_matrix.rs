@@ -21,6 +21,16 @@ fn chooses(args: &cli::RunMatrix) -> bool {
     !named && !args.rounds.shuffle && args.partition.partition.is_none()
 }
 
+/// In what a run of these arguments is less, or something else, than all of its matrix.
+fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
+    let cli::RunMatrix { select, kernels, exec, vms, .. } = args;
+    let mut narrowed = parts::narrowed(&select.filter, selection(select).repetitions);
+    narrowed.extend(kernels.iter().map(|kernel| format!("kernel {kernel}")));
+    narrowed.extend(exec.exec.first().map(|program| format!("program {program:?}")));
+    narrowed.extend(vms.guests.images.iter().map(|(kernel, _)| format!("image of {kernel}")));
+    narrowed
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -61,6 +71,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         let guest = &run.ready.binaries.guest;
         run.ready.rig.initramfs = guest_binary::pack_with(guest, &program.tree, &folders.cache)?;
     }
+    run.asked(args.partition.night, narrowed(args))?;
     run.watch(reach)?;
     if let Some(record) = record {
         run.folder.write_json(parts::RECORD, record)?;

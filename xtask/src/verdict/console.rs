@@ -6,6 +6,7 @@
 //! line, because the log lines of two CPUs may share one. memcg OOM reports are no faults: see
 //! `oom`.
 
+mod frames;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]
@@ -19,6 +20,8 @@ use regex::Regex;
 use super::{Verdict, whole};
 use crate::evidence::Seen;
 use crate::evidence::record::{Record, Source, records, shown};
+
+pub(super) use frames::frames;
 
 /// Lines of a report that are kept after its first; a lockdep splat has about 60.
 const EXCERPT_LINES: usize = 80;

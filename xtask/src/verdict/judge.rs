@@ -46,8 +46,10 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
     let welcome = expected_to_fail && !cell.expect.or_more;
     let busy = busy_host(evidence, &checks).filter(|_| verdict == Verdict::Fail && !welcome);
     let (verdict, why) = busy.unwrap_or((verdict, why));
+    let decided = console::decisive(&findings).filter(|finding| finding.class == verdict);
+    let frames = decided.map(console::frames).unwrap_or_default();
     let as_expected = as_expected(cell, verdict, &breaks, &checks);
-    Judgement { as_expected, verdict, breaks, why, checks, facts }
+    Judgement { as_expected, verdict, breaks, why, checks, facts, frames }
 }
 
 /// Whether a verdict and its broken rules are those expected.

@@ -9,6 +9,7 @@ mod broken_hosts;
 mod broken_kernels;
 mod exec;
 mod kvm;
+mod month;
 mod parts;
 #[path = "../python/mod.rs"]
 mod python;

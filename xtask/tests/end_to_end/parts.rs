@@ -67,6 +67,7 @@ fn parts_of_a_plan_merged_are_the_run_that_one_machine_makes() {
     part("3/3");
     part("1/3");
     bench.run(&["merge", parts]).expect_exit(2).expect_error("of 3 parts there is no part 2");
+    partial(&bench, parts);
     // A part whose machine was taken away.
     let torn = bench.results().join("parts/2026-01-01T00-00-00Z");
     std::fs::create_dir(&torn).unwrap();
@@ -88,9 +89,13 @@ fn parts_of_a_plan_merged_are_the_run_that_one_machine_makes() {
     // Read as any other run.
     bench.run(&["show", "open-unkillable.v2.baseline"]).expect_exit(0).expect_output("FAIL I1");
     let listed = bench.run(&["list", "runs"]).stdout;
-    assert_eq!(listed.lines().count(), 2, "{listed}");
-    let name = whole["run"].as_str().expect("a name");
-    bench.run(&["compare", name]).expect_output("6 cells on both sides: 0 worse, 0 flaky");
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    let name = |run: &Value| run["run"].as_str().expect("a name").to_owned();
+    bench
+        .run(&["compare", &name(&whole), &name(&merged)])
+        .expect_output("6 cells on both sides: 0 worse, 0 flaky");
+    // A filtered run stands for no matrix.
+    bench.run(&["compare", &name(&whole)]).expect_exit(2).expect_error("every run is filtered");
     bench.run(&["history"]).expect_exit(0).expect_output("parts\n");
     assert!(bench.results().join("history.html").exists());
 
@@ -101,6 +106,30 @@ fn parts_of_a_plan_merged_are_the_run_that_one_machine_makes() {
         .run(&["run-matrix", "--plan", plan, "--partition", "1/3"])
         .expect_exit(2)
         .expect_error("other configs");
+}
+
+/// What is there, without part 2: it says so everywhere, and is no success.
+fn partial(bench: &Bench, parts: &str) {
+    let missing = "part 2 of 3 missing";
+    bench
+        .run(&["merge", "--partial", parts])
+        .expect_exit(9)
+        .expect_output(&format!("INCOMPLETE: {missing}"));
+    let result = bench.result();
+    assert_valid(&result);
+    assert_eq!(result["manifest"]["missing_parts"], serde_json::json!([2]));
+    let of = |part: usize| result["manifest"]["parts"][part]["part"].as_u64();
+    assert_eq!((of(0), of(1)), (Some(1), Some(3)));
+    bench
+        .run(&["export", "latest", "--format", "junit"])
+        .expect_exit(0)
+        .expect_output("INCOMPLETE")
+        .expect_output(missing);
+    let page = bench.results().join("latest/report.html");
+    let page = std::fs::read_to_string(page).expect("a report");
+    assert!(page.contains(&format!("incomplete: {missing}")));
+    bench.run(&["list", "runs"]).expect_output(missing);
+    bench.run(&["report"]).expect_exit(9).expect_output(missing);
 }
 
 /// Each cell with what was judged of it, in order.

@@ -100,6 +100,9 @@ fn complete(result: &RunResult) -> Case<'static> {
     if skipped > 0 {
         why.push_str(&format!(", {skipped} of them skipped that should not be"));
     }
+    if let Some(missing) = result.manifest.missing() {
+        why.push_str(&format!("; {missing}"));
+    }
     if result.manifest.interrupted {
         why.push_str("; the run was interrupted");
     }

@@ -138,12 +138,12 @@ fn row(ran: &CellResult) -> String {
 }
 
 /// In a code span; names have no backquote, and what has one loses it.
-fn code(text: &str) -> String {
+pub(in crate::report) fn code(text: &str) -> String {
     format!("`{}`", printable(text).replace('`', "'").replace('|', "\\|"))
 }
 
 /// Text in which every character means itself, also in a table.
-fn plain(text: &str) -> String {
+pub(in crate::report) fn plain(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in html(text).chars() {
         if "\\`*_{}[]()#+!|~@:".contains(c) {

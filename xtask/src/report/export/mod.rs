@@ -24,6 +24,7 @@ pub(crate) use junit::junit;
 pub(crate) use kcidb::kcidb;
 pub(crate) use ktap::ktap;
 pub(crate) use markdown::markdown;
+pub(super) use markdown::{code, plain};
 
 /// The part of each console that its verdict rests on, by cell id: short, and without characters
 /// that a terminal or a parser would act on. Empty where the evidence is not at hand.

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The page of trends: one file without scripts, with a line for every fact of every cell.
+//! The page of trends: one file without scripts, with a grid of cells by nights, and a line for
+//! every fact of every cell.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::row;
+use super::{day, row, since};
 use crate::plan::CellKey;
-use crate::report::numbers::number;
-use crate::runs::{Line, Spread, Trend, Trends, shown};
+use crate::report::html::anchor;
+use crate::report::numbers::{number, plural};
+use crate::runs::{CellState, Line, Night, Row, Spread, Square, Trend, Trends, shown};
 
 const STYLE: &str = include_str!("style.css");
 /// Size of a line's picture, CSS pixels.
@@ -17,8 +19,9 @@ const WIDTH: f64 = 180.0;
 const HEIGHT: f64 = 36.0;
 const EDGE: f64 = 3.0;
 
-/// The whole page; `made` says when and from where.
-pub(crate) fn history_page(matrices: &[Trends], made: &str) -> String {
+/// The whole page; `made` says when and from where, and `results` is what leads from the page to
+/// the run folders: empty, or a path that ends in a slash.
+pub(crate) fn history_page(matrices: &[Trends], made: &str, results: &str) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -33,7 +36,7 @@ pub(crate) fn history_page(matrices: &[Trends], made: &str) -> String {
                     h1 { "Trends over runs" }
                     p.soft { (made) }
                     @if matrices.is_empty() { p { "No run of a matrix is kept." } }
-                    @for trends in matrices { (matrix(trends)) }
+                    @for trends in matrices { (matrix(trends, results)) }
                 }
             }
         }
@@ -41,10 +44,13 @@ pub(crate) fn history_page(matrices: &[Trends], made: &str) -> String {
     page.into_string()
 }
 
-fn matrix(trends: &Trends) -> Markup {
+fn matrix(trends: &Trends, results: &str) -> Markup {
     html! {
         section {
             h2 { "Matrix " (trends.matrix) }
+            (grid(trends, results))
+            (apart(trends))
+            h3 { "Runs" }
             section.scroll tabindex="0" aria-label={ "Runs of matrix " (trends.matrix) } {
                 table {
                     thead { tr {
@@ -85,6 +91,87 @@ fn matrix(trends: &Trends) -> Markup {
                 @let name = format!("Cells of {scenario} in {}", trends.matrix);
                 details { summary { (scenario) } (lines(&lines_of, &name)) }
             }
+        }
+    }
+}
+
+/// Since when is a cell red? Cells that ever were first; the others on demand.
+fn grid(trends: &Trends, results: &str) -> Markup {
+    let (odd, good): (Vec<&Row>, Vec<&Row>) = trends.grid.rows.iter().partition(|row| row.odd > 0);
+    html! {
+        h3 { "Cells by nights" }
+        p.soft { "A square for each night, the newest left, with a link to its evidence. ✓ as expected, ~ only sometimes, ✗ not, · did not run." }
+        @if odd.is_empty() { p { "Every cell was as expected on every night." } }
+        @if !odd.is_empty() { (squares(&odd, trends, results, "Cells that were not as expected")) }
+        @if !good.is_empty() {
+            details {
+                summary { (plural(good.len(), "cell")) " as expected every night" }
+                (squares(&good, trends, results, "Cells that were as expected"))
+            }
+        }
+    }
+}
+
+fn squares(rows: &[&Row], trends: &Trends, results: &str, name: &str) -> Markup {
+    let nights = &trends.nights;
+    html! {
+        section.scroll tabindex="0" aria-label={ (name) ", matrix " (trends.matrix) } {
+            table.squares {
+                thead { tr { @for (at, night) in nights.iter().enumerate().rev() {
+                    @let day = day(&night.run);
+                    th scope="col" title=(night.run) {
+                        @let earlier = nights.get(at + 1).map_or("", |next| month(&next.run));
+                        @if month(&night.run) != earlier { span.month { (month(&night.run)) } }
+                        (day.rsplit('-').next().unwrap_or(day))
+                    }
+                } } }
+                @for one in rows {
+                    tbody {
+                        tr { th scope="rowgroup" colspan=(nights.len()) {
+                            span.name class=[one.red_since.map(|_| "bad")] {
+                                (one.key) " " span.since { (since(one, nights)) }
+                            }
+                        } }
+                        tr { @for (night, one) in nights.iter().zip(&one.squares).rev() {
+                            td { (square(night, one.as_ref(), results)) }
+                        } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `11` of `2026-11-30T...`.
+fn month(run: &str) -> &str {
+    day(run).split('-').nth(1).unwrap_or_default()
+}
+
+fn square(night: &Night, square: Option<&Square>, results: &str) -> Markup {
+    let Some(Square { state, verdicts, id }) = square else {
+        return html! { span class="square none" title={ (night.run) ": did not run" } { "·" } };
+    };
+    let (class, sign, words) = match state {
+        CellState::Good => ("good", "✓", "as expected"),
+        CellState::Flaky => ("odd", "~", "as expected only sometimes"),
+        CellState::Bad => ("bad", "✗", "not as expected"),
+    };
+    let said = format!("{}: {verdicts}, {words}", night.run);
+    html! {
+        a class={ "square " (class) } title=(said) aria-label=(said)
+            href={ (results) (night.run) "/report.html#" (anchor(id)) } { (sign) }
+    }
+}
+
+/// Runs that nothing is compared with.
+fn apart(trends: &Trends) -> Markup {
+    html! {
+        @if !trends.apart.is_empty() {
+            h3 { "Apart" }
+            p.soft { "Narrowed, interrupted or by hand: nothing is compared with these runs." }
+            ul { @for (night, why) in trends.apart.iter().rev() {
+                li { (night.run) ": " (why) ", " (night.totals.as_expected) " of " (plural(night.totals.ran, "cell")) " as expected" }
+            } }
         }
     }
 }
@@ -182,13 +269,16 @@ mod tests {
 
     #[test]
     fn the_page_has_every_run_and_line_and_escapes_names() {
-        let text = history_page(&[super::super::tests::made()], "made");
+        let text = history_page(&[super::super::tests::made()], "made", "../");
         assert!(text.starts_with("<!DOCTYPE html>"), "{text}");
         for part in [
             "Matrix default",
             "2026-01-30",
             "open.v2.&lt;patched&gt;.off",
             "<summary>open</summary>",
+            "red since 2026-01-31 (1 night)",
+            "href=\"../2026-01-31/report.html#cell-open-v2--patched--off\"",
+            "2026-01-29: filter open",
         ] {
             assert!(text.contains(part), "no `{part}` in {text}");
         }

@@ -119,7 +119,7 @@ fn badge(cell: &CellResult) -> Markup {
 }
 
 /// Anchor of a cell's evidence: letters, digits and dashes, which every reader of HTML takes.
-fn anchor(id: &str) -> String {
+pub(super) fn anchor(id: &str) -> String {
     format!("cell-{}", id.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
 }
 

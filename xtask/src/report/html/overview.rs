@@ -81,6 +81,7 @@ pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
                 @if run.nothing_reached() { " " span class="badge bad" { (Differential::NotReached) } }
                 @if totals.flaky > 0 { " " span class="badge odd" { (totals.flaky) " flaky" } }
                 @if totals.ran < totals.planned { " " span class="badge odd" { (totals.planned - totals.ran) " did not run" } }
+                @if let Some(missing) = manifest.missing() { " " span class="badge bad" { "incomplete: " (missing) } }
                 @if manifest.interrupted { " " span class="badge odd" { "interrupted" } }
             }
             p.when {

@@ -32,6 +32,7 @@ fn parts(count: u32) -> (Vec<Cell>, Vec<PartRun>) {
         filters: Vec::new(),
         repetitions: Some(3),
         seed: 1,
+        night: true,
         series: None,
         kernels: BTreeMap::new(),
         parts: divide(&all, |_| 100, count).unwrap(),
@@ -48,7 +49,7 @@ fn parts(count: u32) -> (Vec<Cell>, Vec<PartRun>) {
 }
 
 fn refused(parts: &[PartRun], cells: &[Cell]) -> String {
-    let fault = join(parts, &origin(), cells).unwrap_err();
+    let fault = join(parts, &origin(), cells, false).unwrap_err();
     assert_eq!(fault.exit, Exit::Usage);
     fault.what
 }
@@ -107,7 +108,7 @@ fn parts_in_any_order_make_the_run_in_plan_order() {
     runs[0].result.manifest.duration_ms = 90_000;
     runs[1].result.manifest.started_at = "2026-01-31T03:00:00Z".to_owned();
     runs[2].result.manifest.qemu = "QEMU emulator version 9.0".to_owned();
-    let (manifest, cells) = join(&runs, &origin(), &all).unwrap();
+    let (manifest, cells) = join(&runs, &origin(), &all, false).unwrap();
     assert_eq!(cells.iter().map(|ran| ran.cell.clone()).collect::<Vec<_>>(), all);
     assert_eq!(manifest.started_at, "2026-01-31T03:00:00Z");
     assert_eq!(manifest.duration_ms, 90_000);
@@ -120,7 +121,7 @@ fn a_part_that_was_stopped_is_merged_and_seen() {
     let (all, mut runs) = parts(2);
     runs[1].result.manifest.interrupted = true;
     runs[1].result.cells.pop();
-    let (manifest, cells) = join(&runs, &origin(), &all).unwrap();
+    let (manifest, cells) = join(&runs, &origin(), &all, false).unwrap();
     assert!(manifest.interrupted);
     assert_eq!(cells.len(), 5);
 }
@@ -138,12 +139,31 @@ fn missing_and_double_parts_are_refused() {
     assert_eq!(refused(&[], &all), "no part was given");
 }
 
+#[test]
+fn a_partial_run_goes_without_a_part_and_says_so() {
+    let (all, runs) = parts(3);
+    let (manifest, cells) = join(&runs[1..], &origin(), &all, true).unwrap();
+    assert_eq!((manifest.missing_parts.as_slice(), cells.len()), (&[1][..], 4));
+    assert_eq!(manifest.missing().as_deref(), Some("part 1 of 3 missing"));
+    assert_eq!(manifest.parts.iter().map(|part| part.part).collect::<Vec<_>>(), [2, 3]);
+    assert!(manifest.night);
+    let (whole, _) = join(&runs, &origin(), &all, true).unwrap();
+    assert_eq!((whole.missing(), whole.parts.len()), (None, 3));
+    // What is there must still fit together, and no part may be there twice.
+    let mut mixed = runs[1..].to_vec();
+    mixed[1].plan.seed = 2;
+    assert!(join(&mixed, &origin(), &all, true).is_err());
+    let double = [&runs[1..], &runs[1..2]].concat();
+    assert!(join(&double, &origin(), &all, true).is_err());
+}
+
 /// What is done to the second of three parts, and what must be said.
 type Mix = (fn(&mut PartRun), &'static str);
 
 #[test]
 fn parts_that_do_not_belong_together_are_refused_with_the_reason() {
-    let mixes: [Mix; 14] = [
+    let mixes: [Mix; 15] = [
+        (|part| part.plan.night = false, "night true and false"),
         (|part| part.plan.seed = 2, "seed 1 and 2"),
         (|part| part.result.manifest.seed = 2, "seed of the run 1 and 2"),
         (|part| part.plan.matrix = "full".to_owned(), "matrix default and full"),
@@ -172,7 +192,7 @@ fn parts_that_do_not_belong_together_are_refused_with_the_reason() {
         ),
     ];
     let (all, runs) = parts(3);
-    join(&runs, &origin(), &all).unwrap();
+    join(&runs, &origin(), &all, false).unwrap();
     for (mix, said) in mixes {
         let mut runs = runs.clone();
         mix(&mut runs[1]);
@@ -191,7 +211,7 @@ fn kernels_are_those_of_the_plan_and_given_images_the_same_file() {
     for part in &mut runs {
         part.result.manifest.kernels.get_mut("baseline").unwrap().key.clear();
     }
-    join(&runs, &origin(), &all).unwrap();
+    join(&runs, &origin(), &all, false).unwrap();
     runs[1].result.manifest.kernels.get_mut("baseline").unwrap().image_sha256 = "1".repeat(64);
     assert!(refused(&runs, &all).contains("different builds of kernel baseline"));
 }
@@ -201,9 +221,9 @@ fn only_the_checkout_that_ran_them_may_merge_them() {
     let (all, runs) = parts(2);
     let other = Origin { commit: Some("fedc".to_owned()), ..origin() };
     // The commit is for people: a checkout without git has none.
-    join(&runs, &other, &all).unwrap();
+    join(&runs, &other, &all, false).unwrap();
     let other = Origin { sources_sha256: "t".to_owned(), ..other };
-    let fault = join(&runs, &other, &all).unwrap_err();
+    let fault = join(&runs, &other, &all, false).unwrap_err();
     assert_eq!(
         fault.what,
         "the parts were run by another checkout than this one: another harness (0.1.0, 0.1.0; 0123456789ab and fedc)"

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Fault identity: one text for the same fault in ten cells, or on ten nights.
+//!
+//! Contract: it is the kind with the first functions of the stack that mean something; without a
+//! stack, kind, broken rules and scenario. Addresses, pids, lines and other numbers are not part of
+//! it, and neither are kernel, policy and repetition.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::{CellResult, Differential, Judgement, Outcome};
+use crate::taxonomy::{Rule, Verdict};
+
+/// Longest text of a message in an identity.
+const WORDS_CHARS: usize = 90;
+
+impl CellResult {
+    /// The identity of its fault; `None` of a cell that is as expected.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let judgement = self.judgement();
+        (!judgement.as_expected).then(|| of_cell(judgement, &self.cell.key.scenario))
+    }
+}
+
+/// The identity of a verdict on the patch that got worse, or is bad by itself.
+pub(crate) fn of_pair(was: Option<Differential>, is: Differential, scenario: &str) -> String {
+    match was.filter(|was| *was != is) {
+        Some(was) => format!("{was} -> {is} in {scenario}"),
+        None => format!("{is} in {scenario}"),
+    }
+}
+
+fn of_cell(judgement: &Judgement, scenario: &str) -> String {
+    let Judgement { verdict, breaks, why, frames, .. } = judgement;
+    let kind = why.split_once(": ").map_or(why.as_str(), |(kind, _)| kind);
+    if !frames.is_empty() {
+        return format!("{verdict} {kind} in {}", frames.join(" < "));
+    }
+    let words = || same_words(why.split(';').next().unwrap_or_default());
+    match verdict {
+        Verdict::Fail => {
+            format!("{verdict} {}{} in {scenario}", Rule::list(breaks), facts(judgement))
+        }
+        Verdict::Pass => format!("{verdict} in {scenario}"),
+        // The message names the place.
+        Verdict::Crash => format!("{verdict} {}", words()),
+        _ => format!("{verdict} {} in {scenario}", words()),
+    }
+}
+
+/// The facts that broken conditions of the scenario are about.
+fn facts(judgement: &Judgement) -> String {
+    let broken = judgement.checks.iter().filter(|check| check.outcome == Outcome::Broken);
+    let facts: Vec<String> =
+        broken.filter_map(|check| Some(check.fact.as_ref()?.to_string())).collect();
+    if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) }
+}
+
+/// A message without what differs from one time to the next.
+fn same_words(text: &str) -> String {
+    static NUMBERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        // Offsets into functions, addresses with and without 0x, then all other numbers.
+        Regex::new(r"\+0x[0-9a-f]+/0x[0-9a-f]+|\b0x[0-9a-fA-F]+|\b[0-9a-f]{8,}\b|\b\d[\d.]*").ok()
+    });
+    let said = match NUMBERS.as_ref() {
+        Some(numbers) => {
+            numbers.replace_all(
+                text,
+                |found: &regex::Captures<'_>| {
+                    if found[0].starts_with('+') { "" } else { "N" }
+                },
+            )
+        }
+        None => text.into(),
+    };
+    said.trim().chars().take(WORDS_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::tests::run::{benches, cell};
+
+    fn judged(verdict: Verdict, why: &str, frames: &[&str]) -> Judgement {
+        let [baseline, _] = benches();
+        let mut judgement = cell(&baseline).first.judgement;
+        (judgement.verdict, judgement.as_expected) = (verdict, false);
+        judgement.why = why.to_owned();
+        judgement.frames = frames.iter().map(|&frame| frame.to_owned()).collect();
+        judgement
+    }
+
+    #[test]
+    fn what_differs_from_time_to_time_is_no_part_of_an_identity() {
+        let crash = |why: &str| of_cell(&judged(Verdict::Crash, why, &[]), "open");
+        let one = crash("WARN: WARNING: CPU: 0 PID: 71 at mm/page_counter.c:61 f+0x4e/0x60");
+        assert_eq!(one, "CRASH WARN: WARNING: CPU: N PID: N at mm/page_counter.c:N f");
+        assert_eq!(one, crash("WARN: WARNING: CPU: 3 PID: 9 at mm/page_counter.c:66 f+0x1/0x61"));
+        let at = |address: &str| crash(&format!("oops: BUG: address: {address}"));
+        assert_eq!(at("ffff888007a3c000"), at("0x18"));
+        assert_ne!(at("0"), crash("oops: BUG: unable to handle page fault"));
+        let hang = |why: &str| of_cell(&judged(Verdict::Hang, why, &[]), "open");
+        assert_eq!(
+            hang("the cell had not ended after 30000 ms; silent for the last 9 ms"),
+            hang("the cell had not ended after 31 ms; it still printed or reported")
+        );
+    }
+
+    #[test]
+    fn a_stack_is_the_same_fault_in_every_scenario_and_a_rule_is_not() {
+        let stack = judged(Verdict::Crash, "NULL dereference: BUG: 0", &["try_charge", "open"]);
+        assert_eq!(of_cell(&stack, "open"), "CRASH NULL dereference in try_charge < open");
+        assert_eq!(of_cell(&stack, "open"), of_cell(&stack, "stat"));
+        let mut fail = judged(Verdict::Fail, "I1: 50 calls", &[]);
+        fail.breaks = vec!["I1".into(), "I3".into()];
+        assert_eq!(of_cell(&fail, "open"), "FAIL I1,I3 in open");
+        assert_ne!(of_cell(&fail, "open"), of_cell(&fail, "stat"));
+        assert_eq!(of_cell(&judged(Verdict::Pass, "13 checks kept", &[]), "open"), "PASS in open");
+    }
+
+    #[test]
+    fn a_pair_that_lost_its_fix_says_both_verdicts() {
+        let (fixed, same) = (Differential::Fixed, Differential::Same);
+        assert_eq!(of_pair(Some(fixed), same, "open"), "FIXED -> SAME in open");
+        assert_eq!(of_pair(None, Differential::Regressed, "open"), "REGRESSED in open");
+        let [baseline, _] = benches();
+        assert_eq!(cell(&baseline).fault(), None, "it is as expected");
+    }
+}
