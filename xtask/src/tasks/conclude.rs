@@ -63,7 +63,7 @@ pub(super) fn matrix(folder: &RunFolder, cache: &Path, result: &RunResult) -> an
 
 /// Every fault on the consoles of all attempts, also of those whose verdict has another cause.
 fn console_faults(folder: &RunFolder, result: &RunResult) -> Vec<ConsoleFault> {
-    let pace = Pace { slowdown: result.manifest.slowdown };
+    let pace = Pace::of(&result.manifest);
     let mut faults = Vec::new();
     for ran in &result.cells {
         for Attempt { folder: place, .. } in std::iter::once(&ran.first).chain(&ran.again) {
@@ -133,6 +133,8 @@ mod tests {
                            [    0.3] Kernel panic - not syncing: Fatal exception in interrupt\n";
         show(by_emulator);
         assert_eq!(shown(), [""; 0], "the emulator's breakpoint is no fault of the kernel");
-        assert!(!verdict::console_faults(by_emulator, Pace { slowdown: 1 }).is_empty());
+        assert!(
+            !verdict::console_faults(by_emulator, Pace { slowdown: 3, emulated: false }).is_empty()
+        );
     }
 }

@@ -21,11 +21,11 @@ use crate::vm::guest_binary::Binaries;
 use crate::vm::kvm::{self, Wish};
 use crate::vm::pool::Room;
 use crate::vm::rig::Rig;
-use crate::vm::{QEMU_BINARY, Qemu, disk, guest_binary};
+use crate::vm::{Accel, QEMU_BINARY, Qemu, disk, guest_binary};
 
 /// How slow its guests are, for tolerances that do not come from kernel timers.
 pub(super) fn pace(rig: &Rig) -> Pace {
-    Pace { slowdown: rig.slowdown }
+    Pace { slowdown: rig.slowdown, emulated: rig.accel != Accel::Kvm }
 }
 
 /// Everything that the VMs of a run share.

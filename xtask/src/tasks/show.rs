@@ -24,7 +24,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let manifest: Manifest = folder.read_manifest()?;
     let id = past::one_cell(&folder, cell)?;
     let cell = past::cell(&folder, &id)?;
-    let pace = Pace { slowdown: manifest.slowdown };
+    let pace = Pace::of(&manifest);
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {
         let evidence = past::evidence(&folder, &dir)?;

@@ -24,7 +24,7 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
     let gap = whole::gap(seen);
     let (facts, mut doubts) = facts::derive(seen, gap.is_none());
     doubts.extend(proof::doubts(cell, seen));
-    let rules_pace = Pace { slowdown: pace.slowdown.saturating_mul(cell.slowdown) };
+    let rules_pace = Pace { slowdown: pace.slowdown.saturating_mul(cell.slowdown), ..pace };
     let mut checks = invariants(cell, seen, &findings, gap.as_deref(), rules_pace);
     checks.extend(conditions(&cell.expect, &facts, evidence.stretch()));
     let breaks = broken(&checks);
@@ -156,7 +156,7 @@ fn host(cell: &Cell, evidence: &Evidence) -> Option<(Verdict, String)> {
 /// boots of a busy host with QEMU 7.2, at "sched_clock: Marking stable".
 pub(crate) fn by_emulator(findings: &[Finding], pace: Pace) -> bool {
     let decisive = console::decisive(findings);
-    pace.slowdown > 1 && decisive.is_some_and(|finding| finding.title.contains("int3"))
+    pace.emulated && decisive.is_some_and(|finding| finding.title.contains("int3"))
 }
 
 /// Titles of all faults of the kernel that a console shows: none where the emulator broke the boot,

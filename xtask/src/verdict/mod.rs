@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::MAINLINE;
 use crate::evidence::Seen;
 use crate::evidence::oom::Ooms;
-use crate::outcome::{Check, Judgement, Outcome};
+use crate::outcome::{Check, Judgement, Manifest, Outcome};
 use crate::plan::Cell;
 use crate::taxonomy::{Rule, Verdict};
 
@@ -94,8 +94,17 @@ pub(crate) fn rule_words(rule: Rule) -> (&'static str, &'static str) {
 /// kernel's own timers grow with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pace {
-    /// Times slower than KVM, at least 1.
+    /// Times slower than a fast KVM, at least 1.
     pub(crate) slowdown: u32,
+    /// Whether an emulator ran the code, which has faults of its own; a slow KVM has not.
+    pub(crate) emulated: bool,
+}
+
+impl Pace {
+    /// That of a run.
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        Self { slowdown: manifest.slowdown, emulated: manifest.accelerator != "kvm" }
+    }
 }
 
 /// A cell and what was judged of it.

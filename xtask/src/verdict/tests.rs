@@ -92,7 +92,7 @@ impl Bench {
             wall_ms: 2400,
             starved_ms: 0,
         };
-        Self { cell, evidence, pace: Pace { slowdown: 1 } }
+        Self { cell, evidence, pace: Pace { slowdown: 1, emulated: false } }
     }
 
     pub(crate) fn judge(&self) -> Judgement {

@@ -191,10 +191,13 @@ fn a_breakpoint_left_by_the_emulator_is_no_crash_of_the_kernel() {
     let mut bench = Bench::overcharge();
     bench.evidence.console = console;
     bench.evidence.ending = Ending::Reset;
-    bench.pace.slowdown = 3;
+    bench.pace.emulated = true;
     assert_eq!(bench.judge().verdict, Verdict::Error);
-    bench.pace.slowdown = 1;
-    assert_eq!(bench.judge().verdict, Verdict::Crash, "under KVM it is the kernel's own");
+    bench.pace.emulated = false;
+    for slowdown in [1, 3] {
+        bench.pace.slowdown = slowdown;
+        assert_eq!(bench.judge().verdict, Verdict::Crash, "under KVM it is the kernel's own");
+    }
 }
 
 #[test]
