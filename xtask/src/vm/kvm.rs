@@ -19,7 +19,7 @@ use super::accel::Accel;
 use super::command;
 use super::kvm_access::{self, dev_kvm};
 use super::process::Vm;
-use super::proven::{FAST_BOOT_MS, PROBE_LIMIT_MS, Proven, slowdown};
+use super::proven::{FAST_BOOT_MS, PROBE_LIMIT_MS, Proven, TALKING_LIMIT_MS, slowdown};
 use super::rig::{Limits, Qemu, Rig};
 use super::session::{End, Goal, Session, millis};
 use crate::evidence::Ending;
@@ -192,7 +192,7 @@ fn try_kvm(
     let once = || boot(&rig, kernel, stop).unwrap_or_else(|error| Err(format!("{error:#}")));
     let mut booted = once();
     if let Ok(slow_ms) = booted
-        && slow_ms > FAST_BOOT_MS
+        && (FAST_BOOT_MS + 1..=PROBE_LIMIT_MS).contains(&slow_ms)
         && let Ok(again_ms) = once()
     {
         booted = Ok(slow_ms.min(again_ms));
@@ -212,23 +212,51 @@ pub(crate) fn boot_ms(rig: &Rig, kernel: &Path, stop: &Stop) -> anyhow::Result<u
     booted.map_err(|why| Fault::new(Exit::Host, format!("{}: {why}", rig.accel)).into())
 }
 
-/// Boots a guest that only has to say Hello; returns how long it took, or why it did not.
+/// Boots a guest that only has to say Hello; returns how long it took, or why it did not. One that
+/// prints is alive: only a silent one is given up early.
 fn boot(rig: &Rig, bzimage: &Path, stop: &Stop) -> anyhow::Result<Result<u64, String>> {
+    let mut failed = match boot_within(PROBE_LIMIT_MS, rig, bzimage, stop)? {
+        Ok(boot_ms) => return Ok(Ok(boot_ms)),
+        Err(failed) => failed,
+    };
+    if failed.talking {
+        match boot_within(TALKING_LIMIT_MS, rig, bzimage, stop)? {
+            Ok(boot_ms) => return Ok(Ok(boot_ms)),
+            Err(again) => failed = again,
+        }
+    }
+    Ok(Err(failed.why))
+}
+
+/// Why a guest did not come up.
+struct Failed {
+    why: String,
+    /// Whether it printed something until its time was over.
+    talking: bool,
+}
+
+fn boot_within(
+    limit_ms: u64,
+    rig: &Rig,
+    bzimage: &Path,
+    stop: &Stop,
+) -> anyhow::Result<Result<u64, Failed>> {
     let shape = VmShape { cpus: 1, memory_mib: 256, cmdline: Vec::new(), counted: false };
-    let spec = rig.spec("probe", &shape, bzimage, PROBE_LIMIT_MS)?;
+    let spec = rig.spec("probe", &shape, bzimage, limit_ms)?;
     let dir = tempfile::tempdir().context("no temporary folder")?;
     let request = CellRequest::idle();
     let mut recorder = Recorder::create(dir.path(), &request, "")?;
     let begun = Instant::now();
     let vm = Vm::spawn(|wiring| command::words(&spec, wiring))
         .with_context(|| format!("cannot start {}", spec.qemu))?;
-    let limits = Limits { boot_ms: PROBE_LIMIT_MS, cell_ms: PROBE_LIMIT_MS };
+    let limits = Limits { boot_ms: limit_ms, cell_ms: limit_ms };
     let evidence = match Session::new(vm, &mut recorder, Goal::Hello, limits, stop).run() {
         End::Hello | End::Saved => return Ok(Ok(millis(begun.elapsed()))),
-        End::Vm(ending) => recorder.finish(request, ending, PROBE_LIMIT_MS),
+        End::Vm(ending) => recorder.finish(request, ending, limit_ms),
     };
     let lines = evidence.console.lines().count();
-    Ok(Err(match evidence.ending {
+    let talking = lines > 0 && matches!(evidence.ending, Ending::Deadline { .. });
+    let why = match evidence.ending {
         Ending::Deadline { deadline_ms, .. } => {
             format!("a guest did not answer within {deadline_ms} ms (console lines: {lines})")
         }
@@ -237,7 +265,8 @@ fn boot(rig: &Rig, bzimage: &Path, stop: &Stop) -> anyhow::Result<Result<u64, St
         }
         Ending::HostFailed { why } => why,
         ending => format!("a guest ended before it answered: {ending:?} (console lines: {lines})"),
-    }))
+    };
+    Ok(Err(Failed { why, talking }))
 }
 
 /// More than this was not written here.

@@ -10,8 +10,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 pub(super) const FAST_BOOT_MS: u64 = 2_500;
 /// A slower KVM than this is no better than emulation, which gets the same patience.
 const SLOWDOWN_MAX: u64 = 3;
-/// When a guest that has not said Hello never will.
+/// When a guest that is silent is given up, and when one that prints.
 pub(super) const PROBE_LIMIT_MS: u64 = FAST_BOOT_MS * SLOWDOWN_MAX;
+pub(super) const TALKING_LIMIT_MS: u64 = 30_000;
 
 /// The KVM that the VMs of a run use.
 #[derive(Debug)]

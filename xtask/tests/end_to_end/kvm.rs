@@ -200,7 +200,7 @@ fn a_kvm_that_does_not_work_is_refused_in_seconds_with_its_cause() {
     host.doctor("opens")
         .expect_exit(7)
         .expect_error("Could not access KVM kernel module: Permission denied");
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
     // Emulation is never chosen silently.
     host.run_cells("opens", &["--accel", "auto", "--filter", "*.v2.baseline.mainline"])
         .expect_error("TCG, which is slower: QEMU ended");
@@ -225,7 +225,7 @@ fn a_kvm_that_dies_during_a_run_is_no_hang_of_the_kernel() {
     let begun = Instant::now();
     let ran = host.run_cells("opens", &["--accel", "kvm", "--no-snapshot", "--jobs", "1"]);
     ran.expect_exit(1).expect_output("KVM stopped working during the run: a guest did not answer");
-    assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(150), "{:?}", begun.elapsed());
     let verdicts = verdicts(&host.bench.result());
     assert!(verdicts.iter().all(|verdict| !verdict.contains("HANG")), "{verdicts:?}");
     assert!(verdicts.iter().any(|verdict| verdict.contains("ERROR")), "{verdicts:?}");
