@@ -54,15 +54,14 @@ pub(crate) fn digest_title(digest: &Digest) -> String {
         (flaky, "flaky cell"),
         (fixed, "fixed fault"),
         (bad, "failed job"),
-        (digest.unread.len(), "night that cannot be believed"),
+        (digest.unread.len(), "night without a result"),
         (job(JobVerdict::DoesNotApply), "series that does not apply"),
     ];
     let mut parts: Vec<String> = counted
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| match (count, word) {
-            (1, word)
-            | (_, word @ ("series that does not apply" | "night that cannot be believed")) => {
+            (1, word) | (_, word @ ("series that does not apply" | "night without a result")) => {
                 format!("{count} {word}")
             }
             (count, word) => plural(count, word),
@@ -149,7 +148,7 @@ fn sections(digest: &Digest, url: Option<&str>) -> Vec<Section> {
         lines: vec![night.why.clone()],
         link: None,
     });
-    sections.push(Section { title: "Cannot be believed".to_owned(), items: unread.collect() });
+    sections.push(Section { title: "Without a result".to_owned(), items: unread.collect() });
     let mut jobs = digest.jobs.iter().collect::<Vec<_>>();
     jobs.sort_by_key(|job| job.verdict == JobVerdict::Good);
     sections.push(Section {

@@ -7,20 +7,24 @@ use super::{Folders, inputs, nights};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
+use crate::outcome::RunResult;
 use crate::progress::print;
 use crate::report;
-use crate::runs;
+use crate::runs::{self, UnreadNight};
 
 /// Runs the command; the exit code is that of the night.
 ///
 /// # Errors
 /// [`Exit::Usage`] when no night has run.
 pub(crate) fn run(places: &Places, args: &cli::Digest) -> anyhow::Result<Exit> {
-    let cli::Digest { mail, markdown, title, url } = args;
+    let cli::Digest { mail, markdown, title, of, url } = args;
     let folders = Folders::of(places)?;
     let week = inputs::week(&folders.configs, &inputs::read(&folders.configs)?)?;
     let jobs = nights::jobs(&folders.results);
-    let (runs, unread) = nights::all(&folders.results)?;
+    let (runs, mut unread) = nights::all(&folders.results)?;
+    if let Some(date) = of {
+        unread.extend(lost(&runs::nights(&runs), &unread, date));
+    }
     let digest = runs::digest(&runs, &unread, &jobs, week.accepted.as_deref());
     if digest.is_empty() {
         let what = format!("no night in {}", folders.results.display());
@@ -42,4 +46,15 @@ pub(crate) fn run(places: &Places, args: &cli::Digest) -> anyhow::Result<Exit> {
     }
     print(&text)?;
     Ok(digest.exit())
+}
+
+/// A night that left nothing: otherwise the digest would be of the one before.
+fn lost(nights: &[&RunResult], unread: &[UnreadNight], date: &str) -> Option<UnreadNight> {
+    let begun = nights.iter().map(|night| &night.manifest.started_at);
+    let mut begun = begun.chain(unread.iter().map(|night| &night.started_at));
+    (!begun.any(|begun| begun.starts_with(date))).then(|| UnreadNight {
+        run: date.to_owned(),
+        started_at: format!("{date}T23:59:59Z"),
+        why: "no run of this night is in the results".to_owned(),
+    })
 }

@@ -71,7 +71,7 @@ fn table(week: &Week, day: Day) -> String {
             }
             _ => String::new(),
         };
-        format!("{:12} cargo xtask {}{parts}{skipped}\n", job.name, job.arguments(&sign).join(" "))
+        format!("{:14} cargo xtask {}{parts}{skipped}\n", job.name, job.arguments(&sign).join(" "))
     };
     week.on(day).map(line).collect()
 }

@@ -108,6 +108,11 @@ fn a_month_of_nights_is_told_as_it_was() {
     last.expect_output(&format!("{SLOW} load.ms: ")).expect_output("since 2026-11-14T");
     history(&bench);
 
+    // A night that left nothing is not taken for the one before.
+    let nothing = bench.run(&["digest", "--of", "2026-11-30"]);
+    nothing.expect_exit(1).expect_output("2026-11-30: 1 night without a result\n");
+    bench.run(&["digest", "--of", "2026-11-29"]).expect_output("2026-11-29: 1 higher number\n");
+
     // A slowdown that is accepted is none.
     bench.write("nights/week.toml", "accepted = \"2026-11-14\"\n");
     month.digest().expect_exit(0).expect_output("2026-11-29: all as expected\n");
@@ -118,7 +123,7 @@ fn a_month_of_nights_is_told_as_it_was() {
         .digest()
         .expect_error("console.log: it is not the file that was sealed")
         .expect_exit(1)
-        .expect_output("2026-11-29: 1 night that cannot be believed\n");
+        .expect_output("2026-11-29: 1 night without a result\n");
 }
 
 /// Since when is a cell red, and on which nights was it odd?
