@@ -6,6 +6,7 @@
 //! The kernel holds `oom_lock` while it reports, so reports never overlap one another; lines of
 //! other CPUs may stand between.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -16,6 +17,8 @@ use super::record::records;
 
 /// Longest report: a stack, the memcg's numbers, and one line a task.
 const REPORT_LINES: usize = 600;
+
+const PAGE_BYTES: i64 = 4096;
 
 /// From where the OOM killer was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,10 +59,45 @@ pub(crate) struct Report {
     pub(crate) memcgs: Option<(String, String)>,
     /// The gfp of the charge that it is for, by the kernel's names.
     pub(crate) gfp: Vec<String>,
+    /// The tasks that it lists.
+    pub(crate) tasks: Vec<Listed>,
     /// Functions on the stack, innermost first.
     pub(crate) stack: Vec<String>,
     /// Its first line in the console, from 0.
     pub(crate) line: usize,
+}
+
+/// A line of the table of tasks in a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Of the process, and of the thread of it that still had memory.
+    pub(crate) tgid: i32,
+    /// See `tgid`.
+    pub(crate) pid: i32,
+    /// What `oom_badness()` counts: resident, swapped out, and page tables; pages.
+    pub(crate) pages: u64,
+    /// `oom_score_adj`.
+    pub(crate) adj: i32,
+    /// Whether it was killed before this report, and what became of it.
+    pub(crate) before: Before,
+}
+
+/// What happened to a task before a report that lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Nothing.
+    Alive,
+    /// It was killed, and neither has it exited nor has the OOM reaper done with it.
+    Dying,
+    /// It was killed, and the OOM reaper has done with it.
+    Reaped,
+}
+
+impl Listed {
+    /// Whether that is the pid of one of its threads.
+    pub(crate) fn is(&self, pid: i32) -> bool {
+        self.tgid == pid || self.pid == pid
+    }
 }
 
 /// What the OOM killer did to memcgs.
@@ -101,6 +139,7 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     let mut context = String::new();
     // Those who are killed now belong to the last report.
     let mut group = false;
+    let mut victims: BTreeMap<i32, Before> = BTreeMap::new();
     for (at, record) in records(console).enumerate() {
         let Some(line) = record.of_kernel() else { continue };
         if line.contains(" invoked oom-killer:") {
@@ -113,11 +152,13 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 killed_with_it: 0,
                 memcgs: None,
                 gfp: gfp(line),
+                tasks: Vec::new(),
                 stack: Vec::new(),
                 line: at,
             });
         } else if line.contains("Killed process ") {
-            let pid = killed_pid(line);
+            let pid = pid_after(line, "Killed process ");
+            victims.extend(pid.map(|pid| (pid, Before::Dying)));
             if line.contains("emory cgroup out of memory") {
                 ooms.kills += 1;
                 if let Some(mut report) = open.take() {
@@ -131,6 +172,8 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 ooms.global_kills += 1;
                 open = None;
             }
+        } else if let Some(pid) = reaped(line) {
+            victims.insert(pid, Before::Reaped);
         } else if line.contains("due to memory.oom.group set") {
             // Who was chosen has had its line; from here on each member of the group has one.
             group = true;
@@ -142,6 +185,10 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 ooms.reports.extend(open.take().map(closed));
             } else if let Some(function) = function(line) {
                 report.stack.push(function);
+            } else if let Some(mut listed) = listed(line) {
+                let known = [listed.tgid, listed.pid].iter().find_map(|pid| victims.get(pid));
+                listed.before = known.copied().unwrap_or(Before::Alive);
+                report.tasks.push(listed);
             } else if line.starts_with("oom-kill:")
                 || !context.is_empty() && line.starts_with([',', '/'])
             {
@@ -211,8 +258,30 @@ fn gfp(line: &str) -> Vec<String> {
     names.map_or(Vec::new(), |(names, _)| names.split('|').map(str::to_owned).collect())
 }
 
-fn killed_pid(line: &str) -> Option<i32> {
-    let after = line.split("Killed process ").nth(1)?;
+/// A task with which the OOM reaper has done, whether it got its memory or not (`MMF_OOM_SKIP`).
+fn reaped(line: &str) -> Option<i32> {
+    ["oom_reaper: reaped process ", "oom_reaper: unable to reap pid:"]
+        .iter()
+        .find_map(|said| pid_after(line, said))
+}
+
+/// `[     41]     0    41      797      753       64        0       689    40960        0 -1000 a`
+fn listed(line: &str) -> Option<Listed> {
+    let (pid, rest) = line.strip_prefix('[')?.split_once(']')?;
+    let columns: Vec<i64> = rest.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let [_, tgid, _, rss, .., page_table_bytes, swapped, adj] = columns[..] else { return None };
+    let pages = rss.checked_add(swapped)?.checked_add(page_table_bytes / PAGE_BYTES)?;
+    Some(Listed {
+        tgid: tgid.try_into().ok()?,
+        pid: pid.trim().parse().ok()?,
+        pages: pages.try_into().ok()?,
+        adj: adj.try_into().ok()?,
+        before: Before::Alive,
+    })
+}
+
+fn pid_after(line: &str, said: &str) -> Option<i32> {
+    let after = line.split(said).nth(1)?;
     after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 

@@ -110,8 +110,12 @@ fn glued(line: &str) -> Option<(u32, &str)> {
 fn after_stamps(line: &str) -> &str {
     let mut rest = line;
     while let Some((stamp, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        let stamp = stamp.trim_start_matches([' ', 'T', 'C']);
-        if stamp.is_empty() || !stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        let stamp = stamp.trim_start();
+        let caller = stamp.strip_prefix(['T', 'C']);
+        let digits = caller.unwrap_or(stamp);
+        // A pid in brackets, as in the table of an OOM report, is text.
+        let is_stamp = caller.is_some() || stamp.contains('.');
+        if !is_stamp || !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             break;
         }
         rest = after.strip_prefix(' ').unwrap_or(after);
@@ -132,6 +136,7 @@ mod tests {
         assert_eq!(of("<0>[   11.454397] x: y\r"), (Source::Kernel(Some(0)), "x: y"));
         assert_eq!(of("<12>[    1.2][    C0] WARNING: x"), (Source::User, "WARNING: x"));
         assert_eq!(of("<15>text"), (Source::User, "text"));
+        assert_eq!(of("<4>[    1.2] [     41]  0"), (KERNEL, "[     41]  0"));
         assert_eq!(of("[    1.2] text  "), (Source::Unmarked, "text"));
         for unmarked in ["<TASK>", "[drm] text", "<+4>[    1.2] x", "<99999>[    1.2] x", ""] {
             assert_eq!(of(unmarked), (Source::Unmarked, unmarked));

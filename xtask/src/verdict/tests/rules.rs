@@ -222,12 +222,19 @@ fn a_second_memcg_that_is_asked_for_must_be_seen() {
 
 /// A kill on the console and in the events of the victim's memcg and its parent.
 fn killing(bench: Bench, over: &str, victims: &str, pid: i32) -> Bench {
-    const PARENT_AFTER: Which<'_> = &[("stage", "after"), ("role", "parent")];
+    killing_among(bench, over, victims, pid, "")
+}
+
+const PARENT_AFTER: Which<'_> = &[("stage", "after"), ("role", "parent")];
+
+/// The same; its report has these lines of tasks.
+fn killing_among(bench: Bench, over: &str, victims: &str, pid: i32, tasks: &str) -> Bench {
     let mut bench = bench.set(PARENT_AFTER, "/events/oom_kill", 1);
     bench.logs(
         &format!(
             "[    0.8] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
              [    0.8]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
+             {tasks}\
              [    0.8] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg={over},task_memcg={victims},task=hog,pid={pid},uid=0\n\
              [    0.8] Memory cgroup out of memory: Killed process {pid} (hog) total-vm:9kB, UID:0\n"
         ),
@@ -254,6 +261,39 @@ fn i4_wants_the_victim_below_the_memcg_that_was_over() {
         bench.outcome("I4")
     };
     assert_eq!(nameless(killing(Bench::mainline(), "/parent", "/parent", 500)), Broken);
+}
+
+#[test]
+fn i4_wants_the_worst_of_those_that_are_listed() {
+    // A kill of 500 that lists these: pid, pages, oom_score_adj.
+    let listing = |earlier: &[&str], rows: &[(i32, u64, i32)]| {
+        let mut bench = Bench::overcharge();
+        earlier.iter().for_each(|line| bench.logs(line));
+        let row = |(pid, rss, adj): &(i32, u64, i32)| {
+            format!(
+                "[    0.8] [{pid:>7}]     0 {pid:>5}  797 {rss:>8} 64 0 689 40960 0 {adj:>5} hog\n"
+            )
+        };
+        let rows: String = rows.iter().map(row).collect();
+        let bench = killing_among(bench, "/parent/limited", "/parent/limited", 500, &rows);
+        let kills = 1 + earlier.iter().filter(|line| line.contains("Killed")).count() as u64;
+        bench.set(PARENT_AFTER, "/events/oom_kill", kills).outcome("I4")
+    };
+    let alone = |rows: &[(i32, u64, i32)]| listing(&[], rows);
+    assert_eq!(alone(&[(500, 100, 0), (7, 50, 0)]), Kept);
+    assert_eq!(alone(&[(500, 800, 0), (7, 960, 0)]), Kept, "both go on while it is printed");
+    assert_eq!(alone(&[(500, 800, 0), (7, 990, 0)]), Broken);
+    assert_eq!(alone(&[(500, 100, 0), (7, 9_000, -1000)]), Kept, "it must not be killed");
+    assert_eq!(alone(&[(500, 100, 0), (7, 9_000, -1)]), Kept, "it depends on the limit");
+    assert_eq!(alone(&[(500, 100, 0), (7, 9_000, 500)]), Broken);
+    let killed = "[    0.7] Memory cgroup out of memory: Killed process 7 (hog) total-vm:9kB\n";
+    let reaped = "[    0.8] oom_reaper: reaped process 7 (hog), now anon-rss:0kB\n";
+    let given_up = "[    0.8] oom_reaper: unable to reap pid:7 (hog)\n";
+    let both = [(500, 100, 0), (7, 9_000, 0)];
+    assert_eq!(listing(&[killed], &both[..1]), Kept, "it has exited");
+    assert_eq!(listing(&[killed], &both), Broken, "one kill would have done");
+    assert_eq!(listing(&[killed, reaped], &both), Kept);
+    assert_eq!(listing(&[killed, given_up], &both), Kept);
 }
 
 #[test]
