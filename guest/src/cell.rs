@@ -15,6 +15,7 @@ use crate::charges::Watch;
 use crate::clock::{self, Deadline};
 use crate::crew::Crew;
 use crate::ending::{Step, Watchdog};
+use crate::ledger::Opened;
 use crate::memcg::Memcg;
 use crate::memcgs::{Limit, Memcgs};
 use crate::observer::Observer;
@@ -65,6 +66,7 @@ pub(crate) fn run(
     nix::unistd::sync();
     release::drop_caches(Dropped::DentriesAndInodes)?;
     memcgs.report(port, Stage::Before)?;
+    let ledger = Opened::now().context("read what the machine holds")?;
 
     watchdog.begins(Step::Muster);
     let board: &'static Board = shared::map_one()?;
@@ -102,6 +104,7 @@ pub(crate) fn run(
     memcgs.report(port, Stage::After)?;
     watchdog.begins(Step::Remove);
     port.send(remove(&memcgs)?)?;
+    port.send(ledger.close().context("read what the machine holds")?)?;
     watchdog.begins(Step::Leaks);
     release::scan_for_leaks().context("look for leaks")
 }

@@ -93,8 +93,8 @@ impl Step {
     /// The longest that the step can take while PID 1 is not stuck, milliseconds.
     fn whole_ms(self, load_ms_max: u64) -> u64 {
         use patience::{
-            DISK_MS, DYING_MS, EMPTY_MS, EXIT_MS, FILL_MS, LEAKS_MS, LEAVE_MS, OBSERVER_MS,
-            PREPARE_MS, READY_MS, REST_MS, SETTLE_MS, SLACK_MS,
+            DISK_MS, DYING_MS, EMPTY_MS, EXIT_MS, FILL_MS, LEAKS_MS, LEAVE_MS, LEDGER_MS,
+            OBSERVER_MS, PREPARE_MS, READY_MS, REST_MS, SETTLE_MS, SLACK_MS,
         };
         let limits_ms = match self {
             Self::SetUp => DISK_MS + PREPARE_MS,
@@ -106,7 +106,7 @@ impl Step {
             // Those inside memcgs, then the outsider.
             Self::Disband => 2 * (LEAVE_MS + EXIT_MS),
             Self::Empty => EMPTY_MS,
-            Self::Remove => DYING_MS,
+            Self::Remove => DYING_MS + LEDGER_MS,
             Self::Leaks => LEAKS_MS,
         };
         limits_ms + SLACK_MS

@@ -26,6 +26,7 @@ mod hog;
 mod inject;
 mod kernel_log;
 mod lane;
+mod ledger;
 mod memcg;
 mod memcgs;
 mod observer;

@@ -33,6 +33,9 @@ pub(crate) const SETTLE_UNKILLABLE_MS: u64 = 1_000;
 /// For usage to stand still after that, while a victim is torn down.
 pub(crate) const REST_MS: u64 = 1_000;
 
+/// For what is freed late, by RCU and work items, to come back: some grace periods.
+pub(crate) const LEDGER_MS: u64 = 1_000;
+
 /// For an observer to hand over its findings; it wakes every few milliseconds.
 pub(crate) const OBSERVER_MS: u64 = 2_000;
 

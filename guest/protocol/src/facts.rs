@@ -178,6 +178,15 @@ pub struct Removed {
     pub after_us: u64,
 }
 
+/// What the whole machine held before the load, and when the memcg was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// By name: bytes, or a number of files or tasks.
+    pub before: BTreeMap<String, u64>,
+    /// The same names.
+    pub after: BTreeMap<String, u64>,
+}
+
 /// A bystander in the root memcg that only sleeps and wakes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {

@@ -20,7 +20,7 @@ pub use request::{CellRequest, MemcgShape, MemcgWrite, Program};
 pub use spread::{FREQUENT_MAX, Instructions, LatencyUs, SpreadBytes};
 
 /// Version of this wire. Both sides must have the same.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Name of the virtio-serial port, as in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "memcg.harness.0";
@@ -202,6 +202,8 @@ pub enum Fact {
     Transcript(Transcript),
     /// After the memcg was removed.
     Removed(Removed),
+    /// What the machine held before and after.
+    Ledger(Ledger),
     /// A bystander in the root memcg that only sleeps and wakes.
     Heartbeat(Heartbeat),
     /// What one kind of system call costs; only from the workload [`COST_WORKLOAD`].

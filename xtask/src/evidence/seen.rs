@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use protocol::{
-    CallCost, Census, Charges, Event, Fact, Files, Heartbeat, Hello, Injected, KernelLog,
+    CallCost, Census, Charges, Event, Fact, Files, Heartbeat, Hello, Injected, KernelLog, Ledger,
     LoadEnded, MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd, ProcessEnded,
     ProcessRole, Removed, Settled, Setup, Stage, Started, Transcript, Usage,
 };
@@ -55,6 +55,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) injected: Vec<&'a Injected>,
     /// Whether the memcg could be removed.
     pub(crate) removed: Option<&'a Removed>,
+    /// What the machine held before and after.
+    pub(crate) ledger: Option<&'a Ledger>,
     /// Beats of a task outside.
     pub(crate) heartbeat: Option<&'a Heartbeat>,
     /// Costs of calls, in order.
@@ -95,6 +97,7 @@ impl<'a> Seen<'a> {
             overcharges: None,
             injected: Vec::new(),
             removed: None,
+            ledger: None,
             heartbeat: None,
             costs: Vec::new(),
             census: Vec::new(),
@@ -147,6 +150,7 @@ impl<'a> Seen<'a> {
                 is_new
             }
             Fact::Removed(removed) => first(&mut self.removed, removed),
+            Fact::Ledger(ledger) => first(&mut self.ledger, ledger),
             Fact::Heartbeat(heartbeat) => first(&mut self.heartbeat, heartbeat),
             Fact::Cost(cost) => {
                 let is_new = !self.costs.iter().any(|known| known.op == cost.op);

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use protocol::{
     CallCost, CellRequest, Census, Charges, Fact, Files, Heartbeat, Hello, Instructions, KernelLog,
-    LatencyUs, LoadEnded, MemcgRole, Operations, Overcharges, ProcessEnd, ProcessEnded, Removed,
-    Settled, Setup, Started, Transcript,
+    LatencyUs, Ledger, LoadEnded, MemcgRole, Operations, Overcharges, ProcessEnd, ProcessEnded,
+    Removed, Settled, Setup, Started, Transcript,
 };
 
 use super::again::{NONE, again, quoted};
@@ -156,6 +156,18 @@ fn census(Census { kind, objects, bytes }: &Census) -> String {
     format!("{objects} of {kind} charge {bytes} bytes")
 }
 
+fn left(Ledger { before, after }: &Ledger) -> String {
+    let more = after.iter().filter_map(|(name, amount)| {
+        let more = amount.saturating_sub(before.get(name).copied().unwrap_or(0));
+        (more > 0).then(|| format!("{name} {more}"))
+    });
+    let more: Vec<String> = more.collect();
+    match more.as_slice() {
+        [] => "the machine holds no more than before".to_owned(),
+        more => format!("the machine holds more than before: {}", more.join(", ")),
+    }
+}
+
 fn logged(log: &KernelLog) -> String {
     let KernelLog { records, kernel_lines, after, .. } = log;
     let records = plural(*records as usize, "record");
@@ -195,6 +207,7 @@ pub(super) fn said(fact: &Fact) -> Option<String> {
             let how = if *removed { "removed" } else { "NOT removed" };
             format!("memcg {how}, {dying} dying after {} ms", after_us / 1000)
         }
+        Fact::Ledger(ledger) => left(ledger),
         Fact::Transcript(transcript) => printed(transcript),
         Fact::KernelLog(log) => logged(log),
         Fact::Heartbeat(Heartbeat { beats, gap_us_max, .. }) => {

@@ -189,6 +189,8 @@ pub(crate) enum FactName {
     Errno(ProcessRole, String, String),
     /// `census.open`: what the objects of a kind charged, far below the limit.
     Census(String),
+    /// `left.slab`: by how much the machine holds more than before the cell.
+    Left(String),
     /// `instructions.open`: the median number of instructions of a call.
     Instructions(String),
 }
@@ -196,6 +198,7 @@ pub(crate) enum FactName {
 const EVENTS: &str = "events.";
 const COUNTERS: &str = "counters.";
 const CENSUS: &str = "census.";
+const LEFT: &str = "left.";
 const STAT: &str = "memory_stat.";
 const INSTRUCTIONS: &str = "instructions.";
 
@@ -206,7 +209,8 @@ impl FactName {
             Self::Cell(fact) => fact.unit(),
             Self::Memcg(_, fact) => fact.unit(),
             Self::Call(.., fact) => fact.unit(),
-            Self::Census(_) => Unit::Bytes,
+            Self::Left(name) if matches!(name.as_str(), "files" | "tasks") => Unit::Count,
+            Self::Census(_) | Self::Left(_) => Unit::Bytes,
             Self::Event(..)
             | Self::Counter(..)
             | Self::Stat(..)
@@ -232,6 +236,7 @@ impl FactName {
             Self::Call(role, op, fact) => [prefix(&PROCESSES, *role), op, ".", fact.word()],
             Self::Errno(role, op, errno) => [prefix(&PROCESSES, *role), op, ".", errno],
             Self::Census(kind) => [CENSUS, kind, "", ""],
+            Self::Left(name) => [LEFT, name, "", ""],
             Self::Instructions(op) => [INSTRUCTIONS, op, "", ""],
         }
     }
@@ -245,6 +250,9 @@ impl FactName {
         }
         if let Some(kind) = text.strip_prefix(CENSUS) {
             return is_word(kind).then(|| Self::Census(kind.to_owned()));
+        }
+        if let Some(name) = text.strip_prefix(LEFT) {
+            return is_word(name).then(|| Self::Left(name.to_owned()));
         }
         let (role, rest) = split(text, &MEMCGS);
         if let Some(fact) = MemcgFact::of(rest) {
@@ -385,6 +393,7 @@ mod tests {
                 "bystander.peak_bytes",
                 "instructions.write.stock",
                 "census.open",
+                "left.slab",
             ]);
         let known = FactName::known().map(|name| name.to_string());
         for name in known.chain(others.map(str::to_owned)) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{LatencyUs, MemcgRole, Operations, ProcessEnd, ProcessRole, Stage};
+use protocol::{LatencyUs, Ledger, MemcgRole, Operations, ProcessEnd, ProcessRole, Stage};
 
 use super::charges;
 use crate::evidence::Seen;
@@ -41,6 +41,9 @@ pub(crate) fn derive(seen: &Seen<'_>, whole_console: bool) -> (Facts, Vec<String
         let median = cost.instructions.median as f64;
         found.facts.insert(FactName::Instructions(cost.op.clone()), median);
     }
+    for (name, more) in seen.ledger.iter().copied().flat_map(more) {
+        found.count(FactName::Left(name.to_owned()), more);
+    }
     for census in &seen.census {
         found.put(FactName::Census(census.kind.clone()), census.bytes as f64);
     }
@@ -56,6 +59,14 @@ pub(crate) fn derive(seen: &Seen<'_>, whole_console: bool) -> (Facts, Vec<String
         found.kills(seen);
     }
     (found.facts, found.doubts)
+}
+
+/// By how much each amount rose.
+pub(super) fn more(ledger: &Ledger) -> impl Iterator<Item = (&str, u64)> {
+    ledger.after.iter().map(|(name, after)| {
+        let before = ledger.before.get(name).copied().unwrap_or(0);
+        (name.as_str(), after.saturating_sub(before))
+    })
 }
 
 /// Of `memory.stat`: sizes that follow from what was made, whatever the kernel does meanwhile.

@@ -18,7 +18,7 @@ mod whole;
 
 use protocol::{
     Asked, Charges, Debt, DebtEnd, Event, Fact, Files, Health, Heartbeat, Hello, KernelLog,
-    LatencyUs, LoadEnded, MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd,
+    LatencyUs, Ledger, LoadEnded, MemcgRole, Operations, Overcharged, Overcharges, ProcessEnd,
     ProcessEnded, ProcessRole, Removed, Settled, Setup, SpreadBytes, Stage, Started, Usage,
 };
 use serde_json::Value;
@@ -245,6 +245,12 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
     facts.extend([calls_outside("control", 400), calls_outside("stat", 900)]);
     facts.extend(files(Stage::After, patched, 2 * PAGE, peak_bytes, 3));
     facts.push(Fact::Removed(Removed { removed: true, dying: 0, after_us: 20_000 }));
+    let held = ["anon", "kernel_stack", "page_tables", "percpu", "slab", "vmalloc"];
+    let held = held.map(|name| (name, 1 << 20)).into_iter();
+    let held = held.chain([("files", 64), ("tasks", 40)]);
+    let before: BTreeMap<String, u64> =
+        held.map(|(name, amount)| (name.to_owned(), amount)).collect();
+    facts.push(Fact::Ledger(Ledger { after: before.clone(), before }));
     facts.push(Fact::KernelLog(healthy()));
     facts.push(Fact::Ended);
     let mut at_us = 100_000;

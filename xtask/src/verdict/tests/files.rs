@@ -258,3 +258,19 @@ fn i9_takes_the_victims_events_on_v1_for_a_kill_that_the_parent_counted() {
     assert_eq!(killed(CgroupVersion::V1, 0), Broken);
     assert_eq!(killed(CgroupVersion::V2, 1), Broken, "there events are counted on every level");
 }
+
+#[test]
+fn i5_looks_at_what_the_whole_machine_holds() {
+    let after = |name: &str, amount: u64| {
+        let ledger: Which<'_> = &[("fact", "ledger")];
+        Bench::overcharge().set(ledger, &format!("/after/{name}"), amount).outcome("I5")
+    };
+    // Before: 1 MiB of slabs, 64 files.
+    assert_eq!([after("slab", 25 << 20), after("slab", (25 << 20) + 1)], [Kept, Broken]);
+    assert_eq!([after("files", 320), after("files", 321)], [Kept, Broken]);
+    assert_eq!([after("files", 0), after("percpu", 0)], [Kept, Outcome::Unknown]);
+    let mut unsaid = Bench::overcharge();
+    unsaid.evidence.events.retain(|event| !matches!(event.fact, Fact::Ledger(_)));
+    unsaid.renumber();
+    assert_eq!(unsaid.outcome("I5"), Outcome::Unknown);
+}

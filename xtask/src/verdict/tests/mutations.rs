@@ -148,7 +148,7 @@ fn no_cell_begins_from_a_boot_whose_clock_is_faster_than_the_hosts() {
 
 /// What a PASS of this cell does not rest on: context for people, and readings between the first
 /// and the last. The files of the other memcgs are left out: of them only kills are asked for (I4).
-const DECORATION: [&str; 32] = [
+const DECORATION: [&str; 34] = [
     "at_us",
     "heartbeat/period_us",
     "hello/memory_bytes",
@@ -157,6 +157,9 @@ const DECORATION: [&str; 32] = [
     "kernel_log/before",
     // Counts where records were lost.
     "kernel_log/records",
+    // The number of open files: a sum to which CPUs have not added yet.
+    "ledger/after",
+    "ledger/before",
     "load_ended/call_interrupts",
     "memcg/after/limited/counters",
     "memcg/after/limited/current_bytes",
