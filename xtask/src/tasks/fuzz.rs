@@ -120,7 +120,7 @@ proptest! {
             kernels: vec![text("baseline", kernel)],
             scenarios: vec![text("open-unkillable", scenario)],
             matrices: vec![text("m", matrix)],
-            fragments: ["boot", "memcg", "workload", "faults", "trace", "rust"].map(str::to_owned).into(),
+            fragments: ["boot", "memcg", "workload", "faults", "lean", "trace", "rust"].map(str::to_owned).into(),
             rules: crate::verdict::invariants(),
             ..Texts::default()
         };
