@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn nothing_that_ran_is_no_success() {
-        let text = kselftest(&[], "results/x", Style { colour: true });
+        let text = kselftest(&[], "results/x", Style { colour: true, columns: None });
         assert!(text.contains("\u{1b}[1m\u{1b}[31m0 of 0") || text.contains("0 of 0"), "{text}");
     }
 }

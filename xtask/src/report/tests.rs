@@ -93,7 +93,7 @@ fn a_regression_is_no_success_though_every_cell_is_as_expected() {
 fn colours_come_only_when_asked_for() {
     let result = result(benches().iter().map(cell).collect());
     assert!(!run(&result, "f", Style::default()).contains('\u{1b}'));
-    let coloured = run(&result, "f", Style { colour: true });
+    let coloured = run(&result, "f", Style { colour: true, columns: None });
     assert!(coloured.contains("\u{1b}[32mPASS"), "{coloured}");
     assert_eq!(
         cell_line(&result.cells[1], Style::default()),

@@ -5,14 +5,33 @@ use anstyle::{AnsiColor, Style as Paint};
 
 use crate::outcome::CellResult;
 
-/// How a text may look. The caller decides: colours only on a terminal and without `NO_COLOR`.
+/// How a text may look. The caller decides: colours only on a terminal and without `NO_COLOR`, and
+/// how wide it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Style {
     /// Whether colours are wanted.
     pub(crate) colour: bool,
+    /// Columns that there are; `None`: lines may be as long as they need.
+    pub(crate) columns: Option<usize>,
 }
 
 impl Style {
+    /// The text with each line that is too long continued below, further in. A command stays whole,
+    /// so that it can be copied.
+    pub(crate) fn folded(self, text: &str) -> String {
+        let Some(columns) = self.columns else { return text.to_owned() };
+        let fold = |line: &str| {
+            let indent = line.len() - line.trim_start().len();
+            if width(line) <= columns || line.trim_start().starts_with("cargo ") {
+                return line.to_owned();
+            }
+            let below = " ".repeat((indent + CONTINUED).min(columns / 2));
+            let options = textwrap::Options::new(columns).break_words(false);
+            textwrap::fill(line, options.subsequent_indent(&below))
+        };
+        text.split('\n').map(fold).collect::<Vec<_>>().join("\n")
+    }
+
     fn paint(self, paint: Paint, text: &str) -> String {
         if self.colour { format!("{paint}{text}{paint:#}") } else { text.to_owned() }
     }
@@ -47,6 +66,9 @@ impl Style {
         }
     }
 }
+
+/// How much further in a line is continued.
+const CONTINUED: usize = 4;
 
 /// Rows below a head, in columns as wide as their widest text. Texts may have colours.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +123,17 @@ impl Table {
         self.lines.is_empty()
     }
 
+    /// Of a table that is too wide the last columns are left out, and named below it; the first
+    /// two stay.
+    fn shown(&self, widths: &[usize], columns: Option<usize>) -> usize {
+        let Some(columns) = columns else { return widths.len() };
+        let fits = |shown: &usize| {
+            let gaps = 2 * (shown - 1);
+            self.indent + widths[..*shown].iter().sum::<usize>() + gaps <= columns
+        };
+        (2..widths.len() + 1).rev().find(fits).unwrap_or(widths.len().min(2))
+    }
+
     /// The text, each line ended.
     pub(super) fn text(&self, style: Style) -> String {
         let rows = self.lines.iter().filter_map(|line| match line {
@@ -114,11 +147,14 @@ impl Table {
             }
         }
         let indent = " ".repeat(self.indent);
+        let shown = self.shown(&widths, style.columns);
         let line = |row: &[String]| {
-            let padded = row.iter().zip(&widths).zip(&self.right).map(|((text, most), right)| {
-                let room = " ".repeat(most - width(text));
-                if *right { format!("{room}{text}") } else { format!("{text}{room}") }
-            });
+            let padded = row.iter().take(shown).zip(&widths).zip(&self.right).map(
+                |((text, most), right)| {
+                    let room = " ".repeat(most - width(text));
+                    if *right { format!("{room}{text}") } else { format!("{text}{room}") }
+                },
+            );
             padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
         let mut text = format!("{indent}{}\n", style.strong(&line(&self.head)));
@@ -127,6 +163,13 @@ impl Table {
                 Line::Row(row) => format!("{indent}{}\n", line(row)),
                 Line::Note(note) => format!("{note}\n"),
             });
+        }
+        let hidden = &self.head[shown..];
+        if let Some(columns) = style.columns.filter(|_| !hidden.is_empty()) {
+            text.push_str(&format!(
+                "{indent}not shown in {columns} columns: {}\n",
+                hidden.join(", ")
+            ));
         }
         text
     }
@@ -158,7 +201,7 @@ mod tests {
         };
         let plain = "  name    cells  how\n  ü          12  x\n    a note\n  longer      5\n";
         assert_eq!(table(Style::default()), plain);
-        let coloured = table(Style { colour: true });
+        let coloured = table(Style { colour: true, columns: None });
         assert_ne!(coloured, plain);
         let mut bare = String::new();
         for part in coloured.split('\u{1b}') {
@@ -169,5 +212,36 @@ mod tests {
             );
         }
         assert_eq!(bare, plain);
+    }
+
+    #[test]
+    fn what_is_too_wide_is_left_out_and_named() {
+        let table = |columns| {
+            let mut table =
+                Table::indented(2).left(["name", "", "verdict"]).right(["load", "kills"]);
+            table.row(["open", "v2", "FAIL I1", "1.2 s", "12"].map(str::to_owned));
+            table.text(Style { colour: false, columns })
+        };
+        let whole = "  name      verdict   load  kills\n  open  v2  FAIL I1  1.2 s     12\n";
+        assert_eq!(table(None), whole);
+        assert_eq!(table(Some(33)), whole);
+        assert_eq!(
+            table(Some(32)),
+            "  name      verdict   load\n  open  v2  FAIL I1  1.2 s\n  \
+             not shown in 32 columns: kills\n"
+        );
+        assert!(table(Some(1)).starts_with("  name\n  open  v2\n"));
+    }
+
+    #[test]
+    fn a_long_line_is_continued_and_a_command_stays_whole() {
+        let style = Style { colour: false, columns: Some(24) };
+        assert_eq!(
+            style.folded(
+                "FIXED  open: the baseline fails here\n  cargo xtask show a-long.cell.id\n"
+            ),
+            "FIXED  open: the\n    baseline fails here\n  cargo xtask show a-long.cell.id\n"
+        );
+        assert_eq!(Style::default().folded(&"x ".repeat(60)), "x ".repeat(60));
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask compare`: what got worse, better, flaky or slower from some runs to others.
 
-use super::{Folders, nights, style};
+use super::{Folders, nights, print_report};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::outcome::RunResult;
-use crate::progress::print;
+use crate::report;
 use crate::runs;
 
 /// Runs the command; [`Exit::Unexpected`] when something got worse.
@@ -22,6 +22,6 @@ pub(crate) fn run(places: &Places, args: &cli::Compare) -> anyhow::Result<Exit> 
         let name = |run: &RunResult| format!("{} ({} cells)", run.run, run.totals.ran);
         runs.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    print(crate::report::comparison(&found, &named(&old), &named(&new), style(std::io::stdout())))?;
+    print_report(|style| report::comparison(&found, &named(&old), &named(&new), style))?;
     Ok(if found.regressed() { Exit::Unexpected } else { Exit::Ok })
 }

@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{html, shown, style};
+use super::{html, print_report, shown};
 use crate::evidence::store;
 use crate::exit::Exit;
 use crate::outcome::{Attempt, CellResult, Manifest, RunResult, SCHEMA_VERSION, Totals};
-use crate::progress::print;
 use crate::report::{self, ConsoleFault, Style};
 use crate::results::RunFolder;
 use crate::verdict::{self, Judged, Pace, compare};
@@ -91,7 +90,7 @@ pub(super) fn report(
 ) -> anyhow::Result<()> {
     let place = shown(folder.dir());
     folder.write_report(&text(&place, Style::default()))?;
-    print(text(&place, style(std::io::stdout())))
+    print_report(|style| text(&place, style))
 }
 
 /// The exit code of a run: being stopped comes before what was found.

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::bootable::{self, vmlinux};
 use super::run::{Run, Spec, Start};
-use super::{Folders, build_kernel, conclude, proven, rig, selection, shown, style, user_series};
+use super::{
+    Folders, build_kernel, conclude, print_report, proven, rig, selection, shown, user_series,
+};
 use crate::cli::{self, AccelChoice, Places};
 use crate::config::{Config, Kernel};
 use crate::coverage::{self, Coverage, File, LineTable};
@@ -16,7 +18,6 @@ use crate::evidence::store;
 use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Manifest};
 use crate::plan::{self, Cell, Selection};
-use crate::progress::print;
 use crate::report;
 use crate::results::RunFolder;
 use crate::taxonomy::USER_SERIES;
@@ -213,7 +214,7 @@ fn conclude(kernel: &str, all: &[Ran], coverage: &Coverage) -> anyhow::Result<Ex
         folder.write_json(RESULT, &Covered { manifest, kernel, unexpected, coverage })?;
         folder.write_report(&text(report::Style::default()))?;
     }
-    print(text(style(std::io::stdout())))?;
+    print_report(text)?;
     Ok(exit(all, coverage))
 }
 

@@ -2,7 +2,7 @@
 //! `cargo xtask history`: trends over the runs in the results folder, on the terminal and as a
 //! page.
 
-use super::{Folders, nights, shown, style};
+use super::{Folders, nights, print_report, shown};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
@@ -38,7 +38,7 @@ pub(crate) fn run(places: &Places, args: &cli::History) -> anyhow::Result<Exit> 
     let beside = page.parent() == Some(folders.results.as_path());
     let results = if beside { String::new() } else { format!("{}/", folders.results.display()) };
     write_whole(&page, report::history_page(&trends, &made, &results).as_bytes())?;
-    print(report::history(&trends, style(std::io::stdout())))?;
+    print_report(|style| report::history(&trends, style))?;
     print(format_args!("page: {}\n", shown(&page)))?;
     Ok(Exit::Ok)
 }

@@ -49,6 +49,7 @@ pub(crate) mod tonight;
 mod user_series;
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::chance;
@@ -124,10 +125,23 @@ fn checkout(by_cargo: Option<&Path>, here: &Path, built_in: &Path) -> Option<Pat
     place.or_else(|| built_in.parent().filter(is_checkout)).map(Path::to_owned)
 }
 
-/// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
-fn style(stream: impl IsTerminal) -> Style {
+/// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>). As wide as the terminal
+/// is, or `COLUMNS` says; what goes elsewhere is not folded.
+fn style(stream: impl IsTerminal + AsFd) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    Style { colour: stream.is_terminal() && !refused }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let found = || terminal_size::terminal_size_of(&stream).map(|(width, _)| width.0.into());
+    let columns = said.or_else(found).filter(|columns| *columns > 0);
+    Style { colour: stream.is_terminal() && !refused, columns }
+}
+
+/// Prints a report, folded to the width that there is.
+///
+/// # Errors
+/// A standard output that cannot be written to.
+fn print_report(text: impl FnOnce(Style) -> String) -> anyhow::Result<()> {
+    let style = style(std::io::stdout());
+    print(style.folded(&text(style)))
 }
 
 /// A path below the current folder, relative to it.

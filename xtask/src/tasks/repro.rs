@@ -16,12 +16,12 @@ use nix::sys::stat::Mode;
 
 use super::bootable::{self, Bootable};
 use super::run::{Run, Spec, Start};
-use super::{Folders, conclude, inputs, past, rig, shown, style};
+use super::{Folders, conclude, inputs, past, print_report, rig, shown};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Manifest};
 use crate::plan::Cell;
-use crate::progress::{note, print};
+use crate::progress::note;
 use crate::report;
 use crate::results::RunFolder;
 use crate::vm;
@@ -81,8 +81,7 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     if let [only] = result.cells.as_slice() {
         let dir = folder.dir().join(&only.first.folder);
         let evidence = past::evidence(&folder, &dir)?;
-        let style = style(std::io::stdout());
-        print(report::show(&result.manifest, only, &evidence, &shown(&dir), style))?;
+        print_report(|style| report::show(&result.manifest, only, &evidence, &shown(&dir), style))?;
     }
     Ok(conclude::exit(result.manifest.interrupted, result.totals.good()))
 }

@@ -4,11 +4,10 @@
 //! It needs only what was written during the run, so it works for a run that was killed.
 
 use super::attempts::judged;
-use super::{Folders, past, style};
+use super::{Folders, past, print_report};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Manifest};
-use crate::progress::print;
 use crate::report;
 use crate::results::RunFolder;
 use crate::verdict::Pace;
@@ -42,7 +41,6 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
         (Some(again), Some(evidence)) if found.first_says_nothing() => (&again.folder, evidence),
         _ => (&found.first.folder, first_evidence),
     };
-    let style = style(std::io::stdout());
-    print(report::show(&manifest, &found, &evidence, shown, style))?;
+    print_report(|style| report::show(&manifest, &found, &evidence, shown, style))?;
     Ok(Exit::Ok)
 }
