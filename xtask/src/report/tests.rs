@@ -54,6 +54,8 @@ fn what_was_not_expected_is_told_with_the_reason() {
     assert!(text.contains("\n2 cells: 1 as expected, 1 flaky ("), "{text}");
     assert!(text.contains("  rerun alone: PASS: "), "{text}");
     assert!(!flaky.totals.good(), "a flaky cell is no good cell");
+    let [counts, compared] = [flaky.cells[1].judgement(), flaky.cells[1].as_baseline()];
+    assert_eq!([counts, compared].map(|one| one.as_expected), [false, true]);
     // An ERROR is the host's: what counts is the second try, and the first is still told.
     let mut cells = flaky.cells;
     cells[1].first.judgement.verdict = Verdict::Error;

@@ -19,8 +19,12 @@ pub(super) fn result(
     cells: Vec<CellResult>,
     planned: usize,
 ) -> RunResult {
-    let judged: Vec<Judged<'_>> =
-        cells.iter().map(|ran| Judged { cell: &ran.cell, judgement: ran.judgement() }).collect();
+    let is_baseline = |ran: &CellResult| manifest.baseline.as_ref() == Some(&ran.cell.key.kernel);
+    let judged = cells.iter().map(|ran| Judged {
+        cell: &ran.cell,
+        judgement: if is_baseline(ran) { ran.as_baseline() } else { ran.judgement() },
+    });
+    let judged: Vec<Judged<'_>> = judged.collect();
     let names: BTreeSet<&String> = cells.iter().map(|ran| &ran.cell.key.scenario).collect();
     let mut comparisons = Vec::new();
     if let Some(baseline) = &manifest.baseline {
