@@ -66,7 +66,7 @@ pub(crate) fn run(
     nix::unistd::sync();
     release::drop_caches(Dropped::DentriesAndInodes)?;
     memcgs.report(port, Stage::Before)?;
-    let ledger = Opened::now().context("read what the machine holds")?;
+    let ledger = Opened::now()?;
 
     watchdog.begins(Step::Muster);
     let board: &'static Board = shared::map_one()?;
@@ -103,8 +103,7 @@ pub(crate) fn run(
     release::empty(&memcgs)?;
     memcgs.report(port, Stage::After)?;
     watchdog.begins(Step::Remove);
-    port.send(remove(&memcgs)?)?;
-    port.send(ledger.close().context("read what the machine holds")?)?;
+    [remove(&memcgs)?, ledger.close()?].into_iter().try_for_each(|fact| port.send(fact))?;
     watchdog.begins(Step::Leaks);
     release::scan_for_leaks().context("look for leaks")
 }

@@ -125,8 +125,8 @@ fn checkout(by_cargo: Option<&Path>, here: &Path, built_in: &Path) -> Option<Pat
     place.or_else(|| built_in.parent().filter(is_checkout)).map(Path::to_owned)
 }
 
-/// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>). As wide as the terminal
-/// is, or `COLUMNS` says; what goes elsewhere is not folded.
+/// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>). As wide as the
+/// terminal is, or `COLUMNS` says; what goes elsewhere is not folded.
 fn style(stream: impl IsTerminal + AsFd) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());

@@ -8,10 +8,10 @@
 //! `memory.events` before it prints a report, so there are at least as many. A report of a kill on
 //! the way to user mode says the gfp of a charge over the limit, by the trace events, if each memcg
 //! that was reconciled had one (a limit can also be lowered). Of the tasks that a report lists, the
-//! victim is the worst, and none is an earlier victim that still has its memory. Tolerance: none. Tasks
-//! that die because they share a victim's memory are neither printed nor counted. How many kills a
-//! load needs is the scenario's own expectation (`kills`): no rule can tell from outside whether
-//! one sufficed.
+//! victim is the worst, and none is an earlier victim that still has its memory. Tolerance: none.
+//! Tasks that die because they share a victim's memory are neither printed nor counted. How many
+//! kills a load needs is the scenario's own expectation (`kills`): no rule can tell from outside
+//! whether one sufficed.
 
 use protocol::{CgroupVersion, MemcgRole, ProcessRole, Stage};
 

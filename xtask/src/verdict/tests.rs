@@ -245,14 +245,7 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
     facts.extend([calls_outside("control", 400), calls_outside("stat", 900)]);
     facts.extend(files(Stage::After, patched, 2 * PAGE, peak_bytes, 3));
     facts.push(Fact::Removed(Removed { removed: true, dying: 0, after_us: 20_000 }));
-    let held = ["anon", "kernel_stack", "page_tables", "percpu", "slab", "vmalloc"];
-    let held = held.map(|name| (name, 1 << 20)).into_iter();
-    let held = held.chain([("files", 64), ("tasks", 40)]);
-    let before: BTreeMap<String, u64> =
-        held.map(|(name, amount)| (name.to_owned(), amount)).collect();
-    facts.push(Fact::Ledger(Ledger { after: before.clone(), before }));
-    facts.push(Fact::KernelLog(healthy()));
-    facts.push(Fact::Ended);
+    facts.extend([held(), Fact::KernelLog(healthy()), Fact::Ended]);
     let mut at_us = 100_000;
     let numbered = facts.into_iter().zip(0..);
     numbered
@@ -261,6 +254,16 @@ fn events(cell: &Cell, peak_bytes: u64) -> Vec<Event> {
             Event { seq, at_us, fact }
         })
         .collect()
+}
+
+/// What a machine holds before and after a cell that leaks nothing.
+fn held() -> Fact {
+    let sizes = ["anon", "kernel_stack", "page_tables", "percpu", "slab", "vmalloc"];
+    let amounts = sizes.map(|name| (name, 1 << 20)).into_iter();
+    let amounts = amounts.chain([("files", 64), ("tasks", 40)]);
+    let before: BTreeMap<String, u64> =
+        amounts.map(|(name, amount)| (name.to_owned(), amount)).collect();
+    Fact::Ledger(Ledger { after: before.clone(), before })
 }
 
 /// What a guest says of the log that [`CONSOLE`] shows.
