@@ -23,7 +23,9 @@ pub(crate) fn history(matrices: &[Trends], style: Style) -> String {
     let mut text = String::new();
     for trends in matrices {
         text.push_str(&style.strong(&format!("{}\n", trends.matrix)));
-        text.push_str(&nights(&trends.nights, style));
+        if !trends.nights.is_empty() {
+            text.push_str(&nights(&trends.nights, style));
+        }
         text.push_str(&grid(&trends.grid, &trends.nights, style));
         text.push_str(&apart(trends, style));
         text.push('\n');

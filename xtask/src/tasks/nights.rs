@@ -49,13 +49,17 @@ pub(super) fn all(results: &Path) -> anyhow::Result<(Vec<RunResult>, Vec<UnreadN
 /// are any.
 ///
 /// # Errors
-/// [`Exit::Usage`] if there is none.
+/// [`Exit::Usage`] if there is none, or a newer night is not as it was sealed.
 pub(super) fn latest(results: &Path) -> anyhow::Result<RunResult> {
-    let (runs, _) = all(results)?;
+    let (runs, unread) = all(results)?;
     let among_nights = !runs::nights(&runs).is_empty();
     let mut whole: Vec<&RunResult> =
         runs.iter().filter(|run| runs::apart(run, among_nights).is_none()).collect();
     whole.sort_by_key(|run| (&run.manifest.started_at, &run.run));
+    let newest = whole.last().map(|run| run.manifest.started_at.as_str());
+    if let Some(night) = unread.iter().find(|night| Some(night.started_at.as_str()) > newest) {
+        return Err(Fault::new(Exit::Usage, format!("{}: {}", night.run, night.why)).into());
+    }
     match whole.last() {
         Some(run) => Ok((*run).clone()),
         None => {

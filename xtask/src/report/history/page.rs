@@ -48,49 +48,60 @@ fn matrix(trends: &Trends, results: &str) -> Markup {
     html! {
         section {
             h2 { "Matrix " (trends.matrix) }
-            (grid(trends, results))
+            @if trends.nights.is_empty() {
+                p { "No run of the whole matrix is kept." }
+            } @else {
+                (grid(trends, results))
+            }
             (apart(trends))
-            h3 { "Runs" }
-            section.scroll tabindex="0" aria-label={ "Runs of matrix " (trends.matrix) } {
-                table {
-                    thead { tr {
-                        @for head in ["Run", "Accelerator", "Cells", "As expected", "Flaky", "Not expected", "Fixed", "Worse than baseline", "Took"] {
-                            th scope="col" { (head) }
-                        }
-                    } }
-                    tbody { @for night in trends.nights.iter().rev() {
-                        tr {
-                            @for (at, text) in row(night).iter().enumerate() {
-                                @if at == 0 {
-                                    th scope="row" class=[(!night.good).then_some("bad")] { (text) }
-                                } @else {
-                                    td { (text) }
-                                }
+            @if !trends.nights.is_empty() { (runs(trends)) }
+        }
+    }
+}
+
+/// Run by run, and a line for every fact.
+fn runs(trends: &Trends) -> Markup {
+    html! {
+        h3 { "Runs" }
+        section.scroll tabindex="0" aria-label={ "Runs of matrix " (trends.matrix) } {
+            table {
+                thead { tr {
+                    @for head in ["Run", "Accelerator", "Cells", "As expected", "Flaky", "Not expected", "Fixed", "Worse than baseline", "Took"] {
+                        th scope="col" { (head) }
+                    }
+                } }
+                tbody { @for night in trends.nights.iter().rev() {
+                    tr {
+                        @for (at, text) in row(night).iter().enumerate() {
+                            @if at == 0 {
+                                th scope="row" class=[(!night.good).then_some("bad")] { (text) }
+                            } @else {
+                                td { (text) }
                             }
                         }
-                        @if !night.changes.is_empty() || !night.rebuilt.is_empty() {
-                            tr { td colspan="9" { ul {
-                                @if !night.rebuilt.is_empty() {
-                                    li { "other build of " (night.rebuilt.join(", ")) }
-                                }
-                                @for change in &night.changes { li { (change) } }
-                            } } }
-                        }
-                    } }
-                }
+                    }
+                    @if !night.changes.is_empty() || !night.rebuilt.is_empty() {
+                        tr { td colspan="9" { ul {
+                            @if !night.rebuilt.is_empty() {
+                                li { "other build of " (night.rebuilt.join(", ")) }
+                            }
+                            @for change in &night.changes { li { (change) } }
+                        } } }
+                    }
+                } }
             }
-            @if !trends.overall.is_empty() {
-                h3 { "Kernels and policies" }
-                p.soft { "The middle of all cells that every whole run has; the band goes from the least to the most of them." }
-                @let overall: Vec<_> = trends.overall.iter().collect();
-                (lines(&overall, &format!("Kernels and policies of {}", trends.matrix)))
-            }
-            h3 { "Cells" }
-            p.soft { "Oldest run left, newest right, from zero. The band goes from the least to the most of the repetitions." }
-            @for (scenario, lines_of) in by_scenario(&trends.lines) {
-                @let name = format!("Cells of {scenario} in {}", trends.matrix);
-                details { summary { (scenario) } (lines(&lines_of, &name)) }
-            }
+        }
+        @if !trends.overall.is_empty() {
+            h3 { "Kernels and policies" }
+            p.soft { "The middle of all cells that every whole run has; the band goes from the least to the most of them." }
+            @let overall: Vec<_> = trends.overall.iter().collect();
+            (lines(&overall, &format!("Kernels and policies of {}", trends.matrix)))
+        }
+        h3 { "Cells" }
+        p.soft { "Oldest run left, newest right, from zero. The band goes from the least to the most of the repetitions." }
+        @for (scenario, lines_of) in by_scenario(&trends.lines) {
+            @let name = format!("Cells of {scenario} in {}", trends.matrix);
+            details { summary { (scenario) } (lines(&lines_of, &name)) }
         }
     }
 }
