@@ -26,6 +26,8 @@ pub(crate) struct PartNote {
     pub(crate) duration_ms: u64,
     /// Cells that ran in parallel.
     pub(crate) jobs: u32,
+    /// Times by which its waits and tolerances were stretched: KVM is not equally fast everywhere.
+    pub(crate) slowdown: u32,
     /// First line of `qemu-system-x86_64 --version`.
     pub(crate) qemu: String,
     /// Its machine.
@@ -118,6 +120,7 @@ mod tests {
             started_at: String::new(),
             duration_ms: 1,
             jobs: 3,
+            slowdown: 1,
             qemu: String::new(),
             host,
             steal_percent: Some(5),

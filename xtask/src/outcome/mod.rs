@@ -152,7 +152,7 @@ pub(crate) struct Manifest {
     /// `kvm` or `tcg`.
     #[schemars(regex(pattern = "^(kvm|tcg)$"))]
     pub(crate) accelerator: String,
-    /// Times by which waits and tolerances were stretched for it.
+    /// Times by which waits and tolerances were stretched for it; of merged parts the largest.
     #[schemars(range(min = 1))]
     pub(crate) slowdown: u32,
     /// Why KVM was trusted; `None` under emulation. Of merged parts that of the first.
@@ -183,6 +183,12 @@ impl Manifest {
         let word = if missing.len() == 1 { "part" } else { "parts" };
         let of = self.parts.len() + missing.len();
         (!missing.is_empty()).then(|| format!("{word} {} of {of} missing", list.join(", ")))
+    }
+
+    /// How slow the machine was that this cell ran on.
+    pub(crate) fn slowdown_of(&self, cell: &str) -> u32 {
+        let its = self.parts.iter().find(|part| part.cells.iter().any(|id| id == cell));
+        its.map_or(self.slowdown, |part| part.slowdown)
     }
 
     /// Hunks that only `--fuzz` accepted, each with its kernel.

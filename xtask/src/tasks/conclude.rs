@@ -66,9 +66,9 @@ pub(super) fn matrix(folder: &RunFolder, cache: &Path, result: &RunResult) -> an
 
 /// Every fault on the consoles of all attempts, also of those whose verdict has another cause.
 fn console_faults(folder: &RunFolder, result: &RunResult) -> Vec<ConsoleFault> {
-    let pace = Pace::of(&result.manifest);
     let mut faults = Vec::new();
     for ran in &result.cells {
+        let pace = Pace::of(&result.manifest, &ran.cell.id);
         for Attempt { folder: place, .. } in std::iter::once(&ran.first).chain(&ran.again) {
             let dir = folder.dir().join(place);
             let titles = match folder.check_seal(&dir).and_then(|()| store::console(&dir)) {

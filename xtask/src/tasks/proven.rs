@@ -112,7 +112,7 @@ fn cell(
         return Ok(stored);
     }
     let cell = past::cell(folder, id)?;
-    let pace = Pace::of(manifest);
+    let pace = Pace::of(manifest, id);
     let mut attempts = dirs.iter().map(|dir| -> Attempt {
         let evidence = past::evidence(folder, dir).unwrap_or_else(|error| {
             Evidence::of_failed_host(&cell.request, format!("{error:#}"), 0)

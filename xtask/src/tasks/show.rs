@@ -23,7 +23,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let manifest: Manifest = folder.read_manifest()?;
     let id = past::one_cell(&folder, cell)?;
     let cell = past::cell(&folder, &id)?;
-    let pace = Pace::of(&manifest);
+    let pace = Pace::of(&manifest, &id);
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {
         let evidence = past::evidence(&folder, &dir)?;

@@ -101,9 +101,9 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// That of a run.
-    pub(crate) fn of(manifest: &Manifest) -> Self {
-        Self { slowdown: manifest.slowdown, emulated: manifest.accelerator != "kvm" }
+    /// That of a cell of a run.
+    pub(crate) fn of(manifest: &Manifest, cell: &str) -> Self {
+        Self { slowdown: manifest.slowdown_of(cell), emulated: manifest.accelerator != "kvm" }
     }
 }
 

@@ -55,6 +55,22 @@ fn refused(parts: &[PartRun], cells: &[Cell]) -> String {
 }
 
 #[test]
+fn parts_on_a_fast_and_a_slow_kvm_are_one_run_and_each_keeps_its_pace() {
+    let (all, mut parts) = parts(2);
+    for (part, slowdown) in parts.iter_mut().zip([1, 3]) {
+        part.result.manifest.slowdown = slowdown;
+    }
+    assert!(refused(&parts, &all).contains("slowdown 1 and 3"), "emulation is equally slow");
+    for part in &mut parts {
+        part.result.manifest.accelerator = "kvm".to_owned();
+    }
+    let (manifest, _) = join(&parts, &origin(), &all, false).unwrap();
+    let slowdowns: Vec<u32> =
+        (0..2).map(|at| manifest.slowdown_of(&parts[at].result.cells[0].cell.id)).collect();
+    assert_eq!((slowdowns, manifest.slowdown), (vec![1, 3], 3));
+}
+
+#[test]
 fn parts_are_disjoint_whole_never_empty_and_balanced() {
     let (all, _) = parts(1);
     let ms = |cell: &Cell| {

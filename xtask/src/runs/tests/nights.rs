@@ -37,6 +37,7 @@ fn part(number: u32) -> PartNote {
         started_at: manifest.started_at,
         duration_ms: 1,
         jobs: 2,
+        slowdown: manifest.slowdown,
         qemu: manifest.qemu,
         host: manifest.host,
         steal_percent: None,
