@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -177,13 +177,19 @@ fn is_abandoned(path: &Path, age_min: Duration) -> io::Result<bool> {
     file.try_lock_exclusive()
 }
 
-/// Marks a file in use until the result is dropped, and renews its time.
+/// The file that stands for the use of another one, whose own time must not change.
+pub(crate) fn used(path: &Path) -> PathBuf {
+    path.with_extension("used")
+}
+
+/// Marks a file in use until the result is dropped, and renews its time. Makes it if it is not
+/// there.
 ///
 /// # Errors
 /// I/O errors; another process is about to remove it.
 pub(crate) fn hold(path: &Path) -> io::Result<File> {
-    renew(path);
-    let file = File::open(path)?;
+    let file = File::options().append(true).create(true).open(path)?;
+    let _ = file.set_modified(SystemTime::now());
     match fs4::fs_std::FileExt::try_lock_shared(&file)? {
         true => Ok(file),
         false => Err(Error::new(ErrorKind::WouldBlock, "it is being removed")),

@@ -79,7 +79,7 @@ pub(crate) fn items(cache: &Cache) -> anyhow::Result<Vec<Item>> {
             let is_file = entry.file_type().is_ok_and(|it| it.is_file());
             let flat = matches!(kind, Kind::Download | Kind::Guest);
             // What begins with a dot is unfinished; apt's state is no download.
-            if name.starts_with('.') || is_file != flat {
+            if name.starts_with('.') || name.ends_with(".used") || is_file != flat {
                 continue;
             }
             let path = entry.path();
@@ -102,6 +102,9 @@ pub(crate) fn remove(cache: &Cache, item: &Item, idle_min: Duration) -> anyhow::
         return Ok(false);
     }
     cache::remove(&item.path)?;
+    if item.kind == Kind::Guest {
+        let _ = fs::remove_file(file::used(&item.path));
+    }
     drop(locks);
     Ok(true)
 }
@@ -114,7 +117,7 @@ fn locks(cache: &Cache, item: &Item) -> anyhow::Result<Option<(Vec<Lock>, Option
         Kind::Tree => (vec![format!("tree-{name}")], None),
         Kind::Source => (vec![pristine::lock_name(name)], None),
         Kind::Download => (download_locks(cache, name), None),
-        Kind::Guest => (Vec::new(), Some(path.clone())),
+        Kind::Guest => (Vec::new(), Some(file::used(path))),
     };
     let mut locks = Vec::new();
     for name in names {
@@ -157,7 +160,8 @@ fn idle(cache: &Cache, kind: Kind, name: &str, path: &Path) -> Duration {
     let renewed = match kind {
         Kind::Image => vec![path.join(MANIFEST)],
         Kind::Source => vec![path.to_owned(), lock],
-        Kind::Tree | Kind::Download | Kind::Guest => vec![path.to_owned()],
+        Kind::Guest => vec![path.to_owned(), file::used(path)],
+        Kind::Tree | Kind::Download => vec![path.to_owned()],
     };
     let newest = renewed.iter().filter_map(|file| fs::metadata(file).ok()?.modified().ok()).max();
     // One that is not whole was never used.
@@ -225,9 +229,10 @@ mod tests {
         let (dir, cache) = cache();
         let guest = dir.path().join("guest/g1.cpio");
         let manifest = cache.images.join("k1").join(MANIFEST);
-        let held = [file::hold(&guest).unwrap(), file::hold(&manifest).unwrap()];
+        let used = file::used(&guest);
+        let held = [file::hold(&used).unwrap(), file::hold(&manifest).unwrap()];
         let locks = ["tree-t1", "source-s1", "apt"].map(|name| cache.lock(name, name).unwrap());
-        for path in [&guest, &manifest, &cache.locks.join("source-s1.lock")] {
+        for path in [&used, &manifest, &cache.locks.join("source-s1.lock")] {
             aged(path, 10);
         }
         assert_eq!(removed(&cache, 9), [""; 0]);
@@ -239,7 +244,11 @@ mod tests {
     #[test]
     fn a_use_renews() {
         let (dir, cache) = cache();
-        drop(file::hold(&dir.path().join("guest/g1.cpio")).unwrap());
+        let guest = dir.path().join("guest/g1.cpio");
+        let before = fs::metadata(&guest).unwrap().modified().unwrap();
+        drop(file::hold(&file::used(&guest)).unwrap());
+        // VMs that boot from it would notice a change.
+        assert_eq!(fs::metadata(&guest).unwrap().modified().unwrap(), before);
         drop(file::hold(&cache.images.join("k1").join(MANIFEST)).unwrap());
         drop(cache.share("source-s1", "s1").unwrap());
         assert_eq!(removed(&cache, 9), ["t1", "x.deb"]);

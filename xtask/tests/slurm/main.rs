@@ -171,7 +171,7 @@ fn a_night_with_a_requeued_task_is_the_run_that_one_machine_makes() {
     alone.args(["run-matrix", "--accel", "tcg", "--results"]).arg(&whole).args(CELLS);
     let ended = alone.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("xtask starts");
     assert!(ended.success(), "{ended}");
-    assert_eq!(told(&merged), told(&result(&whole)));
+    assert_eq!(told(&merged), told(&result(&whole)), "{}", whys(&merged));
     assert_eq!(merged["totals"]["not_run"], result(&whole)["totals"]["not_run"]);
     assert!(merged["comparisons"].to_string().contains("\"fixed\""), "{}", merged["comparisons"]);
 }
@@ -202,6 +202,13 @@ fn told(result: &Value) -> Vec<Value> {
     });
     let pairs = list("comparisons").into_iter();
     cells.chain(pairs.map(|pair| serde_json::json!([pair["cell"], pair["outcome"]]))).collect()
+}
+
+/// Why each attempt was judged as it was.
+fn whys(result: &Value) -> String {
+    let cells = result["cells"].as_array().expect("a list").iter();
+    let why = |ran: &Value| format!("{}\n{}\n", ran["first"]["judgement"], ran["again"]);
+    cells.map(why).collect()
 }
 
 fn result(results: &Path) -> Value {
