@@ -83,6 +83,9 @@ const PATTERNS: &[Pattern] = &[
     error("death of PID 1", "Attempted to kill init", ""),
     error("system out of memory", "System is deadlocked on memory", ""),
     error("system out of memory", "Kernel panic", "panic - not syncing: [Oo]ut of memory"),
+    // Not of a memcg: its limit makes no allocator say so.
+    error("system out of memory", "page allocation ", r": page allocation (?:failure|stall)"),
+    error("system out of memory", "llocat", r"SLUB: Unable to allocate memory|percpu: allocation fail"),
     error("system OOM kill", "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
     error("crash that a task asked for", "sysrq triggered crash", ""),
     // Only of QEMU's disk: an error of a loop device is the kernel's own.
@@ -100,11 +103,11 @@ const PATTERNS: &[Pattern] = &[
     hang("workqueue lockup", "workqueue lockup", "BUG: workqueue lockup"),
     hang("CSD lock", "CSD lock", r"csd: (?:Detected|Continued) non-responsive CSD lock"),
     // 7.x: `blocked in I/O wait for more than`, `has been waiting for writeback completion for more
-    // than`. linux-next: `can't die for more than`.
+    // than`. linux-next: `can't die for more than`. A task may have a line feed in its name.
     hang(
         "hung task",
         "for more than",
-        r"task .+ (?:blocked|can't die|has been waiting)\b.* for more than \d+ seconds",
+        r":\d+ (?:blocked|can't die|has been waiting)\b.* for more than \d+ seconds",
     ),
     // Sanitizers and checkers print `BUG:` and `WARNING:` too, so they come before those.
     crash("KASAN", "KASAN:", r"BUG: KASAN:"),
@@ -169,6 +172,7 @@ const PATTERNS: &[Pattern] = &[
     // 6.12 `WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x…`; 7.x `WARNING: mm/x.c:1 at f+0x…, CPU#0:
     // sh/1`. Not the boot's `RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable`.
     crash("WARN", "WARNING: ", r"WARNING: (?:CPU: \d+ PID: \d+|\S+:\d+ at |.*, CPU#\d+: )"),
+    crash("bad page", "page dumped because: ", ""),
     crash("slab corruption", "BUG ", r"BUG [\w.-]+ \((?:Not tainted|Tainted)"),
     crash("slab corruption", "SLUB", r"SLUB:? \S+ ?:?.*counted but counter="),
     // Not what ODEBUG says of itself at boot.

@@ -66,6 +66,12 @@ const LINES: &[(Verdict, &str, &str)] = &[
     (ERROR, "disk error", "Buffer I/O error on dev vda, logical block 1, async page read"),
     (HANG, "hung task", "INFO: task actor-0:70 blocked in I/O wait for more than 30 seconds."),
     (HANG, "hung task", "INFO: The task actor-0:70 has been waiting for writeback completion for more than 30 seconds."),
+    // A task whose name has a line feed.
+    (HANG, "hung task", " x:18088 blocked for more than 143 seconds."),
+    (ERROR, "system out of memory", "guest: page allocation failure: order:4, mode:0x40cc0(GFP_KERNEL|__GFP_COMP), nodemask=(null)"),
+    (ERROR, "system out of memory", "SLUB: Unable to allocate memory on CPU 0 (of node 0) on node -1, gfp=0xcc0(GFP_KERNEL)"),
+    (ERROR, "system out of memory", "percpu: allocation failed, size=8 align=8 atomic=0, alloc from reserved chunk failed"),
+    (CRASH, "bad page", "page dumped because: nonzero mapcount"),
     (CRASH, "lockdep", "lockdep:check_lock_chain bad path found in chain graph"),
     (CRASH, "file system error", "JBD2: Spotted dirty metadata buffer (dev = vda, blocknr = 1). There's a risk of filesystem corruption in case of system crash."),
     (CRASH, "sysfs", "fill_read_buffer: slab_attr_show+0x0/0x20 returned bad count"),
