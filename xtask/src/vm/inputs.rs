@@ -2,7 +2,8 @@
 //! Files that VMs boot from stay as they were when the first VM of this process got them.
 //!
 //! They are hashed when a run begins. Somebody may replace or damage one while it runs, and the
-//! kernel under test would get the blame. A file that changes gets another size or another time.
+//! kernel under test would get the blame. Where size and times are the same, so is the content; a
+//! file that was only touched, or published again, has the same hash.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::command::Spec;
+use crate::host::file::sha256_of;
 
 /// What changes with the content of a file: its identity, size and times.
 type Stamp = (u64, u64, u64, i64, i64);
 
-static SEEN: Mutex<BTreeMap<PathBuf, Option<Stamp>>> = Mutex::new(BTreeMap::new());
+/// Stamp and hash of each file; `None` if it was not there.
+static SEEN: Mutex<BTreeMap<PathBuf, Option<(Stamp, String)>>> = Mutex::new(BTreeMap::new());
 
 /// Whether the files of a VM are as they were; where it is `restored`, it reads only its disk.
 ///
@@ -31,11 +34,19 @@ fn same(path: &Path) -> Result<(), String> {
     let is = fs::metadata(path)
         .ok()
         .map(|stat| (stat.dev(), stat.ino(), stat.size(), stat.mtime(), stat.mtime_nsec()));
+    let looked = || is.and_then(|stamp| Some((stamp, sha256_of(path).ok()?)));
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    match *seen.entry(path.to_owned()).or_insert(is) == is {
-        true => Ok(()),
-        false => Err(format!("{} was changed while VMs used it", path.display())),
+    let was = seen.entry(path.to_owned()).or_insert_with(looked);
+    if was.as_ref().map(|(stamp, _)| *stamp) == is {
+        return Ok(());
     }
+    let now = looked();
+    let hash = |it: &Option<(Stamp, String)>| it.as_ref().map(|(_, hash)| hash.clone());
+    if hash(&now) != hash(was) {
+        return Err(format!("{} was changed while VMs used it", path.display()));
+    }
+    *was = now;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -48,9 +59,14 @@ mod tests {
         let path = dir.path().join("bzImage");
         fs::write(&path, "one").unwrap();
         assert_eq!((same(&path), same(&path)), (Ok(()), Ok(())));
-        let beside = dir.path().join("new");
-        fs::write(&beside, "one").unwrap();
-        fs::rename(&beside, &path).unwrap();
+        let publish = |text: &str| {
+            let beside = dir.path().join("new");
+            fs::write(&beside, text).unwrap();
+            fs::rename(&beside, &path).unwrap();
+        };
+        publish("one");
+        assert_eq!(same(&path), Ok(()), "published again");
+        publish("two");
         assert!(same(&path).unwrap_err().ends_with("bzImage was changed while VMs used it"));
         fs::remove_file(&path).unwrap();
         assert!(same(&path).is_err());

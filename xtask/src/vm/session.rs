@@ -15,6 +15,7 @@ use super::qmp::{self, Said, Shutdown};
 use super::rig::Limits;
 use super::watch::Watch;
 use crate::evidence::Ending;
+use crate::evidence::console::printable;
 use crate::evidence::lines::{Line, Lines};
 use crate::evidence::store::Recorder;
 use crate::host::stop::Stop;
@@ -414,14 +415,17 @@ impl<'a> Session<'a> {
         if self.watch.oom_killed() {
             status.push_str("; the host's OOM killer killed a process meanwhile");
         }
-        let stderr = String::from_utf8_lossy(&self.stderr).trim_end().to_owned();
-        Ending::QemuFailed { status, stderr }
+        Ending::QemuFailed { status, stderr: self.said().trim_end().to_owned() }
+    }
+
+    /// What QEMU printed, as a terminal may show it.
+    fn said(&self) -> String {
+        printable(&String::from_utf8_lossy(&self.stderr))
     }
 
     /// A reason, with the last that QEMU printed.
     fn with_stderr(&self, why: String) -> String {
-        let stderr = String::from_utf8_lossy(&self.stderr);
-        match stderr.lines().rfind(|line| !line.trim().is_empty()) {
+        match self.said().lines().rfind(|line| !line.trim().is_empty()) {
             Some(line) => format!("{why}; its last words: {line}"),
             None => why,
         }
