@@ -14,6 +14,9 @@ use signal_hook::consts::signal::SIGXFSZ;
 /// A v1 memory limit above this is none: the kernel shows the largest number it can.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
 
+/// Memory of one compiler of a kernel build, MiB; the link of `vmlinux` takes two of these.
+const COMPILER_MIB: u64 = 512;
+
 /// Processors this process may use: affinity and CPU quota count, rounded down, at least one.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -38,7 +41,22 @@ pub(crate) fn outlive_file_limit() {
     let _ = signal_hook::flag::register(SIGXFSZ, flag);
 }
 
-/// A note for who runs the harness with `nice` where that orders nothing between sessions.
+/// Compilers that may run in parallel: processors, as far as there is memory for each.
+pub(crate) fn build_jobs() -> usize {
+    let by_memory = memory_available_mib().map_or(u64::MAX, |mib| mib / COMPILER_MIB).max(1);
+    usize::try_from(by_memory).map_or(cores(), |by_memory| by_memory.min(cores()))
+}
+
+/// The nice value of this process.
+pub(crate) fn own_nice() -> Option<i32> {
+    nice_in(&file::text("/proc/self/stat").ok()?)
+}
+
+fn nice_in(stat: &str) -> Option<i32> {
+    stat.rsplit(") ").next()?.split(' ').nth(16)?.parse().ok()
+}
+
+/// A note for who runs the harness with `nice`, which does not order cells between sessions.
 pub(crate) fn autogroup_note() -> Option<String> {
     let read = |name: &str| file::text(format!("/proc/self/{name}")).ok();
     let enabled = file::text("/proc/sys/kernel/sched_autogroup_enabled").ok()?;
@@ -46,12 +64,12 @@ pub(crate) fn autogroup_note() -> Option<String> {
 }
 
 fn nice_note(stat: &str, autogroup: &str) -> Option<String> {
-    let nice: i32 = stat.rsplit(") ").next()?.split(' ').nth(16)?.parse().ok()?;
+    let nice = nice_in(stat)?;
     let of_session: i32 = autogroup.trim().rsplit(' ').next()?.parse().ok()?;
     (nice > of_session.max(0)).then(|| {
         format!(
-            "note: nice {nice} does not put this behind work of other terminals (autogroup): \
-             `echo {nice} > /proc/self/autogroup` in this shell does"
+            "note: nice {nice} puts builds behind work of other terminals, but not cells \
+             (autogroup): `echo {nice} > /proc/self/autogroup` in this shell does"
         )
     })
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Child processes: bounded in time and output, and never left behind.
 //!
-//! Contract: a child leads its own process group. The group ends when the child ends, at the
+//! Contract: a child leads its own process group; where the harness is niced, its own session, which
+//! is as nice. The group ends when the child ends, at the
 //! deadline, when the harness is asked to stop, and (by `PR_SET_PDEATHSIG`) when the harness is
 //! killed. It gets SIGTERM first, since make then deletes the targets it was writing; SIGKILL
 //! follows after [`GRACE`]. Standard output and error come as one stream of lines.
 
+use std::ffi::CStr;
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,9 +16,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use super::limits;
 use super::stop::unless_process_asked;
 use crate::exit::{Exit, Fault};
 
@@ -26,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(2);
 /// The program that makes namespaces. It blocks SIGTERM: the command in them can end by itself.
 pub(super) const SANDBOX: &str = "unshare";
+/// The nice value of the session of a process, where the host's kernel has autogroups.
+const AUTOGROUP: &CStr = c"/proc/self/autogroup";
 /// A longer line is split.
 const LINE_BYTES: u64 = 64 * 1024;
 /// Output kept by [`capture`].
@@ -150,8 +157,12 @@ pub(crate) fn succeed(command: Command, deadline: Duration, exit: Exit) -> anyho
 /// Puts the child into its own process group and lets the kernel send it `signal` when the calling
 /// thread ends, for whatever reason.
 pub(crate) fn tie_to_harness(command: &mut Command, signal: Signal) {
-    let harness = Pid::this();
     command.process_group(0);
+    die_with_harness(command, signal);
+}
+
+fn die_with_harness(command: &mut Command, signal: Signal) {
+    let harness = Pid::this();
     let before_exec = move || {
         nix::sys::prctl::set_pdeathsig(signal)?;
         // The harness may have died before this request: then the signal never comes.
@@ -161,10 +172,33 @@ pub(crate) fn tie_to_harness(command: &mut Command, signal: Signal) {
     unsafe { command.pre_exec(before_exec) };
 }
 
+/// Puts the child into its own session, and so into its own autogroup, with this nice value: the
+/// kernel compares nice values within an autogroup only.
+fn put_behind(command: &mut Command, nice: i32) {
+    let nice = nice.to_string();
+    let before_exec = move || {
+        nix::unistd::setsid()?;
+        // Without autogroups there is no such file, and nice orders all processes.
+        if let Ok(file) = open(AUTOGROUP, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+            let _ = nix::unistd::write(&file, nice.as_bytes());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it only makes async-signal-safe system calls.
+    unsafe { command.pre_exec(before_exec) };
+}
+
 fn spawn(command: &mut Command) -> anyhow::Result<Child> {
     // A sandbox does not end on SIGTERM: it waits for the command in it.
     let in_sandbox = command.get_program() == SANDBOX;
-    tie_to_harness(command, if in_sandbox { Signal::SIGKILL } else { Signal::SIGTERM });
+    let signal = if in_sandbox { Signal::SIGKILL } else { Signal::SIGTERM };
+    match limits::own_nice() {
+        Some(nice @ 1..) => {
+            put_behind(command, nice);
+            die_with_harness(command, signal);
+        }
+        _ => tie_to_harness(command, signal),
+    }
     command.spawn().map_err(|error| {
         let program = command.get_program().to_string_lossy().into_owned();
         if error.kind() == std::io::ErrorKind::NotFound {
@@ -281,6 +315,19 @@ mod tests {
         let output = capture(sh("sleep 30 & echo done"), Duration::from_secs(20)).unwrap();
         assert_eq!(output.text, "done\n");
         assert!(begun.elapsed() < Duration::from_secs(12));
+    }
+
+    #[test]
+    fn a_child_of_a_niced_harness_is_behind_other_sessions() {
+        let mut child = sh("cat /proc/self/autogroup; ps -o sid= -p $$; echo $$");
+        put_behind(&mut child, 7);
+        let said = String::from_utf8(child.output().unwrap().stdout).unwrap();
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let [.., session, own] = words[..] else { panic!("{said}") };
+        assert_eq!(session, own);
+        if std::fs::exists("/proc/self/autogroup").unwrap() {
+            assert!(said.lines().next().unwrap().ends_with(" nice 7"), "{said}");
+        }
     }
 
     #[test]

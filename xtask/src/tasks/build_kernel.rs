@@ -131,7 +131,7 @@ fn each<T>(
             workspace: &folders.workspace,
             fragments: &fragments,
             toolchain: &toolchain,
-            jobs: host::limits::cores(),
+            jobs: host::limits::build_jobs(),
             steps: false,
         };
         done.insert(name.clone(), task(&site, kernel, &located[&base.name])?);

@@ -54,7 +54,7 @@ pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Ex
         workspace: &folders.workspace,
         fragments: &fragments,
         toolchain: &toolchain,
-        jobs: host::limits::cores(),
+        jobs: host::limits::build_jobs(),
         steps: true,
     };
     let folder = RunFolder::begin(&folders.results, jiff::Timestamp::now())?;
