@@ -85,7 +85,11 @@ const PATTERNS: &[Pattern] = &[
     error("system out of memory", "Kernel panic", "panic - not syncing: [Oo]ut of memory"),
     // Not of a memcg: its limit makes no allocator say so.
     error("system out of memory", "page allocation ", r": page allocation (?:failure|stall)"),
-    error("system out of memory", "llocat", r"SLUB: Unable to allocate memory|percpu: allocation fail"),
+    error(
+        "system out of memory",
+        "llocat",
+        r"SLUB: Unable to allocate memory|percpu: allocation fail",
+    ),
     error("system OOM kill", "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
     error("crash that a task asked for", "sysrq triggered crash", ""),
     // Only of QEMU's disk: an error of a loop device is the kernel's own.
