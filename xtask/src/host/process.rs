@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Child processes: bounded in time and output, and never left behind.
 //!
-//! Contract: a child leads its own process group; where the harness is niced, its own session, which
-//! is as nice. The group ends when the child ends, at the
+//! Contract: a child leads its own process group; where the harness is niced, its own session,
+//! which is as nice. The group ends when the child ends, at the
 //! deadline, when the harness is asked to stop, and (by `PR_SET_PDEATHSIG`) when the harness is
 //! killed. It gets SIGTERM first, since make then deletes the targets it was writing; SIGKILL
 //! follows after [`GRACE`]. Standard output and error come as one stream of lines.
