@@ -258,7 +258,8 @@ fn verdict(ran: &Value) -> String {
 fn part(manifest: &Value, name: &str) -> Value {
     json!({
         "part": 1, "nonce": name, "started_at": manifest["started_at"], "duration_ms": 1,
-        "jobs": manifest["jobs"], "qemu": manifest["qemu"], "host": manifest["host"], "cells": [],
+        "jobs": manifest["jobs"], "slowdown": manifest["slowdown"], "qemu": manifest["qemu"],
+        "host": manifest["host"], "cells": [],
     })
 }
 
