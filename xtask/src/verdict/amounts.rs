@@ -9,8 +9,8 @@
 //! kernel places mappings, at random (measured: 18 %). Sums of `memory.stat` have such parts, and
 //! what the processes themselves need: 5 % (measured: 2 %).
 //!
-//! What the machine holds more than before a cell (`left.*`): more is worse. Tolerance: half of what
-//! I5 allows. In 216 pairs of clean kernels the difference was at most 26 % of what I5 allows.
+//! What the machine holds more than before a cell (`left.*`): more is worse. Tolerance: half of
+//! what I5 allows. In 216 pairs of clean kernels the difference was at most 26 % of what I5 allows.
 //!
 //! With repetitions all of one side must be beyond all of the other.
 
