@@ -125,8 +125,8 @@ impl Ooms {
     }
 
     fn traced(&self, fits: impl Fn(&Report) -> bool) -> u64 {
-        let killed = self.reports.iter().filter(|report| report.killed.is_some() && fits(report));
-        killed.map(|report| 1 + report.killed_with_it).sum()
+        let kills = |report: &Report| u64::from(report.killed.is_some()) + report.killed_with_it;
+        self.reports.iter().filter(|report| fits(report)).map(kills).sum()
     }
 }
 
@@ -174,6 +174,10 @@ pub(crate) fn ooms(console: &str) -> Ooms {
             }
         } else if let Some(pid) = reaped(line) {
             victims.insert(pid, Before::Reaped);
+        } else if line.contains("is already exiting. Skip killing the task") {
+            // The next kill may be one without a report.
+            let report = open.take().filter(|_| line.contains("emory cgroup out of memory"));
+            ooms.reports.extend(report.map(closed));
         } else if line.contains("due to memory.oom.group set") {
             // Who was chosen has had its line; from here on each member of the group has one.
             group = true;
@@ -384,6 +388,20 @@ mod tests {
         // Whoever is killed after the next report is not of that group.
         let found = ooms(&(one + &report(&OPEN, KILL) + KILL));
         assert_eq!((found.kills, found.kills_from(Origin::Charge), found.untraced()), (5, 4, 1));
+    }
+
+    #[test]
+    fn a_victim_that_exits_by_itself_leaves_its_report_to_nobody() {
+        let gone = "[    2.2] Memory cgroup out of memory: OOM victim 70 (a) is already exiting. \
+                    Skip killing the task\n";
+        let found = ooms(&(report(&OPEN, gone) + KILL));
+        assert_eq!((found.kills, found.untraced()), (1, 1), "beyond the rate limit");
+        assert_eq!((found.reports.len(), found.reports[0].killed), (1, None));
+        let group = "[    2.2] Tasks in /p/l are going to be killed due to memory.oom.group set\n";
+        let found = ooms(&(report(&OPEN, gone) + group + KILL));
+        assert_eq!((found.kills, found.kills_from(Origin::Charge)), (1, 1), "of its group");
+        let found = ooms(&(report(&OPEN, &gone.replace("Memory cgroup o", "O")) + KILL));
+        assert_eq!((found.kills, found.reports.len()), (1, 0), "of the whole system");
     }
 
     #[test]
