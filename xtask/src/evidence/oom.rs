@@ -158,7 +158,10 @@ pub(crate) fn ooms(console: &str) -> Ooms {
             });
         } else if line.contains("Killed process ") {
             let pid = pid_after(line, "Killed process ");
-            victims.extend(pid.map(|pid| (pid, Before::Dying)));
+            // Of a group all are killed again, but an mm is reaped only once.
+            if let Some(pid) = pid {
+                victims.entry(pid).or_insert(Before::Dying);
+            }
             if line.contains("emory cgroup out of memory") {
                 ooms.kills += 1;
                 if let Some(mut report) = open.take() {
@@ -402,6 +405,24 @@ mod tests {
         assert_eq!((found.kills, found.kills_from(Origin::Charge)), (1, 1), "of its group");
         let found = ooms(&(report(&OPEN, &gone.replace("Memory cgroup o", "O")) + KILL));
         assert_eq!((found.kills, found.reports.len()), (1, 0), "of the whole system");
+    }
+
+    /// A row of the table of tasks: pid, resident pages, name.
+    fn row(pid: i32, rss: u64, name: &str) -> String {
+        format!("[    2.1] [{pid:>7}]     0 {pid:>5}  797 {rss:>8} 64 0 689 40960 0     0 {name}\n")
+    }
+
+    #[test]
+    fn who_was_reaped_stays_so_when_its_group_is_killed() {
+        let reaped = "[    2.2] oom_reaper: reaped process 71 (hog), now anon-rss:0kB\n";
+        let before = |lines: &str| {
+            let found = ooms(&(lines.to_owned() + &report(&OPEN, &(row(71, 9, "hog") + KILL))));
+            found.reports.last().unwrap().tasks[0].before
+        };
+        assert_eq!(before(""), Before::Alive);
+        assert_eq!(before(KILL), Before::Dying);
+        assert_eq!(before(&format!("{KILL}{reaped}")), Before::Reaped);
+        assert_eq!(before(&format!("{KILL}{reaped}{KILL}")), Before::Reaped);
     }
 
     #[test]
