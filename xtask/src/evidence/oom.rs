@@ -272,10 +272,14 @@ fn reaped(line: &str) -> Option<i32> {
         .find_map(|said| pid_after(line, said))
 }
 
+/// Numbers of a task, after its pid in brackets; then comes its name, which may be one, too.
+const COLUMNS: usize = 10;
+
 /// `[     41]     0    41      797      753       64        0       689    40960        0 -1000 a`
 fn listed(line: &str) -> Option<Listed> {
     let (pid, rest) = line.strip_prefix('[')?.split_once(']')?;
-    let columns: Vec<i64> = rest.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let words = rest.split_whitespace().take(COLUMNS);
+    let columns: Vec<i64> = words.map_while(|word| word.parse().ok()).collect();
     let [_, tgid, _, rss, .., page_table_bytes, swapped, adj] = columns[..] else { return None };
     let pages = rss.checked_add(swapped)?.checked_add(page_table_bytes / PAGE_BYTES)?;
     Some(Listed {
@@ -423,6 +427,14 @@ mod tests {
         assert_eq!(before(KILL), Before::Dying);
         assert_eq!(before(&format!("{KILL}{reaped}")), Before::Reaped);
         assert_eq!(before(&format!("{KILL}{reaped}{KILL}")), Before::Reaped);
+    }
+
+    #[test]
+    fn a_name_of_digits_is_no_column() {
+        let of =
+            |name: &str| ooms(&report(&OPEN, &(row(71, 9, name) + KILL))).reports[0].tasks.clone();
+        assert_eq!(of("7 123456789"), of("hog"));
+        assert_eq!((of("1")[0].pages, of("1")[0].adj), (19, 0));
     }
 
     #[test]
