@@ -114,13 +114,15 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Ans
     Ok(Answer { outcome, said })
 }
 
-/// By the peak, against the least limit that it had.
+/// By the peak, against the least limit that it had, and by the trace events, where there are any.
 fn never_over(case: &Case<'_>, role: MemcgRole) -> bool {
     let limits = [Stage::LoadEnd, Stage::Settled, Stage::After]
         .map(|stage| case.seen.files(stage, role).and_then(|files| files.max_bytes));
     let limit = case.seen.setups.get(&role).map(|setup| setup.limit_bytes);
     let least = limits.into_iter().flatten().chain(limit).min();
-    case.seen.peak_bytes(role).is_some_and(|peak| least.is_some_and(|least| peak <= least))
+    let traced = case.seen.overcharged(role).is_some_and(|owed| owed.charges > 0);
+    let peak_bytes = case.seen.peak_bytes(role).filter(|_| !traced);
+    peak_bytes.is_some_and(|peak| least.is_some_and(|least| peak <= least))
 }
 
 /// How long it takes where no task has to die.

@@ -98,12 +98,15 @@ fn i3_asks_only_where_something_can_be_killed() {
     let below = |over_us: u64| {
         let bench = coarse().set(USAGE, "/over_us_max", over_us);
         let bench = bench.set(OVERCHARGES, "/memcgs/0/unattended_us_max", 0);
+        let bench = bench.set(OVERCHARGES, "/memcgs/0/charges", 0);
         [LOAD_END, SETTLED_FILES, AFTER]
             .iter()
             .fold(bench, |bench, at| bench.set(at, "/peak_bytes", 4096))
     };
     assert_eq!(below(0).outcome("I3"), Kept, "no gap hides what the peak would show");
     assert_eq!(below(1).outcome("I3"), Unknown, "the sampler saw what the peak denies");
+    let traced = below(0).set(OVERCHARGES, "/memcgs/0/charges", 1);
+    assert_eq!(traced.outcome("I3"), Unknown, "the trace saw what the peak denies");
     let coarse = coarse();
     assert_eq!(coarse.outcome("I3"), Unknown, "a sampler that looked away proves nothing");
     assert_eq!(coarse.judge().verdict, Verdict::Error);
