@@ -139,6 +139,8 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     let mut context = String::new();
     // Those who are killed now belong to the last report.
     let mut group = false;
+    // Whether the last victim had one of its own.
+    let mut reported = false;
     let mut victims: BTreeMap<i32, Before> = BTreeMap::new();
     for (at, record) in records(console).enumerate() {
         let Some(line) = record.of_kernel() else { continue };
@@ -164,6 +166,7 @@ pub(crate) fn ooms(console: &str) -> Ooms {
             }
             if line.contains("emory cgroup out of memory") {
                 ooms.kills += 1;
+                reported = open.is_some();
                 if let Some(mut report) = open.take() {
                     report.killed = pid;
                     report.memcgs = memcgs(&context);
@@ -180,10 +183,11 @@ pub(crate) fn ooms(console: &str) -> Ooms {
         } else if line.contains("is already exiting. Skip killing the task") {
             // The next kill may be one without a report.
             let report = open.take().filter(|_| line.contains("emory cgroup out of memory"));
+            reported = report.is_some();
             ooms.reports.extend(report.map(closed));
         } else if line.contains("due to memory.oom.group set") {
             // Who was chosen has had its line; from here on each member of the group has one.
-            group = true;
+            group = reported;
         } else if line.contains("Out of memory and no killable processes") {
             ooms.no_victim += 1;
             ooms.reports.extend(open.take().map(closed));
@@ -392,6 +396,9 @@ mod tests {
         let one = report(&OPEN, KILL) + group + KILL + KILL;
         let found = ooms(&one);
         assert_eq!((found.kills, found.kills_from(Origin::Charge), found.untraced()), (3, 3, 0));
+        // The first of a group has no report either where it is beyond the rate limit.
+        let found = ooms(&(report(&OPEN, KILL) + KILL + group + KILL + KILL));
+        assert_eq!((found.kills, found.kills_from(Origin::Charge), found.untraced()), (4, 1, 3));
         // Whoever is killed after the next report is not of that group.
         let found = ooms(&(one + &report(&OPEN, KILL) + KILL));
         assert_eq!((found.kills, found.kills_from(Origin::Charge), found.untraced()), (5, 4, 1));
