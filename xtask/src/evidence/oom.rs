@@ -148,16 +148,7 @@ pub(crate) fn ooms(console: &str) -> Ooms {
             ooms.reports.extend(open.take().map(closed));
             context.clear();
             group = false;
-            open = Some(Report {
-                origin: Origin::Elsewhere,
-                killed: None,
-                killed_with_it: 0,
-                memcgs: None,
-                gfp: gfp(line),
-                tasks: Vec::new(),
-                stack: Vec::new(),
-                line: at,
-            });
+            open = Some(opened(line, at));
         } else if line.contains("Killed process ") {
             let pid = pid_after(line, "Killed process ");
             // Of a group all are killed again, but an mm is reaped only once.
@@ -209,6 +200,20 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     }
     ooms.reports.extend(open.map(closed));
     ooms
+}
+
+/// A report of which the first line is seen.
+fn opened(line: &str, at: usize) -> Report {
+    Report {
+        origin: Origin::Elsewhere,
+        killed: None,
+        killed_with_it: 0,
+        memcgs: None,
+        gfp: gfp(line),
+        tasks: Vec::new(),
+        stack: Vec::new(),
+        line: at,
+    }
 }
 
 fn closed(mut report: Report) -> Report {
