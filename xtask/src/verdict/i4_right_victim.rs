@@ -45,7 +45,8 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     wrong.extend(kills().filter_map(|report| outside(case, report)));
     wrong.extend(kills().filter_map(|report| not_asked_for(case, report)));
     wrong.extend(kills().filter_map(too_early));
-    wrong.extend(kills().filter_map(outdone));
+    // Tasks of a load of which nothing is known may shrink by any amount while it is printed.
+    wrong.extend(kills().filter(|_| !case.cell.expect.any).filter_map(outdone));
     let reports = ooms.reports.len() as u64;
     let raised = match case.cell.key.cgroup {
         CgroupVersion::V2 => rose(case, MemcgRole::Parent, "oom"),

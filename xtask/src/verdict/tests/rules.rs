@@ -266,8 +266,9 @@ fn i4_wants_the_victim_below_the_memcg_that_was_over() {
 #[test]
 fn i4_wants_the_worst_of_those_that_are_listed() {
     // A kill of 500 that lists these: pid, pages, oom_score_adj.
-    let listing = |earlier: &[&str], rows: &[(i32, u64, i32)]| {
+    let of_program = |any: bool, earlier: &[&str], rows: &[(i32, u64, i32)]| {
         let mut bench = Bench::overcharge();
+        bench.cell.expect.any = any;
         earlier.iter().for_each(|line| bench.logs(line));
         let row = |(pid, rss, adj): &(i32, u64, i32)| {
             format!(
@@ -279,7 +280,9 @@ fn i4_wants_the_worst_of_those_that_are_listed() {
         let kills = 1 + earlier.iter().filter(|line| line.contains("Killed")).count() as u64;
         bench.set(PARENT_AFTER, "/events/oom_kill", kills).outcome("I4")
     };
+    let listing = |earlier: &[&str], rows: &[(i32, u64, i32)]| of_program(false, earlier, rows);
     let alone = |rows: &[(i32, u64, i32)]| listing(&[], rows);
+    assert_eq!(of_program(true, &[], &[(500, 100, 0), (7, 9_000, 0)]), Kept, "it may have shrunk");
     assert_eq!(alone(&[(500, 100, 0), (7, 50, 0)]), Kept);
     assert_eq!(alone(&[(500, 800, 0), (7, 960, 0)]), Kept, "both go on while it is printed");
     assert_eq!(alone(&[(500, 800, 0), (7, 990, 0)]), Broken);
