@@ -66,7 +66,7 @@ fn sizes(meminfo: &str) -> BTreeMap<String, u64> {
         let mut words = line.split_whitespace();
         let (key, kib) = (words.next()?, words.next()?.parse::<u64>().ok()?);
         let (_, name) = SIZES.iter().find(|(known, _)| *known == key)?;
-        Some(((*name).to_owned(), kib * 1024))
+        Some(((*name).to_owned(), kib.saturating_mul(1024)))
     };
     meminfo.lines().filter_map(size).collect()
 }
