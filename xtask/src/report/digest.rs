@@ -37,13 +37,14 @@ struct Section {
 
 /// The subject of the mail, and the title of the issue.
 pub(crate) fn digest_title(digest: &Digest) -> String {
-    let (mut new, mut old, mut fixed, mut flaky, mut slower) = (0, 0, 0, 0, 0);
+    let (mut new, mut old, mut fixed, mut flaky, mut slower, mut gone) = (0, 0, 0, 0, 0, 0);
     for night in &digest.nights {
         new += night.new_faults().count();
         old += night.faults.len() - night.new_faults().count();
         fixed += night.fixed.len();
         flaky += night.flaky.len();
         slower += night.slower.len();
+        gone += night.gone.len();
     }
     let job = |verdict| digest.jobs.iter().filter(|job| job.verdict == verdict).count();
     let bad = digest.jobs.iter().filter(|job| job.verdict.is_bad()).count();
@@ -53,6 +54,8 @@ pub(crate) fn digest_title(digest: &Digest) -> String {
         (slower, "higher number"),
         (flaky, "flaky cell"),
         (fixed, "fixed fault"),
+        // A matrix that shrinks by accident must not look like a good night.
+        (gone, "missing cell"),
         (bad, "failed job"),
         (digest.unread.len(), "night without a result"),
         (job(JobVerdict::DoesNotApply), "series that does not apply"),

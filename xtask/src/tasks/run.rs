@@ -136,6 +136,9 @@ impl<'a> Run<'a> {
     /// # Errors
     /// A run folder that cannot be written to.
     pub(super) fn asked(&mut self, night: bool, narrowed: Vec<String>) -> anyhow::Result<()> {
+        if night && !narrowed.is_empty() {
+            note(&format!("note: this run will be no night: {}", narrowed.join(", ")));
+        }
         (self.manifest.night, self.manifest.narrowed) = (night, narrowed);
         self.folder.write_manifest(&self.manifest)
     }
