@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! PID 1 of the test VM: sets up memcgs, runs one cell, reports facts, powers off.
+//! PID 1 of the test VM: sets up memcgs, runs one cell, reports facts, powers off. In a VM of
+//! `cargo xtask shell` it gives a person a shell instead ([`by_hand`]).
 //!
 //! It never judges. It always ends by itself: a failure or panic of the guest becomes
 //! [`protocol::Fact::Broken`], and so does a guest that gets stuck: see [`ending::Watchdog`].
@@ -12,6 +13,7 @@ mod arena;
 mod board;
 mod boot;
 mod brink;
+mod by_hand;
 mod bystander;
 mod calls;
 mod cell;
@@ -44,13 +46,12 @@ use anyhow::{Context, Result};
 use protocol::{Fact, Order};
 
 fn main() {
-    if std::process::id() != 1 {
-        // Mounting, killing and powering off are for a VM only.
-        eprintln!("guest: runs as PID 1 of a test VM only");
-        std::process::exit(2);
-    }
     ending::catch_panics();
-    match run() {
+    if std::process::id() != 1 {
+        std::process::exit(by_hand::command());
+    }
+    let outcome = if by_hand::is_wanted() { by_hand::shell() } else { run() };
+    match outcome {
         Ok(()) => ending::power_off(),
         Err(error) => ending::broken(&format!("{error:#}")),
     }

@@ -6,10 +6,11 @@
 //! against no limit.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::{CellRequest, CgroupVersion, Fact, MemcgRole, MemcgWrite, Setup, Stage};
@@ -42,7 +43,7 @@ impl Memcgs {
     /// # Errors
     /// [`Missing`] if the kernel has no memory controller there; or the kernel refuses.
     pub(crate) fn create(cell: &CellRequest) -> Result<Self> {
-        if !mount_hierarchy(cell.cgroup)? {
+        if !Self::mount(cell.cgroup)? {
             bail!(Missing(format!("memory controller of cgroup {}", cell.cgroup)));
         }
         let root = Memcg::at(ROOT.into(), cell.cgroup);
@@ -59,6 +60,39 @@ impl Memcgs {
             root,
             parent,
         })
+    }
+
+    /// Mounts the hierarchy; whether it has the memory controller. One that is mounted stays.
+    pub(crate) fn mount(version: CgroupVersion) -> Result<bool> {
+        let mounts = fs::read_to_string("/proc/self/mounts").context("read the mounts")?;
+        match mounted(&mounts) {
+            Some(kind) if kind == kind_of(version) => Ok(true),
+            Some(_) => {
+                umount(ROOT).context("unmount the other hierarchy")?;
+                let bound =
+                    "the other version has the controller until its memcgs are freed: boot anew";
+                mount_hierarchy(version).context(bound)
+            }
+            None => mount_hierarchy(version),
+        }
+    }
+
+    /// Removes the memcgs of an earlier cell.
+    ///
+    /// # Errors
+    /// Tasks are in one.
+    pub(crate) fn clear() -> Result<()> {
+        for name in ["parent/limited", "parent/second", "parent/bystander", "parent", "bystander"] {
+            let folder = Path::new(ROOT).join(name);
+            match fs::remove_dir(&folder) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    let folder = folder.display();
+                    return Err(error).with_context(|| format!("remove {folder}: end its tasks"));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Checks that the limited memcg has these files.
@@ -190,12 +224,24 @@ impl Limit<'_> {
     }
 }
 
+/// The file system of a version.
+fn kind_of(version: CgroupVersion) -> &'static str {
+    match version {
+        CgroupVersion::V1 => "cgroup",
+        CgroupVersion::V2 => "cgroup2",
+    }
+}
+
+/// The file system at [`ROOT`], if something was mounted there.
+fn mounted(mounts: &str) -> Option<&str> {
+    let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some(ROOT))?;
+    line.split(' ').nth(2)
+}
+
 /// Mounts the hierarchy; whether it has the memory controller.
 fn mount_hierarchy(version: CgroupVersion) -> Result<bool> {
-    let (kind, options) = match version {
-        CgroupVersion::V1 => ("cgroup", Some("memory")),
-        CgroupVersion::V2 => ("cgroup2", None),
-    };
+    let kind = kind_of(version);
+    let options = (version == CgroupVersion::V1).then_some("memory");
     match (mount(Some(kind), ROOT, Some(kind), MsFlags::empty(), options), version) {
         (Ok(()), CgroupVersion::V1) => Ok(true),
         (Ok(()), CgroupVersion::V2) => {
@@ -242,6 +288,13 @@ fn folders_in(folder: &Path) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mounted_hierarchy_is_found() {
+        let mounts = "sysfs /sys sysfs rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n";
+        assert_eq!(mounted(mounts), Some(kind_of(CgroupVersion::V2)));
+        assert_eq!(mounted("cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"), None);
+    }
 
     #[test]
     fn reads_the_count_of_memcgs() {

@@ -16,11 +16,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use protocol::{Event, Fact, LINE_BYTES_MAX, Order, PORT_NAME, VERSION};
 
 use crate::clock::{self, Deadline};
-use crate::patience;
-use crate::shared;
+use crate::{by_hand, patience, shared};
 
 /// How often to look for the port, or for the host at its other end, microseconds.
 const RETRY_US: u64 = 2_000;
+
+/// File of [`Port::shown`].
+const SHOWN: &str = "/tmp/events.jsonl";
+
+/// What is shown of each line.
+const SHOWN_CHARS: usize = 160;
 
 static PORT: OnceLock<Port> = OnceLock::new();
 
@@ -28,6 +33,8 @@ static PORT: OnceLock<Port> = OnceLock::new();
 pub(crate) struct Port {
     file: File,
     next_seq: &'static AtomicU64,
+    /// Whether a person looks on.
+    shown: bool,
 }
 
 /// Keeps the port for the whole process, so that a panic can still be reported.
@@ -58,7 +65,13 @@ impl Port {
             .write(true)
             .open(&device)
             .with_context(|| format!("open {}", device.display()))?;
-        Ok(Self { file, next_seq: shared::map_one()? })
+        Ok(Self { file, next_seq: shared::map_one()?, shown: false })
+    }
+
+    /// A file in place of the port. What goes there is shown on the terminal too, shortened.
+    pub(crate) fn shown() -> Result<Self> {
+        let file = File::create(SHOWN).with_context(|| format!("create {SHOWN}"))?;
+        Ok(Self { file, next_seq: shared::map_one()?, shown: true })
     }
 
     /// Sends one fact.
@@ -69,6 +82,9 @@ impl Port {
         let seq = self.next_seq.fetch_add(1, Ordering::SeqCst);
         let mut line = serde_json::to_string(&Event { seq, at_us: clock::now_us(), fact })?;
         ensure!(line.len() < LINE_BYTES_MAX, "event {seq} has {} bytes", line.len());
+        if self.shown {
+            by_hand::say(&format!("{line:.SHOWN_CHARS$}\n"));
+        }
         line.push('\n');
         (&self.file).write_all(line.as_bytes()).context("write to the port")
     }

@@ -124,7 +124,7 @@ pub(crate) fn exit_now(status: i32) -> ! {
 }
 
 /// Gives the child its name on the console, normal priority, and its place in the OOM order.
-fn become_ordinary(name: &str, oom_score_adj: i32) -> Result<()> {
+pub(crate) fn become_ordinary(name: &str, oom_score_adj: i32) -> Result<()> {
     let name = CString::new(name)?;
     // SAFETY: the string outlives the call; the kernel reads at most 16 bytes of it.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };

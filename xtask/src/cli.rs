@@ -3,6 +3,7 @@
 
 mod checks;
 mod exec;
+mod shell;
 mod stored;
 mod user_series;
 
@@ -17,6 +18,7 @@ pub(crate) use checks::{
     Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants, ReachMap,
 };
 pub(crate) use exec::{Cgroup, ExecArgs};
+pub(crate) use shell::Shell;
 pub(crate) use stored::{
     Compare, Digest, Export, Format, History, List, Listed, Prune, Report, Repro, Show, Tonight,
 };
@@ -96,6 +98,9 @@ pub(crate) enum Command {
     /// Run one cell of a stored run again: same kernel, same requests
     #[command(after_help = stored::REPRO_EXAMPLES)]
     Repro(Repro),
+    /// Give a shell in a guest, with cgroups, tracefs and the cells as commands
+    #[command(after_help = shell::EXAMPLES)]
+    Shell(Shell),
     /// Write the results of a run as KTAP, JUnit, KCIDB, JSON or Markdown
     #[command(after_help = stored::EXPORT_EXAMPLES)]
     Export(Export),

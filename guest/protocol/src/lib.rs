@@ -64,6 +64,13 @@ pub const COST_KNOWN: &str = "known";
 /// Instructions in [`COST_KNOWN`]: a VM that reports another number does not count them.
 pub const COST_KNOWN_INSTRUCTIONS: u64 = 1000;
 
+/// Folder of the guest with the request of each cell that its shell can run, `ID.json`. Where it
+/// exists, PID 1 gives a shell.
+pub const SHELL_CELLS: &str = "/cells";
+
+/// File of the guest with the request whose memcgs the shell finds set up.
+pub const SHELL_CELL: &str = "/cell.json";
+
 /// Which cgroup interface the memory controller is mounted through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -33,6 +33,20 @@ const FAILED: &str = "ret != 0";
 /// Keeps charges of the canary, failed or not.
 const OF_CANARY: &str = "comm == \"canary\"";
 
+/// Mounts tracefs.
+pub(crate) fn mount_tracefs() -> Result<()> {
+    tracefs::mount().context("mount tracefs")
+}
+
+/// Removes what a watch of another process has set.
+pub(crate) fn forget() -> Result<()> {
+    [CHARGES, OVERCHARGES].iter().try_for_each(|name| Instance::remove(name))?;
+    Probe::forget()
+}
+
+const CHARGES: &str = "charges";
+const OVERCHARGES: &str = "overcharges";
+
 /// The probe, or why there is none.
 pub(crate) struct Watch(Result<Watching, String>);
 
@@ -145,13 +159,13 @@ impl Proven<'_> {
 
 impl Watching {
     fn install() -> Result<Self> {
-        tracefs::mount().context("mount tracefs")?;
+        mount_tracefs()?;
         let bits = Bits::read(&tracefs::eval_map()?).context("the numbers of gfp bits")?;
         let probe = Probe::set().context("probe the return of try_charge_memcg()")?;
-        let instance = Instance::create("charges").context("create a tracefs instance")?;
+        let instance = Instance::create(CHARGES).context("create a tracefs instance")?;
         instance.watch(&probe).context("enable the probe")?;
         let patch = match tracefs::has_patch() {
-            true => Some(Instance::create("overcharges").context("create a tracefs instance")?),
+            true => Some(Instance::create(OVERCHARGES).context("create a tracefs instance")?),
             false => None,
         };
         patch.iter().try_for_each(Instance::watch_patch).context("enable the patch's events")?;

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -85,6 +85,15 @@ impl Probe {
         write(&Path::new(TRACEFS).join("kprobe_events"), &format!("-:{EVENT}"))
     }
 
+    /// Removes one that another process set.
+    pub(super) fn forget() -> Result<()> {
+        let events = Path::new(TRACEFS).join("kprobe_events");
+        match read(&events)?.contains(EVENT) {
+            true => write(&events, &format!("-:{EVENT}")),
+            false => Ok(()),
+        }
+    }
+
     /// Restarts counting.
     pub(super) fn note_counts(&self) -> Result<()> {
         self.counted_before.set(counts()?);
@@ -128,6 +137,17 @@ impl Instance {
         instance.write("options/overwrite", "0")?;
         instance.write("buffer_size_kb", &BUFFER_KIB.to_string())?;
         Ok(instance)
+    }
+
+    /// Removes one that another process created.
+    pub(super) fn remove(name: &str) -> Result<()> {
+        let folder = Path::new(TRACEFS).join("instances").join(name);
+        match fs::remove_dir(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove {}", folder.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Records the probe's events with their stacks, and each SIGKILL.

@@ -94,8 +94,11 @@ pub(crate) const LINT: &[Need] = &[
 ];
 
 /// Needed in a guest that runs a script.
-pub(crate) const BUSYBOX: Need =
-    program("busybox-static", "busybox", "shell and commands in the guest (--exec of a script)");
+pub(crate) const BUSYBOX: Need = program(
+    "busybox-static",
+    "busybox",
+    "shell and commands in the guest (shell, --exec of a script)",
+);
 
 /// Needed to run cells.
 pub(crate) const RUN: &[Need] = &[

@@ -161,7 +161,8 @@ pub(crate) fn tie_to_harness(command: &mut Command, signal: Signal) {
     die_with_harness(command, signal);
 }
 
-fn die_with_harness(command: &mut Command, signal: Signal) {
+/// Makes a child get this signal when the thread that spawned it ends.
+pub(crate) fn die_with_harness(command: &mut Command, signal: Signal) {
     let harness = Pid::this();
     let before_exec = move || {
         nix::sys::prctl::set_pdeathsig(signal)?;

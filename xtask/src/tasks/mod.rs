@@ -43,6 +43,7 @@ mod rig;
 mod rounds;
 mod run;
 pub(crate) mod run_matrix;
+pub(crate) mod shell;
 pub(crate) mod show;
 pub(crate) mod test;
 pub(crate) mod tonight;

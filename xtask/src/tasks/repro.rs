@@ -5,11 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
-use std::net::TcpListener;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::sys::stat::Mode;
@@ -24,13 +20,11 @@ use crate::plan::Cell;
 use crate::progress::note;
 use crate::report;
 use crate::results::RunFolder;
-use crate::vm;
 use crate::vm::rig::Job;
+use crate::vm::terminal;
 
 /// Folder of its run folders, below the results.
 pub(super) const FOLDER: &str = "repro";
-/// How often it is looked whether a VM on the terminal has ended.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs the command.
 ///
@@ -87,7 +81,7 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
 }
 
 /// The image that the cell ran on, or the one that was given.
-fn kernel(
+pub(super) fn kernel(
     folders: &Folders,
     earlier: &RunFolder,
     cell: &Cell,
@@ -116,11 +110,11 @@ fn debugged(
     let rig = rig::prepare(folders, &kernel.bzimage, args.accel, &start.stop)?.rig;
     let scratch = tempfile::tempdir().context("making a scratch folder")?;
     let _port = port(scratch.path(), &cell.request).context("making the guest's port")?;
-    // Taken and given back: the next to ask for a free port gets another one.
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr())?.port();
-    let at = format!("tcp:127.0.0.1:{port}");
-    let words = vm::cell::for_gdb(&rig, &Job::of(cell), &kernel.bzimage, &at)?;
-    let mut gdb = format!("gdb -ex 'target remote 127.0.0.1:{port}'");
+    // Not a TCP port: on a shared machine anyone could take the guest over.
+    let socket = scratch.path().join("gdb");
+    let at = socket.to_str().context("the scratch folder's path is not UTF-8")?;
+    let words = terminal::for_gdb(&rig, &Job::of(cell), &kernel.bzimage, at)?;
+    let mut gdb = format!("gdb -ex 'target remote {at}'");
     if let Some(function) = &args.breakpoint {
         gdb.push_str(&format!(" -ex 'hbreak {function}' -ex continue"));
     }
@@ -130,26 +124,7 @@ fn debugged(
         false => note("note: no vmlinux beside the image: gdb will know no names"),
     }
     note(&format!("the VM waits for gdb; Ctrl-C ends it. In a second terminal:\n  {gdb}"));
-    // In the terminal's process group, so that it can read the terminal and gets Ctrl-C.
-    let mut qemu = Command::new(&words[0]);
-    qemu.args(&words[1..]).current_dir(scratch.path());
-    let mut vm = qemu.spawn().with_context(|| format!("starting {}", words[0]))?;
-    loop {
-        if let Some(status) = vm.try_wait()? {
-            let stopped = start.stop.asked() || status.signal().is_some();
-            return match (status.success(), stopped) {
-                (true, _) => Ok(Exit::Ok),
-                (false, true) => Ok(Exit::Interrupted),
-                (false, false) => {
-                    Err(Fault::new(Exit::Host, format!("QEMU ended with {status}")).into())
-                }
-            };
-        }
-        if start.stop.asked() {
-            vm.kill()?;
-        }
-        std::thread::sleep(LOOK);
-    }
+    terminal::run(&words, scratch.path(), &start.stop)
 }
 
 /// Makes the ends of the guest's port, with its request in one. Kept open, that is a port that

@@ -82,23 +82,6 @@ fn try_run(
     Ok(recorder.finish(job.request.clone(), kvm::ending(rig, ending, stop), wall_ms))
 }
 
-/// The command line of the same VM for a terminal, which waits until gdb has connected to `gdb`.
-/// In the current folder it reads its request from the FIFO
-/// `port.in` and writes events to the file `port.out`.
-///
-/// # Errors
-/// A path that is not UTF-8.
-pub(crate) fn for_gdb(
-    rig: &Rig,
-    job: &Job<'_>,
-    bzimage: &Path,
-    gdb: &str,
-) -> anyhow::Result<Vec<String>> {
-    let mut words = command::words(&rig.job_spec(job, bzimage)?, Wiring::ByHand);
-    words.extend(["-gdb", gdb, "-S"].map(str::to_owned));
-    Ok(words)
-}
-
 /// The text of `qemu.cmdline`: a shell can run it, and then the guest needs its request.
 fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
     let booted = Spec { memory: Memory::Own, ..spec.clone() };

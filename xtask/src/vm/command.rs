@@ -76,6 +76,8 @@ pub(super) enum Wiring {
     /// For a terminal: console on the terminal, the port on `port.in` and `port.out` in the current
     /// folder.
     ByHand,
+    /// A console on the terminal, which the guest has to itself, and nothing else.
+    Terminal,
 }
 
 impl Wiring {
@@ -158,11 +160,13 @@ fn wire_words(wiring: Wiring) -> Vec<String> {
             format!("socket,id={CONSOLE_CHARDEV},fd={console}")
         }
         Wiring::ByHand => format!("stdio,id={CONSOLE_CHARDEV}"),
+        // Ctrl-C is for the guest.
+        Wiring::Terminal => format!("stdio,id={CONSOLE_CHARDEV},signal=off"),
     };
     let port = match wiring {
         Wiring::Inherited { port, .. } => Some(format!("socket,id=port,fd={port}")),
         Wiring::ByHand => Some("pipe,id=port,path=port".to_owned()),
-        Wiring::Bare { .. } => None,
+        Wiring::Bare { .. } | Wiring::Terminal => None,
     };
     let serial = format!("chardev:{CONSOLE_CHARDEV}");
     let mut words: Vec<String> =
@@ -200,7 +204,7 @@ fn disk_words(disk: &str) -> [String; 4] {
 fn code_log(wiring: Wiring) -> String {
     match wiring {
         Wiring::Inherited { code, .. } => format!("/dev/fd/{code}"),
-        Wiring::Bare { .. } | Wiring::ByHand => "code.log".to_owned(),
+        Wiring::Bare { .. } | Wiring::ByHand | Wiring::Terminal => "code.log".to_owned(),
     }
 }
 

@@ -29,6 +29,7 @@ mod qmp;
 pub(crate) mod rig;
 mod session;
 pub(crate) mod snapshot;
+pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;
 mod watch;

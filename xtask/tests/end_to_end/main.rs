@@ -15,6 +15,7 @@ mod parts;
 mod python;
 mod repro;
 mod series;
+mod shell;
 mod user_series;
 mod verdicts;
 

@@ -83,10 +83,7 @@ pub(crate) fn pack(words: &[String], with: &[PathBuf], install: bool) -> anyhow:
     for path in with {
         files.with(path)?;
     }
-    for (path, text) in USERS {
-        let node = Node::File(text.as_bytes().to_vec());
-        files.tree.entry(path.to_owned()).or_insert(node);
-    }
+    files.users();
     files.links_to_busybox()?;
     let (tree, env) = files.finish()?;
     let files_sha256 = id_of(&tree);
@@ -98,6 +95,18 @@ pub(crate) fn pack(words: &[String], with: &[PathBuf], install: bool) -> anyhow:
         title: format!("{file_name}: {what}, given with --exec"),
         original: (file_name, bytes),
     })
+}
+
+/// busybox, a link for each of its commands, and the users that programs look up.
+///
+/// # Errors
+/// [`Exit::MissingTool`] without busybox.
+pub(crate) fn shell(install: bool) -> anyhow::Result<Tree> {
+    let mut files = Files::new();
+    files.busybox(install)?;
+    files.users();
+    files.links_to_busybox()?;
+    Ok(files.finish()?.0)
 }
 
 /// A path, or the name of a program in `PATH`.
@@ -294,6 +303,13 @@ impl Files {
             self.bound()?;
         }
         Ok(())
+    }
+
+    fn users(&mut self) {
+        for (path, text) in USERS {
+            let node = Node::File(text.as_bytes().to_vec());
+            self.tree.entry(path.to_owned()).or_insert(node);
+        }
     }
 
     /// Links for the commands that busybox has.
