@@ -2,14 +2,15 @@
 //! bindgen, built by cargo: no Debian 12 package has a version that Rust for Linux accepts.
 //!
 //! Contract: built once for a cache. It is used only while it is as it was built: its hash lies
-//! beside it, and a damaged one is built again.
+//! beside it, and a damaged one is built again. While a build uses it, it is not removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::cache::{self, Cache};
+use super::cache::{self, Cache, Lock};
+use super::shelf;
 use crate::exit::{Exit, Fault};
 use crate::host::file::{self, Links, sha256_of};
 use crate::host::process;
@@ -25,22 +26,25 @@ const SUM: &str = "bindgen.sha256";
 const SUM_BYTES_MAX: u64 = 128;
 const CARGO_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
-/// Builds bindgen into the cache, unless `bindgen` is there.
+/// Builds bindgen into the cache, unless `bindgen` is there. It stays there until the result is
+/// dropped.
 ///
 /// # Errors
 /// [`Exit::MissingTool`] with cargo's message.
-pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
+pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<Lock> {
+    let name = bindgen_name();
+    let used = cache.share(&shelf::tool_lock(&name), &name)?;
     let home = bindgen_home(cache);
     let is_whole = || {
         let known = file::read(&home.join(SUM), Links::Followed, SUM_BYTES_MAX).ok();
         known.is_some_and(|known| sha256_of(bindgen).is_ok_and(|is| is.as_bytes() == known))
     };
     if is_whole() {
-        return Ok(());
+        return Ok(used);
     }
     let _lock = cache.lock("bindgen", "bindgen")?;
     if is_whole() {
-        return Ok(());
+        return Ok(used);
     }
     if bindgen.exists() {
         note(&format!("note: {} is not as it was built: it is built again", bindgen.display()));
@@ -67,12 +71,16 @@ pub(super) fn provide(bindgen: &Path, cache: &Cache) -> anyhow::Result<()> {
     cache::remove(&home)?;
     cache::publish(made, &home)?;
     step.end("done");
-    Ok(())
+    Ok(used)
+}
+
+fn bindgen_name() -> String {
+    format!("bindgen-{BINDGEN_VERSION}")
 }
 
 /// Its folder in the cache.
 pub(super) fn bindgen_home(cache: &Cache) -> PathBuf {
-    cache.tools.join(format!("bindgen-{BINDGEN_VERSION}"))
+    cache.tools.join(bindgen_name())
 }
 
 fn cargo_install(root: &Path) -> Command {

@@ -151,9 +151,8 @@ impl Site<'_> {
         }
         let source = located.unpack(self.cache)?;
         toolchain.check(&source.tree, *rust)?;
-        if *rust {
-            bindgen::provide(&toolchain.bindgen, self.cache)?;
-        }
+        let _bindgen =
+            rust.then(|| bindgen::provide(&toolchain.bindgen, self.cache)).transpose()?;
         // First: a series that does not apply must not change the tree.
         let overlay = patch::apply(series, &source.tree, kernel.fuzz)?;
         for note in overlay.doubtful.iter().chain(&overlay.notes) {

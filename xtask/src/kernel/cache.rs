@@ -158,8 +158,16 @@ impl Cache {
     /// # Errors
     /// I/O errors.
     pub(crate) fn lock_if_idle(&self, name: &str) -> anyhow::Result<Option<Lock>> {
+        let is_new = !self.locks.join(format!("{name}.lock")).exists();
         let (file, _) = self.lock_file(name)?;
-        Ok(file.try_lock_exclusive()?.then_some(Lock { _file: file }))
+        if !file.try_lock_exclusive()? {
+            return Ok(None);
+        }
+        if is_new {
+            // To look is no use: see `shelf`.
+            let _ = file.set_modified(SystemTime::UNIX_EPOCH);
+        }
+        Ok(Some(Lock { _file: file }))
     }
 
     fn lock_file(&self, name: &str) -> anyhow::Result<(File, PathBuf)> {

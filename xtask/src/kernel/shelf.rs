@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Download,
     /// A packed guest.
     Guest,
+    /// A tool that was built or installed: bindgen, and what tests read reports with.
+    Tool,
 }
 
 impl fmt::Display for Kind {
@@ -43,9 +45,14 @@ impl fmt::Display for Kind {
             Self::Source => "source",
             Self::Download => "download",
             Self::Guest => "guest",
+            Self::Tool => "tool",
         })
     }
 }
+
+/// Sources before trees: the shared files are theirs.
+const KINDS: [Kind; 6] =
+    [Kind::Source, Kind::Tree, Kind::Image, Kind::Download, Kind::Guest, Kind::Tool];
 
 /// One thing in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +76,7 @@ pub(crate) struct Item {
 pub(crate) fn items(cache: &Cache) -> anyhow::Result<Vec<Item>> {
     let mut counted = BTreeSet::new();
     let mut items = Vec::new();
-    // Sources before trees: the shared files are theirs.
-    for kind in [Kind::Source, Kind::Tree, Kind::Image, Kind::Download, Kind::Guest] {
+    for kind in KINDS {
         let folder = folder(cache, kind);
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries {
@@ -116,6 +122,7 @@ fn locks(cache: &Cache, item: &Item) -> anyhow::Result<Option<(Vec<Lock>, Option
         Kind::Image => (vec![format!("image-{name}")], Some(path.join(MANIFEST))),
         Kind::Tree => (vec![format!("tree-{name}")], None),
         Kind::Source => (vec![pristine::lock_name(name)], None),
+        Kind::Tool => (vec![tool_lock(name)], None),
         Kind::Download => (download_locks(cache, name), None),
         Kind::Guest => (Vec::new(), Some(file::used(path))),
     };
@@ -151,15 +158,22 @@ fn folder(cache: &Cache, kind: Kind) -> PathBuf {
         Kind::Source => cache.sources.clone(),
         Kind::Download => cache.downloads.clone(),
         Kind::Guest => cache.root().join("guest"),
+        Kind::Tool => cache.tools.clone(),
     }
+}
+
+/// Name of the lock that a user of a tool shares.
+pub(super) fn tool_lock(name: &str) -> String {
+    format!("tool-{name}")
 }
 
 /// Since the last time that one of the files changed which a use renews.
 fn idle(cache: &Cache, kind: Kind, name: &str, path: &Path) -> Duration {
-    let lock = cache.locks.join(format!("{}.lock", pristine::lock_name(name)));
+    let lock = |name: String| cache.locks.join(format!("{name}.lock"));
     let renewed = match kind {
         Kind::Image => vec![path.join(MANIFEST)],
-        Kind::Source => vec![path.to_owned(), lock],
+        Kind::Source => vec![path.to_owned(), lock(pristine::lock_name(name))],
+        Kind::Tool => vec![path.to_owned(), lock(tool_lock(name))],
         Kind::Guest => vec![path.to_owned(), file::used(path)],
         Kind::Tree | Kind::Download => vec![path.to_owned()],
     };
@@ -167,6 +181,11 @@ fn idle(cache: &Cache, kind: Kind, name: &str, path: &Path) -> Duration {
     // One that is not whole was never used.
     let newest = newest.or_else(|| fs::metadata(path).ok()?.modified().ok());
     newest.and_then(|time| SystemTime::now().duration_since(time).ok()).unwrap_or_default()
+}
+
+/// Bytes that a folder takes on the disk.
+pub(crate) fn taken(path: &Path) -> u64 {
+    size(path, &mut BTreeSet::new())
 }
 
 /// Bytes on the disk that have not been counted before.
@@ -195,7 +214,9 @@ mod tests {
     fn cache() -> (tempfile::TempDir, Cache) {
         let (dir, cache, source) = fake_source("s1");
         drop(source);
-        for folder in [cache.images.join("k1"), cache.trees.join("t1"), dir.path().join("guest")] {
+        let tool = cache.tools.join("b-0.1");
+        let folders = [cache.images.join("k1"), cache.trees.join("t1"), dir.path().join("guest")];
+        for folder in folders.iter().chain([&tool]) {
             fs::create_dir(folder).unwrap();
         }
         fs::create_dir(cache.downloads.join("apt")).unwrap();
@@ -204,7 +225,7 @@ mod tests {
             [manifest.clone(), dir.path().join("guest/g1.cpio"), cache.downloads.join("x.deb")];
         files.iter().for_each(|file| fs::write(file, "text").unwrap());
         let lock = cache.locks.join("source-s1.lock");
-        let folders = [cache.trees.join("t1"), cache.sources.join("s1"), lock];
+        let folders = [cache.trees.join("t1"), cache.sources.join("s1"), lock, tool];
         files.iter().chain(&folders).for_each(|path| aged(path, 10));
         (dir, cache)
     }
@@ -219,7 +240,7 @@ mod tests {
     fn what_nobody_used_for_long_goes_and_nothing_younger() {
         let (dir, cache) = cache();
         assert_eq!(removed(&cache, 11), [""; 0]);
-        assert_eq!(removed(&cache, 9), ["k1", "t1", "s1", "x.deb", "g1.cpio"]);
+        assert_eq!(removed(&cache, 9), ["k1", "t1", "s1", "x.deb", "g1.cpio", "b-0.1"]);
         assert!(items(&cache).unwrap().is_empty());
         assert!(dir.path().join("downloads/apt").exists(), "apt's state is no download");
     }
@@ -232,13 +253,20 @@ mod tests {
         let used = file::used(&guest);
         let held = [file::hold(&used).unwrap(), file::hold(&manifest).unwrap()];
         let locks = ["tree-t1", "source-s1", "apt"].map(|name| cache.lock(name, name).unwrap());
-        for path in [&used, &manifest, &cache.locks.join("source-s1.lock")] {
+        let tool = cache.share(&tool_lock("b-0.1"), "b").unwrap();
+        let age_locks = || {
+            for name in ["source-s1.lock", "tool-b-0.1.lock"] {
+                aged(&cache.locks.join(name), 10);
+            }
+        };
+        for path in [&used, &manifest] {
             aged(path, 10);
         }
+        age_locks();
         assert_eq!(removed(&cache, 9), [""; 0]);
-        drop((held, locks));
-        aged(&cache.locks.join("source-s1.lock"), 10);
-        assert_eq!(removed(&cache, 9).len(), 5);
+        drop((held, locks, tool));
+        age_locks();
+        assert_eq!(removed(&cache, 9).len(), 6);
     }
 
     #[test]
@@ -251,6 +279,7 @@ mod tests {
         assert_eq!(fs::metadata(&guest).unwrap().modified().unwrap(), before);
         drop(file::hold(&cache.images.join("k1").join(MANIFEST)).unwrap());
         drop(cache.share("source-s1", "s1").unwrap());
+        drop(cache.share(&tool_lock("b-0.1"), "b").unwrap());
         assert_eq!(removed(&cache, 9), ["t1", "x.deb"]);
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Folders, build_kernel, doctor_kvm, inputs};
+use super::{Folders, build_kernel, doctor_kvm, inputs, nights, prune};
 use crate::cli::{self, Places};
 use crate::config::{Config, Origin};
 use crate::exit::Exit;
@@ -13,7 +13,8 @@ use crate::host::{self, Need};
 use crate::kernel::shelf::{self, Kind};
 use crate::kernel::{Cache, Tool, Toolchain, least_version, newest_tree, say, version_in};
 use crate::progress::print;
-use crate::report::size;
+use crate::report::{plural, size};
+use crate::results;
 use crate::vm::kvm_access::dev_kvm;
 
 /// One line of the table.
@@ -44,6 +45,7 @@ pub(crate) fn run(places: &Places, args: &cli::Doctor) -> anyhow::Result<Exit> {
     print(table(&rows(&toolchain, tree.as_deref())?))?;
     print(machine(&folders, &cache, &toolchain, tree.as_deref())?)?;
     print(sizes(&cache)?)?;
+    print(stored(&folders.results)?)?;
     // A config that does not parse is a problem too.
     print(bases(&inputs::read(&folders.configs)?, &cache)?)?;
     host::provide(&self::missing(&toolchain), false)?;
@@ -167,6 +169,19 @@ fn sizes(cache: &Cache) -> anyhow::Result<String> {
     }
     text.push_str("; `cargo xtask prune --cache` removes what is old\n");
     Ok(text)
+}
+
+/// What stored runs and records of jobs take.
+fn stored(results: &Path) -> anyhow::Result<String> {
+    let mut runs = 0;
+    for place in prune::places_of_runs(results) {
+        runs += results::named_like_runs(&place)?.len();
+    }
+    let records = std::fs::read_dir(results.join(nights::JOBS)).into_iter().flatten().count();
+    let bytes = size(shelf::taken(results) as f64);
+    let (runs, records) = (plural(runs, "run"), plural(records, "record"));
+    let prune = "`cargo xtask prune` removes what is old";
+    Ok(format!("in the results: {bytes}, {runs}, {records} of jobs; {prune}\n"))
 }
 
 /// One line per base: the version in the cache, or where the source will come from.

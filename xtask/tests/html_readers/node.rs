@@ -27,6 +27,7 @@ pub(crate) fn packages() -> PathBuf {
     LOCK.hash(&mut hasher);
     let tools = python::cache().join("tools");
     let home = tools.join(format!("html-readers-{:016x}", hasher.finish()));
+    python::hold(&home);
     if !home.exists() {
         fs::create_dir_all(&tools).expect("the cache can be written to");
         let made = tempfile::tempdir_in(&tools).expect("a folder in the cache");

@@ -5,10 +5,13 @@
 //! Contract: it is there under its name only when it is whole, and another list of packages has
 //! another name. Debian's `python3-venv` must be installed: `cargo xtask test --install` does that.
 
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
+
+use fs4::fs_std::FileExt;
 
 /// Debian's, of which the version is known.
 const PYTHON: &str = "/usr/bin/python3";
@@ -30,6 +33,7 @@ pub(crate) fn with(name: &str, packages: &str) -> PathBuf {
     packages.hash(&mut hasher);
     let tools = cache().join("tools");
     let home = tools.join(format!("{name}-{:016x}", hasher.finish()));
+    hold(&home);
     if !home.exists() {
         fs::create_dir_all(&tools).expect("the cache can be written to");
         let made = tempfile::tempdir_in(&tools).expect("a folder in the cache");
@@ -47,6 +51,18 @@ pub(crate) fn with(name: &str, packages: &str) -> PathBuf {
         }
     }
     home
+}
+
+/// Marks a tool in use until this process ends, for `prune --cache`, and renews its time.
+pub(crate) fn hold(home: &Path) {
+    let name = home.file_name().expect("a name").to_str().expect("its name in UTF-8");
+    let locks = cache().join("locks");
+    fs::create_dir_all(&locks).expect("the cache can be written to");
+    let path = locks.join(format!("tool-{name}.lock"));
+    let file = File::options().append(true).create(true).open(path).expect("a lock");
+    FileExt::lock_shared(&file).expect("nobody holds it for long");
+    file.set_modified(SystemTime::now()).expect("its time");
+    std::mem::forget(file);
 }
 
 /// What a command printed.
