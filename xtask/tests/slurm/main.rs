@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ci/slurm/` on a real Slurm: a cluster of one node on the loopback interface runs a small matrix
-//! as three array tasks, of which one is killed and queued again.
+//! `ci/slurm/` on a real Slurm: a cluster of one node on the loopback interface runs the night of a
+//! small plan. Its matrix is three array tasks, of which one is killed and queued again.
 //!
 //! Contract: nothing of the system's own Slurm or MUNGE is touched: configuration, keys, sockets
 //! and ports are the test's. `#[ignore]`d because it boots VMs and needs Debian's `slurm-wlm` and
@@ -16,9 +16,27 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// On each interface a baseline and one policy of the patched kernel.
-const CELLS: [&str; 4] =
-    ["--filter", "open-unkillable.*.mainline", "--filter", "open-unkillable.*.overcharge"];
+/// Two kernels and three policies of the patched one, on one interface.
+const MATRIX: &str = r#"
+kernels = ["baseline", "overcharge"]
+baseline = "baseline"
+scenarios = ["open-unkillable"]
+
+[vm]
+cpus = 2
+memory = "512M"
+"#;
+/// The same every day.
+const WEEK: &str = r#"
+[[job]]
+name = "open"
+matrix = "slurm"
+parts = 3
+
+[[job]]
+name = "kernels"
+command = ["list", "kernels"]
+"#;
 /// A busy machine with two cores needs a third of this.
 const NIGHT: Duration = Duration::from_secs(400);
 
@@ -135,12 +153,13 @@ impl Drop for Cluster {
 fn a_night_with_a_requeued_task_is_the_run_that_one_machine_makes() {
     let cluster = Cluster::start();
     let (results, night) = (cluster.path("results"), cluster.path("night"));
+    let configs = configs(&cluster);
     let submitted = cluster
-        .command("ci/slurm/submit.sh", &[&["3"], &CELLS[..]].concat())
+        .command("ci/slurm/night.sh", &[])
         .env("RESULTS", &results)
         .env("NIGHT", &night)
         .env("ACCEL", "tcg")
-        .env("XTASK", env!("CARGO_BIN_EXE_xtask"))
+        .env("XTASK", format!("{} --configs {}", env!("CARGO_BIN_EXE_xtask"), configs.display()))
         .output()
         .expect("the script starts");
     let said = String::from_utf8_lossy(&submitted.stdout).into_owned();
@@ -156,7 +175,7 @@ fn a_night_with_a_requeued_task_is_the_run_that_one_machine_makes() {
     cluster.wait_until("the second part runs", begun);
     let requeued = cluster.command("scontrol", &["requeue", &second]).status();
     assert!(requeued.expect("scontrol starts").success(), "{}", cluster.logs());
-    cluster.wait_until("the night is over", || state(&job("merge")).is_empty());
+    cluster.wait_until("the night is over", || state(&job("digest")).is_empty());
 
     let shown = cluster.say("scontrol", &["show", "job", &second]);
     assert!(shown.contains("Restarts=1"), "{shown}");
@@ -165,15 +184,37 @@ fn a_night_with_a_requeued_task_is_the_run_that_one_machine_makes() {
     assert!(merge.contains("left out, because part 2 ran again"), "{merge}");
     assert!(night.join("junit.xml").exists(), "{merge}");
     let merged = result(&results);
+    assert_eq!(merged["manifest"]["night"], true);
+    let mail = fs::read_to_string(night.join("digest.txt")).expect("the digest writes it");
+    for part in ["Subject: memcg night ", "slurm (tcg): ", "kernels: as expected"] {
+        assert!(mail.contains(part), "{mail}");
+    }
+    assert!(!mail.contains("without a result"), "{mail}");
+    let page = fs::read_to_string(results.join("history.html")).expect("the digest writes it");
+    assert!(page.contains("-kernels.json\""), "a link to the record of the job: {page}");
 
     let whole = cluster.path("whole");
     let mut alone = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    alone.args(["run-matrix", "--accel", "tcg", "--results"]).arg(&whole).args(CELLS);
+    alone.args(["run-matrix", "--matrix", "slurm", "--accel", "tcg", "--results"]).arg(&whole);
+    alone.arg("--configs").arg(&configs);
     let ended = alone.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("xtask starts");
     assert!(ended.success(), "{ended}");
     assert_eq!(told(&merged), told(&result(&whole)), "{}", whys(&merged));
     assert_eq!(merged["totals"]["not_run"], result(&whole)["totals"]["not_run"]);
     assert!(merged["comparisons"].to_string().contains("\"fixed\""), "{}", merged["comparisons"]);
+}
+
+/// A copy of the configs with a small matrix and a plan of the week that has it.
+fn configs(cluster: &Cluster) -> PathBuf {
+    let to = cluster.path("configs");
+    let copied = Command::new("cp").arg("-r").arg(workspace().join("configs")).arg(&to).status();
+    assert!(copied.expect("cp starts").success());
+    fs::write(to.join("matrices/slurm.toml"), MATRIX).expect("a file in the copy");
+    fs::write(to.join("nights/week.toml"), WEEK).expect("a file in the copy");
+    let scenario = to.join("scenarios/open-unkillable.toml");
+    let text = fs::read_to_string(&scenario).expect("the scenario");
+    fs::write(&scenario, text.replace(r#"["v1", "v2"]"#, r#"["v2"]"#)).expect("the copy of it");
+    to
 }
 
 /// The run folders of parts: which part, and whether it ended as planned.

@@ -45,7 +45,7 @@ const GITLAB_FILE: &str = "ci/gitlab-ci.yml";
 const DEPENDABOT_FILE: &str = ".github/dependabot.yml";
 const PART: &str = "ci/slurm/part.sh";
 
-const FAULTS: [Fault; 19] = [
+const FAULTS: [Fault; 22] = [
     Fault(Zizmor, "unpinned-uses", MATRIX, CHECKOUT, "actions/checkout@v7"),
     Fault(Zizmor, "unpinned-images", MATRIX, IMAGE, "rust:latest"),
     Fault(Zizmor, "excessive-permissions", MATRIX, "permissions: {}", "permissions: write-all"),
@@ -95,6 +95,9 @@ const FAULTS: [Fault; 19] = [
         "echo rule | sudo tee /etc/udev/rules.d/99-kvm.rules",
     ),
     Fault(Rules, "what is cached", MATRIX, "kernels-${{ steps.plan.outputs.key }}", "kernels"),
+    Fault(Rules, "run is a night", GITLAB_FILE, "night=--night; ", ""),
+    Fault(Rules, "nobody is told", GITLAB_FILE, "digest --of", "history --output"),
+    Fault(Rules, "no time-out", GITLAB_FILE, "  timeout: 12 hours\n", ""),
     Fault(GITLAB, "when", GITLAB_FILE, "when: always", "when: allways"),
     Fault(GITLAB, "parallel", GITLAB_FILE, "parallel: 4", "parallel: four"),
     Fault(GITLAB, "script", GITLAB_FILE, "  stage: merge", "  script: 1\n  stage: merge"),
@@ -174,7 +177,9 @@ fn lint(tools: &Path, linter: Linter, place: &Path) -> (bool, String) {
             .arg(format!("--shellcheck={}", tool("shellcheck").display()))
             .args(&workflows)
             .arg("ci/kernel-tree.yml"),
-        Rules => command.arg(tool("python")).arg(RULES).args(&workflows),
+        Rules => {
+            command.arg(tool("python")).arg(RULES).args(&workflows).arg(place.join(GITLAB_FILE))
+        }
         Schema(name) => {
             let file = if name.contains("gitlab") { GITLAB_FILE } else { DEPENDABOT_FILE };
             let check = ["-m", "check_jsonschema", "--builtin-schema", name, file];

@@ -28,8 +28,26 @@ def job_rules(name, job):
             yield f"{name}: {said}: the key does not say what is cached"
 
 
+def gitlab_rules(name, pipeline):
+    jobs = {name: job for name, job in pipeline.items() if "script" in job}
+    for job, content in jobs.items():
+        if "timeout" not in content:
+            yield f"{name}: {job}: no time-out"
+    said = "\n".join(line for job in jobs.values() for line in job["script"])
+    for word, missing in {
+        "night=--night": "no scheduled run is a night",
+        "tonight --run": "the jobs of the week do not run",
+        "xtask digest --of": "nobody is told of a night that left nothing",
+    }.items():
+        if word not in said:
+            yield f"{name}: {missing}"
+
+
 for path in sys.argv[1:]:
     workflow = YAML(typ="safe").load(pathlib.Path(path))
+    if "jobs" not in workflow or "stages" in workflow:
+        print(*gitlab_rules(pathlib.Path(path).name, workflow), sep="\n", end="")
+        continue
     for name, job in workflow["jobs"].items():
         for broken in job_rules(f"{pathlib.Path(path).name}: {name}", job):
             print(broken)
