@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use crate::exit::{Exit, Fault};
 use crate::host::file::{self, Links, UNFINISHED, UNFINISHED_AGE, write_whole};
 
-pub(crate) use old::{is_running, latest, named_like_runs, remove, remove_leftovers};
+pub(crate) use old::{begun, is_running, latest, named_like_runs, remove, remove_leftovers};
 
 const LATEST: &str = "latest";
 const MANIFEST: &str = "manifest.json";

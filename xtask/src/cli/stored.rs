@@ -150,8 +150,8 @@ pub(crate) struct Digest {
     /// Write the title, one line, to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) title: Option<PathBuf>,
-    /// The night that must have run, a date in UTC: without a run of it the
-    /// exit code is 1
+    /// The night that must have run, a date in UTC: if a job that the plan of
+    /// the week has for it left no result, the exit code is 1
     #[arg(long, value_name = "DATE")]
     pub(crate) of: Option<String>,
     /// Where the results folder can be read: links begin with it

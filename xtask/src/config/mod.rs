@@ -37,6 +37,8 @@ pub(crate) use place::{Text, did_you_mean};
 pub(crate) use program::{Load, limit_bytes};
 pub(crate) use scenarios::{Expectation, Scenario, Shape};
 pub(crate) use user_series::UserSeries;
+#[cfg(test)]
+pub(crate) use week::tests::read as week_of;
 pub(crate) use week::{Day, Job, Week, Work};
 
 /// Name of the one policy of a kernel that has none, and of what it expects.

@@ -229,10 +229,10 @@ fn is_date(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Week, String> {
+    pub(crate) fn read(text: &str) -> Result<Week, String> {
         let text = Text { name: "week".into(), path: "week.toml".into(), text: text.into() };
         let config = super::super::tests::good();
         Week::read(&text, &config).map_err(|fault| fault.what)

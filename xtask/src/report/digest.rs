@@ -64,9 +64,9 @@ pub(crate) fn digest_title(digest: &Digest) -> String {
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| match (count, word) {
-            (1, word) | (_, word @ ("series that does not apply" | "night without a result")) => {
-                format!("{count} {word}")
-            }
+            (1, word) => format!("1 {word}"),
+            (_, "night without a result") => format!("{count} nights without a result"),
+            (_, "series that does not apply") => format!("{count} series that do not apply"),
             (count, word) => plural(count, word),
         })
         .collect();
@@ -81,7 +81,7 @@ pub(crate) fn digest_title(digest: &Digest) -> String {
 fn date(digest: &Digest) -> &str {
     let nights = digest.nights.iter().map(|night| night.started_at.as_str());
     let jobs = digest.jobs.iter().map(|job| job.ran.started_at.as_str());
-    let unread = digest.unread.iter().map(|night| night.started_at.as_str());
+    let unread = digest.unread.iter().filter_map(|night| night.started_at.as_deref());
     nights.chain(jobs).chain(unread).max().map_or("without a run", day)
 }
 
@@ -254,8 +254,8 @@ fn of_job(row: &JobRow, url: Option<&str>) -> Item {
         lines.extend(ran.said.iter().take(SAID_MAX).cloned());
         lines.push(format!("cargo xtask {}", ran.command.join(" ")));
     }
-    let run = ran.run.as_ref().filter(|_| url.is_some() && *verdict != JobVerdict::Good);
-    let link = run.map(|run| page(run, url));
+    let url = url.filter(|_| *verdict != JobVerdict::Good);
+    let link = url.map(|url| format!("{url}{}", ran.evidence));
     Item { head: format!("{}: {verdict}", ran.job), lines, link }
 }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trends over runs: for a terminal here, and as a page of its own in `page`.
+//! Trends over runs and jobs: for a terminal here, and as a page of its own in `page`.
 
 mod page;
 
 use super::numbers::{number, plural, time_ms};
 use super::text::{Style, Table};
 use crate::outcome::Totals;
-use crate::runs::{CellState, Grid, Line, Night, Row, Square, Trends, Variant};
+use crate::runs::{
+    CellState, Grid, JobRun, JobTrend, JobTrends, JobVerdict, Line, Night, Row, Square, Trends,
+    Variant,
+};
 
 pub(crate) use page::history_page;
 
@@ -19,8 +22,8 @@ const ROWS_MAX: usize = 40;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The text; cells one by one are only on the page.
-pub(crate) fn history(matrices: &[Trends], style: Style) -> String {
-    let mut text = String::new();
+pub(crate) fn history(matrices: &[Trends], jobs: &JobTrends, style: Style) -> String {
+    let mut text = of_jobs(jobs, style);
     for trends in matrices {
         text.push_str(&style.strong(&format!("{}\n", trends.matrix)));
         if !trends.nights.is_empty() {
@@ -98,6 +101,45 @@ pub(super) fn since(row: &Row, nights: &[Night]) -> String {
         }
         None if row.odd > 0 => format!("not as expected on {}", plural(row.odd, "night")),
         None => "as expected every night".to_owned(),
+    }
+}
+
+/// Every job: a sign for each day, the newest right.
+fn of_jobs(jobs: &JobTrends, style: Style) -> String {
+    if jobs.rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::indented(2).left(["job", "oldest..newest", ""]);
+    for row in &jobs.rows {
+        let signs: String = row.squares.iter().map(|run| job_sign(run.as_ref())).collect();
+        let since = job_since(row, &jobs.days);
+        let said = if row.red_since.is_some() { style.bad(&since) } else { since };
+        table.row([row.job.clone(), signs, said]);
+    }
+    format!("{}{}\n", style.strong("jobs\n"), table.text(style))
+}
+
+/// As [`sign`]; `!` where the series did not apply.
+fn job_sign(run: Option<&JobRun>) -> char {
+    match run.map(JobRun::verdict) {
+        None => '.',
+        Some(JobVerdict::Good) => '+',
+        Some(JobVerdict::DoesNotApply) => '!',
+        Some(_) => 'x',
+    }
+}
+
+/// Since when a job is red, or what its last run ended with.
+pub(super) fn job_since(row: &JobTrend, days: &[String]) -> String {
+    let Some(last) = row.squares.iter().flatten().next_back() else { return String::new() };
+    let verdict = last.verdict();
+    match row.red_since {
+        Some(at) => {
+            let ran = row.squares[at..].iter().flatten().count();
+            format!("{verdict}, red since {} ({})", days[at], plural(ran, "night"))
+        }
+        None if row.odd > 0 => format!("{verdict}, red on {}", plural(row.odd, "night")),
+        None => verdict.to_string(),
     }
 }
 
@@ -218,9 +260,28 @@ mod tests {
         }
     }
 
+    pub(super) fn jobs() -> JobTrends {
+        let run = |name: &str, day, exit| JobRun {
+            exit,
+            evidence: format!("2026-11-{day}/<{name}>.html"),
+            ..crate::runs::tests::nights::job(name, day, 0)
+        };
+        let of = [
+            run("mutants", 28, Some(0)),
+            run("mutants", 29, Some(1)),
+            run("mutants", 30, None),
+            run("inject", 28, Some(3)),
+            run("inject", 30, Some(0)),
+            run("coverage", 29, Some(0)),
+            run("upstream", 29, Some(0)),
+            run("upstream", 30, Some(5)),
+        ];
+        crate::runs::over_days(&of, 30)
+    }
+
     #[test]
     fn a_night_is_a_row_with_what_changed_below_it() {
-        let text = history(&[made()], Style::default());
+        let text = history(&[made()], &jobs(), Style::default());
         insta::assert_snapshot!(text);
     }
 

@@ -47,7 +47,7 @@ pub(crate) use inject::{InjectColumn, InjectResult, injected};
 pub(crate) use kselftest::{ProgramBeside, kselftest};
 pub(crate) use kvm::kvm;
 pub(crate) use mutants::{MutantRow, all_caught, mutants};
-pub(crate) use numbers::size;
+pub(crate) use numbers::{plural, size};
 pub(crate) use reach::{changed_functions, chosen};
 pub(crate) use repro::repeated;
 pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};

@@ -49,7 +49,7 @@ pub(super) fn number(unit: Unit, value: f64) -> String {
 }
 
 /// `1 charge`, `2 charges`.
-pub(super) fn plural(count: impl TryInto<u64>, word: &str) -> String {
+pub(crate) fn plural(count: impl TryInto<u64>, word: &str) -> String {
     match count.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {word}"),
         count if word.ends_with("ch") => format!("{count} {word}es"),

@@ -40,11 +40,18 @@ pub(crate) fn named_like_runs(place: &Path) -> anyhow::Result<Vec<(String, jiff:
 
 /// `2026-01-31T04-00-00Z`, or the same with `-2` and so on.
 fn begin(name: &str) -> Option<jiff::Timestamp> {
-    let (stamp, number) = name.split_once('Z')?;
+    let (_, number) = name.split_once('Z')?;
     let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     if !number.is_empty() && !number.strip_prefix('-').is_some_and(is_number) {
         return None;
     }
+    begun(name)
+}
+
+/// The time that a name begins with: `2026-01-31T04-00-00Z`.
+pub(crate) fn begun(name: &str) -> Option<jiff::Timestamp> {
+    let (stamp, _) = name.split_once('Z')?;
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     let (date, time) = stamp.split_once('T')?;
     let shape = |text: &str, parts: &[usize]| {
         let found: Vec<&str> = text.split('-').collect();

@@ -37,10 +37,12 @@ pub(crate) struct Digest {
 /// A night whose evidence is gone, or not as it was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnreadNight {
-    /// Name of its run.
+    /// Name of its run, or of the record of a job.
     pub(crate) run: String,
-    /// Begin, as its manifest says.
-    pub(crate) started_at: String,
+    /// Its matrix, where it is known.
+    pub(crate) matrix: Option<String>,
+    /// Begin, as its manifest says; `None` if that cannot be true: it is told until it is removed.
+    pub(crate) started_at: Option<String>,
     /// What is wrong with it.
     pub(crate) why: String,
 }
@@ -157,7 +159,7 @@ pub(crate) fn digest(
 ) -> Digest {
     let all = nights::nights(runs);
     let begun = all.iter().map(|night| &night.manifest.started_at);
-    let begun = begun.chain(unread.iter().map(|night| &night.started_at));
+    let begun = begun.chain(unread.iter().filter_map(|night| night.started_at.as_ref()));
     let last = begun.chain(jobs.iter().map(|job| &job.started_at)).max();
     let is_tonight = |begun: &str| last.is_some_and(|last| near(begun, last));
     let mut newest: BTreeMap<Kind, &RunResult> = BTreeMap::new();
@@ -166,7 +168,7 @@ pub(crate) fn digest(
     let mut jobs = jobs::newest(jobs);
     jobs.retain(|job| is_tonight(&job.ran.started_at));
     let mut unread = unread.to_vec();
-    unread.retain(|night| is_tonight(&night.started_at));
+    unread.retain(|night| night.started_at.as_deref().is_none_or(is_tonight));
     let nights = newest.into_values().map(|night| of_night(&all, night, accepted)).collect();
     Digest { nights, jobs, unread }
 }

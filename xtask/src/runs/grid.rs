@@ -70,14 +70,17 @@ fn square(cells: &[&CellResult]) -> Square {
 
 impl Row {
     fn of(key: &CellKey, squares: Vec<Option<Square>>) -> Self {
-        let ran =
-            || squares.iter().enumerate().filter_map(|(at, square)| Some((at, square.as_ref()?)));
-        let red = ran().collect::<Vec<_>>();
-        let red = red.iter().rev().take_while(|(_, square)| square.state == State::Bad);
-        let red_since = red.last().map(|(at, _)| *at);
-        let odd = ran().filter(|(_, square)| square.state != State::Good).count();
-        Self { key: key.clone(), squares, red_since, odd }
+        let bad: Vec<Option<bool>> =
+            squares.iter().map(|square| Some(square.as_ref()?.state == State::Bad)).collect();
+        let odd = squares.iter().flatten().filter(|square| square.state != State::Good).count();
+        Self { key: key.clone(), red_since: red_since(&bad), squares, odd }
     }
+}
+
+/// The first of the bad nights in a row up to the last that ran; `None` did not run.
+pub(super) fn red_since(bad: &[Option<bool>]) -> Option<usize> {
+    let ran = bad.iter().enumerate().rev().filter_map(|(at, bad)| Some((at, (*bad)?)));
+    ran.take_while(|(_, bad)| *bad).last().map(|(at, _)| at)
 }
 
 #[cfg(test)]

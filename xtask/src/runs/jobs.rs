@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Jobs of the plan of the week that are no nights of a matrix: what each ended with, and since
-//! when.
+//! Jobs of the plan of the week that are no nights of a matrix: what each ended with, since when,
+//! and night by night.
 //!
 //! Contract: the exit code of the command decides. A series that no longer applies to a newer
 //! source is news, and no failure of the night.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
+use super::grid::red_since;
 use crate::exit::Exit;
 
 /// What is kept of a job that ran.
@@ -27,6 +30,10 @@ pub(crate) struct JobRun {
     pub(crate) run: Option<String>,
     /// Its error and advice, line by line.
     pub(crate) said: Vec<String>,
+    /// Where its evidence is, below the results: a page, a text, or at least its record. Found when
+    /// the record is read, since runs are pruned.
+    #[serde(skip)]
+    pub(crate) evidence: String,
 }
 
 /// What a job ended with.
@@ -106,20 +113,79 @@ pub(crate) fn newest(jobs: &[JobRun]) -> Vec<JobRow> {
     names.into_iter().map(row).collect()
 }
 
+/// A job over the nights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JobTrend {
+    /// Its name.
+    pub(crate) job: String,
+    /// For each day, oldest first; `None` where it left no record.
+    pub(crate) squares: Vec<Option<JobRun>>,
+    /// If it is red: the first day on which it was, as a place in `squares`.
+    pub(crate) red_since: Option<usize>,
+    /// Days on which it was not as expected.
+    pub(crate) odd: usize,
+}
+
+/// All jobs by the days on which any of them ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct JobTrends {
+    /// Days in UTC, oldest first: `2026-11-30`.
+    pub(crate) days: Vec<String>,
+    /// Those that are red first, then those that ever were.
+    pub(crate) rows: Vec<JobTrend>,
+}
+
+/// The newest `last` days. If a job ran again on the same day, its last run counts, as in the
+/// digest.
+pub(crate) fn over_days(jobs: &[JobRun], last: usize) -> JobTrends {
+    let day = |job: &JobRun| job.started_at.split('T').next().unwrap_or_default().to_owned();
+    let days: BTreeSet<String> = jobs.iter().map(day).collect();
+    let days: Vec<String> = days.iter().skip(days.len().saturating_sub(last)).cloned().collect();
+    let mut by_job: BTreeMap<&str, BTreeMap<String, &JobRun>> = BTreeMap::new();
+    for job in jobs {
+        let newest = by_job.entry(&job.job).or_default().entry(day(job)).or_insert(job);
+        if job.started_at >= newest.started_at {
+            *newest = job;
+        }
+    }
+    let row = |(name, runs): (&str, BTreeMap<String, &JobRun>)| {
+        let squares: Vec<Option<JobRun>> =
+            days.iter().map(|day| runs.get(day).copied().cloned()).collect();
+        let bad: Vec<Option<bool>> =
+            squares.iter().map(|run| Some(run.as_ref()?.verdict().is_bad())).collect();
+        let odd = bad.iter().flatten().filter(|bad| **bad).count();
+        JobTrend { job: name.to_owned(), squares, red_since: red_since(&bad), odd }
+    };
+    let mut rows: Vec<JobTrend> = by_job.into_iter().map(row).collect();
+    rows.retain(|row| row.squares.iter().any(Option::is_some));
+    rows.sort_by_key(|row| (row.red_since.unwrap_or(usize::MAX), row.odd == 0, row.job.clone()));
+    JobTrends { days, rows }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::tests::nights::job;
 
-    fn job(name: &str, day: u32, exit: i32) -> JobRun {
-        JobRun {
-            job: name.to_owned(),
-            command: vec!["mutants".to_owned()],
-            started_at: format!("2026-11-{day:02}T05:00:00Z"),
-            duration_ms: 1000,
-            exit: Some(exit),
-            run: None,
-            said: Vec::new(),
-        }
+    #[test]
+    fn a_job_has_a_square_a_day_and_its_last_run_counts() {
+        let mut again = job("up", 4, 0);
+        again.started_at = "2026-11-04T09:00:00Z".to_owned();
+        let jobs = [job("up", 1, 1), job("mutants", 1, 0), job("inject", 2, 0)];
+        let later = [job("mutants", 3, 1), again, job("up", 4, 1), job("mutants", 5, 7)];
+        let told = |last| {
+            let trends = over_days(&[&jobs[..], &later[..]].concat(), last);
+            let row = |row: &JobTrend| {
+                let sign = |run: &JobRun| run.exit.map_or('?', |exit| (b'0' + exit as u8) as char);
+                let signs: String =
+                    row.squares.iter().map(|run| run.as_ref().map_or('.', sign)).collect();
+                format!("{} {signs} {:?} {}", row.job, row.red_since, row.odd)
+            };
+            (trends.days.len(), trends.rows.iter().map(row).collect::<Vec<_>>())
+        };
+        let rows = ["mutants 0.1.7 Some(2) 2", "up 1..0. None 1", "inject .0... None 0"];
+        assert_eq!(told(9), (5, rows.map(str::to_owned).to_vec()));
+        assert_eq!(told(1), (1, vec!["mutants 7 Some(0) 1".to_owned()]));
     }
 
     #[test]

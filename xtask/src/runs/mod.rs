@@ -22,7 +22,7 @@ pub(crate) use digest::{
 };
 pub(crate) use frequency::{Frequency, frequencies};
 pub(crate) use grid::{Grid, Row, Square, State as CellState};
-pub(crate) use jobs::{JobRow, JobRun, JobVerdict};
+pub(crate) use jobs::{JobRow, JobRun, JobTrend, JobTrends, JobVerdict, over_days};
 pub(crate) use merge::{PartRun, join, unlike};
 pub(crate) use nights::{Kind, apart, good_before, nights};
 pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};

@@ -3,7 +3,7 @@
 
 mod comparing;
 mod merging;
-mod nights;
+pub(crate) mod nights;
 mod slowing;
 
 use crate::outcome::{CellResult, RunResult, Totals};

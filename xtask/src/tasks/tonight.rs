@@ -18,8 +18,9 @@ use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
 use crate::host::process;
 use crate::host::stop::Stop;
+use crate::outcome::Manifest;
 use crate::progress::{note, print};
-use crate::results;
+use crate::results::{self, RunFolder};
 use crate::runs::{JobRun, JobVerdict};
 
 /// Lines that are kept of what a job said last.
@@ -117,12 +118,13 @@ fn run_job(folders: &Folders, job: &Job, more: &[String]) -> anyhow::Result<Exit
     };
     let ran = JobRun {
         job: job.name.clone(),
-        command: arguments,
+        command: arguments.clone(),
         started_at: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         duration_ms: u64::try_from(begun.elapsed().as_millis())?,
         exit,
-        run: names(folders).difference(&earlier).last().cloned(),
+        run: made(folders, &earlier, &arguments),
         said,
+        evidence: String::new(),
     };
     keep(folders, &ran, started)?;
     let verdict = ran.verdict();
@@ -136,10 +138,27 @@ fn run_job(folders: &Folders, job: &Job, more: &[String]) -> anyhow::Result<Exit
     })
 }
 
-/// Run folders, ended or not.
+/// Run folders, ended or not, below the results.
 fn names(folders: &Folders) -> BTreeSet<String> {
-    let named = results::named_like_runs(&folders.results).unwrap_or_default();
-    named.into_iter().map(|(name, _)| name).collect()
+    let below = |place: &str| {
+        let named = results::named_like_runs(&folders.results.join(place)).unwrap_or_default();
+        let path = |(name, _): (String, _)| match place {
+            "" => name,
+            place => format!("{place}/{name}"),
+        };
+        named.into_iter().map(path).collect::<Vec<_>>()
+    };
+    std::iter::once("").chain(nights::RUNS_OF_JOBS).flat_map(below).collect()
+}
+
+/// The run that this command made: other jobs may run beside it.
+fn made(folders: &Folders, earlier: &BTreeSet<String>, arguments: &[String]) -> Option<String> {
+    let is_ours = |name: &String| {
+        let folder = RunFolder::at(&folders.results.join(name)).ok();
+        let manifest = folder.and_then(|it| it.read_manifest::<Manifest>().ok());
+        manifest.is_some_and(|it| it.command.get(1..).is_some_and(|is| is.starts_with(arguments)))
+    };
+    names(folders).into_iter().filter(|name| !earlier.contains(name)).rfind(is_ours)
 }
 
 fn keep(folders: &Folders, ran: &JobRun, started: Timestamp) -> anyhow::Result<()> {

@@ -23,6 +23,8 @@ scenarios = ["open-unkillable"]
 cpus = 2
 memory = "512M"
 "#;
+/// One job, every day.
+const WEEK: &str = "[[job]]\nname = \"month\"\nmatrix = \"month\"\nparts = 2\n";
 /// Fails on nights 20 to 22.
 const BROKEN: &str = "open-unkillable.v2.overcharge.overcharge";
 /// As expected only when run again on three nights.
@@ -66,6 +68,7 @@ struct Month<'a> {
 fn a_month_of_nights_is_told_as_it_was() {
     let bench = Bench::new();
     bench.write("matrices/month.toml", MATRIX);
+    bench.write("nights/week.toml", WEEK);
     bench.run(&["run-matrix", "--matrix", "month", "--night"]).expect_exit(0);
     let source = bench.folder.path().join("source");
     fs::rename(bench.results().join("latest").canonicalize().unwrap(), &source).unwrap();
@@ -108,14 +111,35 @@ fn a_month_of_nights_is_told_as_it_was() {
     last.expect_output(&format!("{SLOW} load.ms: ")).expect_output("since 2026-11-14T");
     history(&bench);
 
+    hostile(&bench, &month);
+}
+
+/// Nights and jobs without a result, an accepted slowdown, a wrong clock, changed evidence.
+fn hostile(bench: &Bench, month: &Month<'_>) {
     // A night that left nothing is not taken for the one before.
     let nothing = bench.run(&["digest", "--of", "2026-11-30"]);
     nothing.expect_exit(1).expect_output("2026-11-30: 1 night without a result\n");
     bench.run(&["digest", "--of", "2026-11-29"]).expect_output("2026-11-29: 1 higher number\n");
+    // Nor is a job that left none.
+    let job = "[[job]]\nname = \"mutants\"\ncommand = [\"mutants\"]\n";
+    bench.write("nights/week.toml", &format!("{WEEK}{job}"));
+    let lost = bench.run(&["digest", "--of", "2026-11-29"]);
+    lost.expect_exit(1).expect_output("1 higher number, 1 night without a result\n");
+    lost.expect_output("  2026-11-29 mutants\n");
 
     // A slowdown that is accepted is none.
-    bench.write("nights/week.toml", "accepted = \"2026-11-14\"\n");
+    bench.write("nights/week.toml", &format!("accepted = \"2026-11-14\"\n{WEEK}"));
     month.digest().expect_exit(0).expect_output("2026-11-29: all as expected\n");
+    // A night of the future is told, and hides none.
+    let future = bench.results().join("2099-01-01T00-00-00Z");
+    copy_folder(&bench.results().join("2026-11-29T03-23-00Z"), &future);
+    let text = fs::read_to_string(future.join("manifest.json")).unwrap();
+    fs::write(future.join("manifest.json"), text.replace("2026-11-29T", "2099-01-01T")).unwrap();
+    let ahead = month.digest();
+    ahead.expect_exit(1).expect_output("2026-11-29: 1 night without a result\n");
+    ahead.expect_output("it began in the future").expect_output("month (tcg): run");
+    bench.run(&["compare", "last-good"]).expect_output("new: 2026-11-29T03-23-00Z");
+    fs::remove_dir_all(&future).unwrap();
     // What was changed after it was sealed is not believed.
     let place = format!("2026-11-29T03-23-00Z/cells/{BROKEN}/attempt-1/console.log");
     fs::write(bench.results().join(place), "all is well\n").unwrap();

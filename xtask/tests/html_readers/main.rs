@@ -51,7 +51,13 @@ fn readers_accept_the_report_of_a_run() {
     assert!(report.len() < 60_000 * (FILTERS.len() + 1), "{} bytes", report.len());
     read(&run.join("report.html"), "report-real");
 
+    let name = run.file_name().expect("its name").to_str().expect("a stamp");
+    keep_jobs(results.path(), name);
     xtask(results.path(), &["history"], 0);
+    let page = fs::read_to_string(results.path().join("history.html")).expect("history writes it");
+    for link in [&format!("href=\"{name}/report.html\""), "href=\"jobs/2026-01-40-inject.json\""] {
+        assert!(page.contains(link), "no {link} in {page}");
+    }
     read(&results.path().join("history.html"), "history");
 
     make_hostile(&run);
@@ -61,6 +67,23 @@ fn readers_accept_the_report_of_a_run() {
     assert!(report.contains("&lt;script&gt;alert(1)"), "it is told");
     assert!(report.contains("cannot be shown"), "the evidence that was removed is missed");
     read(&run.join("report.html"), "report-hostile");
+}
+
+/// Forty days of two jobs: one red since the middle, one that left no run.
+fn keep_jobs(results: &Path, run: &str) {
+    let jobs = results.join("jobs");
+    fs::create_dir(&jobs).expect("a folder in the results");
+    for (at, day) in (1..=40).map(|at| (at, format!("2026-0{}-{:02}", 1 + at / 21, 1 + at % 21))) {
+        for (job, run) in [("mutants", Some(run)), ("inject", None)] {
+            let record = json!({
+                "job": job, "command": [job], "started_at": format!("{day}T05:00:00Z"),
+                "duration_ms": 1, "exit": u32::from(job == "inject" && at > 20), "run": run,
+                "said": ["error: x"],
+            });
+            fs::write(jobs.join(format!("2026-01-{at:02}-{job}.json")), record.to_string())
+                .expect("a record");
+        }
+    }
 }
 
 /// Cells whose evidence was removed or changed, and texts that are markup.

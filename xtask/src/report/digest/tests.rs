@@ -25,6 +25,7 @@ fn job(name: &str, exit: i32, said: &[&str]) -> JobRow {
         exit: Some(exit),
         run: None,
         said: said.iter().map(|&line| line.to_owned()).collect(),
+        evidence: format!("jobs/{name}.json"),
     };
     let (verdict, since) = (ran.verdict(), ran.started_at.clone());
     JobRow { ran, verdict, since, times: 1 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The page of trends: one file without scripts, with a grid of cells by nights, and a line for
-//! every fact of every cell.
+//! The page of trends: one file without scripts, with grids of jobs and of cells by nights, and a
+//! line for every fact of every cell.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{day, row, since};
+use super::{day, job_since, row, since};
 use crate::plan::CellKey;
 use crate::report::html::anchor;
 use crate::report::numbers::{number, plural};
-use crate::runs::{CellState, Line, Night, Row, Spread, Square, Trend, Trends, shown};
+use crate::runs::{
+    CellState, JobRun, JobTrends, JobVerdict, Line, Night, Row, Spread, Square, Trend, Trends,
+    shown,
+};
 
 const STYLE: &str = include_str!("style.css");
 /// Size of a line's picture, CSS pixels.
@@ -21,7 +24,12 @@ const EDGE: f64 = 3.0;
 
 /// The whole page; `made` says when and from where, and `results` is what leads from the page to
 /// the run folders: empty, or a path that ends in a slash.
-pub(crate) fn history_page(matrices: &[Trends], made: &str, results: &str) -> String {
+pub(crate) fn history_page(
+    matrices: &[Trends],
+    of_jobs: &JobTrends,
+    made: &str,
+    results: &str,
+) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -36,6 +44,7 @@ pub(crate) fn history_page(matrices: &[Trends], made: &str, results: &str) -> St
                     h1 { "Trends over runs" }
                     p.soft { (made) }
                     @if matrices.is_empty() { p { "No run of a matrix is kept." } }
+                    @if !of_jobs.rows.is_empty() { (jobs(of_jobs, results)) }
                     @for trends in matrices { (matrix(trends, results)) }
                 }
             }
@@ -128,18 +137,11 @@ fn squares(rows: &[&Row], trends: &Trends, results: &str, name: &str) -> Markup 
     html! {
         section.scroll tabindex="0" aria-label={ (name) ", matrix " (trends.matrix) } {
             table.squares {
-                thead { tr { @for (at, night) in nights.iter().enumerate().rev() {
-                    @let day = day(&night.run);
-                    th scope="col" title=(night.run) {
-                        @let earlier = nights.get(at + 1).map_or("", |next| month(&next.run));
-                        @if month(&night.run) != earlier { span.month { (month(&night.run)) } }
-                        (day.rsplit('-').next().unwrap_or(day))
-                    }
-                } } }
+                (days(&nights.iter().map(|night| night.run.as_str()).collect::<Vec<_>>()))
                 @for one in rows {
                     tbody {
                         tr { th scope="rowgroup" colspan=(nights.len()) {
-                            span.name class=[one.red_since.map(|_| "bad")] {
+                            span.name.bad[one.red_since.is_some()] {
                                 (one.key) " " span.since { (since(one, nights)) }
                             }
                         } }
@@ -150,6 +152,65 @@ fn squares(rows: &[&Row], trends: &Trends, results: &str, name: &str) -> Markup 
                 }
             }
         }
+    }
+}
+
+/// The heads of a table of squares: days, the newest left, with their months.
+fn days(runs: &[&str]) -> Markup {
+    html! {
+        thead { tr { @for (at, run) in runs.iter().enumerate().rev() {
+            @let day = day(run);
+            th scope="col" title=(run) {
+                @let earlier = runs.get(at + 1).map_or("", |next| month(next));
+                @if month(run) != earlier { span.month { (month(run)) } }
+                (day.rsplit('-').next().unwrap_or(day))
+            }
+        } } }
+    }
+}
+
+/// The jobs of the plan of the week that are no matrix.
+fn jobs(jobs: &JobTrends, results: &str) -> Markup {
+    let names: Vec<&str> = jobs.days.iter().map(String::as_str).collect();
+    html! {
+        section {
+            h2 { "Jobs" }
+            p.soft { "A square for each day, the newest left, with a link to the evidence. ✓ as expected, ✗ not, ! the series does not apply, · did not run." }
+            section.scroll tabindex="0" aria-label="Jobs of the plan of the week" {
+                table.squares {
+                    (days(&names))
+                    @for row in &jobs.rows {
+                        tbody {
+                            tr { th scope="rowgroup" colspan=(jobs.days.len()) {
+                                span.name.bad[row.red_since.is_some()] {
+                                    (row.job) " " span.since { (job_since(row, &jobs.days)) }
+                                }
+                            } }
+                            tr { @for (day, run) in jobs.days.iter().zip(&row.squares).rev() {
+                                td { (job_square(day, run.as_ref(), results)) }
+                            } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn job_square(day: &str, run: Option<&JobRun>, results: &str) -> Markup {
+    let Some(run) = run else {
+        return html! { span class="square none" title={ (day) ": did not run" } { "·" } };
+    };
+    let verdict = run.verdict();
+    let (class, sign) = match verdict {
+        JobVerdict::Good => ("good", "✓"),
+        JobVerdict::DoesNotApply => ("odd", "!"),
+        _ => ("bad", "✗"),
+    };
+    let said = format!("{}: {verdict}", run.started_at);
+    html! {
+        a class={ "square " (class) } title=(said) aria-label=(said)
+            href={ (results) (run.evidence) } { (sign) }
     }
 }
 
@@ -280,13 +341,15 @@ mod tests {
 
     #[test]
     fn the_page_has_every_run_and_line_and_escapes_names() {
-        let text = history_page(&[super::super::tests::made()], "made", "../");
+        let made = super::super::tests::made();
+        let text = history_page(&[made], &super::super::tests::jobs(), "made", "../");
         assert!(text.starts_with("<!DOCTYPE html>"), "{text}");
         for part in [
             "Matrix default",
             "2026-01-30",
             "open.v2.&lt;patched&gt;.off",
             "<summary>open</summary>",
+            "<span class=\"name bad\">open.v2.&lt;patched&gt;.off",
             "red since 2026-01-31 (1 night)",
             "href=\"../2026-01-31/report.html#cell-open-v2--patched--off\"",
             "2026-01-29: filter open",
@@ -295,6 +358,14 @@ mod tests {
         }
         assert!(!text.contains("<patched>") && !text.contains("<script"), "{text}");
         assert!(!text.contains("NaN"), "{text}");
+    }
+
+    /// A page of jobs alone, without its style.
+    #[test]
+    fn the_jobs_have_a_square_a_day_with_a_link() {
+        let text = history_page(&[], &super::super::tests::jobs(), "made", "");
+        let (_, body) = text.split_once("<main>").unwrap();
+        insta::assert_snapshot!(body.replace("<t", "\n<t").replace("</main></body></html>", ""));
     }
 
     #[test]

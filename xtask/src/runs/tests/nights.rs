@@ -184,7 +184,8 @@ fn flaky_lost_and_incomplete_are_never_green() {
 fn a_night_that_cannot_be_believed_is_no_good_night() {
     let unread = |day: u32| UnreadNight {
         run: format!("2026-11-{day:02}T03-23-00Z"),
-        started_at: format!("2026-11-{day:02}T03:23:00Z"),
+        matrix: Some("default".to_owned()),
+        started_at: Some(format!("2026-11-{day:02}T03:23:00Z")),
         why: "console.log: it is not the file that was sealed".to_owned(),
     };
     let runs = [night(1, good().to_vec()), night(2, good().to_vec())];
@@ -192,20 +193,30 @@ fn a_night_that_cannot_be_believed_is_no_good_night() {
     assert_eq!((newest.nights.len(), newest.unread.len()), (0, 1));
     assert!(newest.exit() == Exit::Unexpected && !newest.is_quiet());
     assert!(digest(&runs, &[unread(1)], &[], None).is_quiet(), "of an earlier night");
+    // A night of the future hides no other, and is told.
+    let future = digest(&runs, &[UnreadNight { started_at: None, ..unread(3) }], &[], None);
+    assert_eq!((future.nights.len(), future.unread.len()), (1, 1));
+    assert_eq!(future.exit(), Exit::Unexpected);
     assert!(digest(&[], &[], &[], None).is_empty());
 }
 
-#[test]
-fn a_job_counts_for_the_night_it_ran_in() {
-    let job = |day: u32, exit| JobRun {
-        job: "upstream".to_owned(),
+/// A job of a day of November.
+pub(crate) fn job(name: &str, day: u32, exit: i32) -> JobRun {
+    JobRun {
+        job: name.to_owned(),
         command: vec!["run-matrix".to_owned()],
         started_at: format!("2026-11-{day:02}T05:00:00Z"),
         duration_ms: 1,
         exit: Some(exit),
         run: None,
         said: vec!["error: 0003-x.patch: hunk 2 does not apply".to_owned()],
-    };
+        evidence: format!("jobs/{name}-{day:02}.json"),
+    }
+}
+
+#[test]
+fn a_job_counts_for_the_night_it_ran_in() {
+    let job = |day, exit| job("upstream", day, exit);
     let runs = [night(1, good().to_vec()), night(2, good().to_vec())];
     let told = |jobs: &[JobRun]| {
         let digest = digest(&runs, &[], jobs, None);
