@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use nix::sys::stat::Mode;
@@ -25,6 +25,8 @@ use crate::vm::terminal;
 
 /// Folder of its run folders, below the results.
 pub(super) const FOLDER: &str = "repro";
+/// Beside a `vmlinux`: what gdb loads with it.
+const SCRIPTS: &str = "vmlinux-gdb.py";
 
 /// Runs the command.
 ///
@@ -118,13 +120,24 @@ fn debugged(
     if let Some(function) = &args.breakpoint {
         gdb.push_str(&format!(" -ex 'hbreak {function}' -ex continue"));
     }
-    let vmlinux = kernel.bzimage.with_file_name("vmlinux");
-    match vmlinux.exists() {
-        true => gdb.push_str(&format!(" {}", vmlinux.display())),
-        false => note("note: no vmlinux beside the image: gdb will know no names"),
+    match vmlinux(&kernel.bzimage) {
+        Some(vmlinux) => {
+            // The kernel's own commands (lx-ps, lx-dmesg), where CONFIG_GDB_SCRIPTS built them.
+            if let Some(folder) = vmlinux.parent().filter(|it| it.join(SCRIPTS).exists()) {
+                gdb.push_str(&format!(" -iex 'add-auto-load-safe-path {}'", folder.display()));
+            }
+            gdb.push_str(&format!(" {}", vmlinux.display()));
+        }
+        None => note("note: no vmlinux beside the image: gdb will know no names"),
     }
     note(&format!("the VM waits for gdb; Ctrl-C ends it. In a second terminal:\n  {gdb}"));
     terminal::run(&words, scratch.path(), &start.stop)
+}
+
+/// The `vmlinux` of an image: beside it, as in the cache, or at the root of its tree.
+fn vmlinux(bzimage: &Path) -> Option<PathBuf> {
+    let folders = [bzimage.parent(), bzimage.ancestors().nth(4)];
+    folders.into_iter().flatten().map(|it| it.join("vmlinux")).find(|it| it.exists())
 }
 
 /// Makes the ends of the guest's port, with its request in one. Kept open, that is a port that

@@ -7,28 +7,43 @@ use std::process::{Command, Stdio};
 use crate::Bench;
 
 const CELL: &str = "open-unkillable.v2.baseline.mainline";
+const PATCHED: &str = "open-killable.v2.overcharge.overcharge";
 
 /// The same verdict twice, on the kernel of the run; then gdb finds function, file and line.
 #[test]
 #[ignore = "boots VMs; run by `cargo xtask test`"]
 fn a_cell_of_a_run_is_repeated_and_stopped_in_the_function_of_interest() {
     let bench = Bench::new();
-    bench.run(&["run-matrix", "--filter", CELL]).expect_exit(0);
-    let repeated = bench.run(&["repro", "open-unkillable", "--times", "2", "--jobs", "2"]);
+    bench.run(&["run-matrix", "--filter", CELL, "--filter", PATCHED]).expect_exit(0);
+    let repeated = bench.run(&["repro", CELL, "--times", "2", "--jobs", "2"]);
     let row = "FAIL I1  yes       2 of 2    34 to 100 %";
     assert!(repeated.expect_exit(0).stdout.contains(row), "{}", repeated.stdout);
 
-    let mut command = bench.command(&["repro", CELL, "--gdb", "--break", "try_charge_memcg"]);
+    let in_charge = ["try_charge_memcg (", "at mm/memcontrol.c:"];
+    stopped(&bench, CELL, "try_charge_memcg", &in_charge);
+    // Rust, with its inlined frames, called from C.
+    let reconciler = [
+        "memcg_overcharge::memcg_overcharge_reconcile () at mm/memcg_overcharge.rs:",
+        "in __memcg_overcharge_resume () at mm/memcg_overcharge_glue.c:",
+    ];
+    stopped(&bench, PATCHED, "memcg_overcharge_reconcile", &reconciler);
+}
+
+/// Pastes the printed line: the backtrace at the function has all of these.
+fn stopped(bench: &Bench, cell: &str, function: &str, expected: &[&str]) {
+    let mut command = bench.command(&["repro", cell, "--gdb", "--break", function]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut vm = command.spawn().unwrap();
     let said = BufReader::new(vm.stderr.take().unwrap()).lines().map_while(Result::ok);
     let line = said.map(|line| line.trim().to_owned()).find(|line| line.starts_with("gdb "));
     let gdb = line.expect("the command line for gdb");
     // QEMU begins to listen after the line is printed.
-    let script = format!("sleep 2; timeout 120 {gdb} -batch -ex 'bt 2' -ex kill");
+    let script = format!("sleep 2; timeout 120 {gdb} -batch -ex 'bt 4' -ex kill");
     let stopped = Command::new("sh").args(["-c", &script]).output().unwrap();
     vm.wait().unwrap();
     let stack = String::from_utf8_lossy(&stopped.stdout);
-    let found = stack.contains("try_charge_memcg (") && stack.contains("at mm/memcontrol.c:");
-    assert!(found, "{gdb}\n{stack}\n{}", String::from_utf8_lossy(&stopped.stderr));
+    for part in expected {
+        let errors = String::from_utf8_lossy(&stopped.stderr);
+        assert!(stack.contains(part), "no {part:?}\n{gdb}\n{stack}\n{errors}");
+    }
 }
