@@ -30,7 +30,8 @@ use crate::evidence::{Ending, Evidence};
 use crate::host::file::{self, Links, publish};
 
 const REQUEST: &str = "request.json";
-const CMDLINE: &str = "qemu.cmdline";
+/// File with the command line.
+pub(crate) const CMDLINE: &str = "qemu.cmdline";
 const CONSOLE: &str = "console.log";
 const EVENTS: &str = "events.jsonl";
 const ENDING: &str = "ending.json";

@@ -187,7 +187,19 @@ pub(super) fn of_run(
         }
         None => format!("`cargo xtask build-kernel {name}` builds it, with the same patches"),
     };
-    Err(Fault::new(Exit::Usage, what).hint(format!("{hint}; or give one with --image")).into())
+    let hint = format!("{hint}; or give one with --image{}", built_from(note));
+    Err(Fault::new(Exit::Usage, what).hint(hint).into())
+}
+
+/// What another machine must have too, or it builds another image.
+fn built_from(note: &KernelNote) -> String {
+    let tools = ["gcc", "binutils", "llvm", "rustc"];
+    let named = |line: &&str| tools.iter().any(|tool| line.starts_with(&format!("{tool}: ")));
+    let tools: Vec<&str> = note.toolchain.lines().filter(named).collect();
+    match note.key.is_empty() {
+        true => String::new(),
+        false => format!(".\nIt was built from {}, with\n  {}", note.source, tools.join("\n  ")),
+    }
 }
 
 /// A kernel that was given as an image.

@@ -14,12 +14,15 @@ use super::bootable::{self, Bootable};
 use super::run::{Run, Spec, Start};
 use super::{Folders, conclude, inputs, past, print_report, rig, shown};
 use crate::cli::{self, Places};
+use crate::evidence::store;
 use crate::exit::{Exit, Fault};
+use crate::host::file;
 use crate::outcome::{CellResult, Manifest};
 use crate::plan::Cell;
-use crate::progress::note;
+use crate::progress::{note, print};
 use crate::report;
 use crate::results::RunFolder;
+use crate::vm;
 use crate::vm::rig::Job;
 use crate::vm::terminal;
 
@@ -72,12 +75,18 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     folder.write_result(&result)?;
     conclude::report(&folder, |place, style| {
         let each = report::repeated(&result.cells, style);
-        format!("{each}evidence: {place}\nby hand: qemu.cmdline in the folder of an attempt\n")
+        format!("{each}evidence: {place}\n")
     })?;
     if let [only] = result.cells.as_slice() {
         let dir = folder.dir().join(&only.first.folder);
         let evidence = past::evidence(&folder, &dir)?;
         print_report(|style| report::show(&result.manifest, only, &evidence, &shown(&dir), style))?;
+    }
+    if let Some(ran) = result.cells.first() {
+        let script = folder.dir().join(&ran.first.folder).join(store::CMDLINE);
+        let text = file::text(&script)?;
+        let text = vm::cell::by_hand(&text).unwrap_or_default();
+        print(format_args!("\nwithout this project (sh {}):\n{text}", shown(&script)))?;
     }
     Ok(conclude::exit(result.manifest.interrupted, result.totals.good()))
 }

@@ -7,6 +7,8 @@
 use std::path::Path;
 use std::time::Instant;
 
+use protocol::{CellRequest, Order};
+
 use super::accel::Accel;
 use super::command::{self, Memory, Spec, Wiring};
 use super::inputs;
@@ -47,7 +49,7 @@ fn try_run(
         Begin::Boot(bzimage) => (rig.job_spec(&job, bzimage)?, None),
         Begin::Snapshot(snapshot) => (snapshot.spec().clone(), Some(snapshot.state()?)),
     };
-    let mut recorder = Recorder::create(dir, job.request, &cmdline_file(&spec, rig))?;
+    let mut recorder = Recorder::create(dir, job.request, &cmdline_file(&spec, rig, job.request)?)?;
     let begun = Instant::now();
     let goal = match (begin, &state) {
         (Begin::Snapshot(snapshot), Some(state)) => {
@@ -82,18 +84,29 @@ fn try_run(
     Ok(recorder.finish(job.request.clone(), kvm::ending(rig, ending, stop), wall_ms))
 }
 
-/// The text of `qemu.cmdline`: a shell can run it, and then the guest needs its request.
-fn cmdline_file(spec: &Spec, rig: &Rig) -> String {
+/// The text of `qemu.cmdline`: a script that runs the same cell without the harness, after a
+/// comment that shows what ran.
+fn cmdline_file(spec: &Spec, rig: &Rig, request: &CellRequest) -> anyhow::Result<String> {
     let booted = Spec { memory: Memory::Own, ..spec.clone() };
     let by_hand = command::shell(&command::words(&booted, Wiring::ByHand));
     let ran = command::shell(&command::words(spec, Wiring::SHOWN));
     let ran: String = ran.lines().map(|line| format!("#   {line}\n")).collect();
-    format!(
-        "# {}\n# This ran, with file descriptors of the harness in place of -1.\n#\n{ran}\n\
-         # The same cell by hand: console on the terminal. Ctrl-C ends it.\n\
-         # It reads its request from port.in and writes events to port.out. First, in this shell:\n\
-         #   mkfifo port.in; : > port.out; exec 3<> port.in\n\
-         #   jq -c '{{wall_clock_us: null, nonce: 0, request: .}}' request.json >&3\n{by_hand}",
+    let order = Order { wall_clock_us: None, nonce: 0, request: request.clone() };
+    let order = command::shell(&["printf".into(), "%s\\n".into(), serde_json::to_string(&order)?]);
+    Ok(format!(
+        "# {}\n# This ran, with file descriptors of the harness in place of -1.\n#\n{ran}\n{BY_HAND}\n\
+         cd \"$(mktemp -d)\" && mkfifo port.in && : > port.out && exec 3<> port.in\n\
+         {} >&3\n{by_hand}echo \"events: $PWD/port.out\"\n",
         rig.qemu.version,
-    )
+        order.trim_end(),
+    ))
+}
+
+/// Begins the script in `qemu.cmdline`.
+const BY_HAND: &str = "# The same cell by hand: console on the terminal. Ctrl-C ends it.";
+
+/// The script in the `qemu.cmdline` of an attempt.
+#[must_use]
+pub(crate) fn by_hand(cmdline: &str) -> Option<&str> {
+    cmdline.split_once(BY_HAND).map(|(_, script)| script.trim_start())
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A cell of a stored run, again: counted, and stopped in a debugger.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
@@ -19,6 +20,12 @@ fn a_cell_of_a_run_is_repeated_and_stopped_in_the_function_of_interest() {
     let row = "FAIL I1  yes       2 of 2    34 to 100 %";
     assert!(repeated.expect_exit(0).stdout.contains(row), "{}", repeated.stdout);
 
+    without_the_harness(&repeated.stdout);
+    let elsewhere = bench.folder.path().join("cache").display().to_string();
+    let missing = bench.run(&["repro", PATCHED, "--cache", &elsewhere]);
+    missing.expect_exit(2).expect_error("`cargo xtask build-kernel overcharge` builds it");
+    missing.expect_error("It was built from Debian linux-source-6.12").expect_error("  rustc: ");
+
     let in_charge = ["try_charge_memcg (", "at mm/memcontrol.c:"];
     stopped(&bench, CELL, "try_charge_memcg", &in_charge);
     // Rust, with its inlined frames, called from C.
@@ -27,6 +34,18 @@ fn a_cell_of_a_run_is_repeated_and_stopped_in_the_function_of_interest() {
         "in __memcg_overcharge_resume () at mm/memcg_overcharge_glue.c:",
     ];
     stopped(&bench, PATCHED, "memcg_overcharge_reconcile", &reconciler);
+}
+
+/// Runs the script that is printed: the guest reports all of the cell.
+fn without_the_harness(stdout: &str) {
+    let (_, text) = stdout.split_once("\nwithout this project (sh ").expect("the script");
+    let (path, script) = text.split_once("):\n").unwrap();
+    assert!(fs::read_to_string(path).unwrap().ends_with(script) && script.contains("-kernel "));
+    let ran = Command::new("timeout").args(["60", "sh", path]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let events = said.lines().last().and_then(|line| line.strip_prefix("events: "));
+    let events = fs::read_to_string(events.expect("the path of the events")).unwrap();
+    assert!(events.contains("\"fact\":\"operations\"") && events.contains("\"fact\":\"ended\""));
 }
 
 /// Pastes the printed line: the backtrace at the function has all of these.
