@@ -31,7 +31,8 @@ pub(crate) fn of_pair(was: Option<Differential>, is: Differential, scenario: &st
     }
 }
 
-fn of_cell(judgement: &Judgement, scenario: &str) -> String {
+/// The identity of what a judgement says, whether it was expected or not.
+pub(super) fn of_cell(judgement: &Judgement, scenario: &str) -> String {
     let Judgement { verdict, breaks, why, frames, .. } = judgement;
     let kind = why.split_once(": ").map_or(why.as_str(), |(kind, _)| kind);
     if !frames.is_empty() {

@@ -11,6 +11,7 @@ mod kvm;
 mod machine;
 mod marks;
 mod reach;
+mod symptom;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,7 @@ pub(crate) use kvm::{KvmProof, Smoke, SmokeSide};
 pub(crate) use machine::{Host, PartNote};
 pub(crate) use marks::Mark;
 pub(crate) use reach::{CODE_BEGIN, ChangedFunction, CodeRange, Reach, Reached};
+pub(crate) use symptom::Symptom;
 
 /// Version of the result file.
 pub(crate) const SCHEMA_VERSION: u32 = 4;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How often each verdict came when one cell was repeated, and how sure that is.
+//! How often each verdict came, and each rule broke, when one cell was repeated; and how sure that
+//! is.
 
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 
 use crate::chance::{Shown, interval};
-use crate::outcome::CellResult;
+use crate::outcome::{CellResult, Symptom};
 
 /// Attempts that ended alike.
 #[derive(Debug)]
@@ -35,4 +36,32 @@ pub(crate) fn frequencies(attempts: &[CellResult]) -> Vec<Frequency<'_>> {
         Frequency { first, seen, share: interval(seen) }
     };
     kinds.into_iter().map(frequency).collect()
+}
+
+/// How often attempts show one thing.
+#[derive(Debug)]
+pub(crate) struct SymptomFrequency {
+    /// A broken rule, a crash or a hang.
+    pub(crate) symptom: Symptom,
+    /// How many show it, of those that say.
+    pub(crate) seen: Shown,
+    /// Where their true share lies with 95 percent confidence.
+    pub(crate) share: RangeInclusive<f64>,
+}
+
+/// One for each thing that an attempt shows, rules first. An attempt that does not say counts
+/// neither way.
+pub(crate) fn symptoms(attempts: &[CellResult]) -> Vec<SymptomFrequency> {
+    let Some(first) = attempts.first() else { return Vec::new() };
+    let scenario = &first.cell.key.scenario;
+    let all = Symptom::all(attempts.iter().map(CellResult::judgement), scenario);
+    let frequency = |symptom: Symptom| {
+        let said = attempts.iter().filter_map(|ran| symptom.shown(ran.judgement(), scenario));
+        let seen = said.fold(Shown { shows: 0, of: 0 }, |seen, shows| Shown {
+            shows: seen.shows + u32::from(shows),
+            of: seen.of + 1,
+        });
+        SymptomFrequency { symptom, seen, share: interval(seen) }
+    };
+    all.into_iter().map(frequency).collect()
 }

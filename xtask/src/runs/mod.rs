@@ -20,7 +20,7 @@ pub(crate) use compare::{Moved, PatchMoved, RunComparison, compare};
 pub(crate) use digest::{
     Digest, FLAKY_NIGHTS, FaultRow, FlakyRow, NightDigest, UnreadNight, digest,
 };
-pub(crate) use frequency::{Frequency, frequencies};
+pub(crate) use frequency::{Frequency, SymptomFrequency, frequencies, symptoms};
 pub(crate) use grid::{Grid, Row, Square, State as CellState};
 pub(crate) use jobs::{JobRow, JobRun, JobTrend, JobTrends, JobVerdict, over_days};
 pub(crate) use merge::{PartRun, join, unlike};

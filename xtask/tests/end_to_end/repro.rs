@@ -19,6 +19,7 @@ fn a_cell_of_a_run_is_repeated_and_stopped_in_the_function_of_interest() {
     let repeated = bench.run(&["repro", CELL, "--times", "2", "--jobs", "2"]);
     let row = "FAIL I1  yes       2 of 2    34 to 100 %";
     assert!(repeated.expect_exit(0).stdout.contains(row), "{}", repeated.stdout);
+    repeated.expect_output("2 of 2   34 to 100 %      I1 no escape");
 
     without_the_harness(&repeated.stdout);
     let elsewhere = bench.folder.path().join("cache").display().to_string();
