@@ -8,6 +8,7 @@ mod bases;
 mod condition;
 mod coverage;
 mod kernels;
+mod known_faults;
 mod matrices;
 mod mutants;
 mod place;
@@ -31,6 +32,9 @@ pub(crate) use condition::Comparison;
 pub(crate) use condition::Condition;
 pub(crate) use coverage::Reason;
 pub(crate) use kernels::{Compiler, Kernel, Policy};
+pub(crate) use known_faults::KnownFault;
+#[cfg(test)]
+pub(crate) use known_faults::Until;
 pub(crate) use matrices::{Matrix, Vm};
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
 pub(crate) use place::{Text, did_you_mean};
@@ -59,6 +63,8 @@ pub(crate) struct Texts {
     pub(crate) coverage: Vec<Text>,
     /// `configs/mutants/*.toml`
     pub(crate) mutants: Vec<Text>,
+    /// `configs/known-faults.toml`, if it is there.
+    pub(crate) known_faults: Option<Text>,
     /// Names of `configs/fragments/*.config`, without the ending.
     pub(crate) fragments: Vec<String>,
     /// Rules that there are, in order.
@@ -80,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) reasons: BTreeMap<String, Vec<Reason>>,
     /// Kernels with one deliberate bug each, by the kernel that they are variants of.
     pub(crate) mutants: BTreeMap<String, Mutants>,
+    /// Faults of unpatched kernels that are known.
+    pub(crate) known_faults: Vec<KnownFault>,
     /// Files each kernel is built from, with the fault for a missing one.
     needed: BTreeMap<String, Vec<Needed>>,
 }
@@ -107,6 +115,9 @@ impl Config {
             config.reasons.insert(text.name.clone(), coverage::check(text, &config.bases)?);
         }
         config.matrices = matrices::check(&texts.matrices, &config)?;
+        if let Some(text) = &texts.known_faults {
+            config.known_faults = known_faults::check(text, &config.bases)?;
+        }
         config.mutants = mutants::check(mutants, &config, &texts.rules)?;
         Ok(config)
     }

@@ -107,6 +107,7 @@ fn texts(file: &str, from: &str, to: &str) -> Texts {
     };
     Texts {
         coverage: Vec::new(),
+        known_faults: None,
         bases: vec![edit("bases", "6.12", BASE), text("bases", "7.3", SECOND_BASE)],
         kernels: vec![
             edit("kernels", "baseline", BASELINE),

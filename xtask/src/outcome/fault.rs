@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{CellResult, Differential, Judgement, Outcome};
+use super::{CellResult, Differential, Judgement, Outcome, RunResult};
+use crate::config::KnownFault;
 use crate::taxonomy::{Rule, Verdict};
 
 /// Longest text of a message in an identity.
@@ -20,6 +21,65 @@ impl CellResult {
     pub(crate) fn fault(&self) -> Option<String> {
         let judgement = self.judgement();
         (!judgement.as_expected).then(|| of_cell(judgement, &self.cell.key.scenario))
+    }
+}
+
+/// The same fault in several cells.
+#[derive(Debug)]
+pub(crate) struct Fault<'a> {
+    /// What is the same in all of them.
+    pub(crate) identity: String,
+    /// The cells, in plan order; at least one.
+    pub(crate) cells: Vec<&'a CellResult>,
+}
+
+/// A known fault and what a run says of it.
+#[derive(Debug)]
+pub(crate) struct KnownState<'a> {
+    /// The entry.
+    pub(crate) known: &'a KnownFault,
+    /// Cells that it excuses.
+    pub(crate) cells: Vec<&'a CellResult>,
+    /// Why the entry is to be removed or looked at, where it is.
+    pub(crate) stale: Option<String>,
+}
+
+impl RunResult {
+    /// The faults of cells that are not as expected, in plan order of their first cells.
+    pub(crate) fn faults(&self) -> Vec<Fault<'_>> {
+        let mut faults: Vec<Fault<'_>> = Vec::new();
+        for ran in &self.cells {
+            let Some(identity) = ran.fault() else { continue };
+            match faults.iter_mut().find(|fault| fault.identity == identity) {
+                Some(fault) => fault.cells.push(ran),
+                None => faults.push(Fault { identity, cells: vec![ran] }),
+            }
+        }
+        faults
+    }
+
+    /// The known faults of its base: which cells they excuse, and which are stale.
+    pub(crate) fn known(&self) -> Vec<KnownState<'_>> {
+        self.manifest.known_faults.iter().map(|known| self.state(known)).collect()
+    }
+
+    fn state<'a>(&'a self, known: &'a KnownFault) -> KnownState<'a> {
+        let shows = |ran: &&CellResult| ran.judgement().known.contains(&known.identity);
+        let cells: Vec<&CellResult> = self.cells.iter().filter(shows).collect();
+        let is_baseline =
+            |ran: &&CellResult| self.manifest.baseline.as_ref() == Some(&ran.cell.key.kernel);
+        // Only a whole run shows that a fault is nowhere; one of a scenario needs that scenario.
+        let named = |ran: &&CellResult| {
+            !known.identity.contains(" in ")
+                || known.identity.starts_with("CRASH")
+                || known.identity.ends_with(&format!(" in {}", ran.cell.key.scenario))
+        };
+        let asked = self.cells.iter().filter(is_baseline).filter(named).count();
+        let whole = self.manifest.narrowed.is_empty() && !self.manifest.interrupted;
+        let unseen = cells.is_empty() && whole && asked > 0;
+        let unseen =
+            unseen.then(|| format!("not seen in {asked} of {asked} cells of the baseline"));
+        KnownState { known, cells, stale: self.manifest.over(known).or(unseen) }
     }
 }
 
@@ -34,19 +94,26 @@ pub(crate) fn of_pair(was: Option<Differential>, is: Differential, scenario: &st
 /// The identity of what a judgement says, whether it was expected or not.
 pub(super) fn of_cell(judgement: &Judgement, scenario: &str) -> String {
     let Judgement { verdict, breaks, why, frames, .. } = judgement;
-    let kind = why.split_once(": ").map_or(why.as_str(), |(kind, _)| kind);
-    if !frames.is_empty() {
-        return format!("{verdict} {kind} in {}", frames.join(" < "));
-    }
-    let words = || same_words(why.split(';').next().unwrap_or_default());
     match verdict {
         Verdict::Fail => {
             format!("{verdict} {}{} in {scenario}", Rule::list(breaks), facts(judgement))
         }
         Verdict::Pass => format!("{verdict} in {scenario}"),
+        _ => of_report(*verdict, why, frames, scenario),
+    }
+}
+
+/// The identity of one report on a console, as [`of_cell`] has it where it decides a cell.
+pub(crate) fn of_report(verdict: Verdict, said: &str, frames: &[String], scenario: &str) -> String {
+    let kind = said.split_once(": ").map_or(said, |(kind, _)| kind);
+    if !frames.is_empty() {
+        return format!("{verdict} {kind} in {}", frames.join(" < "));
+    }
+    let words = same_words(said.split(';').next().unwrap_or_default());
+    match verdict {
         // The message names the place.
-        Verdict::Crash => format!("{verdict} {}", words()),
-        _ => format!("{verdict} {} in {scenario}", words()),
+        Verdict::Crash => format!("{verdict} {words}"),
+        _ => format!("{verdict} {words} in {scenario}"),
     }
 }
 

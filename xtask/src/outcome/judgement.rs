@@ -60,4 +60,7 @@ pub(crate) struct Judgement {
     /// The first functions of the stack that mean something, where the console decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) frames: Vec<String>,
+    /// Known faults of the unpatched kernel that it shows too: they do not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) known: Vec<String>,
 }

@@ -21,12 +21,13 @@ use schemars::{JsonSchema, Schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::config::KnownFault;
 use crate::evidence::Seen;
 use crate::plan::{Cell, CellKey, ScenarioNote};
 use crate::taxonomy::Verdict;
 
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
-pub(crate) use fault::of_pair;
+pub(crate) use fault::{Fault, KnownState, of_pair, of_report};
 pub(crate) use judgement::{Check, Judgement, Outcome};
 pub(crate) use kvm::{KvmProof, Smoke, SmokeSide};
 pub(crate) use machine::{Host, PartNote};
@@ -175,6 +176,9 @@ pub(crate) struct Manifest {
     /// What the series of the user changes; `None` without one, or where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reach: Option<Reach>,
+    /// Known faults of its base.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) known_faults: Vec<KnownFault>,
 }
 
 impl Manifest {
@@ -191,6 +195,18 @@ impl Manifest {
     pub(crate) fn slowdown_of(&self, cell: &str) -> u32 {
         let its = self.parts.iter().find(|part| part.cells.iter().any(|id| id == cell));
         its.map_or(self.slowdown, |part| part.slowdown)
+    }
+
+    /// Known faults that hold for this run: of its unpatched kernel, and not over.
+    pub(crate) fn holding(&self) -> impl Iterator<Item = &KnownFault> {
+        self.known_faults.iter().filter(|known| self.over(known).is_none())
+    }
+
+    /// Why an entry is over for this run; `None` while it holds.
+    pub(crate) fn over(&self, known: &KnownFault) -> Option<String> {
+        let baseline = self.baseline.as_ref().and_then(|name| self.kernels.get(name));
+        let day = self.started_at.split('T').next().unwrap_or_default();
+        known.ended(day, baseline.and_then(|kernel| kernel.version.as_deref()))
     }
 
     /// Hunks that only `--fuzz` accepted, each with its kernel.
@@ -274,6 +290,10 @@ pub(crate) struct Attempt {
     /// Which of the functions that the series changes ran; `None` where that was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reached: Option<Reached>,
+    /// The judgement without the known faults that it shows, until the run knows whether they are
+    /// the baseline's; `None` if it shows none.
+    #[serde(skip)]
+    pub(crate) beside_known: Option<Box<Judgement>>,
 }
 
 /// The repetitions of each cell, in the order given.
@@ -318,7 +338,8 @@ impl Attempt {
         let usage =
             line.chunks(line.len().div_ceil(POINTS_MAX).max(1)).filter_map(highest).collect();
         let marks = marks::marks(seen);
-        Self { folder, wall_ms: seen.evidence.wall_ms, judgement, usage, marks, reached: None }
+        let wall_ms = seen.evidence.wall_ms;
+        Self { folder, wall_ms, judgement, usage, marks, reached: None, beside_known: None }
     }
 }
 

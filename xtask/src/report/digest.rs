@@ -170,6 +170,7 @@ fn of_night(night: &NightDigest, url: Option<&str>) -> Vec<Section> {
     };
     let mut about = vec![against];
     about.extend(night.missing.iter().map(|missing| format!("INCOMPLETE: {missing}")));
+    about.extend(night.known.iter().map(|known| format!("known fault: {known}")));
     let gone: Vec<String> = night.gone.iter().map(ToString::to_string).collect();
     about.extend((!gone.is_empty()).then(|| format!("no longer run: {}", list(&gone))));
     let head = format!(

@@ -7,8 +7,8 @@ use super::numbers::{number, plural, time_ms};
 use super::text::{Style, Table};
 use crate::outcome::Totals;
 use crate::runs::{
-    CellState, Grid, JobRun, JobTrend, JobTrends, JobVerdict, Line, Night, Row, Square, Trends,
-    Variant,
+    CellState, FaultLine, FaultNight, Grid, JobRun, JobTrend, JobTrends, JobVerdict, Line, Night,
+    Row, Square, Trends, Variant,
 };
 
 pub(crate) use page::history_page;
@@ -29,6 +29,7 @@ pub(crate) fn history(matrices: &[Trends], jobs: &JobTrends, style: Style) -> St
         if !trends.nights.is_empty() {
             text.push_str(&nights(&trends.nights, style));
         }
+        text.push_str(&faults(&trends.faults, style));
         text.push_str(&grid(&trends.grid, &trends.nights, style));
         text.push_str(&apart(trends, style));
         text.push('\n');
@@ -61,6 +62,31 @@ pub(super) fn row(night: &Night) -> [String; 9] {
     let took = time_ms(night.duration_ms as f64);
     let (run, accelerator) = (night.run.clone(), night.accelerator.clone());
     [run, accelerator, cells, as_expected, flaky, unexpected, fixed, regressed, took]
+}
+
+/// The faults, each once: a sign for each night, the newest right, and in how many cells at most.
+fn faults(lines: &[FaultLine], style: Style) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::indented(2).left(["oldest..newest"]).right(["cells"]).left(["fault"]);
+    for line in lines.iter().take(ROWS_MAX) {
+        let signs: String = line.nights.iter().map(of_fault).collect();
+        table.row([signs, line.most().to_string(), line.identity.clone()]);
+    }
+    if let more @ 1.. = lines.len().saturating_sub(ROWS_MAX) {
+        table.note(format!("  and {more} more"));
+    }
+    format!("\n{}", table.text(style))
+}
+
+/// `x` not as expected for it, `k` only where it is known, `.` not there.
+pub(super) fn of_fault(night: &FaultNight) -> char {
+    match night {
+        FaultNight { red: 1.., .. } => 'x',
+        FaultNight { known: 1.., .. } => 'k',
+        _ => '.',
+    }
 }
 
 /// The cells that were not as expected on any night: a sign for each night, the newest right.
@@ -246,6 +272,10 @@ mod tests {
             matrix: "default".to_owned(),
             nights: vec![night("2026-01-30", 0), night("2026-01-31", 1)],
             apart: vec![(night("2026-01-29", 0), "filter open".to_owned())],
+            faults: vec![FaultLine {
+                identity: "FAIL I1 in <open>".to_owned(),
+                nights: vec![FaultNight { red: 0, known: 1 }, FaultNight { red: 2, known: 0 }],
+            }],
             grid: Grid { rows: vec![odd, fine] },
             overall: vec![Line {
                 of: Variant { kernel, policy },

@@ -16,6 +16,7 @@ mod coverage;
 mod differential;
 mod digest;
 pub(crate) mod export;
+mod faults;
 mod history;
 mod html;
 mod inject;

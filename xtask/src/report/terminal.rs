@@ -6,8 +6,8 @@
 
 use super::numbers::{fact, kills, load, lost, plural, time_ms};
 use super::text::{Style, Table};
-use super::{differential, reach, spread};
-use crate::outcome::{CellResult, Differential, Judgement, Manifest, RunResult, Totals};
+use super::{differential, faults, reach, spread};
+use crate::outcome::{CellResult, Differential, Fault, Judgement, Manifest, RunResult, Totals};
 use crate::plan::Cell;
 use crate::taxonomy::{MemcgFact, Rule, Verdict};
 
@@ -95,6 +95,7 @@ fn table(result: &RunResult, style: Style) -> String {
 /// Whether a cell is as expected, in a word.
 pub(super) fn expected(cell: &CellResult) -> &'static str {
     match (cell.judgement().as_expected, cell.flaky()) {
+        (true, _) if !cell.judgement().known.is_empty() => "known",
         (true, _) if cell.again.is_some() => "2nd try",
         (true, _) => "yes",
         (_, true) => "flaky",
@@ -147,10 +148,23 @@ fn surprises(result: &RunResult, style: Style) -> String {
             text.push_str(&format!("\n{}: {attempts}\n", cell.cell.id));
         }
     }
-    for cell in result.cells.iter().filter(|cell| !cell.judgement().as_expected) {
-        let got = style.of(cell, &verdict(cell.judgement()));
-        let head = format!("{} is {got}, expected {}", cell.cell.id, wanted(&cell.cell));
-        text.push_str(&format!("\n{head}\n{}", why(cell, &result.run)));
+    text + &unexpected(result, style) + &faults::known(result, style)
+}
+
+/// Cells that are not as expected. Of several with one fault the first is told, and the others are
+/// named.
+fn unexpected(result: &RunResult, style: Style) -> String {
+    let mut text = String::new();
+    for Fault { identity, cells } in result.faults() {
+        let [first, others @ ..] = &cells[..] else { continue };
+        let got = style.of(first, &verdict(first.judgement()));
+        text.push_str(&format!("\n{} is {got}, expected {}\n", first.cell.id, wanted(&first.cell)));
+        if !others.is_empty() {
+            let fault = style.strong(&identity);
+            text.push_str(&format!("  one fault in {}: {fault}\n", plural(cells.len(), "cell")));
+            text.push_str(&format!("  also in {}\n", faults::named(others)));
+        }
+        text.push_str(&why(first, &result.run));
     }
     text
 }

@@ -71,6 +71,20 @@ fn what_was_not_expected_is_told_with_the_reason() {
 }
 
 #[test]
+fn one_fault_in_two_cells_is_told_once() {
+    let text = run(&faults::tests::crashed(false), "results/x", Style::default());
+    let (_, text) = text.split_once("\n\n").unwrap();
+    let (text, _) = text.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(text, @r"
+    open.v2.baseline.mainline is CRASH, expected FAIL I1
+      one fault in 2 cells: CRASH WARN: WARNING: CPU: N PID: N at mm/x.c:N f
+      also in open.v2.patched.overcharge
+      WARN: WARNING: CPU: 0 PID: 7 at mm/x.c:61 f+0x4e/0x60
+      cargo xtask show open.v2.baseline.mainline --run 2026-01-31T04-00-00Z
+    ");
+}
+
+#[test]
 fn nothing_run_and_cells_left_out_are_no_success() {
     assert!(!Totals::of(0, &[], &[]).good());
     let cells: Vec<CellResult> = benches().iter().map(cell).collect();

@@ -15,7 +15,7 @@ use super::nights::{Kind, good_before, until};
 use super::slower::{Slower, slower};
 use super::{Change, nights};
 use crate::exit::Exit;
-use crate::outcome::{Differential, RunResult, Totals, by_key, of_pair};
+use crate::outcome::{Differential, KnownState, RunResult, Totals, by_key, of_pair};
 use crate::plan::CellKey;
 
 /// Runs that began within so many hours of the newest are of the same night.
@@ -62,6 +62,8 @@ pub(crate) struct NightDigest {
     pub(crate) good: Option<String>,
     /// Parts that are missing, for people.
     pub(crate) missing: Option<String>,
+    /// Known faults of the baseline, and entries that are stale, for people.
+    pub(crate) known: Vec<String>,
     /// Faults, new ones first.
     pub(crate) faults: Vec<FaultRow>,
     /// Faults of cells when they last ran that are gone.
@@ -204,12 +206,25 @@ fn of_night(all: &[&RunResult], night: &RunResult, accepted: Option<&str>) -> Ni
         totals: night.totals.clone(),
         good: good.map(|good| good.run.clone()),
         missing: night.manifest.missing(),
+        known: known(night),
         faults,
         fixed: fixed(&before, night, good),
         flaky,
         slower: slower(&timed),
         gone: good.map(|good| gone(good, night)).unwrap_or_default(),
     }
+}
+
+/// `CRASH WARN in f does not count in 4 cells`
+fn known(night: &RunResult) -> Vec<String> {
+    let mut told = Vec::new();
+    for KnownState { known, cells, stale } in night.known() {
+        if !cells.is_empty() {
+            told.push(format!("{} does not count in {} cells", known.identity, cells.len()));
+        }
+        told.extend(stale.map(|stale| format!("{}: {stale}: remove it", known.identity)));
+    }
+    told
 }
 
 /// Cells that the good night ran and this one did not even plan.

@@ -10,6 +10,7 @@ mod jobs;
 mod merge;
 mod nights;
 mod numbers;
+mod recurring;
 mod retention;
 mod slower;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub(crate) use jobs::{JobRow, JobRun, JobTrend, JobTrends, JobVerdict, over_days
 pub(crate) use merge::{PartRun, join, unlike};
 pub(crate) use nights::{Kind, apart, good_before, nights};
 pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};
+pub(crate) use recurring::{FaultLine, FaultNight};
 pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};
 pub(crate) use slower::Slower;
 pub(crate) use trends::{Line, Night, Trend, Trends, Variant, shown, trends};

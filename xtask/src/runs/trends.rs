@@ -10,6 +10,7 @@ use super::compare::verdicts;
 use super::grid::Grid;
 use super::nights::{apart, is_replaced, matrix};
 use super::numbers::{Spread, Values};
+use super::recurring::{FaultLine, faults};
 use crate::outcome::{CellResult, Comparison, Differential, RunResult, Totals, by_key};
 use crate::plan::CellKey;
 use crate::taxonomy::{CellFact, FactName, MemcgFact, Unit};
@@ -111,6 +112,8 @@ pub(crate) struct Trends {
     pub(crate) nights: Vec<Night>,
     /// Runs that are not among them, and why: narrowed, interrupted, or by hand among nights.
     pub(crate) apart: Vec<(Night, String)>,
+    /// Its faults by these runs.
+    pub(crate) faults: Vec<FaultLine>,
     /// Its cells by these runs.
     pub(crate) grid: Grid,
     /// Of kernels and policies.
@@ -132,8 +135,8 @@ pub(crate) fn trends(runs: &[RunResult], last: usize) -> Vec<Trends> {
             others[others.len().saturating_sub(last)..].iter().cloned().unzip();
         let apart = nights(&others).into_iter().zip(why).collect();
         let lines = lines(runs);
-        let grid = Grid::of(runs);
-        Trends { matrix, nights: nights(runs), apart, grid, overall: overall(&lines, runs), lines }
+        let (grid, faults, overall) = (Grid::of(runs), faults(runs), overall(&lines, runs));
+        Trends { matrix, nights: nights(runs), apart, faults, grid, overall, lines }
     };
     matrices.into_iter().map(of).collect()
 }

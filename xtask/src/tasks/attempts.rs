@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use super::reach::in_attempt;
 use super::run::Run;
+use crate::config::KnownFault;
 use crate::evidence::{Ending, Evidence, Seen};
-use crate::outcome::{Attempt, CellResult, Judgement};
+use crate::outcome::{Attempt, CellResult, Judgement, Manifest};
 use crate::plan::Cell;
 use crate::progress::Step;
 use crate::report;
@@ -63,7 +64,10 @@ impl Run<'_> {
         mut first: BTreeMap<String, Attempt>,
     ) -> Vec<CellResult> {
         let unexpected = |cell: &&Cell| {
-            first.get(&cell.id).is_some_and(|attempt| !attempt.judgement.as_expected)
+            first.get(&cell.id).is_some_and(|attempt| {
+                let beside = attempt.beside_known.as_deref();
+                !beside.unwrap_or(&attempt.judgement).as_expected
+            })
         };
         let repeated: Vec<Cell> = cells.iter().filter(unexpected).cloned().collect();
         let mut again = self.pass("again, alone", &repeated, 1, 2, None);
@@ -156,7 +160,7 @@ impl Run<'_> {
 
     fn judged(&self, cell: &Cell, number: u32, evidence: &Evidence) -> Attempt {
         let dir = self.folder.attempt(&cell.id, number);
-        let mut attempt = judged(cell, evidence, self.pace(), self.folder.within(&dir));
+        let mut attempt = judged(cell, evidence, &self.manifest, self.folder.within(&dir));
         attempt.reached = in_attempt(&self.folder, &self.manifest, &cell.key.kernel, &dir);
         attempt
     }
@@ -175,9 +179,17 @@ fn again_if<T>(tries: u32, mut run: impl FnMut() -> T, unlucky: impl Fn(&T) -> b
 }
 
 /// An attempt at a cell whose evidence lies in `folder`, with its verdict.
-pub(super) fn judged(cell: &Cell, evidence: &Evidence, pace: Pace, folder: String) -> Attempt {
-    let seen = Seen::of(evidence);
-    Attempt::of(folder, &seen, verdict::judge(cell, &seen, pace))
+pub(super) fn judged(
+    cell: &Cell,
+    evidence: &Evidence,
+    manifest: &Manifest,
+    folder: String,
+) -> Attempt {
+    let (seen, pace) = (Seen::of(evidence), Pace::of(manifest, &cell.id));
+    let mut attempt = Attempt::of(folder, &seen, verdict::judge(cell, &seen, pace));
+    let known: Vec<&KnownFault> = manifest.holding().collect();
+    attempt.beside_known = verdict::judge_beside(cell, &seen, pace, &known).map(Box::new);
+    attempt
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{html, print_report, shown};
+use crate::config::KnownFault;
 use crate::evidence::store;
 use crate::exit::Exit;
 use crate::outcome::{Attempt, CellResult, Manifest, RunResult, SCHEMA_VERSION, Totals};
@@ -16,9 +17,10 @@ use crate::verdict::{self, Judged, Pace, compare};
 pub(super) fn result(
     run: &str,
     manifest: Manifest,
-    cells: Vec<CellResult>,
+    mut cells: Vec<CellResult>,
     planned: usize,
 ) -> RunResult {
+    verdict::excuse_consoles(&mut cells, manifest.baseline.as_deref());
     let is_baseline = |ran: &CellResult| manifest.baseline.as_ref() == Some(&ran.cell.key.kernel);
     let judged = cells.iter().map(|ran| Judged {
         cell: &ran.cell,
@@ -33,6 +35,8 @@ pub(super) fn result(
     if let Some(reach) = &manifest.reach {
         verdict::reached(&mut comparisons, reach, &cells);
     }
+    let known: Vec<&KnownFault> = manifest.holding().collect();
+    verdict::excuse_rules(&mut cells, manifest.baseline.as_deref(), &known);
     RunResult {
         schema_version: SCHEMA_VERSION,
         run: run.to_owned(),

@@ -21,10 +21,18 @@ pub(crate) fn read(configs: &Path) -> anyhow::Result<Config> {
         matrices: tomls(configs, "matrices")?,
         coverage: tomls(configs, "coverage")?,
         mutants: tomls(configs, "mutants")?,
+        known_faults: known_faults(configs)?,
         fragments: names(configs, "fragments", "config")?,
         rules: crate::verdict::invariants(),
     };
     Ok(Config::read(&texts)?)
+}
+
+/// The list of known faults; without one none is known.
+fn known_faults(configs: &Path) -> anyhow::Result<Option<Text>> {
+    const NAME: &str = "known-faults";
+    let is_there = configs.join(format!("{NAME}.toml")).exists();
+    is_there.then(|| toml(configs, "", NAME.to_owned())).transpose()
 }
 
 /// The plan of the week, checked.
@@ -50,7 +58,7 @@ fn toml(configs: &Path, kind: &str, name: String) -> anyhow::Result<Text> {
     let full = configs.join(kind).join(format!("{name}.toml"));
     // Two last folders are enough to find it, and short enough to read.
     let root = configs.file_name().unwrap_or_default().to_string_lossy();
-    let path = format!("{root}/{kind}/{name}.toml");
+    let path = Path::new(&*root).join(kind).join(format!("{name}.toml")).display().to_string();
     let bytes = file::read(&full, Links::Followed, FILE_BYTES_MAX)
         .map_err(|error| Fault::new(Exit::Usage, format!("{path}: {error}")))?;
     let text = String::from_utf8(bytes)

@@ -12,7 +12,6 @@ use crate::outcome::{Attempt, CellResult, Manifest, RunResult};
 use crate::progress::note;
 use crate::results::RunFolder;
 use crate::taxonomy::Verdict;
-use crate::verdict::Pace;
 
 /// The run as its evidence is judged now. One without a result was killed: it is interrupted. Cells
 /// without evidence keep their stored verdict.
@@ -112,12 +111,11 @@ fn cell(
         return Ok(stored);
     }
     let cell = past::cell(folder, id)?;
-    let pace = Pace::of(manifest, id);
     let mut attempts = dirs.iter().map(|dir| -> Attempt {
         let evidence = past::evidence(folder, dir).unwrap_or_else(|error| {
             Evidence::of_failed_host(&cell.request, format!("{error:#}"), 0)
         });
-        let mut attempt = attempts::judged(&cell, &evidence, pace, folder.within(dir));
+        let mut attempt = attempts::judged(&cell, &evidence, manifest, folder.within(dir));
         attempt.reached = in_attempt(folder, manifest, &cell.key.kernel, dir);
         attempt
     });

@@ -14,7 +14,7 @@ use super::past::Past;
 use super::rig::{self, Ready};
 use super::{Folders, conclude, style, user_series};
 use crate::cli::{AccelChoice, Vms};
-use crate::config::{Config, Matrix};
+use crate::config::{Config, KnownFault, Matrix};
 use crate::host::cpu::{self, CpuTime};
 use crate::host::stop::Stop;
 use crate::host::{self, file::sha256_of};
@@ -155,7 +155,8 @@ impl<'a> Run<'a> {
         kernels: BTreeMap<String, Bootable>,
         spec: Spec<'_>,
     ) -> anyhow::Result<Self> {
-        let manifest = manifest(&ready, &kernels, spec)?;
+        let mut manifest = manifest(&ready, &kernels, spec)?;
+        manifest.known_faults = known_faults(config, spec);
         folder.write_manifest(&manifest)?;
         let (boots, past) = (Boots::new(spec.snapshots), Past::read(folder.results()));
         let (Start { stop, begun }, style) = (start, style(std::io::stderr()));
@@ -222,6 +223,13 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Those of the base of the unpatched kernel; without one none counts.
+fn known_faults(config: &Config, spec: Spec<'_>) -> Vec<KnownFault> {
+    let baseline = spec.baseline.and_then(|name| config.kernels.get(name));
+    let of_base = |known: &&KnownFault| baseline.is_some_and(|it| it.base == known.base);
+    config.known_faults.iter().filter(of_base).cloned().collect()
+}
+
 fn manifest(
     ready: &Ready,
     kernels: &BTreeMap<String, Bootable>,
@@ -261,5 +269,6 @@ fn manifest(
         guest_sha256: sha256_of(&ready.binaries.guest)?,
         kernels: kernels.iter().map(|(name, kernel)| (name.clone(), kernel.note.clone())).collect(),
         reach: None,
+        known_faults: Vec::new(),
     })
 }

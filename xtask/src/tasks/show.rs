@@ -10,7 +10,6 @@ use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Manifest};
 use crate::report;
 use crate::results::RunFolder;
-use crate::verdict::Pace;
 
 /// Runs the command.
 ///
@@ -23,12 +22,11 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let manifest: Manifest = folder.read_manifest()?;
     let id = past::one_cell(&folder, cell)?;
     let cell = past::cell(&folder, &id)?;
-    let pace = Pace::of(&manifest, &id);
     let mut attempts = Vec::new();
     for dir in folder.attempts(&id) {
         let evidence = past::evidence(&folder, &dir)?;
         let place = dir.display().to_string();
-        attempts.push((judged(&cell, &evidence, pace, place), evidence));
+        attempts.push((judged(&cell, &evidence, &manifest, place), evidence));
     }
     let mut attempts = attempts.into_iter();
     let Some((first, first_evidence)) = attempts.next() else {

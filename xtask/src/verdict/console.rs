@@ -30,7 +30,10 @@ const EXCERPT_LINES: usize = 80;
 const TITLE_CHARS: usize = 160;
 
 /// Reports that are kept; the first one is what matters, the rest mostly follow from it.
-const FINDINGS_MAX: usize = 50;
+pub(super) const FINDINGS_MAX: usize = 50;
+
+/// What the kernel prints at the end of a report.
+const END_MARKS: [&str; 2] = ["---[ end ", " </TASK>"];
 
 /// Of an error message that no pattern knows.
 const UNKNOWN: &str = "kernel error";
@@ -262,6 +265,14 @@ fn search(console: &str, strict: &Range<usize>) -> Vec<Finding> {
     found
 }
 
+/// Whether a report is whole, to the mark at its end, and nothing in it is another report.
+pub(super) fn is_single(finding: &Finding) -> bool {
+    let ends =
+        finding.excerpt.last().is_some_and(|line| END_MARKS.iter().any(|m| line.contains(m)));
+    let rest: String = finding.excerpt.iter().skip(1).map(|line| format!("{line}\n")).collect();
+    ends && findings(&rest).is_empty()
+}
+
 /// The finding that names the cell's verdict, if there is one.
 ///
 /// A kernel that oopses in PID 1 also kills PID 1, so what came first counts: a failure of the
@@ -296,12 +307,14 @@ fn end_of_report(records: &[Record<'_>], begin: usize) -> usize {
     let bound = records.len().min(begin + EXCERPT_LINES);
     let has =
         |at: usize, mark: &str| records[at].of_kernel().is_some_and(|text| text.contains(mark));
-    let marks = ["---[ end ", " </TASK>"];
     let end = (begin + 1..bound)
-        .find(|&at| marks.iter().any(|mark| has(at, mark)))
+        .find(|&at| END_MARKS.iter().any(|mark| has(at, mark)))
         .map_or(bound, |at| at + 1);
     // The trace of an oops ends before its registers and its end mark: take those too.
-    match (end..bound).find(|&at| has(at, "---[ end ")) {
+    if has(end - 1, END_MARKS[0]) {
+        return end;
+    }
+    match (end..bound).find(|&at| has(at, END_MARKS[0])) {
         Some(at) if at - end < 40 => at + 1,
         _ => end,
     }

@@ -88,7 +88,7 @@ pub(super) fn whole(seen: &Seen<'_>) -> Result<(), String> {
     if let Some(finding) = console::findings_of(seen).first() {
         return Err(format!("the console has a {}: {}", finding.kind, finding.title));
     }
-    if let Some((_, why)) = whole::tainted(seen) {
+    if let Some((_, why)) = whole::tainted(seen, None) {
         return Err(why);
     }
     if evidence.ending != Ending::PoweredOff {

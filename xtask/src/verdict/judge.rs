@@ -9,9 +9,9 @@
 use super::rule::{Answer, Missing};
 use super::{
     Case, Check, Finding, INVARIANTS, Judgement, Outcome, Pace, Rule, Verdict, console, facts,
-    proof, whole,
+    known, proof, whole,
 };
-use crate::config::{Condition, Expectation};
+use crate::config::{Condition, Expectation, KnownFault};
 use crate::evidence::record::{message, restarted};
 use crate::evidence::{Ending, Evidence, Seen, Stopped};
 use crate::plan::Cell;
@@ -19,8 +19,28 @@ use crate::taxonomy::{CellFact, FactName, Facts};
 
 /// Judges one cell by what was seen, the rules, and what is expected of it ([`Cell::expect`]).
 pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
+    of_findings(cell, seen, pace, console::findings_of(seen), &[])
+}
+
+/// The judgement on a cell whose console shows known faults, without them; `None` if it shows none.
+pub(crate) fn judge_beside(
+    cell: &Cell,
+    seen: &Seen<'_>,
+    pace: Pace,
+    known: &[&KnownFault],
+) -> Option<Judgement> {
+    let (set_aside, others) = known::set_aside(cell, console::findings_of(seen), known)?;
+    Some(of_findings(cell, seen, pace, others, &set_aside))
+}
+
+fn of_findings(
+    cell: &Cell,
+    seen: &Seen<'_>,
+    pace: Pace,
+    findings: Vec<Finding>,
+    set_aside: &[Finding],
+) -> Judgement {
     let evidence = seen.evidence;
-    let findings = console::findings_of(seen);
     let gap = whole::gap(seen);
     let (facts, mut doubts) = facts::derive(seen, gap.is_none());
     doubts.extend(proof::doubts(cell, seen));
@@ -32,7 +52,7 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
     let (verdict, why) = host(cell, evidence)
         .or_else(|| not_proven(whole::forged(seen).as_slice(), &[]))
         .or_else(|| on_console(&findings, evidence, pace))
-        .or_else(|| whole::tainted(seen))
+        .or_else(|| whole::tainted(seen, known::warnings(set_aside)))
         .or_else(|| ending(evidence))
         .or_else(|| said_by_guest(seen))
         .or_else(|| not_proven(&doubts, &[]))
@@ -49,7 +69,8 @@ pub(crate) fn judge(cell: &Cell, seen: &Seen<'_>, pace: Pace) -> Judgement {
     let decided = console::decisive(&findings).filter(|finding| finding.class == verdict);
     let frames = decided.map(console::frames).unwrap_or_default();
     let as_expected = as_expected(cell, verdict, &breaks, &checks);
-    Judgement { as_expected, verdict, breaks, why, checks, facts, frames }
+    let known = known::identities(cell, set_aside);
+    Judgement { as_expected, verdict, breaks, why, checks, facts, frames, known }
 }
 
 /// Whether a verdict and its broken rules are those expected.

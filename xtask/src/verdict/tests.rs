@@ -5,6 +5,7 @@ mod differential;
 mod endings;
 mod files;
 mod fuzz;
+mod known;
 mod mutations;
 mod no_worse;
 mod not_hidden;

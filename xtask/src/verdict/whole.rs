@@ -18,6 +18,9 @@ use crate::evidence::record::{Record, Source, is_marked, powered_off, records};
 /// `TAINT_BAD_PAGE`, `TAINT_DIE`, `TAINT_WARN`, `TAINT_SOFTLOCKUP`.
 const FAULTS: [(u64, char); 4] = [(5, 'B'), (7, 'D'), (9, 'W'), (14, 'L')];
 
+/// The bit of a warning.
+const TAINT_WARN: u64 = 1 << 9;
+
 /// The lines between the guest's marks, from 0; `None` unless both are there, each once.
 pub(super) fn between_marks(seen: &Seen<'_>) -> Option<Range<usize>> {
     let nonce = seen.log?.nonce;
@@ -89,9 +92,14 @@ pub(super) fn forged(seen: &Seen<'_>) -> Option<String> {
     })
 }
 
-/// What the kernel says of itself although the console does not show why.
-pub(super) fn tainted(seen: &Seen<'_>) -> Option<(Verdict, String)> {
-    let KernelLog { before, after, .. } = seen.log?;
+/// What the kernel says of itself although the console does not show why. Reports that were set
+/// aside explain that it is tainted by a warning, and so many `known_warnings`.
+pub(super) fn tainted(seen: &Seen<'_>, known_warnings: Option<u64>) -> Option<(Verdict, String)> {
+    let KernelLog { before, mut after, .. } = *seen.log?;
+    if let Some(warnings) = known_warnings {
+        after.tainted &= !TAINT_WARN;
+        after.warnings = after.warnings.map(|count| count.saturating_sub(warnings));
+    }
     let faults = taint_faults(after.tainted);
     let Health { tainted, warnings, oopses } = after;
     let (warnings, oopses) = (warnings.unwrap_or(0), oopses.unwrap_or(0));

@@ -37,6 +37,7 @@ fn spread(median: f64, count: usize) -> Spread {
 
 fn night() -> NightDigest {
     NightDigest {
+        known: Vec::new(),
         kind: Kind { matrix: "full".to_owned(), accelerator: "kvm".to_owned() },
         run: "2026-11-30T03-23-00Z".to_owned(),
         started_at: "2026-11-30T03:23:00Z".to_owned(),

@@ -58,6 +58,10 @@ fn test_case(case: &Case<'_>) -> TestCase {
             ("flaky", ran.flaky().to_string()),
         ];
         written.add_properties(about.map(|(name, value)| Property::new(name, value)));
+        let fault = ran.fault().map(|fault| ("fault", fault));
+        let known = cell_known(ran).map(|fault| ("known-fault", fault));
+        let faults = fault.into_iter().chain(known);
+        written.add_properties(faults.map(|(name, value)| Property::new(name, printable(&value))));
     }
     // What failed has its details in the failure.
     if !case.standing.is_bad() {
@@ -72,7 +76,9 @@ fn status(case: &Case<'_>) -> TestCaseStatus {
     let non_success = |kind| {
         let mut status = TestCaseStatus::non_success(kind);
         let details: Vec<String> = case.details.iter().map(|line| printable(line)).collect();
-        status.set_type(case.verdict.as_str()).set_message(said.as_str());
+        // CI systems put failures of one type together.
+        let fault = case.cell.and_then(CellResult::fault).map(|fault| printable(&fault));
+        status.set_type(fault.unwrap_or_else(|| case.verdict.clone())).set_message(said.as_str());
         status.set_description(details.join("\n"));
         status
     };
@@ -90,6 +96,11 @@ fn status(case: &Case<'_>) -> TestCaseStatus {
             status
         }
     }
+}
+
+/// The known faults that do not count in a cell.
+fn cell_known(ran: &CellResult) -> impl Iterator<Item = String> {
+    ran.judgement().known.iter().cloned()
 }
 
 /// A first try that failed on the host's side and does not count (`flakyError`). A cell whose

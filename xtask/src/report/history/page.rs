@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{day, job_since, row, since};
+use super::{day, job_since, of_fault, row, since};
 use crate::plan::CellKey;
 use crate::report::html::anchor;
 use crate::report::numbers::{number, plural};
@@ -60,6 +60,7 @@ fn matrix(trends: &Trends, results: &str) -> Markup {
             @if trends.nights.is_empty() {
                 p { "No run of the whole matrix is kept." }
             } @else {
+                (faults(trends))
                 (grid(trends, results))
             }
             (apart(trends))
@@ -116,6 +117,28 @@ fn runs(trends: &Trends) -> Markup {
 }
 
 /// Since when is a cell red? Cells that ever were first; the others on demand.
+/// The faults, each once.
+fn faults(trends: &Trends) -> Markup {
+    html! {
+        @if !trends.faults.is_empty() {
+            h3 { "Faults" }
+            p.soft { "A sign for each night, the newest right: x not as expected, k known, . not there." }
+            section.scroll tabindex="0" aria-label="Faults by nights" {
+                table {
+                    thead { tr { th scope="col" { "Fault" } th scope="col" { "Nights" } th scope="col" { "Cells" } } }
+                    tbody { @for line in &trends.faults {
+                        tr {
+                            th scope="row" { code { (line.identity) } }
+                            td { code { @for night in &line.nights { (of_fault(night)) } } }
+                            td { (line.most()) }
+                        }
+                    } }
+                }
+            }
+        }
+    }
+}
+
 fn grid(trends: &Trends, results: &str) -> Markup {
     let (odd, good): (Vec<&Row>, Vec<&Row>) = trends.grid.rows.iter().partition(|row| row.odd > 0);
     html! {

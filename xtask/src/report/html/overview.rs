@@ -8,7 +8,7 @@ use super::super::numbers::plural;
 use super::super::terminal::conditions;
 use super::super::{differential, reach, spread};
 use super::anchor;
-use crate::outcome::{CellResult, Comparison, Differential, RunResult};
+use crate::outcome::{Comparison, Differential, Fault, KnownState, RunResult};
 
 /// Verdicts on the patch in the order of what a reader must know first.
 pub(super) const ORDER: [Differential; 9] = [
@@ -88,6 +88,7 @@ pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
                 "Run " code { (run.run) } ", " (conditions(manifest))
             }
             @if !good { (surprises(run)) }
+            (known(run))
             nav aria-label="Parts of this report" {
                 ul {
                     @if !run.comparisons.is_empty() { li { a href="#verdicts" { "Verdicts on the patch" } } }
@@ -103,15 +104,51 @@ pub(super) fn header(run: &RunResult, is_repeated: bool) -> Markup {
 
 /// Cells that were not as expected, with the reason: what a reader of a red run looks for.
 fn surprises(run: &RunResult) -> Markup {
-    let bad: Vec<&CellResult> =
-        run.cells.iter().filter(|cell| !cell.judgement().as_expected).collect();
+    let faults = run.faults();
     html! {
-        @if !bad.is_empty() {
+        @if !faults.is_empty() {
             ul.surprises {
-                @for cell in bad {
+                @for Fault { identity, cells } in &faults {
                     li {
-                        a href={ "#" (anchor(&cell.cell.id)) } { (cell.cell.id) }
-                        " " (super::badge(cell)) ": " (cell.judgement().why)
+                        a href={ "#" (anchor(&cells[0].cell.id)) } { (cells[0].cell.id) }
+                        " " (super::badge(cells[0])) ": " (cells[0].judgement().why)
+                        @if cells.len() > 1 {
+                            br; "The same fault, " code { (identity) } ", also in "
+                            @for (at, cell) in cells[1..].iter().enumerate() {
+                                @if at > 0 { ", " }
+                                a href={ "#" (anchor(&cell.cell.id)) } { (cell.cell.id) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Known faults of the baseline: the cells in which they do not count, and entries that are stale.
+fn known(run: &RunResult) -> Markup {
+    let states = run.known();
+    let told = |state: &&KnownState<'_>| !state.cells.is_empty() || state.stale.is_some();
+    let states: Vec<&KnownState<'_>> = states.iter().filter(told).collect();
+    html! {
+        @if !states.is_empty() {
+            p { "Known faults of the baseline:" }
+            ul.surprises {
+                @for KnownState { known, cells, stale } in states {
+                    li {
+                        code { (known.identity) } ": " (known.reason) " ("
+                        a href=(known.link) { "link" } ")"
+                        @if !cells.is_empty() {
+                            "; does not count in "
+                            @for (at, cell) in cells.iter().enumerate() {
+                                @if at > 0 { ", " }
+                                a href={ "#" (anchor(&cell.cell.id)) } { (cell.cell.id) }
+                            }
+                        }
+                        @if let Some(stale) = stale {
+                            " " span class="badge odd" { "stale entry: " (stale) }
+                        }
                     }
                 }
             }

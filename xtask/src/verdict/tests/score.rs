@@ -14,6 +14,7 @@ fn judged(verdict: Verdict, breaks: &[&str], as_expected: bool) -> Judgement {
         checks: Vec::new(),
         facts: BTreeMap::new(),
         frames: Vec::new(),
+        known: Vec::new(),
     }
 }
 
