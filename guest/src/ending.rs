@@ -3,8 +3,8 @@
 //!
 //! If PID 1 died, the kernel would panic, and the host would blame the kernel for the guest's
 //! mistake. If PID 1 is stuck in the kernel (a write, an unmount, a fork may never return), the
-//! watchdog makes the kernel print the stacks of blocked tasks, reports on the port which step
-//! hung, and powers off. `Ended` is missing then, and the console has the evidence.
+//! watchdog prints the memcgs, makes the kernel print the stacks of blocked tasks, reports on the
+//! port which step hung, and powers off. `Ended` is missing then, and the console has the evidence.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -14,7 +14,8 @@ use nix::sys::reboot::{RebootMode, reboot};
 use protocol::{CellRequest, Fact};
 
 use crate::board::Slot;
-use crate::{clock, patience, port, process, shared};
+use crate::port::Port;
+use crate::{clock, look, patience, port, process, shared};
 
 /// Set in a command of a shell, which must not take the machine down with it.
 static ONLY_EXITS: AtomicBool = AtomicBool::new(false);
@@ -144,9 +145,15 @@ impl Watchdog {
         process::spawn(slot, "watchdog", process::OOM_NEVER, || {
             process::become_urgent(PRIORITY)?;
             process::lock_memory()?;
+            let mut looked = false;
             while clock::now_us() < watchdog.until_us.load(Ordering::SeqCst) {
                 clock::sleep_us(LOOK_US);
+                if !looked && port::installed().is_some_and(Port::has_more) {
+                    look::print();
+                    looked = true;
+                }
             }
+            look::print();
             // Blocked tasks with their stacks, to the console.
             let _ = fs::write("/proc/sysrq-trigger", "w");
             let step = STEPS[watchdog.step.load(Ordering::SeqCst) as usize];

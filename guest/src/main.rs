@@ -29,6 +29,7 @@ mod inject;
 mod kernel_log;
 mod lane;
 mod ledger;
+mod look;
 mod memcg;
 mod memcgs;
 mod observer;

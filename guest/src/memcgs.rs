@@ -19,7 +19,8 @@ use crate::Missing;
 use crate::memcg::{Memcg, flat_keyed};
 use crate::port::Port;
 
-const ROOT: &str = "/sys/fs/cgroup";
+/// Where the hierarchy is mounted.
+pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 
 /// The memcgs of one cell.
 pub(crate) struct Memcgs {
@@ -261,7 +262,7 @@ fn v1_total(text: &str) -> Option<u64> {
 }
 
 /// Folders below `folder`, the deepest first.
-fn folders_below(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn folders_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

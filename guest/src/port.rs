@@ -105,6 +105,15 @@ impl Port {
         serde_json::from_value(any).context("not an order")
     }
 
+    /// Whether the host has sent more than the order: [`protocol::LOOK`].
+    pub(crate) fn has_more(&self) -> bool {
+        let mut ready = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        let polled = poll(&mut ready, PollTimeout::ZERO);
+        let events = ready[0].revents().unwrap_or(PollFlags::empty());
+        // A host that hung up is readable too.
+        polled.is_ok() && events == PollFlags::POLLIN
+    }
+
     fn line(&self, deadline: Deadline) -> Result<Vec<u8>> {
         let mut line = Vec::new();
         let mut chunk = [0; 4096];

@@ -3,6 +3,7 @@
 
 mod checks;
 mod exec;
+mod inspect;
 mod shell;
 mod stored;
 mod user_series;
@@ -18,6 +19,7 @@ pub(crate) use checks::{
     Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants, ReachMap,
 };
 pub(crate) use exec::{Cgroup, ExecArgs};
+pub(crate) use inspect::Inspect;
 pub(crate) use shell::Shell;
 pub(crate) use stored::{
     Compare, Digest, Export, Format, History, List, Listed, Prune, Report, Repro, Show, Tonight,
@@ -98,6 +100,9 @@ pub(crate) enum Command {
     /// Run one cell of a stored run again: same kernel, same requests
     #[command(after_help = stored::REPRO_EXAMPLES)]
     Repro(Repro),
+    /// Look into the memory of a guest that hung, with drgn
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(Inspect),
     /// Give a shell in a guest, with cgroups, tracefs and the cells as commands
     #[command(after_help = shell::EXAMPLES)]
     Shell(Shell),

@@ -69,6 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Prune(args) => tasks::prune::run(&places, &args),
         Command::Report(args) => tasks::report::run(&places, &args),
         Command::Repro(args) => tasks::repro::run(&places, &args),
+        Command::Inspect(args) => tasks::inspect::run(&places, &args),
         Command::Shell(args) => tasks::shell::run(&places, &args),
         Command::Show(args) => tasks::show::run(&places, &args),
         Command::Bench(args) => tasks::bench::run(&places, &args),

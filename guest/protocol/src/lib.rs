@@ -64,6 +64,10 @@ pub const COST_KNOWN: &str = "known";
 /// Instructions in [`COST_KNOWN`]: a VM that reports another number does not count them.
 pub const COST_KNOWN_INSTRUCTIONS: u64 = 1000;
 
+/// What the host sends after the order, at its deadline: the guest's watchdog then prints the state
+/// of every memcg to the console.
+pub const LOOK: &str = "look\n";
+
 /// Folder of the guest with the request of each cell that its shell can run, `ID.json`. Where it
 /// exists, PID 1 gives a shell.
 pub const SHELL_CELLS: &str = "/cells";

@@ -64,8 +64,11 @@ pub(crate) struct Repro {
     /// Boot this bzImage instead of the kernel of the run
     #[arg(long, value_name = "BZIMAGE")]
     pub(crate) image: Option<PathBuf>,
+    /// Dump the guest's memory when the load is over, for `inspect`
+    #[arg(long)]
+    pub(crate) dump: bool,
     /// Stop the VM at its first instruction and wait for gdb; nothing is judged
-    #[arg(long, conflicts_with_all = ["times", "jobs"])]
+    #[arg(long, conflicts_with_all = ["times", "jobs", "dump"])]
     pub(crate) gdb: bool,
     /// With --gdb: stop at this function
     #[arg(long = "break", value_name = "FUNCTION", requires = "gdb")]

@@ -8,6 +8,8 @@
 //! | `console.log` | console bytes, bounded |
 //! | `events.jsonl` | each event as the guest sent it, one a line |
 //! | `code.txt` | addresses of watched kernel code that ran |
+//! | `registers.txt` | registers of every CPU at the deadline, as QEMU prints them |
+//! | `memory.kdump` | the guest's memory, if it was dumped: for drgn |
 //! | `ending.json` | how the VM ended, wall time, lines that were no events |
 //!
 //! Contract: an event is in the file before anything acts on it, so a crash of the harness keeps
@@ -36,6 +38,10 @@ const CONSOLE: &str = "console.log";
 const EVENTS: &str = "events.jsonl";
 const ENDING: &str = "ending.json";
 const CODE: &str = "code.txt";
+/// File with the registers of every CPU.
+pub(crate) const REGISTERS: &str = "registers.txt";
+/// File with the guest's memory.
+pub(crate) const MEMORY: &str = "memory.kdump";
 
 /// Event bytes kept of one cell. A cell of the default matrix has less than 64 KiB.
 const EVENTS_BYTES_MAX: usize = 32 << 20;
@@ -89,7 +95,7 @@ impl Recorder {
             File::create(&path).with_context(|| format!("cannot create {}", path.display()))
         };
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        for old in [ENDING, CODE] {
+        for old in [ENDING, CODE, REGISTERS, MEMORY] {
             let _ = fs::remove_file(dir.join(old));
         }
         let mut request_text = serde_json::to_string_pretty(request)?;
@@ -137,6 +143,16 @@ impl Recorder {
     /// Takes how long a vCPU had been starved when the guest shut down, ms.
     pub(crate) fn starved(&mut self, starved_ms: u64) {
         self.starved_ms = starved_ms;
+    }
+
+    /// The path of a file beside the others.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Writes a file beside the others, in one step.
+    pub(crate) fn keep(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        publish(&self.dir.join(name), |file| Ok(file.write_all(text.as_bytes())?))
     }
 
     /// Takes bytes of QEMU's log of translated code.

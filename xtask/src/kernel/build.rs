@@ -142,6 +142,45 @@ impl Site<'_> {
         self.cache.trees.join(tree_name(kernel, located)).join("build.log")
     }
 
+    /// Brings the work tree of a kernel to it, configured, and hands make for it over.
+    ///
+    /// # Errors
+    /// As [`Site::image`].
+    pub(super) fn in_tree<T>(
+        &self,
+        kernel: &Kernel,
+        located: &Located,
+        task: impl FnOnce(&Make) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let recipe = self.recipe(kernel, located)?;
+        let Recipe { series, rust, toolchain, .. } = &recipe;
+        host::provide(&toolchain.missing(*rust), false)?;
+        let source = located.unpack(self.cache)?;
+        let _bindgen =
+            rust.then(|| bindgen::provide(&toolchain.bindgen, self.cache)).transpose()?;
+        let overlay = patch::apply(series, &source.tree, kernel.fuzz)?;
+        let name = tree_name(kernel, located);
+        let _tree = self.cache.lock(&format!("tree-{name}"), &format!("the work tree {name}"))?;
+        let tree = Tree::open(self.cache, &name, &source)?;
+        tree.move_to(&overlay, &hex(&series.digest()))?;
+        let make = Make::new(tree.dir(), self.jobs, toolchain, *rust);
+        tree.begin_build()?;
+        let asked = Asked {
+            source_id: &source.id,
+            overlay: &overlay,
+            wishes: &self.wishes(&recipe, &make),
+            gone: &kernel.gone,
+            toolchain: &toolchain.identity(*rust),
+        };
+        let done = configure(&tree, &make, &asked).and_then(|()| task(&make));
+        let cut_off = done.as_ref().err().is_some_and(was_cut_off);
+        if !cut_off {
+            tree.end_build()?;
+        }
+        unharmed(&source, tree)?;
+        done
+    }
+
     fn make(&self, recipe: &Recipe<'_>) -> anyhow::Result<(PathBuf, Manifest)> {
         let Recipe { kernel, located, series, rust, toolchain, key, .. } = recipe;
         host::provide(&toolchain.missing(*rust), false)?;
@@ -176,7 +215,7 @@ impl Site<'_> {
         };
         let built =
             configure(&tree, &make, &asked).and_then(|()| make.build(&kernel.name, &log, &written));
-        if !was_cut_off(&built) {
+        if !built.as_ref().err().is_some_and(was_cut_off) {
             tree.end_build()?;
         }
         let tree = unharmed(&source, tree)?;
@@ -239,8 +278,7 @@ fn configure(tree: &Tree, make: &Make, asked: &Asked<'_>) -> anyhow::Result<()> 
 }
 
 /// Whether an object may be half written. On SIGTERM, make removes what it was writing.
-fn was_cut_off(built: &anyhow::Result<()>) -> bool {
-    let Err(error) = built else { return false };
+fn was_cut_off(error: &anyhow::Error) -> bool {
     let exit = crate::exit::fault_of(error).map(|fault| fault.exit);
     error.downcast_ref::<Killed>().is_some()
         || !matches!(exit, Some(Exit::Build | Exit::Interrupted))

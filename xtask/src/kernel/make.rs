@@ -123,7 +123,11 @@ impl Make {
         wishes.iter().filter(known).cloned().collect()
     }
 
-    fn run(&self, targets: &[&str]) -> anyhow::Result<()> {
+    /// Makes these targets.
+    ///
+    /// # Errors
+    /// [`Exit::Build`] with the first errors.
+    pub(super) fn run(&self, targets: &[&str]) -> anyhow::Result<()> {
         let command = self.command(targets);
         let said = format!("make {}", targets.join(" "));
         let output = process::capture(command, CONFIG_DEADLINE)?;

@@ -14,6 +14,7 @@ mod build;
 pub(crate) mod cache;
 mod configured;
 mod diff;
+pub(crate) mod drgn;
 mod errors;
 mod fragments;
 mod image;
@@ -36,6 +37,7 @@ mod tarball;
 mod tests;
 mod toolchain;
 mod tree;
+mod types;
 pub(crate) mod user_series;
 mod warnings;
 

@@ -2,6 +2,9 @@
 //! `cargo xtask build-kernel`: kernels by name -> images in the cache, and a table of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 
 use super::{Folders, inputs, user_series};
 use crate::cli::{self, Places};
@@ -85,6 +88,24 @@ pub(super) fn keys(
     wanted: Wanted<'_>,
 ) -> anyhow::Result<BTreeMap<String, String>> {
     each(folders, config, wanted, |site, kernel, located| site.key(kernel, located))
+}
+
+/// The types of a kernel whose image has this key, for drgn.
+///
+/// # Errors
+/// As [`build`]; a kernel that would get another key here.
+pub(super) fn types(
+    folders: &Folders,
+    config: &Config,
+    name: &str,
+    source: Option<&str>,
+    key: &str,
+) -> anyhow::Result<PathBuf> {
+    let kernels = [name.to_owned()];
+    let wanted = Wanted { kernels: &kernels, source, install: false };
+    let types =
+        each(folders, config, wanted, |site, kernel, located| site.types(kernel, located, key))?;
+    types.into_values().next().context("no types")
 }
 
 /// Gives each kernel to `task`, with its build site and its source.

@@ -23,6 +23,7 @@ pub(crate) mod history;
 mod html;
 pub(crate) mod inject;
 mod inputs;
+pub(crate) mod inspect;
 pub(crate) mod kselftest;
 mod kvm_proof;
 pub(crate) mod list;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::shown;
 use crate::evidence::{Evidence, store};
 use crate::exit::{Exit, Fault};
 use crate::outcome::{Attempt, Judgement, RunResult};
@@ -133,6 +134,18 @@ pub(super) fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String>
 pub(super) fn evidence(folder: &RunFolder, dir: &Path) -> anyhow::Result<Evidence> {
     folder.check_seal(dir)?;
     store::load(dir)
+}
+
+/// The folder of an attempt, with what is there only of some and nothing else shows.
+pub(super) fn place(dir: &Path, id: &str) -> String {
+    let mut text = shown(dir);
+    if dir.join(store::REGISTERS).exists() {
+        text.push_str("\n  registers.txt: registers of every CPU at the deadline");
+    }
+    if dir.join(store::MEMORY).exists() {
+        text.push_str(&format!("\n  memory.kdump: cargo xtask inspect {id}"));
+    }
+    text
 }
 
 /// The cells in the result of a run, if it has one that can be read.

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use nix::sys::stat::Mode;
 
@@ -23,7 +25,7 @@ use crate::progress::{note, print};
 use crate::report;
 use crate::results::RunFolder;
 use crate::vm;
-use crate::vm::rig::Job;
+use crate::vm::rig::{Dumps, Job};
 use crate::vm::terminal;
 
 /// Folder of its run folders, below the results.
@@ -66,6 +68,9 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     };
     let kernels = BTreeMap::from([(cell.key.kernel.clone(), kernel)]);
     let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
+    if args.dump {
+        run.ready.rig.dumps = Arc::new(Dumps::new(args.times, true));
+    }
     let mut first = run.first(&cells, None)?;
     let ran = cells.iter().filter_map(|cell| {
         let first = first.remove(&cell.id)?;
@@ -80,7 +85,15 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     if let [only] = result.cells.as_slice() {
         let dir = folder.dir().join(&only.first.folder);
         let evidence = past::evidence(&folder, &dir)?;
-        print_report(|style| report::show(&result.manifest, only, &evidence, &shown(&dir), style))?;
+        print_report(|style| {
+            report::show(
+                &result.manifest,
+                only,
+                &evidence,
+                &past::place(&dir, &only.cell.id),
+                style,
+            )
+        })?;
     }
     if let Some(ran) = result.cells.first() {
         let script = folder.dir().join(&ran.first.folder).join(store::CMDLINE);

@@ -20,7 +20,7 @@ use crate::verdict::Pace;
 use crate::vm::guest_binary::Binaries;
 use crate::vm::kvm::{self, Wish};
 use crate::vm::pool::Room;
-use crate::vm::rig::Rig;
+use crate::vm::rig::{DUMPS_PER_RUN, Dumps, Rig};
 use crate::vm::{Accel, QEMU_BINARY, Qemu, disk, guest_binary};
 
 /// How slow its guests are, for tolerances that do not come from kernel timers.
@@ -64,7 +64,9 @@ pub(crate) fn prepare(
     let choice = kvm::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
     note(&format!("accelerator: {}", choice.said));
     let kvm::Choice { accel, slowdown, kvm, said: _ } = choice;
-    let rig = Rig { qemu, accel, slowdown, kvm, initramfs, disk: Some(disk), watched: Vec::new() };
+    let (disk, watched) = (Some(disk), Vec::new());
+    let dumps = Arc::new(Dumps::new(DUMPS_PER_RUN, false));
+    let rig = Rig { qemu, accel, slowdown, kvm, initramfs, disk, watched, dumps };
     let kvm = kvm_proof::read(&rig, &folders.cache);
     Ok(Ready { rig, _in_use, kvm, binaries })
 }

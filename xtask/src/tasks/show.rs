@@ -3,6 +3,8 @@
 //!
 //! It needs only what was written during the run, so it works for a run that was killed.
 
+use std::path::Path;
+
 use super::attempts::judged;
 use super::{Folders, past, print_report};
 use crate::cli::{self, Places};
@@ -39,6 +41,7 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
         (Some(again), Some(evidence)) if found.first_says_nothing() => (&again.folder, evidence),
         _ => (&found.first.folder, first_evidence),
     };
-    print_report(|style| report::show(&manifest, &found, &evidence, shown, style))?;
+    let place = past::place(Path::new(shown), &id);
+    print_report(|style| report::show(&manifest, &found, &evidence, &place, style))?;
     Ok(Exit::Ok)
 }

@@ -68,7 +68,10 @@ fn try_run(
         Begin::Snapshot(snapshot) => snapshot.vm(),
     });
     let ending = match vm {
-        Ok(vm) => match Session::new(vm, &mut recorder, goal, rig.limits(&job), stop).run() {
+        Ok(vm) => match Session::new(vm, &mut recorder, goal, rig.limits(&job), stop)
+            .with_dumps(&rig.dumps)
+            .run()
+        {
             End::Vm(ending) => ending,
             other @ (End::Hello | End::Saved) => {
                 Ending::HostFailed { why: format!("the session ended with {other:?}") }

@@ -188,6 +188,7 @@ fn try_kvm(
         initramfs: initramfs.to_owned(),
         disk: None,
         watched: Vec::new(),
+        dumps: std::sync::Arc::new(crate::vm::rig::Dumps::new(0, false)),
     };
     let once = || boot(&rig, kernel, stop).unwrap_or_else(|error| Err(format!("{error:#}")));
     let mut booted = once();

@@ -13,6 +13,7 @@ mod accel;
 pub(crate) mod cell;
 mod command;
 pub(crate) mod disk;
+mod dump;
 pub(crate) mod exec;
 pub(crate) mod guest_binary;
 pub(crate) mod initramfs;

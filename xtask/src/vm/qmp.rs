@@ -2,10 +2,12 @@
 //! QEMU's control protocol, as far as needed: why the VM ended, what QEMU failed at, a sysrq, and
 //! saving and restoring its state. Pure.
 //!
-//! Contract: answers are not awaited, since QEMU handles commands in order. Unknown lines are
-//! ignored.
+//! Contract: QEMU handles commands in order. Unknown lines are ignored.
+
+use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::command::CONSOLE_CHARDEV;
 
@@ -24,6 +26,25 @@ pub(super) fn console_break() -> String {
 
 /// Asks whether the guest runs. The answer also shows that QEMU itself does.
 pub(super) const STATUS: &str = "{\"execute\":\"query-status\"}\n";
+
+/// Asks for the registers of every CPU.
+pub(super) fn registers() -> String {
+    let arguments = json!({ "command-line": "info registers -a" });
+    let command =
+        json!({ "execute": "human-monitor-command", "arguments": arguments, "id": REGISTERS });
+    format!("{command}\n")
+}
+
+/// Has QEMU write the guest's memory to this file, compressed. The guest stands still meanwhile.
+pub(super) fn dump(path: &Path) -> String {
+    let protocol = format!("file:{}", path.display());
+    let arguments = json!({ "paging": false, "protocol": protocol, "format": "kdump-zlib" });
+    format!("{}\n", json!({ "execute": "dump-guest-memory", "arguments": arguments, "id": DUMP }))
+}
+
+/// Ids of commands whose answers are told apart by them.
+const REGISTERS: &str = "registers";
+const DUMP: &str = "dump";
 
 /// Passes the descriptor that is sent with it, for [`SAVE`] or [`RESTORE`].
 pub(super) const TAKE_STATE: &str =
@@ -68,6 +89,10 @@ pub(super) enum Said {
     Paused,
     /// QEMU could not read or write the disk's file, in its words.
     DiskFailed(String),
+    /// The answer to [`registers`].
+    Registers(String),
+    /// The answer to [`dump`]: why it failed, if it did.
+    Dumped(Result<(), String>),
     /// The answer to [`STATUS`]: `running`, `paused`, `io-error`, …
     Status(String),
 }
@@ -91,7 +116,9 @@ struct Message {
     data: Data,
     error: Option<Refused>,
     #[serde(default, rename = "return")]
-    answer: serde_json::Value,
+    answer: Value,
+    #[serde(default)]
+    id: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -112,6 +139,15 @@ struct Refused {
 /// The message in a line; `None` if it does not matter.
 pub(super) fn said(line: &[u8]) -> Option<Said> {
     let message: Message = serde_json::from_slice(line).ok()?;
+    match (message.id.as_str(), &message.answer, &message.error) {
+        (REGISTERS, Value::String(text), _) => return Some(Said::Registers(text.clone())),
+        (REGISTERS, ..) => return Some(Said::Registers(String::new())),
+        (DUMP, _, error) => {
+            let failed = error.as_ref().map(|error| error.desc.clone());
+            return Some(Said::Dumped(failed.map_or(Ok(()), Err)));
+        }
+        _ => {}
+    }
     if let Some(refused) = message.error {
         return Some(Said::Failed(refused.desc));
     }
@@ -194,9 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_told_apart_by_their_ids() {
+        let of = |line: &str| said(line.as_bytes());
+        let registers = r#"{"return":"CPU#0\r\nRIP=1","id":"registers"}"#;
+        assert_eq!(of(registers), Some(Said::Registers("CPU#0\r\nRIP=1".into())));
+        assert_eq!(of(r#"{"return":{},"id":"dump"}"#), Some(Said::Dumped(Ok(()))));
+        let failed = r#"{"error":{"class":"GenericError","desc":"no space"},"id":"dump"}"#;
+        assert_eq!(of(failed), Some(Said::Dumped(Err("no space".into()))));
+    }
+
+    #[test]
     fn what_is_sent_is_json() {
+        let (registers, dump) = (registers(), dump(Path::new("/a\"b")));
         let sent = [HANDSHAKE, STATUS, &console_break(), TAKE_STATE, SAVE, RESTORE, CONTINUE];
-        for line in sent.iter().flat_map(|text| text.lines()) {
+        let sent = sent.iter().copied().chain([registers.as_str(), &dump]);
+        for line in sent.flat_map(str::lines) {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }
     }

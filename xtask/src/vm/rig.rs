@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 use protocol::CellRequest;
@@ -40,6 +41,33 @@ pub(crate) struct Rig {
     pub(crate) disk: Option<PathBuf>,
     /// Kernel code whose execution is recorded ([`crate::evidence::store::code`]); TCG only.
     pub(crate) watched: Vec<Range<u64>>,
+    /// Which cells have their memory dumped.
+    pub(crate) dumps: Arc<Dumps>,
+}
+
+/// Dumps of memory that a run may have, of the first cells that reach their deadline. They are
+/// removed with the run; one of a guest of 512 MiB has 12 to 14 MB.
+pub(crate) const DUMPS_PER_RUN: u32 = 2;
+
+/// How many dumps a run may still have.
+#[derive(Debug)]
+pub(crate) struct Dumps {
+    left: AtomicU32,
+    /// Whether each cell is dumped when its load is over, instead of only one that hangs.
+    pub(super) at_rest: bool,
+}
+
+impl Dumps {
+    /// So many, of cells that hang; or of all, when the load is over.
+    pub(crate) fn new(left: u32, at_rest: bool) -> Self {
+        Self { left: AtomicU32::new(left), at_rest }
+    }
+
+    /// Takes one of them; `false` if none is left.
+    pub(super) fn take(&self) -> bool {
+        let less = |left: u32| left.checked_sub(1);
+        self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+    }
 }
 
 /// What a VM needs to know of a [`Cell`].
@@ -132,4 +160,15 @@ impl Rig {
 fn text(path: &Path) -> anyhow::Result<String> {
     let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_so_many_dumps_and_no_more() {
+        let dumps = Dumps::new(2, false);
+        assert_eq!([(); 4].map(|()| dumps.take()), [true, true, false, false]);
+    }
 }

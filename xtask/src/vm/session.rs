@@ -4,6 +4,8 @@
 //! Contract: [`Session::run`] ends, whatever guest, QEMU or host do: every turn of its loop checks
 //! the deadline and the stop flag. It judges nothing; how the VM ended is a fact.
 
+mod hang;
+
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +14,7 @@ use protocol::{CellRequest, Fact, Hello, Order};
 
 use super::process::{Vm, Wire};
 use super::qmp::{self, Said, Shutdown};
-use super::rig::Limits;
+use super::rig::{Dumps, Limits};
 use super::watch::Watch;
 use crate::evidence::Ending;
 use crate::evidence::console::printable;
@@ -24,8 +26,10 @@ use crate::host::stop::Stop;
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// A QEMU that runs ends, and answers, in milliseconds. After this it is stuck.
 const STUCK: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
-/// Time for the kernel to print the stacks of blocked tasks and CPUs, after the deadline.
-const DUMP_LIMIT: Duration = Duration::from_millis(1200);
+/// Time for the kernel to print its lists, after the deadline.
+const DUMP_LIMIT: Duration = Duration::from_secs(5);
+/// A kernel that was silent for this long has printed all.
+const CONSOLE_QUIET: Duration = Duration::from_millis(500);
 /// Between a break and its key. They use different sockets and interrupts: with 100 ms, the key
 /// overtook the break in some runs under TCG.
 const DUMP_KEY_PAUSE: Duration = Duration::from_millis(300);
@@ -81,6 +85,12 @@ pub(super) struct Session<'a> {
     hung_up: Option<Instant>,
     /// Whether the guest runs, in QEMU's words, if it was asked.
     status: Option<String>,
+    /// Registers of every CPU, if they were asked for.
+    registers: Option<String>,
+    /// How many dumps of memory may still be written; none where they are not wanted.
+    dumps: Option<&'a Dumps>,
+    /// Whether a dump was asked for, and then how that ended.
+    dumped: Option<Option<Result<(), String>>>,
 }
 
 impl<'a> Session<'a> {
@@ -95,6 +105,7 @@ impl<'a> Session<'a> {
         let (since, last_sign) = (Instant::now(), Instant::now());
         let (qmp, shutdown, stderr) = (Lines::new(qmp::LINE_BYTES_MAX), None, Vec::new());
         let (watch, hung_up, status, booted) = (Watch::begin(), None, None, false);
+        let (registers, dumps, dumped) = (None, None, None);
         Self {
             vm,
             recorder,
@@ -110,7 +121,15 @@ impl<'a> Session<'a> {
             watch,
             hung_up,
             status,
+            registers,
+            dumps,
+            dumped,
         }
+    }
+
+    /// The same, which may write dumps.
+    pub(super) fn with_dumps(self, dumps: &'a Dumps) -> Self {
+        Self { dumps: Some(dumps), ..self }
     }
 
     /// Runs it to its end. The VM is gone afterwards.
@@ -213,10 +232,14 @@ impl<'a> Session<'a> {
         if !events.is_empty() {
             self.last_sign = Instant::now();
         }
+        let settled = events.iter().any(|event| matches!(event.fact, Fact::Settled(_)));
         let hello = events.iter().find_map(|event| match &event.fact {
             Fact::Hello(Hello { protocol, .. }) => Some(*protocol),
             _ => None,
         });
+        if settled && self.dumps_at_rest() {
+            self.dump();
+        }
         let (Some(theirs), false) = (hello, self.booted) else { return Ok(None) };
         self.booted = true;
         self.since = Instant::now();
@@ -282,6 +305,9 @@ impl<'a> Session<'a> {
                     let why = format!("QEMU's disk, whose writes go to TMPDIR or /var/tmp: {why}");
                     return Ok(Some(host_failed(why)));
                 }
+                (Some(Said::Registers(text)), _) => self.registers = Some(text),
+                (Some(Said::Dumped(outcome)), _) => self.dumped = Some(Some(outcome)),
+                (Some(Said::Paused), _) if self.is_being_dumped() => {}
                 (Some(Said::Paused), goal) if self.should_run(goal) => {
                     let why = self.with_stderr("QEMU stopped the guest by itself".to_owned());
                     return Ok(Some(host_failed(why)));
@@ -344,52 +370,6 @@ impl<'a> Session<'a> {
         }
         let (deadline_ms, booted) = (self.limit_ms(), self.booted);
         End::Vm(Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms })
-    }
-
-    /// Only a guest that QEMU runs can hang: gives another end if it does not.
-    fn ask_whether_it_runs(&mut self) -> Option<End> {
-        self.vm.send(Wire::Qmp, qmp::STATUS.as_bytes());
-        let until = Instant::now() + STUCK;
-        while self.status.is_none() && Instant::now() < until {
-            self.watch.look(&self.vm);
-            match self.turn(TICK) {
-                Ok(None) => {}
-                Ok(end) => return end,
-                Err(error) => return Some(host_failed(format!("{error:#}"))),
-            }
-        }
-        let why = match self.status.as_deref() {
-            // It may wait for its state, or have powered off in the last moment.
-            Some("running" | "inmigrate" | "shutdown") => return None,
-            Some(other) => format!("at the deadline QEMU did not run the guest: {other}"),
-            None => format!("QEMU did not answer within {} s", STUCK.as_secs()),
-        };
-        Some(host_failed(self.with_stderr(why)))
-    }
-
-    /// Asks the kernel over its console for the stacks of blocked tasks, then of active CPUs. It
-    /// must take interrupts, and PID 1 must have opened the console.
-    fn ask_where_it_hangs(&mut self) {
-        if self.recorder.asks().is_err() {
-            return;
-        }
-        let until = Instant::now() + DUMP_LIMIT;
-        for key in ["w", "l"] {
-            self.vm.send(Wire::Qmp, qmp::console_break().as_bytes());
-            self.listen_until(until.min(Instant::now() + DUMP_KEY_PAUSE));
-            self.vm.send(Wire::Console, key.as_bytes());
-            self.listen_until(until.min(Instant::now() + DUMP_NEXT_PAUSE));
-        }
-        self.listen_until(until);
-    }
-
-    fn listen_until(&mut self, until: Instant) {
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || !matches!(self.turn(left.min(TICK)), Ok(None)) {
-                return;
-            }
-        }
     }
 
     fn ended(&mut self, status: std::process::ExitStatus) -> Ending {

@@ -39,7 +39,8 @@ tell() { printf '%s\n' "$1" >&$qmp; }
 # As QEMU does while the guest hangs.
 hang() { while read -r command <&$qmp; do
     echo "$command" >>commands
-    case $command in *query-status*) tell '{"return":{"status":"'"${1:-running}"'"}}' ;; esac
+    case $command in *query-status*) tell '{"return":{"status":"'"${1:-running}"'"}}' ;;
+    *registers*) tell '{"return":"CPU#0\r\nRIP=1","id":"registers"}' ;; esac
 done; sleep 600; }
 shutdown() { printf '{"event":"SHUTDOWN","data":{"guest":true,"reason":"%s"}}\n' "$1" >&$qmp; }
 "#;
@@ -85,6 +86,7 @@ impl Lab {
             initramfs: "/none".into(),
             disk: None,
             watched: Vec::new(),
+            dumps: std::sync::Arc::new(crate::vm::rig::Dumps::new(0, false)),
         }
     }
 
@@ -206,7 +208,9 @@ fn a_hang_at_boot_ends_at_the_deadline_with_everything_qemu_started() {
     assert_eq!(store::load(&lab.path("cell")).unwrap().console, "booting");
     assert!(is_gone(&std::fs::read_to_string(lab.path("sleeper")).unwrap()));
     let commands = std::fs::read_to_string(lab.path("commands")).unwrap();
-    assert_eq!(commands.matches("chardev-send-break").count(), 2, "{commands}");
+    assert_eq!(commands.matches("chardev-send-break").count(), 5, "{commands}");
+    let registers = std::fs::read_to_string(lab.path("cell").join(store::REGISTERS)).unwrap();
+    assert_eq!(registers, "CPU#0\r\nRIP=1");
 }
 
 #[test]
@@ -226,8 +230,14 @@ fn a_thread_that_waits_for_a_cpu_is_seen() {
 #[test]
 fn a_hang_after_hello_is_told_from_one_at_boot() {
     let lab = Lab { cell_ms: 500, ..Lab::new() };
-    let evidence = lab.run("hello; hang");
+    let evidence = lab.run(
+        "hello; { read -r order; read -r more; printf \"to the guest: $more\" >&$console; } <&$port &
+        hang",
+    );
     assert!(matches!(evidence.ending, Ending::Deadline { booted: true, .. }), "{evidence:?}");
+    let console = std::fs::read_to_string(lab.path("cell/console.log")).unwrap();
+    assert!(console.contains("to the guest: look"), "{console}");
+    assert!(!evidence.console.contains("look"), "it is no evidence: {}", evidence.console);
 }
 
 #[test]

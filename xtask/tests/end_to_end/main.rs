@@ -8,6 +8,7 @@ mod bad_input;
 mod broken_hosts;
 mod broken_kernels;
 mod exec;
+mod inspect;
 mod kvm;
 mod month;
 mod parts;
