@@ -26,17 +26,20 @@ mod taxonomy;
 mod verdict;
 mod vm;
 
-use std::panic::catch_unwind;
+use std::io::{ErrorKind, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use cli::{Cli, Command};
 use exit::{Exit, Fault};
 
 fn main() -> ExitCode {
     host::limits::outlive_file_limit();
-    let cli = <Cli as clap::Parser>::parse();
+    let parsed = <Cli as clap::Parser>::try_parse();
     // The panic's own message is on stderr already.
-    let outcome = catch_unwind(|| run(cli)).unwrap_or_else(|_| {
+    let outcome = catch_unwind(AssertUnwindSafe(|| parsed.map_or_else(explain, run)));
+    let outcome = outcome.unwrap_or_else(|_| {
         let what = "the harness panicked: a bug, or a host out of threads or memory";
         Err(Fault::new(Exit::Host, what).into())
     });
@@ -46,6 +49,19 @@ fn main() -> ExitCode {
         exit
     });
     ExitCode::from(exit as u8)
+}
+
+/// Prints what is wrong with the arguments, or the help or version that they ask for.
+#[expect(clippy::needless_pass_by_value, reason = "it is what the parser gives")]
+fn explain(error: clap::Error) -> anyhow::Result<Exit> {
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        _ if error.use_stderr() => Ok(Exit::Usage),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(Exit::Ok),
+    }
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {

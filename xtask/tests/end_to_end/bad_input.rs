@@ -142,6 +142,54 @@ fn a_stderr_that_takes_nothing_changes_no_exit_code() {
     assert_eq!(status.code(), Some(2));
 }
 
+/// What commands whose whole runs are too long say first: refusals, usage, what they would run.
+#[test]
+fn outputs_that_take_nothing_change_no_exit_code_of_a_long_command() {
+    let bench = Bench::new();
+    let outputs = [
+        (">&-", false),
+        ("<&- >&- 2>&-", false),
+        ("2>&1 | :", false),
+        ("2>/dev/full", false),
+        (">/dev/full 2>&1", true),
+    ];
+    // Without QEMU or make the tools are missing: the last that is said before a run begins.
+    let no_tools = bench.folder.path().join("bin");
+    fs::create_dir(&no_tools).unwrap();
+    let bash = |words: &[&str], output: &str, path: Option<&Path>| {
+        let mut command = Command::new("/bin/bash");
+        let script = format!("\"$@\" {output}; exit ${{PIPESTATUS[0]}}");
+        command.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_xtask")]).args(words);
+        command.arg("--configs").arg(bench.configs()).arg("--results").arg(bench.results());
+        command.env("NO_COLOR", "1").envs(path.map(|path| ("PATH", path)));
+        Ran::of(command.output().expect("bash starts"))
+    };
+    let mut cases: Vec<(Vec<&str>, Option<&Path>, i32)> = Vec::new();
+    for command in ["bench", "inject", "kselftest", "check-series", "mutants", "coverage"] {
+        cases.push((vec![command, "--help"], None, 0));
+        cases.push((vec![command, "--of-no-such-name"], None, 2));
+        let kernel: &[&str] = if command == "check-series" { &[] } else { &["--kernel"] };
+        let kernel = if command == "bench" { &["--matrix"] } else { kernel };
+        cases.push(([&[command], kernel, &["none-of-that-name"]].concat(), None, 2));
+        // Without perl `check-series` goes on: what is not checked is a finding.
+        if command != "check-series" {
+            cases.push((vec![command], Some(&no_tools), 3));
+        }
+    }
+    cases.push((vec!["mutants", "--dry-run"], None, 0));
+    for (words, path, exit) in cases {
+        for (output, is_full) in outputs {
+            let ran = bash(&words, output, path);
+            let expected = if is_full && exit == 0 { 7 } else { exit };
+            let said = format!("{words:?} {output}: {}{}", ran.stdout, ran.stderr);
+            assert_eq!(ran.exit, Some(expected), "{said}");
+            assert!(!said.contains("panicked"), "{said}");
+        }
+    }
+    let left: Vec<_> = fs::read_dir(bench.results()).into_iter().flatten().flatten().collect();
+    assert!(left.is_empty(), "a run folder was made: {left:?}");
+}
+
 /// A checkout that was copied with its target folder runs the program of the other one.
 #[test]
 fn a_copied_checkout_reads_its_own_configs() {
