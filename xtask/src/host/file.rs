@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -186,9 +186,15 @@ pub(crate) fn used(path: &Path) -> PathBuf {
 /// there.
 ///
 /// # Errors
-/// I/O errors; another process is about to remove it.
+/// I/O errors; it is no regular file; another process is about to remove it.
 pub(crate) fn hold(path: &Path) -> io::Result<File> {
-    let file = File::options().append(true).create(true).open(path)?;
+    let mut options = File::options();
+    // A FIFO would wait for a reader for ever.
+    options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    let file = options.append(true).create(true).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
     let _ = file.set_modified(SystemTime::now());
     match fs4::fs_std::FileExt::try_lock_shared(&file)? {
         true => Ok(file),
@@ -196,18 +202,31 @@ pub(crate) fn hold(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Marks what is used beside a file, as [`hold`]. What is there instead of the mark goes.
+///
+/// # Errors
+/// As [`hold`].
+pub(crate) fn hold_used(path: &Path) -> io::Result<File> {
+    let mark = used(path);
+    if mark.symlink_metadata().is_ok_and(|stat| !stat.is_file()) {
+        fs::remove_file(&mark)?;
+    }
+    hold(&mark)
+}
+
 /// The same for the one who removes it; `None` if it is in use.
 ///
 /// # Errors
-/// I/O errors.
+/// I/O errors; it is no regular file.
 pub(crate) fn hold_alone(path: &Path) -> io::Result<Option<File>> {
-    let file = File::open(path)?;
+    let file = open(path, Links::Followed, u64::MAX)?;
     Ok(file.try_lock_exclusive()?.then_some(file))
 }
 
 /// Sets the time of a file to now, as far as it is ours.
 pub(crate) fn renew(path: &Path) {
-    let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    let file = open(path, Links::Followed, u64::MAX);
+    let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
 }
 
 /// SHA-256 of a file, lower-case hex.
@@ -225,6 +244,21 @@ pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An open of a FIFO waits for the other end.
+    #[test]
+    fn a_mark_that_is_a_fifo_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let guest = folder.path().join("guest.cpio");
+        let fifo = used(&guest);
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(hold(&fifo).is_err() && hold_alone(&fifo).is_err());
+        renew(&fifo);
+        let held = hold_used(&guest).unwrap();
+        assert!(hold_alone(&fifo).unwrap().is_none(), "it is held");
+        drop(held);
+        assert!(hold_alone(&fifo).unwrap().is_some());
+    }
 
     #[test]
     fn a_file_that_cannot_be_filled_is_not_there() {

@@ -54,7 +54,7 @@ pub(crate) fn prepare(
     let qemu = Qemu::find(QEMU_BINARY)?;
     let binaries = guest_binary::build(&folders.workspace)?;
     let initramfs = guest_binary::pack(&binaries.guest, &folders.cache)?;
-    let _in_use = Arc::new(file::hold(&file::used(&initramfs)).context("using the packed guest")?);
+    let _in_use = Arc::new(file::hold_used(&initramfs).context("using the packed guest")?);
     let disk = disk::scratch(&folders.cache)?;
     let wish = match wish {
         AccelChoice::Auto => Wish::Auto,
