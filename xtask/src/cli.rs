@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line: words to plain argument structures. `main` gives each to its task.
 
+mod bisect;
 mod checks;
 mod exec;
 mod inspect;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::Exit;
 use crate::plan::Share;
 
+pub(crate) use bisect::Bisect;
 pub(crate) use checks::{
     Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants, ReachMap,
 };
@@ -106,6 +108,9 @@ pub(crate) enum Command {
     /// Give a shell in a guest, with cgroups, tracefs and the cells as commands
     #[command(after_help = shell::EXAMPLES)]
     Shell(Shell),
+    /// Find the first bad patch of a series, or commit, for a cell
+    #[command(after_help = bisect::BISECT_HELP)]
+    Bisect(Box<Bisect>),
     /// Write the results of a run as KTAP, JUnit, KCIDB, JSON or Markdown
     #[command(after_help = stored::EXPORT_EXAMPLES)]
     Export(Export),

@@ -84,6 +84,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) => tasks::plan::run(&places, &args),
         Command::Prune(args) => tasks::prune::run(&places, &args),
         Command::Report(args) => tasks::report::run(&places, &args),
+        Command::Bisect(args) => tasks::bisect::run(&places, &args),
         Command::Repro(args) => tasks::repro::run(&places, &args),
         Command::Inspect(args) => tasks::inspect::run(&places, &args),
         Command::Shell(args) => tasks::shell::run(&places, &args),

@@ -3,10 +3,12 @@
 
 mod fisher;
 mod rank_sum;
+mod search;
 mod share;
 
 pub(crate) use fisher::{Shown, by_chance, falls_on, repetitions};
 pub(crate) use rank_sum::{of_rise, stands_out};
+pub(crate) use search::{Answer, Belief, Place};
 pub(crate) use share::interval;
 
 /// The middle one; of two in the middle, their mean.

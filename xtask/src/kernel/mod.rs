@@ -12,6 +12,7 @@ mod aptlist;
 mod bindgen;
 mod build;
 pub(crate) mod cache;
+pub(crate) mod commits;
 mod configured;
 mod diff;
 pub(crate) mod drgn;

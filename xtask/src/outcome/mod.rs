@@ -4,6 +4,7 @@
 //! `xtask/schema/result.schema.json` is made from these types, for others; a test compares both.
 //! A change of meaning raises [`SCHEMA_VERSION`]; a file of another version is refused.
 
+mod bisection;
 mod comparison;
 mod fault;
 mod judgement;
@@ -26,6 +27,9 @@ use crate::evidence::Seen;
 use crate::plan::{Cell, CellKey, ScenarioNote};
 use crate::taxonomy::Verdict;
 
+#[cfg(test)]
+pub(crate) use bisection::tests as bisection_tests;
+pub(crate) use bisection::{BisectStep, Bisection, Spot, Try};
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 pub(crate) use fault::{Fault, KnownState, of_pair, of_report};
 pub(crate) use judgement::{Check, Judgement, Outcome};

@@ -8,6 +8,7 @@
 
 mod again;
 mod bench;
+mod bisect;
 mod chart;
 mod comparison;
 mod cost;
@@ -37,6 +38,7 @@ pub(crate) mod tests;
 mod text;
 
 pub(crate) use bench::{BenchResult, Times, Whole, WholeRow, bench, times, whole};
+pub(crate) use bisect::{bisect, bisect_line, is_found as bisect_found};
 pub(crate) use comparison::comparison;
 pub(crate) use cost::{CostColumn, costs};
 pub(crate) use cover_letter::{Letter, cover_letter};

@@ -4,6 +4,7 @@
 
 mod attempts;
 pub(crate) mod bench;
+pub(crate) mod bisect;
 mod bootable;
 mod boots;
 pub(crate) mod build_kernel;

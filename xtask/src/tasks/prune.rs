@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::{Folders, agreed, bench, doctor_kvm, inject, nights, parts, prune_cache, repro, shown};
+use super::{
+    Folders, agreed, bench, bisect, doctor_kvm, inject, nights, parts, prune_cache, repro, shown,
+};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::progress::print;
@@ -69,7 +71,14 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
 
 /// The folders that have run folders.
 pub(super) fn places_of_runs(results: &Path) -> Vec<PathBuf> {
-    let below = [parts::FOLDER, bench::FOLDER, inject::FOLDER, repro::FOLDER, doctor_kvm::FOLDER];
+    let below = [
+        parts::FOLDER,
+        bench::FOLDER,
+        bisect::FOLDER,
+        inject::FOLDER,
+        repro::FOLDER,
+        doctor_kvm::FOLDER,
+    ];
     let below = below.map(|below| results.join(below));
     std::iter::once(results.to_owned()).chain(below).collect()
 }

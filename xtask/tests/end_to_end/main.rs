@@ -5,6 +5,7 @@
 //! kernels first.
 
 mod bad_input;
+mod bisect;
 mod broken_hosts;
 mod broken_kernels;
 mod exec;
