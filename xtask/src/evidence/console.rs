@@ -8,8 +8,9 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-/// Bytes kept from the beginning. A whole boot with a 100-frame oops has about 30 KiB.
-pub(crate) const HEAD_BYTES_MAX: usize = 4 << 20;
+/// Bytes kept from the beginning. A whole boot with a 100-frame oops has about 30 KiB, but a task
+/// that faults for ever prints some ten OOM reports of 14 KiB a second.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes kept from the end: room for the task dump of a sysrq.
 pub(crate) const TAIL_BYTES_MAX: usize = 512 << 10;

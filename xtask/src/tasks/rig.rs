@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::{Folders, kvm_proof};
 use crate::cli::AccelChoice;
 use crate::exit::{Exit, Fault};
+use crate::host::cpu;
 use crate::host::file;
 use crate::host::limits;
 use crate::host::stop::Stop;
@@ -64,9 +65,9 @@ pub(crate) fn prepare(
     let choice = kvm::choose(wish, &qemu, bzimage, &initramfs, &folders.cache, stop)?;
     note(&format!("accelerator: {}", choice.said));
     let kvm::Choice { accel, slowdown, kvm, said: _ } = choice;
-    let (disk, watched) = (Some(disk), Vec::new());
+    let (disk, watched, tsc_khz) = (Some(disk), Vec::new(), cpu::tsc_khz());
     let dumps = Arc::new(Dumps::new(DUMPS_PER_RUN, false));
-    let rig = Rig { qemu, accel, slowdown, kvm, initramfs, disk, watched, dumps };
+    let rig = Rig { qemu, accel, slowdown, kvm, tsc_khz, initramfs, disk, watched, dumps };
     let kvm = kvm_proof::read(&rig, &folders.cache);
     Ok(Ready { rig, _in_use, kvm, binaries })
 }

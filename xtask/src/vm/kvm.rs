@@ -185,6 +185,7 @@ fn try_kvm(
         accel: Accel::Kvm,
         slowdown: 1,
         kvm: None,
+        tsc_khz: None,
         initramfs: initramfs.to_owned(),
         disk: None,
         watched: Vec::new(),

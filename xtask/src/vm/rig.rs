@@ -35,6 +35,9 @@ pub(crate) struct Rig {
     pub(crate) slowdown: u32,
     /// The KVM that is used, if one is.
     pub(crate) kvm: Option<Arc<Proven>>,
+    /// What the TSC of an emulated CPU counts, kHz: it is the host's. The kernel would measure it
+    /// against an emulated timer, and on a busy host be wrong by a factor of five or more.
+    pub(crate) tsc_khz: Option<u64>,
     /// The packed guest ([`super::guest_binary::pack`]).
     pub(crate) initramfs: PathBuf,
     /// The ext4 image ([`super::disk::scratch`]).
@@ -112,10 +115,14 @@ impl Rig {
         bzimage: &Path,
         limit_ms: u64,
     ) -> anyhow::Result<Spec> {
+        let accel = self.accel_for(shape);
+        // Not under KVM, where a guest has kvm-clock, and not where instructions are counted.
+        let tsc_khz = self.tsc_khz.filter(|_| accel == Accel::Tcg);
+        let tsc = tsc_khz.map(|khz| format!("tsc_early_khz={khz}"));
         Ok(Spec {
             qemu: self.qemu.binary.clone(),
             name: name.to_owned(),
-            accel: self.accel_for(shape),
+            accel,
             cpus: shape.cpus,
             memory_mib: shape.memory_mib,
             kernel: text(bzimage)?,
@@ -124,7 +131,7 @@ impl Rig {
             memory: Memory::Own,
             watchdogs: Watchdogs::within(limit_ms),
             watched: self.watched.clone(),
-            extra_cmdline: shape.cmdline.clone(),
+            extra_cmdline: tsc.into_iter().chain(shape.cmdline.iter().cloned()).collect(),
         })
     }
 
