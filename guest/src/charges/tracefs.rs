@@ -28,7 +28,7 @@ const PATCH: &str = "events/memcg_overcharge";
 const KILL: &str = "events/oom/mark_victim";
 
 /// Ring buffer of each CPU, KiB: some 500 failed charges with their stacks, or 3,000 overcharges.
-const BUFFER_KIB: u32 = 256;
+const BUFFER_KIB: u32 = 1024;
 
 /// Bytes of text that are read, at most: the buffers of four CPUs, with symbols for addresses.
 const TEXT_BYTES_MAX: u64 = 8 << 20;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `census` and `census-disk`: how many bytes each kind of object charges, far below the limit;
-//! `made-at-limit`: some of these kinds at the limit.
+//! `made-at-limit`: some of these kinds at the limit; `signals-atomic`: signals beyond it;
+//! `refused`: some of these kinds again and again where each charge fails.
 //!
 //! Each kind has a process in the limited memcg that makes a number of objects and keeps them until
 //! the cell ends: what is freed meanwhile would count against the next kind. What is read is
@@ -27,17 +28,20 @@ use protocol::{Census, Fact};
 
 use super::{Part, Plan, Terms, Workload};
 use crate::brink::stay_on_cpu;
+use crate::calls::open_kept;
 use crate::lane::Lane;
 use crate::memcg::{self, Memcg};
 use crate::observer::Gauge;
 use crate::shared::{self, Shareable};
 use crate::tally::Failure;
-use crate::{process, release};
+use crate::{arena, process, release};
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("census", &[], |terms| plan_census(terms, ALL)),
     Workload::new("census-disk", &[], |terms| plan_census(terms, &[disk::KINDS])).on_scratch(),
     Workload::new("made-at-limit", &[("failures_max", 30), ("hogs", 1)], plan_at_limit),
+    Workload::new("signals-atomic", &[("failures_max", 10)], plan_signals),
+    Workload::new("refused", &[("attempts", 12), ("tasks", 1200)], plan_refused),
 ];
 
 const ALL: &[&[Kind]] = &[files::KINDS, ipc::KINDS, memory::KINDS, nodes::KINDS];
@@ -132,6 +136,71 @@ fn plan_census(terms: &Terms<'_>, families: &[&'static [Kind]]) -> Result<Plan> 
 fn plan_at_limit(terms: &Terms<'_>) -> Result<Plan> {
     let kinds = ALL.iter().copied().flatten().filter(|kind| AT_LIMIT.contains(&kind.name));
     plan(terms, kinds.collect(), false)
+}
+
+/// Queues signals, each of which is an object that is charged with `GFP_ATOMIC`, and then opens a
+/// file, for which somebody may be killed.
+fn plan_signals(terms: &Terms<'_>) -> Result<Plan> {
+    let limited = terms.memcgs.limited.clone();
+    let path = arena::create_file("file")?;
+    let actor = Part::new(&["sigqueue", "open"], move |_| {
+        let mut queue = ipc::queued_signal(&limited)?;
+        let path = path.clone();
+        Ok(move |lane: &Lane| {
+            for number in (0..).take_while(|_| lane.goes_on()) {
+                lane.call(0, || queue(number));
+            }
+            for _ in 0..OPENED {
+                lane.call(1, || open_kept(&path));
+            }
+        })
+    });
+    Ok(terms.plan(actor))
+}
+
+/// More than a page has room for.
+const OPENED: u32 = 64;
+
+/// Room that is left for an object, pages: from none to more than any of these kinds needs.
+const ROOM_PAGES_MAX: u64 = 12;
+
+/// Tries to make objects of some kinds where the limit is a few pages above usage, one more each
+/// time: a call of several charges fails at each of them in turn. What it does not give back then
+/// adds up.
+fn plan_refused(terms: &Terms<'_>) -> Result<Plan> {
+    let (attempts, tasks) = (terms.param("attempts"), terms.param("tasks"));
+    let (limited, limit_bytes) = (terms.memcgs.limited.clone(), terms.cell.limit_bytes);
+    let actor = Part::new(&["make"], move |_| {
+        stay_on_cpu(0)?;
+        let kinds = ALL.iter().copied().flatten().filter(|kind| AT_LIMIT.contains(&kind.name));
+        let makers = kinds.map(|kind| Ok((kind, (kind.prepare)(&limited)?)));
+        let mut makers: Vec<(&Kind, Maker)> = makers.collect::<nix::Result<_>>()?;
+        let mut usage = Gauge::open(&limited.usage_file())?;
+        // Kept open: at the limit it could not be opened.
+        let limit = File::options().write(true).open(limited.path("memory.limit_in_bytes"))?;
+        let limit_to = move |bytes: u64| limit.write_at(bytes.to_string().as_bytes(), 0);
+        Ok(move |lane: &Lane| {
+            let rooms = (0..ROOM_PAGES_MAX).cycle();
+            for (kind, make) in &mut makers {
+                let attempts = if kind.name == "task" { tasks } else { attempts };
+                let numbers = (0..kind.objects).cycle().zip(rooms.clone());
+                for (number, room_pages) in numbers.take(attempts as usize) {
+                    if lane.stopped() {
+                        break;
+                    }
+                    let used_bytes = usage.bytes().unwrap_or(limit_bytes);
+                    let _ = limit_to(used_bytes + room_pages * memcg::page_bytes());
+                    lane.call(0, || make(number));
+                }
+            }
+            let _ = limit_to(limit_bytes);
+        })
+    });
+    let findings = || {
+        ipc::remove_all();
+        Vec::new()
+    };
+    Ok(Plan { findings: Some(Box::new(findings)), ..terms.plan(actor) })
 }
 
 /// Makes the objects of these kinds, and counts what they charge.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the files of a memcg promise: `promises`, `high-over`, `max-raised`, `cpu-offline`.
+//! What the files of a memcg promise: `promises`, `high-over`, `max-raised`, `max-lowered`,
+//! `cpu-offline`.
 //!
 //! In `promises` the actor holds clean page cache and writes to the files of its own memcg and of
 //! the parent. Each promise that is not kept is a failed call `holds`, told apart by its errno.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::num::NonZeroUsize;
@@ -14,25 +16,35 @@ use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munlockall};
+use nix::sys::sendfile::sendfile;
+use nix::sys::stat::stat;
 
 use super::{Part, Plan, Terms, Workload};
-use crate::arena::SCRATCH;
+use crate::arena::{NumberedPath, SCRATCH};
 use crate::brink::stay_on_cpu;
 use crate::calls::open_kept;
 use crate::lane::Lane;
 use crate::memcg::{self, Memcg};
+use crate::observer::Gauge;
 use crate::shared::{self, Flag};
 use crate::{arena, clock, process};
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("promises", &[("cached_bytes", 6 << 20)], plan_promises).on_scratch(),
-    Workload::new("high-over", &[("below", 1200), ("above", 130)], plan_high),
+    Workload::new("high-over", &[("below", 1200), ("above", 130), ("of_parent", 0)], plan_high),
     Workload::new("max-raised", &[("low_bytes", 1 << 20), ("hogs", 1)], plan_raised),
+    Workload::new("max-lowered", &[], plan_lowered),
     Workload::new("cpu-offline", &[], plan_offline),
 ];
 
 /// More than the memcg ever uses.
 const PLENTY: &str = "1G";
+
+/// Names that are looked up in vain.
+const ABSENT: u32 = 2000;
+
+/// For what was taken to be freed.
+const FREED_MS: u64 = 2_000;
 
 /// What a write that asks for reclaim may leave or take beyond what it was asked for, bytes.
 const SLACK_BYTES: u64 = 1 << 20;
@@ -73,7 +85,10 @@ const PROMISES: &[fn(&Held) -> nix::Result<()>] = &[
     Held::min_protects_from_the_parent,
     Held::nothing_protects_from_its_own_reclaim,
     Held::low_gives_way,
+    Held::nothing_protects_from_the_parent,
+    Held::dentries_are_taken,
     Held::high_is_enforced,
+    Held::high_holds_within_a_call,
     Held::max_is_enforced_without_a_kill,
 ];
 
@@ -87,15 +102,21 @@ impl Held {
     }
 
     fn cached(&self) -> nix::Result<u64> {
-        let stat = self.own.read("memory.stat").map_err(|_| Errno::EIO)?;
-        let file = stat.lines().find_map(|line| line.strip_prefix("file "));
-        file.and_then(|bytes| bytes.parse().ok()).ok_or(Errno::EIO)
+        self.stat("file")
+    }
+
+    fn stat(&self, key: &str) -> nix::Result<u64> {
+        self.number("memory.stat", key)
     }
 
     fn event(&self, key: &str) -> nix::Result<u64> {
-        let events = self.own.read("memory.events").map_err(|_| Errno::EIO)?;
-        let value = events.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-        value.and_then(|count| count.parse().ok()).ok_or(Errno::EIO)
+        self.number("memory.events", key)
+    }
+
+    fn number(&self, file: &str, key: &str) -> nix::Result<u64> {
+        let text = self.own.read(file).map_err(|_| Errno::EIO)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        value.and_then(|number| number.parse().ok()).ok_or(Errno::EIO)
     }
 
     /// Of both: the parent's protection is shared out among its children.
@@ -130,6 +151,49 @@ impl Held {
         self.protect("memory.low", "0")?;
         let gave_way = self.cached()? + SLACK_BYTES <= before.0;
         if gave_way && self.event("low")? > before.1 { Ok(()) } else { Err(Errno::EDOM) }
+    }
+
+    /// Reclaim may end its walk here, as soon as it has enough.
+    fn nothing_protects_from_the_parent(&self) -> nix::Result<()> {
+        let before = self.read_in()?;
+        let written = self.parent.write("memory.reclaim", &(2 * SLACK_BYTES).to_string());
+        let taken = before.saturating_sub(self.cached()?);
+        let enough = (SLACK_BYTES..=4 * SLACK_BYTES).contains(&taken);
+        if written.is_ok() && enough { Ok(()) } else { Err(Errno::ENODATA) }
+    }
+
+    /// Names that are not there: objects that only a shrinker can take (`shrink_slab_memcg()`).
+    fn dentries_are_taken(&self) -> nix::Result<()> {
+        let mut name = NumberedPath::new(&format!("{SCRATCH}/absent-"), &"n".repeat(200));
+        for number in 0..ABSENT {
+            if stat(name.with(number)).is_ok() {
+                return Err(Errno::EEXIST);
+            }
+        }
+        let before = self.stat("slab_reclaimable")?;
+        let _ = self.own.write("memory.reclaim", PLENTY);
+        // They are freed after a grace period.
+        let fell = || self.stat("slab_reclaimable").is_ok_and(|now| now <= before / 2);
+        clock::within(FREED_MS, 10_000, fell).map_err(|_| Errno::ENOTEMPTY)
+    }
+
+    /// One call that charges three times memory.high: what is over is reclaimed before it ends, so
+    /// that a limit not far above is never met.
+    fn high_holds_within_a_call(&self) -> nix::Result<()> {
+        let (high_bytes, max_bytes) =
+            (self.cached_bytes / 3, self.cached_bytes / 3 + 2 * SLACK_BYTES);
+        let set = |file: &str, value: &str| self.own.write(file, value).map_err(|_| Errno::EIO);
+        set("memory.high", &high_bytes.to_string())?;
+        self.own.limit_to(max_bytes).map_err(|_| Errno::EIO)?;
+        let before = self.event("max")?;
+        let file = File::open(&self.path).map_err(|_| Errno::EIO);
+        let null = File::options().write(true).open("/dev/null").map_err(|_| Errno::EIO);
+        let read = file.and_then(|file| sendfile(null?, file, None, self.cached_bytes as usize));
+        let met = self.event("max").map(|events| events > before);
+        self.own.limit_to(self.limit_bytes).map_err(|_| Errno::EIO)?;
+        set("memory.high", "max")?;
+        let whole = read? as u64 == self.cached_bytes;
+        if whole && !met? { Ok(()) } else { Err(Errno::ENOBUFS) }
     }
 
     fn high_is_enforced(&self) -> nix::Result<()> {
@@ -174,23 +238,63 @@ impl Pages {
     }
 }
 
-/// Pages up to `memory.high`, and a few beyond it, with nothing to reclaim: what lies above is
-/// little, so the penalty is too.
+/// Pages up to `memory.high`, the own or the parent's, and a few beyond it, with nothing to reclaim:
+/// what lies above is little, so the penalty is too.
 fn plan_high(terms: &Terms<'_>) -> Result<Plan> {
     let (below, above) = (terms.param("below"), terms.param("above"));
-    let own = terms.memcgs.limited.clone();
+    let memcgs = &terms.memcgs;
+    let slow = if terms.param("of_parent") == 0 { &memcgs.limited } else { &memcgs.parent }.clone();
     let actor = Part::new(&["touch_below", "touch_above"], move |_| {
-        let own = own.clone();
+        let slow = slow.clone();
         Ok(move |lane: &Lane| {
             let Ok(pages) = Pages::map(below + 2 * above) else { return };
             for page in (0..below).take_while(|_| lane.goes_on()) {
                 lane.call(0, || pages.touch(page));
             }
             // From here on: the limit is where usage is now.
-            let usage = own.current_bytes().unwrap_or(0);
-            let _ = own.write("memory.high", &(usage + 65 * memcg::page_bytes()).to_string());
+            let usage = slow.current_bytes().unwrap_or(0);
+            let _ = slow.write("memory.high", &(usage + 65 * memcg::page_bytes()).to_string());
             for page in (below..below + above).take_while(|_| lane.goes_on()) {
                 lane.call(1, || pages.touch(page));
+            }
+        })
+    });
+    Ok(terms.plan(actor))
+}
+
+/// Pages that a CPU precharges at once (`MEMCG_CHARGE_BATCH`).
+const BATCH_PAGES: u64 = 64;
+
+/// After a page that made the CPU precharge a batch, the limit is lowered into that batch, or the
+/// memcg is emptied: only the stock can give way, and it has to.
+fn plan_lowered(terms: &Terms<'_>) -> Result<Plan> {
+    let (limited, limit_bytes) = (terms.memcgs.limited.clone(), terms.cell.limit_bytes);
+    let half_bytes = BATCH_PAGES / 2 * memcg::page_bytes();
+    let pages_max = 4 * BATCH_PAGES * terms.cell.operations;
+    let actor = Part::new(&["lower", "empty"], move |_| {
+        stay_on_cpu(0)?;
+        let limited = limited.clone();
+        // Kept open: opening it charges, and the CPU precharges again.
+        let usage = RefCell::new(Gauge::open(&limited.usage_file())?);
+        Ok(move |lane: &Lane| {
+            let Ok(pages) = Pages::map(pages_max) else { return };
+            let usage_bytes = || usage.borrow_mut().bytes().unwrap_or(0);
+            let mut left = 0..pages_max;
+            let mut precharge = || {
+                let before_bytes = usage_bytes();
+                let precharged = || usage_bytes() > before_bytes + half_bytes;
+                while !precharged() && left.next().is_some_and(|page| pages.touch(page).is_ok()) {}
+                usage_bytes() - half_bytes
+            };
+            while lane.goes_on() {
+                let lower_bytes = precharge();
+                lane.call(0, || limited.limit_to(lower_bytes).map_err(|_| Errno::EBUSY));
+                let _ = limited.limit_to(limit_bytes);
+                let lower_bytes = precharge();
+                lane.call(1, || {
+                    limited.write("memory.force_empty", "0").map_err(|_| Errno::EIO)?;
+                    if usage_bytes() <= lower_bytes { Ok(()) } else { Err(Errno::EBUSY) }
+                });
             }
         })
     });

@@ -14,8 +14,8 @@ use crate::brink::{Brink, stay_on_cpu};
 use crate::cue::Cue;
 use crate::lane::Lane;
 use crate::memcg::Memcg;
-use crate::shared;
 use crate::tally::Failure;
+use crate::{clock, shared};
 
 pub(super) const WORKLOADS: &[Workload] = &[Workload::new("stranger-mkdir", &[], plan)];
 
@@ -44,7 +44,9 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
             for _ in 0..rounds {
                 lane.call(CONTROL, || child_comes_and_goes(&parent));
             }
-            // What is left in stocks would serve the next charges: a failure shows in the facts.
+            // What these give back late, or leave in stocks, would serve the next charges: a failure
+            // shows in the facts.
+            let _ = clock::within(GONE_MS, 10_000, || has_no_dying(&parent));
             let _ = parent.drain();
             cue.drained.open();
             let _ = cue.await_brink();
@@ -55,6 +57,15 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
         })
     });
     Ok(terms.plan(actor).with_outsider(outsider))
+}
+
+/// For removed memcgs to be freed.
+const GONE_MS: u64 = 3_000;
+
+/// v1 does not say.
+fn has_no_dying(memcg: &Memcg) -> bool {
+    let stat = memcg.read("cgroup.stat").unwrap_or_default();
+    !stat.lines().any(|line| line.starts_with("nr_dying_descendants ") && !line.ends_with(" 0"))
 }
 
 fn child_comes_and_goes(parent: &Memcg) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `read-fresh`, `touch-fresh`, `touch-in-debt`: charges of user pages at the limit, by a copy from
-//! the kernel, by a fault, and by a fault while kernel memory has taken the memcg over its limit.
+//! the kernel, by a fault, and by a fault while kernel memory has taken the memcg over its limit;
+//! `touch-sizes`: by one of several tasks that hold different amounts.
 //!
 //! Each operation uses another page that is not present yet, so each charges exactly one page. A
 //! fault that cannot be served never returns: it shows as one `unfinished` call.
@@ -14,12 +15,15 @@ use std::ptr::NonNull;
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munlock};
+use nix::sys::mman::{
+    MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munlock, munlockall,
+};
 
 use super::{Part, Plan, Terms, Workload};
 use crate::arena::ARENA;
 use crate::calls::keep_pipe;
 use crate::lane::Lane;
+use crate::shared::{self, Flag};
 use crate::tally::Failure;
 use crate::{clock, memcg, process};
 
@@ -27,6 +31,11 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("read-fresh", &[("failures_max", 10)], plan_read),
     Workload::new("touch-fresh", &[("outsider_period_ms", 2)], plan_touch),
     Workload::new("touch-in-debt", &[("pipes", 40), ("failures_max", 10)], plan_debt),
+    Workload::new(
+        "touch-sizes",
+        &[("large", 1100), ("middle", 600), ("spared", 998), ("apart_pages", 1)],
+        plan_sizes,
+    ),
 ];
 
 /// Pages that the outsider touches before it drops them and starts again.
@@ -39,13 +48,19 @@ const PIPE_BYTES: usize = 64 << 10;
 struct FreshPages {
     start: NonNull<libc::c_void>,
     pages: u64,
+    /// From one page to the next.
     page_bytes: u64,
 }
 
 impl FreshPages {
     /// Maps them, in the set-up. Locking memory makes them present: see [`Self::let_go`].
     fn map(pages: u64) -> Result<Self> {
-        let page_bytes = memcg::page_bytes();
+        Self::map_apart(pages, 1)
+    }
+
+    /// The same, of which each lies so many pages behind the one before.
+    fn map_apart(pages: u64, apart_pages: u64) -> Result<Self> {
+        let page_bytes = apart_pages * memcg::page_bytes();
         let length = NonZeroUsize::new((pages * page_bytes) as usize).context("no pages to map")?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
@@ -159,6 +174,39 @@ fn plan_debt(terms: &Terms<'_>) -> Result<Plan> {
                 lane.call(2, || fresh.touch(number));
                 keep_pipe(lane, &filling[..1]);
             }
+        })
+    });
+    Ok(terms.plan(actor))
+}
+
+/// One task touches pages beyond the limit; two others hold a large and a middling number of them.
+/// All have the same low `oom_score_adj`. Pages of the large one may lie apart, so that each needs
+/// a page table of its own.
+fn plan_sizes(terms: &Terms<'_>) -> Result<Plan> {
+    let held = [terms.cell.operations, terms.param("large"), terms.param("middle")];
+    ensure!(terms.cell.tasks == held.len() as u32, "one task grows, two hold pages");
+    let apart_pages = terms.param("apart_pages");
+    let (spared, filled): (_, &'static [Flag]) = (terms.param("spared"), shared::map(3)?);
+    let actor = Part::new(&["touch"], move |index| {
+        let apart_pages = if index == 1 { apart_pages } else { 1 };
+        let pages = held[index as usize];
+        std::fs::write("/proc/self/oom_score_adj", format!("-{spared}"))?;
+        Ok(move |lane: &Lane| {
+            // Not earlier: locking memory would make all that lies between present, too.
+            let Ok(fresh) = munlockall()
+                .map_err(Into::into)
+                .and_then(|()| FreshPages::map_apart(pages, apart_pages))
+            else {
+                return;
+            };
+            if index == 0 {
+                lane.wait_until(|| filled[1..].iter().all(Flag::is_up));
+            }
+            for number in (0..fresh.pages).take_while(|_| lane.goes_on()) {
+                lane.call(0, || fresh.touch(number));
+            }
+            filled[index as usize].raise();
+            lane.wait_until(|| filled[0].is_up());
         })
     });
     Ok(terms.plan(actor))

@@ -144,7 +144,7 @@ fn timer(_: &Memcg) -> nix::Result<Maker> {
 }
 
 /// A blocked real-time signal: each one sent is queued.
-fn queued_signal(_: &Memcg) -> nix::Result<Maker> {
+pub(super) fn queued_signal(_: &Memcg) -> nix::Result<Maker> {
     setrlimit(Resource::RLIMIT_SIGPENDING, 1 << 20, 1 << 20)?;
     let number = libc::SIGRTMIN();
     let mut signals = SigSet::empty();

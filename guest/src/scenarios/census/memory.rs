@@ -18,6 +18,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::new("mapping", 1000, mapping),
     Kind::new("anon_mapping", 500, anon_mapping),
     Kind::new("tmpfs_page", 400, tmpfs_page),
+    Kind::new("tmpfs_sparse", 400, tmpfs_sparse),
     Kind::new("process", 20, fork),
     Kind::new("task", 50, |_| task(0)),
     Kind::new("thread", 60, thread),
@@ -106,6 +107,16 @@ fn tmpfs_page(_: &Memcg) -> nix::Result<Maker> {
     let file = std::fs::File::create(format!("{ARENA}/pages")).map_err(|_| Errno::EIO)?;
     let page = [0xa5_u8; PAGE];
     Ok(Box::new(move |_| nix::unistd::write(&file, &page).map(drop)))
+}
+
+/// Pages so far apart that each needs a node of the page cache of its own.
+fn tmpfs_sparse(_: &Memcg) -> nix::Result<Maker> {
+    let file = std::fs::File::create(format!("{ARENA}/sparse")).map_err(|_| Errno::EIO)?;
+    let apart_bytes = (64 * 64 * PAGE) as u64;
+    Ok(Box::new(move |number| {
+        let place = i64::try_from(u64::from(number) * apart_bytes).map_err(|_| Errno::EINVAL)?;
+        nix::sys::uio::pwrite(&file, &[0xa5], place).map(drop)
+    }))
 }
 
 /// The stack of a task that makes two system calls.
