@@ -62,6 +62,8 @@ pub(crate) struct Report {
     pub(crate) memcgs: Option<(String, String)>,
     /// The gfp of the charge that it is for, by the kernel's names.
     pub(crate) gfp: Vec<String>,
+    /// Usage of the memcg whose limit was met, and that limit, KiB.
+    pub(crate) usage_kib: Option<(u64, u64)>,
     /// The tasks that it lists.
     pub(crate) tasks: Vec<Listed>,
     /// Functions on the stack, innermost first.
@@ -112,6 +114,8 @@ pub(crate) struct Ooms {
     pub(crate) kills: u64,
     /// Tasks killed because the whole system was out of memory.
     pub(crate) global_kills: u64,
+    /// Of them, those where far more memory was free than the page allocator keeps.
+    pub(crate) needless_kills: u64,
     /// Searches that found no task to kill.
     pub(crate) no_victim: u64,
 }
@@ -145,12 +149,13 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     // Whether the last victim had one of its own.
     let mut reported = false;
     let mut victims: BTreeMap<i32, Before> = BTreeMap::new();
+    let mut plenty = false;
     for (at, record) in records(console).enumerate() {
         let Some(line) = record.of_kernel() else { continue };
         if line.contains(" invoked oom-killer:") {
             ooms.reports.extend(open.take().map(closed));
             context.clear();
-            group = false;
+            (group, plenty) = (false, false);
             open = Some(opened(line, at));
         } else if line.contains("Killed process ") {
             let pid = pid_after(line, "Killed process ");
@@ -170,6 +175,7 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 }
             } else {
                 ooms.global_kills += 1;
+                ooms.needless_kills += u64::from(plenty && open.is_some());
                 open = None;
             }
         } else if let Some(pid) = reaped(line) {
@@ -188,6 +194,10 @@ pub(crate) fn ooms(console: &str) -> Ooms {
         } else if let Some(report) = &mut open {
             if at - report.line > REPORT_LINES {
                 ooms.reports.extend(open.take().map(closed));
+            } else if let Some(usage) = usage(line) {
+                report.usage_kib = Some(usage);
+            } else if has_plenty(line) {
+                plenty = true;
             } else if let Some(function) = function(line) {
                 report.stack.push(function);
             } else if let Some(mut listed) = listed(line) {
@@ -213,6 +223,7 @@ fn opened(line: &str, at: usize) -> Report {
         killed_with_it: 0,
         memcgs: None,
         gfp: gfp(line),
+        usage_kib: None,
         tasks: Vec::new(),
         stack: Vec::new(),
         line: at,
@@ -275,6 +286,26 @@ fn gfp(line: &str) -> Vec<String> {
     let names = line.split_once("gfp_mask=").and_then(|(_, after)| after.split_once('('));
     let names = names.and_then(|(_, after)| after.split_once(')'));
     names.map_or(Vec::new(), |(names, _)| names.split('|').map(str::to_owned).collect())
+}
+
+/// `memory: usage 8192kB, limit 8192kB, failcnt 83`
+fn usage(line: &str) -> Option<(u64, u64)> {
+    let (usage, rest) = line.strip_prefix("memory: usage ")?.split_once("kB, limit ")?;
+    let (limit, _) = rest.split_once("kB")?;
+    Some((usage.parse().ok()?, limit.parse().ok()?))
+}
+
+/// Free memory of a zone is plenty if it is so many times its high watermark.
+const PLENTY: u64 = 16;
+
+/// `DMA32 free:470952kB boost:0kB min:2812kB low:3512kB high:4212kB ...`
+fn has_plenty(line: &str) -> bool {
+    let kib = |key: &str| -> Option<u64> {
+        let after = line.split_once(key)?.1.split_once("kB")?.0;
+        after.parse().ok()
+    };
+    let sizes = kib(" free:").zip(kib(" high:"));
+    sizes.is_some_and(|(free, high)| high > 0 && free >= PLENTY.saturating_mul(high))
 }
 
 /// A task with which the OOM reaper has done, whether it got its memory or not (`MMF_OOM_SKIP`).

@@ -38,6 +38,9 @@ const END_MARKS: [&str; 2] = ["---[ end ", " </TASK>"];
 /// Of an error message that no pattern knows.
 const UNKNOWN: &str = "kernel error";
 
+/// What it is called when somebody is killed because the whole VM is out of memory.
+pub(super) const SYSTEM_OOM_KILL: &str = "system OOM kill";
+
 /// Something on the console that no good run shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -93,7 +96,7 @@ const PATTERNS: &[Pattern] = &[
         "llocat",
         r"SLUB: Unable to allocate memory|percpu: allocation fail",
     ),
-    error("system OOM kill", "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
+    error(SYSTEM_OOM_KILL, "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
     error("crash that a task asked for", "sysrq triggered crash", ""),
     // Only of QEMU's disk: an error of a loop device is the kernel's own.
     error("disk error", "I/O error", r"I/O error(?:,| on) dev vd"),

@@ -134,7 +134,12 @@ fn outcome(compared: &Comparison, is_worse: bool) -> Differential {
     if is_worse {
         return Differential::Regressed;
     }
-    let Some(here) = compared.patched.shown else { return Differential::Unknown };
+    let Some(here) = compared.patched.shown else {
+        return match compared.differences.is_empty() {
+            true => Differential::Unknown,
+            false => Differential::Changed,
+        };
+    };
     let agree = (baseline.always() || baseline.never()) && (here.always() || here.never());
     let differ = match agree {
         true => baseline.always() != here.always(),

@@ -37,10 +37,14 @@ fn of_findings(
     cell: &Cell,
     seen: &Seen<'_>,
     pace: Pace,
-    findings: Vec<Finding>,
+    mut findings: Vec<Finding>,
     set_aside: &[Finding],
 ) -> Judgement {
     let evidence = seen.evidence;
+    if seen.ooms.needless_kills == seen.ooms.global_kills {
+        // Not for want of memory: the kernel's fault, not that of the VM's size (I4).
+        findings.retain(|finding| finding.kind != console::SYSTEM_OOM_KILL);
+    }
     let gap = whole::gap(seen);
     let (facts, mut doubts) = facts::derive(seen, gap.is_none());
     doubts.extend(proof::doubts(cell, seen));

@@ -3,7 +3,8 @@
 //!
 //! Asked are rules that the baseline always breaks and this kernel keeps, what the scenario states
 //! of the unpatched kernel and holds there alone, how a user's program ends, and kinds of errnos,
-//! kills and events as [`i11_off_is_mainline::differences`] compares them, with its tolerance.
+//! kills and events as [`i11_off_is_mainline::differences`] compares them, with its tolerance. If
+//! no cell here comes to what the scenario is for, and the baseline does, that is a difference.
 //! Whether a difference is wanted only the author of the patch can say. A rule that is newly broken
 //! is not asked here: it is REGRESSED.
 
@@ -17,8 +18,11 @@ pub(super) fn differences(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Di
     let Some(first) = base.first() else { return Vec::new() };
     let usable =
         |judged: &Judged<'_>| matches!(judged.judgement.verdict, Verdict::Pass | Verdict::Fail);
-    if !base.iter().chain(patched).all(usable) {
+    if !base.iter().all(usable) {
         return Vec::new();
+    }
+    if !patched.iter().all(usable) {
+        return no_longer_reached(first, base, patched);
     }
     let breaks = |judged: &Judged<'_>, rule: &Rule| judged.judgement.breaks.contains(rule);
     let kept = first.cell.expect.breaks.iter().filter(|rule| {
@@ -32,6 +36,20 @@ pub(super) fn differences(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Di
         .chain(program)
         .chain(i11_off_is_mainline::differences(base, patched))
         .collect()
+}
+
+/// What every cell of the baseline comes to and none of these here, though all of them ran to their
+/// end (INCONCLUSIVE): a limit that is never met is news, not a path that is missing by accident.
+fn no_longer_reached(
+    first: &Judged<'_>,
+    base: &[Judged<'_>],
+    patched: &[Judged<'_>],
+) -> Vec<Difference> {
+    if patched.iter().any(|here| here.judgement.verdict != Verdict::Inconclusive) {
+        return Vec::new();
+    }
+    let exercised = first.cell.expect.exercised.iter();
+    exercised.filter_map(|condition| stated_of_one(condition, base, patched)).collect()
 }
 
 /// How a program ends: its exit status, and the signal that ended it.

@@ -156,6 +156,18 @@ fn a_global_kill_is_counted_apart() {
 }
 
 #[test]
+fn a_global_kill_while_memory_is_free_is_needless() {
+    let kill = "[    2.2] Out of memory: Killed process 71 (hog) total-vm:9kB\n";
+    let zone = |free| {
+        format!(
+            "[    2.1] DMA32 free:{free}kB boost:0kB min:2812kB low:3512kB high:4212kB active\n"
+        )
+    };
+    let needless = |free| ooms(&report(&OPEN, &(zone(free) + kill))).needless_kills;
+    assert_eq!((needless(470_952), needless(16 * 4212), needless(16 * 4212 - 1)), (1, 1, 0));
+}
+
+#[test]
 fn lines_of_another_cpu_between_do_not_matter() {
     let torn =
         report(&OPEN, KILL).replace(" <TASK>\n", " <TASK>\n[    2.1] ext4: mounted filesystem\n");

@@ -90,6 +90,26 @@ fn other_is_changed_and_says_in_what() {
 }
 
 #[test]
+fn a_limit_that_only_the_baseline_meets_is_a_change() {
+    let met = |verdict: Verdict, times: f64| {
+        changed(|[(base, was), (_, here)]| {
+            let at_least = Comparison::AtLeast;
+            let fact = "events.max".into();
+            base.expect.exercised = vec![Condition { fact, comparison: at_least, number: 1.0 }];
+            was.facts.insert("events.max".into(), 3.0);
+            here.facts.insert("events.max".into(), times);
+            here.verdict = verdict;
+        })
+    };
+    let never = met(Verdict::Inconclusive, 0.0);
+    assert_eq!(never.outcome, Changed);
+    let (fact, baseline, patched) = ("events.max".into(), vec![3.0], vec![0.0]);
+    assert_eq!(never.differences, [Difference::Stated { fact, baseline, patched }]);
+    assert_eq!(met(Verdict::Inconclusive, 1.0).outcome, Unknown, "something else was not reached");
+    assert_eq!(met(Verdict::Error, 0.0).outcome, Unknown);
+}
+
+#[test]
 fn what_objects_charge_is_held_against_the_baseline() {
     let charge = |bytes: &[Option<f64>; 2]| {
         changed(|pair| {
