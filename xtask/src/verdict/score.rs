@@ -56,6 +56,12 @@ pub(crate) fn score(wanted: &Caught, mutant: Option<Ran<'_>>, control: Option<Ra
         Verdict::Hang => Score::OnlyTime,
         Verdict::Pass | Verdict::Inconclusive if mutant.flaky => Score::Flaky,
         Verdict::Pass | Verdict::Inconclusive => Score::Survived,
+        // After an oops there may be nothing left of which a rule could be asked.
+        Verdict::Crash
+            if wanted.verdict == Verdict::Crash && mutant.judgement.breaks.is_empty() =>
+        {
+            Score::Caught
+        }
         verdict if verdict == wanted.verdict && broken => Score::Caught,
         _ if mutant.flaky => Score::Flaky,
         _ => Score::Otherwise,

@@ -57,7 +57,8 @@ fn a_crash_counts_where_the_kernel_itself_sees_it_and_only_there() {
     };
     let seen = wanted("I5", Verdict::Crash);
     assert_eq!(crash(&seen, Verdict::Crash, &["I5"]), Score::Caught);
-    assert_eq!(crash(&seen, Verdict::Crash, &[]), Score::Otherwise);
+    assert_eq!(crash(&seen, Verdict::Crash, &[]), Score::Caught);
+    assert_eq!(crash(&seen, Verdict::Crash, &["I1"]), Score::Otherwise);
     assert_eq!(crash(&seen, Verdict::Fail, &["I5"]), Score::Otherwise);
     assert_eq!(crash(&wanted("I5", Verdict::Fail), Verdict::Crash, &["I5"]), Score::Otherwise);
 }
