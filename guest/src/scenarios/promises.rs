@@ -238,8 +238,8 @@ impl Pages {
     }
 }
 
-/// Pages up to `memory.high`, the own or the parent's, and a few beyond it, with nothing to reclaim:
-/// what lies above is little, so the penalty is too.
+/// Pages up to `memory.high`, the own or the parent's, and a few beyond it, with nothing to
+/// reclaim: what lies above is little, so the penalty is too.
 fn plan_high(terms: &Terms<'_>) -> Result<Plan> {
     let (below, above) = (terms.param("below"), terms.param("above"));
     let memcgs = &terms.memcgs;

@@ -44,8 +44,8 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
             for _ in 0..rounds {
                 lane.call(CONTROL, || child_comes_and_goes(&parent));
             }
-            // What these give back late, or leave in stocks, would serve the next charges: a failure
-            // shows in the facts.
+            // What these give back late, or leave in stocks, would serve the next charges: a
+            // failure shows in the facts.
             let _ = clock::within(GONE_MS, 10_000, || has_no_dying(&parent));
             let _ = parent.drain();
             cue.drained.open();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `sweep`: reclaim goes through thousands of memcgs that have nothing to give.
 //!
-//! The outsider writes to `memory.reclaim` of a tree of its own, on a CPU where a more urgent task wants to
-//! run every fraction of a millisecond. Without preemption that task runs when reclaim reschedules
-//! (`shrink_node_memcgs()`), and each time the outsider is switched away, which the kernel counts
-//! (`switch`). A count, not a time: a slow host does not change it much.
+//! The outsider writes to `memory.reclaim` of a tree of its own, on a CPU where a more urgent task
+//! wants to run every fraction of a millisecond. Without preemption that task runs when reclaim
+//! reschedules (`shrink_node_memcgs()`), and each time the outsider is switched away, which the
+//! kernel counts (`switch`). A count, not a time: a slow host does not change it much.
 
 use anyhow::Result;
 use nix::sys::resource::{UsageWho, getrusage};

@@ -64,6 +64,8 @@ pub(crate) struct Report {
     pub(crate) gfp: Vec<String>,
     /// Usage of the memcg whose limit was met, and that limit, KiB.
     pub(crate) usage_kib: Option<(u64, u64)>,
+    /// Whether a zone had far more free memory than the page allocator keeps.
+    pub(crate) plenty: bool,
     /// The tasks that it lists.
     pub(crate) tasks: Vec<Listed>,
     /// Functions on the stack, innermost first.
@@ -149,13 +151,12 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     // Whether the last victim had one of its own.
     let mut reported = false;
     let mut victims: BTreeMap<i32, Before> = BTreeMap::new();
-    let mut plenty = false;
     for (at, record) in records(console).enumerate() {
         let Some(line) = record.of_kernel() else { continue };
         if line.contains(" invoked oom-killer:") {
             ooms.reports.extend(open.take().map(closed));
             context.clear();
-            (group, plenty) = (false, false);
+            group = false;
             open = Some(opened(line, at));
         } else if line.contains("Killed process ") {
             let pid = pid_after(line, "Killed process ");
@@ -175,8 +176,8 @@ pub(crate) fn ooms(console: &str) -> Ooms {
                 }
             } else {
                 ooms.global_kills += 1;
-                ooms.needless_kills += u64::from(plenty && open.is_some());
-                open = None;
+                let needless = open.take().is_some_and(|report| report.plenty);
+                ooms.needless_kills += u64::from(needless);
             }
         } else if let Some(pid) = reaped(line) {
             victims.insert(pid, Before::Reaped);
@@ -194,25 +195,32 @@ pub(crate) fn ooms(console: &str) -> Ooms {
         } else if let Some(report) = &mut open {
             if at - report.line > REPORT_LINES {
                 ooms.reports.extend(open.take().map(closed));
-            } else if let Some(usage) = usage(line) {
-                report.usage_kib = Some(usage);
-            } else if has_plenty(line) {
-                plenty = true;
-            } else if let Some(function) = function(line) {
-                report.stack.push(function);
-            } else if let Some(mut listed) = listed(line) {
-                let known = [listed.tgid, listed.pid].iter().find_map(|pid| victims.get(pid));
-                listed.before = known.copied().unwrap_or(Before::Alive);
-                report.tasks.push(listed);
             } else if line.starts_with("oom-kill:")
                 || !context.is_empty() && line.starts_with([',', '/'])
             {
                 context.push_str(line);
+            } else {
+                read(report, line, &victims);
             }
         }
     }
     ooms.reports.extend(open.map(closed));
     ooms
+}
+
+/// A line of a report that stands for itself.
+fn read(report: &mut Report, line: &str, victims: &BTreeMap<i32, Before>) {
+    if let Some(usage) = usage(line) {
+        report.usage_kib = Some(usage);
+    } else if has_plenty(line) {
+        report.plenty = true;
+    } else if let Some(function) = function(line) {
+        report.stack.push(function);
+    } else if let Some(mut listed) = listed(line) {
+        let known = [listed.tgid, listed.pid].iter().find_map(|pid| victims.get(pid));
+        listed.before = known.copied().unwrap_or(Before::Alive);
+        report.tasks.push(listed);
+    }
 }
 
 /// A report of which the first line is seen.
@@ -224,6 +232,7 @@ fn opened(line: &str, at: usize) -> Report {
         memcgs: None,
         gfp: gfp(line),
         usage_kib: None,
+        plenty: false,
         tasks: Vec::new(),
         stack: Vec::new(),
         line: at,

@@ -7,6 +7,7 @@ mod files;
 mod fuzz;
 mod known;
 mod mutations;
+mod needless;
 mod no_worse;
 mod not_hidden;
 mod outside;

@@ -228,7 +228,13 @@ fn killing(bench: Bench, over: &str, victims: &str, pid: i32) -> Bench {
 const PARENT_AFTER: Which<'_> = &[("stage", "after"), ("role", "parent")];
 
 /// The same; its report has these lines of tasks.
-fn killing_among(bench: Bench, over: &str, victims: &str, pid: i32, tasks: &str) -> Bench {
+pub(super) fn killing_among(
+    bench: Bench,
+    over: &str,
+    victims: &str,
+    pid: i32,
+    tasks: &str,
+) -> Bench {
     let mut bench = bench.set(PARENT_AFTER, "/events/oom_kill", 1);
     bench.logs(
         &format!(
@@ -297,35 +303,6 @@ fn i4_wants_the_worst_of_those_that_are_listed() {
     assert_eq!(listing(&[killed], &both), Broken, "one kill would have done");
     assert_eq!(listing(&[killed, reaped], &both), Kept);
     assert_eq!(listing(&[killed, given_up], &both), Kept);
-}
-
-#[test]
-fn i4_wants_a_kill_only_where_there_is_no_room() {
-    let used = |used_kib: u64, limit_kib: u64| {
-        let line =
-            format!("[    0.8] memory: usage {used_kib}kB, limit {limit_kib}kB, failcnt 9\n");
-        killing_among(Bench::overcharge(), "/parent/limited", "/parent/limited", 500, &line)
-            .outcome("I4")
-    };
-    assert_eq!(used(8192, 8192), Kept);
-    assert_eq!(used(8300, 8192), Kept, "over it");
-    assert_eq!(used(8192 - 2047, 8192), Kept, "given back while it is printed");
-    assert_eq!(used(8192 - 2048, 8192), Broken);
-}
-
-#[test]
-fn i4_wants_no_kill_in_the_system_while_memory_is_free() {
-    let killed = |free_kib: u64| {
-        let mut bench = Bench::mainline();
-        bench.logs("[    0.8] actor-0 invoked oom-killer: gfp_mask=0x0(), order=0\n");
-        let zone = "boost:0kB min:2812kB low:3512kB high:4212kB active_anon:0kB";
-        bench.logs(&format!("[    0.8] DMA32 free:{free_kib}kB {zone}\n"));
-        bench.logs("[    0.8] Out of memory: Killed process 44 (bystander) total-vm:9kB\n");
-        bench
-    };
-    assert_eq!(killed(470_952).outcome("I4"), Broken);
-    assert_eq!(killed(470_952).judge().verdict, Verdict::Fail);
-    assert_eq!(killed(9_000).judge().verdict, Verdict::Error, "the VM is too small");
 }
 
 #[test]
