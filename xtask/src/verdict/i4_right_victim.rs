@@ -12,8 +12,7 @@
 //! memcg has no room (see [`ROOM_KIB`]). Nobody is killed for want of memory in the whole system
 //! while a zone has plenty. Tolerance: none. Tasks that die because they share a victim's memory
 //! are neither printed nor counted. How many kills a load needs is the scenario's own expectation
-//! (`kills`): no rule can
-//! tell from outside whether one sufficed.
+//! (`kills`): no rule can tell from outside whether one sufficed.
 
 use protocol::{CgroupVersion, MemcgRole, ProcessRole, Stage};
 
