@@ -7,6 +7,7 @@
 //! links.
 
 mod old;
+mod run_seal;
 mod seal;
 
 use std::fs::{self, File};

@@ -17,7 +17,7 @@ use crate::host::digest::sha256;
 use crate::host::file::{self, Links, UNFINISHED};
 
 /// File in the folder of an attempt.
-const SEAL: &str = "seal.json";
+pub(super) const SEAL: &str = "seal.json";
 /// Files in the run folder that say what was planned, where the command has one.
 const PLANS: [&str; 2] = ["trials.json", "part.json"];
 /// Fields of the manifest that the end of a run changes.

@@ -42,6 +42,7 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
         user_series::keep(&config, &folder)?;
         folder.write_manifest(&manifest)?;
         runs.iter().zip(&found).try_for_each(|(part, from)| folder.adopt(from, part.part))?;
+        folder.seal_run()?;
         let result = conclude::result(&folder.id, manifest.clone(), ran, cells.len());
         conclude::matrix(&folder, &folders.cache, &result)
     };
@@ -114,6 +115,7 @@ fn read(folder: &RunFolder, record: parts::Record) -> anyhow::Result<PartRun> {
     ensure!(manifest == stored.manifest, "manifest.json is not that of result.json");
     // A scheduler ends it like this, and then runs it again.
     ensure!(!manifest.interrupted, "the part was stopped before its end");
+    folder.check_run()?;
     for ran in &stored.cells {
         let attempts = std::iter::once(&ran.first).chain(&ran.again);
         attempts
@@ -170,6 +172,7 @@ mod tests {
     /// A part with one cell, which fails I1 as expected.
     fn part(results: &Path) -> RunFolder {
         let folder = killed(results);
+        folder.seal_run().unwrap();
         let mut result = proven::judged_again(&folder).unwrap();
         result.manifest.interrupted = false;
         folder.write_manifest(&result.manifest).unwrap();

@@ -38,6 +38,9 @@ pub(super) fn all(results: &Path) -> anyhow::Result<(Vec<RunResult>, Vec<UnreadN
         let manifest = folder.read_manifest::<Manifest>().ok();
         let wrong = manifest.as_ref().and_then(|it| wrong_clock(&it.started_at, Timestamp::now()));
         let why = match (&wrong, proven::proven(&folder)) {
+            (None, Ok(result)) if result.manifest.night && !folder.has_cells() => {
+                "a night without evidence proves nothing".to_owned()
+            }
             (None, Ok(result)) => {
                 found.push(result);
                 continue;

@@ -13,8 +13,9 @@ use crate::progress::note;
 use crate::results::RunFolder;
 use crate::taxonomy::Verdict;
 
-/// The run as its evidence is judged now. One without a result was killed: it is interrupted. Cells
-/// without evidence keep their stored verdict.
+/// The run as its evidence is judged now. One without a result or without its seal was killed: it
+/// is interrupted. Cells without evidence keep their stored verdict; those that have neither did
+/// not run.
 ///
 /// # Errors
 /// Files of the run that cannot be read.
@@ -36,6 +37,10 @@ pub(super) fn judged_again(folder: &RunFolder) -> anyhow::Result<RunResult> {
 /// [`Exit::Usage`] with the evidence that is missing or was changed since it was sealed.
 pub(super) fn proven(folder: &RunFolder) -> anyhow::Result<RunResult> {
     let claimed = past::claimed(folder)?;
+    // Of a run that was killed, `report` makes a result that says so.
+    if folder.is_sealed() || (folder.has_cells() && !claimed.manifest.interrupted) {
+        folder.check_run()?;
+    }
     if !folder.has_cells() {
         note(&format!("note: {}: no evidence; its stored verdicts are kept", folder.id));
         return Ok(claimed);
@@ -59,7 +64,7 @@ pub(super) fn proven(folder: &RunFolder) -> anyhow::Result<RunResult> {
 fn judged(folder: &RunFolder, claimed: Option<&RunResult>) -> anyhow::Result<RunResult> {
     let mut manifest: Manifest = folder.read_manifest()?;
     let stopped = claimed.is_some_and(|claimed| claimed.manifest.interrupted);
-    manifest.interrupted |= stopped || !folder.has_result();
+    manifest.interrupted |= stopped || !folder.has_result() || !folder.is_sealed();
     let mut ids: Vec<String> =
         claimed.iter().flat_map(|it| &it.cells).map(|ran| ran.cell.id.clone()).collect();
     match folder.cells() {
@@ -71,7 +76,13 @@ fn judged(folder: &RunFolder, claimed: Option<&RunResult>) -> anyhow::Result<Run
         Err(error) if claimed.is_none() => return Err(error),
         Err(_) => {}
     }
-    let planned = claimed.map_or(0, |claimed| claimed.totals.planned as usize).max(ids.len());
+    let removed: Vec<String> =
+        folder.sealed_cells().into_iter().filter(|id| !ids.contains(id)).collect();
+    for id in &removed {
+        note(&format!("note: {id}: it ran, and its evidence and its verdict were removed"));
+    }
+    let known = ids.len() + removed.len();
+    let planned = claimed.map_or(0, |claimed| claimed.totals.planned as usize).max(known);
     let mut ran = Vec::new();
     for id in ids {
         let of = |claimed: &RunResult| claimed.cells.iter().find(|ran| ran.cell.id == id).cloned();
@@ -167,6 +178,16 @@ pub(super) mod tests {
         folder.write_result(&forged).unwrap();
         assert_eq!(proven(&folder).unwrap().cells, result.cells);
 
+        // A run that ended is sealed as a whole.
+        let mut ended = result.clone();
+        ended.manifest.interrupted = false;
+        folder.write_result(&ended).unwrap();
+        let missing = proven(&folder).unwrap_err().to_string();
+        assert!(missing.contains("sealed.json: missing"), "{missing}");
+        assert!(judged_again(&folder).unwrap().manifest.interrupted);
+        folder.seal_run().unwrap();
+        assert_eq!(proven(&folder).unwrap(), ended);
+
         let place = folder.within(&folder.attempt(&result.cells[0].cell.id, 1));
         folder.write_text(&format!("{place}/console.log"), "").unwrap();
         for refused in [proven(&folder), proven(&folder)] {
@@ -175,10 +196,19 @@ pub(super) mod tests {
             assert!(error.to_string().ends_with("console.log: it is not the file that was sealed"));
         }
         std::fs::remove_dir_all(folder.dir().join(&place)).unwrap();
-        let error = proven(&folder).unwrap_err().to_string();
-        assert!(error.ends_with("attempt-1: its evidence is missing"), "{error}");
-        // Where only results were copied, there is nothing to compare with.
+        let refused = || proven(&folder).unwrap_err().to_string();
+        assert!(refused().ends_with("attempt-1: its evidence is missing"), "{}", refused());
+        // The cell is gone from the result too, and the totals fit.
         std::fs::remove_dir_all(folder.dir().join("cells")).unwrap();
+        let mut shorter = RunResult { cells: Vec::new(), comparisons: Vec::new(), ..ended };
+        shorter.totals = crate::outcome::Totals::of(0, &[], &[]);
+        folder.write_result(&shorter).unwrap();
+        assert!(refused().ends_with("attempt-1: its evidence is missing"), "{}", refused());
+        let again = judged_again(&folder).unwrap();
+        assert_eq!((again.totals.planned, again.totals.ran, again.good()), (1, 0, false));
+        // Where only results were copied, there is nothing to compare with.
+        std::fs::remove_file(folder.dir().join("sealed.json")).unwrap();
+        folder.write_result(&forged).unwrap();
         assert_eq!(proven(&folder).unwrap().cells, forged.cells);
     }
 }

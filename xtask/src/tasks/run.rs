@@ -208,7 +208,7 @@ impl<'a> Run<'a> {
         Ok((self.folder, self.manifest))
     }
 
-    /// [`Run::finish`], and what the cells of a matrix that ran make together.
+    /// [`Run::finish`], and what the cells of a matrix that ran make together. Seals the run.
     ///
     /// # Errors
     /// A run folder that cannot be written to.
@@ -218,6 +218,7 @@ impl<'a> Run<'a> {
         planned: usize,
     ) -> anyhow::Result<(RunFolder, RunResult)> {
         let (folder, manifest) = self.finish()?;
+        folder.seal_run()?;
         let result = conclude::result(&folder.id, manifest, cells, planned);
         Ok((folder, result))
     }

@@ -10,6 +10,7 @@ use super::{Folders, past, print_report};
 use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Manifest};
+use crate::progress::note;
 use crate::report;
 use crate::results::RunFolder;
 
@@ -22,6 +23,12 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
     let folder = RunFolder::open(&folders.results, run)?;
     let manifest: Manifest = folder.read_manifest()?;
+    // One in progress is not sealed yet.
+    if folder.is_sealed()
+        && let Err(error) = folder.check_run()
+    {
+        note(&format!("note: this run is not whole: {error:#}"));
+    }
     let id = past::one_cell(&folder, cell)?;
     let cell = past::cell(&folder, &id)?;
     let mut attempts = Vec::new();

@@ -140,6 +140,7 @@ fn hostile(bench: &Bench, month: &Month<'_>) {
     ahead.expect_output("it began in the future").expect_output("month (tcg): run");
     bench.run(&["compare", "last-good"]).expect_output("new: 2026-11-29T03-23-00Z");
     fs::remove_dir_all(&future).unwrap();
+    shortened(bench, month);
     // What was changed after it was sealed is not believed.
     let place = format!("2026-11-29T03-23-00Z/cells/{BROKEN}/attempt-1/console.log");
     fs::write(bench.results().join(place), "all is well\n").unwrap();
@@ -148,6 +149,33 @@ fn hostile(bench: &Bench, month: &Month<'_>) {
         .expect_error("console.log: it is not the file that was sealed")
         .expect_exit(1)
         .expect_output("2026-11-29: 1 night without a result\n");
+}
+
+/// Who deletes a cell and edits the totals gets no good night.
+fn shortened(bench: &Bench, month: &Month<'_>) {
+    let night = bench.results().join("2026-11-29T03-23-00Z");
+    let kept = bench.folder.path().join("kept");
+    copy_folder(&night, &kept);
+    fs::remove_dir_all(night.join("cells").join(BROKEN)).unwrap();
+    let mut result = read(&night.join("result.json"));
+    let cells = result["cells"].as_array_mut().unwrap();
+    cells.retain(|ran| ran["cell"]["id"] != BROKEN);
+    result["comparisons"].as_array_mut().unwrap().retain(|it| !it.to_string().contains("v2"));
+    let mut verdicts = BTreeMap::new();
+    let cells = result["cells"].as_array().unwrap();
+    cells.iter().for_each(|ran| *verdicts.entry(verdict(ran)).or_insert(0) += 1);
+    let totals = &mut result["totals"];
+    (totals["planned"], totals["ran"], totals["as_expected"]) = (json!(7), json!(7), json!(7));
+    totals["verdicts"] = json!(verdicts);
+    write(&night.join("result.json"), &result);
+    let said = "attempt-1: its evidence is missing";
+    month.digest().expect_exit(1).expect_output("1 night without a result").expect_error(said);
+    for words in [vec!["compare", "2026-11-28T03-23-00Z"], vec!["export", "--format", "junit"]] {
+        let run = "2026-11-29T03-23-00Z";
+        bench.run(&[&words[..], &[run]].concat()).expect_exit(2).expect_error(said);
+    }
+    fs::remove_dir_all(&night).unwrap();
+    fs::rename(&kept, &night).unwrap();
 }
 
 /// Since when is a cell red, and on which nights was it odd?
@@ -215,6 +243,7 @@ impl Month<'_> {
             .filter(|ran| !day.by_hand || ran["cell"]["id"].as_str().unwrap().contains(".v2."))
             .map(|ran| self.cell(&dir, &ran, day))
             .collect();
+        seal_run(&dir);
         result["run"] = json!(name);
         let planned = if day.by_hand { kept.len() } else { 8 };
         // Verdicts of nobody: `report` makes the true ones.
@@ -332,6 +361,21 @@ fn seal(run: &Path, attempt: &Path) {
         "files": files,
     });
     write(&attempt.join("seal.json"), &seal);
+}
+
+/// Seals the run, as the harness does when its last attempt has ended.
+fn seal_run(run: &Path) {
+    let mut attempts = BTreeMap::new();
+    for cell in fs::read_dir(run.join("cells")).unwrap().flatten() {
+        for attempt in (1..=2).map(|number| cell.path().join(format!("attempt-{number}"))) {
+            if let Ok(seal) = fs::read(attempt.join("seal.json")) {
+                let place = attempt.strip_prefix(run).unwrap().to_str().unwrap().to_owned();
+                attempts.insert(place, hash(&seal));
+            }
+        }
+    }
+    let list = hash(&serde_json::to_vec(&attempts).unwrap());
+    write(&run.join("sealed.json"), &json!({ "attempts": attempts, "list": list }));
 }
 
 fn hash(bytes: &[u8]) -> String {
