@@ -29,17 +29,20 @@ const EXCERPT_LINES: usize = 80;
 /// Longest title; a line of a flooded console can have any length.
 const TITLE_CHARS: usize = 160;
 
-/// Reports that are kept; the first one is what matters, the rest mostly follow from it.
+/// Reports of a class that are kept; the first one is what matters, the rest mostly follow from it.
 pub(super) const FINDINGS_MAX: usize = 50;
 
 /// What the kernel prints at the end of a report.
 const END_MARKS: [&str; 2] = ["---[ end ", " </TASK>"];
 
+/// The guest ran out of memory, and the kernel went on.
+const NO_MEMORY: &str = "allocation failure";
+
+/// The OOM killer killed for the whole system, and the kernel went on.
+pub(super) const SYSTEM_OOM_KILL: &str = "system OOM kill";
+
 /// Of an error message that no pattern knows.
 const UNKNOWN: &str = "kernel error";
-
-/// What it is called when somebody is killed because the whole VM is out of memory.
-pub(super) const SYSTEM_OOM_KILL: &str = "system OOM kill";
 
 /// Something on the console that no good run shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,12 +93,8 @@ const PATTERNS: &[Pattern] = &[
     error("system out of memory", "System is deadlocked on memory", ""),
     error("system out of memory", "Kernel panic", "panic - not syncing: [Oo]ut of memory"),
     // Not of a memcg: its limit makes no allocator say so.
-    error("system out of memory", "page allocation ", r": page allocation (?:failure|stall)"),
-    error(
-        "system out of memory",
-        "llocat",
-        r"SLUB: Unable to allocate memory|percpu: allocation fail",
-    ),
+    error(NO_MEMORY, "page allocation ", r": page allocation (?:failure|stall)"),
+    error(NO_MEMORY, "llocat", r"SLUB: Unable to allocate memory|percpu: allocation fail"),
     error(SYSTEM_OOM_KILL, "Out of memory", r"Out of memory(?: \([\w ]+\))?: Killed process"),
     error("crash that a task asked for", "sysrq triggered crash", ""),
     // Only of QEMU's disk: an error of a loop device is the kernel's own.
@@ -209,6 +208,52 @@ const PATTERNS: &[Pattern] = &[
     crash("interrupts", "nobody cared", r"irq \d+: nobody cared"),
     crash("slab corruption", "INFO: ", r"INFO: (?:Freed|Allocated) in \S+ age="),
     crash("reference leak", "unregister_netdevice: waiting for", ""),
+    // Below KERN_ERR: what only the kernel writes contradicts itself, or it is called wrongly.
+    crash("file table corruption", "not NULL!", r"alloc_fd: slot \d+ not NULL!"),
+    crash("leaked locks", "Leaked ", r"Leaked (?:\w+ )?locks? on dev="),
+    crash("dentry loop", "VFS: ", r"VFS: Lookup of .* would have caused loop"),
+    crash("file system", "passed in a files array", ""),
+    crash("message queue corruption", "Inconsistency in POSIX message queue", ""),
+    crash("statistics below zero", "vmstat_refresh: ", r"vmstat_refresh: \S+ -\d"),
+    crash("reference underflow", "refcount went to 0 for", ""),
+    crash("reference underflow", "Huge Page Reserved count may go negative", ""),
+    crash("reference underflow", "HugeTLB", r"HugeTLB:? unexpected (?:inflated folio )?ref ?count"),
+    crash("wrong call", "Fix your code!", ""),
+    crash("wrong call", "Must use shrinker_alloc", ""),
+    crash("wrong call", "Attempt to kill tasklet from interrupt", ""),
+    crash(
+        "wrong call",
+        "Trying to free ",
+        r"Trying to free (?:nonexistent resource|(?:free )?DMA\d)",
+    ),
+    crash("wrong call", "enabled irq's!", ""),
+    crash("wrong call", "returned IRQ_WAKE_THREAD but no thread function", ""),
+    crash("wrong call", "sent to offline CPU", ""),
+    crash("contradiction", "REPLENISH flag missing", ""),
+    crash("contradiction", "Unexpected attach lock mode", ""),
+    crash("contradiction", "wrong text_len value", ""),
+    crash("contradiction", "exe_file_deny_write_access() failed", ""),
+    crash("contradiction", "invalid donation weights", ""),
+    crash("contradiction", "unhandled return value: ", ""),
+    crash("file system error", "freeing b_", r"freeing b_(?:frozen|committed)_data"),
+    crash("file system error", "still in fc list", ""),
+    crash("file system error", "ES ", r"ES (?:\w+ )?assertion failed"),
+    // On a disk that only this kernel has written.
+    crash(
+        "file system error",
+        "EXT4-fs",
+        r"EXT4-fs .*(?:(?:initial|last) error at time|error recorded from previous mount)",
+    ),
+    crash(
+        "file system error",
+        "JBD2: ",
+        r"JBD2: (?:no valid journal|journal (?:recovery|reset) failed|Incorrect |Invalid start)",
+    ),
+    crash(
+        "file system error",
+        "EXT4-fs warning",
+        r"EXT4-fs warning .*(?:reserved data blocks|deleted pa|bad group: |too many blocks added|Corrupt directory|dx entry: |directory missing|bad inline directory|too many links|with no links|hash validation failed|buffers attached|have inline data|finished: extent)",
+    ),
     // What becomes of tasks in a memcg is in its OOM reports.
     benign("Killed process ", "emory cgroup out of memory"),
     // What the firmware or the command line made the kernel say at boot.
@@ -241,19 +286,24 @@ fn search(console: &str, strict: &Range<usize>) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     let mut report_end = 0;
     for (at, record) in records.iter().enumerate() {
-        let in_report =
-            |class| found.last().is_some_and(|last| at < report_end && class == last.class);
+        let in_report = |kind, class| {
+            let own = |last: &Finding| class == last.class && (kind == last.kind || !goes_on(last));
+            at < report_end && found.last().is_some_and(own)
+        };
         let (kind, class) = match known(record) {
             Some(Pattern { class: None, .. }) => continue,
             // Inside a report other patterns fit too: a Rust panic ends in a BUG.
-            Some(Pattern { kind, class: Some(class), .. }) if !in_report(*class) => (*kind, *class),
+            Some(Pattern { kind, class: Some(class), .. }) if !in_report(*kind, *class) => {
+                (*kind, *class)
+            }
             None if strict.contains(&at) && at >= report_end && is_error(record) => {
                 (UNKNOWN, Verdict::Crash)
             }
             _ => continue,
         };
-        if found.len() == FINDINGS_MAX {
-            break;
+        // A flood of one class hides no other.
+        if found.iter().filter(|finding| finding.class == class).count() == FINDINGS_MAX {
+            continue;
         }
         report_end = end_of_report(&records, at);
         let lines = console.lines().skip(at).take(report_end - at);
@@ -276,17 +326,22 @@ pub(super) fn is_single(finding: &Finding) -> bool {
     ends && findings(&rest).is_empty()
 }
 
-/// The finding that names the cell's verdict, if there is one.
+/// The finding that names the cell's verdict, if there is one: the worst, and of those the first.
 ///
-/// A kernel that oopses in PID 1 also kills PID 1, so what came first counts: a failure of the
-/// harness hides a crash only when it came before it. Crashes come before hangs.
+/// A kernel must survive a lack of memory, so that never hides a crash. Any other failure of the
+/// harness does if it came first: a kernel that oopses in PID 1 also kills PID 1, but a kernel
+/// without PID 1 or its disk may say anything. A hang can follow from each, so it hides none.
 pub(crate) fn decisive(findings: &[Finding]) -> Option<&Finding> {
-    let first = findings.first()?;
-    let of = |class| findings.iter().find(|finding| finding.class == class);
-    match first.class {
-        Verdict::Error => Some(first),
-        _ => of(Verdict::Crash).or_else(|| of(Verdict::Error)).or(Some(first)),
-    }
+    let ended = |finding: &Finding| finding.class == Verdict::Error && !goes_on(finding);
+    let end = findings.iter().position(ended).unwrap_or(findings.len());
+    let crash = findings[..end].iter().find(|finding| finding.class == Verdict::Crash);
+    let error = || findings.iter().find(|finding| finding.class == Verdict::Error);
+    crash.or_else(error).or(findings.first())
+}
+
+/// Whether it is a lack of memory that the kernel must survive.
+pub(super) fn goes_on(finding: &Finding) -> bool {
+    [NO_MEMORY, SYSTEM_OOM_KILL].contains(&finding.kind)
 }
 
 /// The first pattern that fits a line of the kernel.

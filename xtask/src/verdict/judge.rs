@@ -55,7 +55,7 @@ fn of_findings(
     let expected_to_fail = as_expected(cell, Verdict::Fail, &breaks, &checks);
     let (verdict, why) = host(cell, evidence)
         .or_else(|| not_proven(whole::forged(seen).as_slice(), &[]))
-        .or_else(|| on_console(&findings, evidence, pace))
+        .or_else(|| on_console(&findings, seen, known::warnings(set_aside), pace))
         .or_else(|| whole::tainted(seen, known::warnings(set_aside)))
         .or_else(|| ending(evidence))
         .or_else(|| said_by_guest(seen))
@@ -194,9 +194,22 @@ pub(crate) fn console_faults(console: &str, pace: Pace) -> Vec<String> {
     }
 }
 
-fn on_console(findings: &[Finding], evidence: &Evidence, pace: Pace) -> Option<(Verdict, String)> {
+fn on_console(
+    findings: &[Finding],
+    seen: &Seen<'_>,
+    known_warnings: Option<u64>,
+    pace: Pace,
+) -> Option<(Verdict, String)> {
     let finding = console::decisive(findings)?;
-    let slow = starved(evidence).filter(|_| finding.class == Verdict::Hang);
+    // A crash that only the kernel's own count shows is worse than a hang or a lack of memory.
+    if finding.class == Verdict::Hang || console::goes_on(finding) {
+        let crashed =
+            whole::tainted(seen, known_warnings).filter(|(verdict, _)| *verdict == Verdict::Crash);
+        if crashed.is_some() {
+            return crashed;
+        }
+    }
+    let slow = starved(seen.evidence).filter(|_| finding.class == Verdict::Hang);
     if let Some(starved) = slow {
         return Some((Verdict::Error, format!("{starved}; {}: {}", finding.kind, finding.title)));
     }

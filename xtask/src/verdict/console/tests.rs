@@ -68,10 +68,23 @@ const LINES: &[(Verdict, &str, &str)] = &[
     (HANG, "hung task", "INFO: The task actor-0:70 has been waiting for writeback completion for more than 30 seconds."),
     // A task whose name has a line feed.
     (HANG, "hung task", " x:18088 blocked for more than 143 seconds."),
-    (ERROR, "system out of memory", "guest: page allocation failure: order:4, mode:0x40cc0(GFP_KERNEL|__GFP_COMP), nodemask=(null)"),
-    (ERROR, "system out of memory", "SLUB: Unable to allocate memory on CPU 0 (of node 0) on node -1, gfp=0xcc0(GFP_KERNEL)"),
-    (ERROR, "system out of memory", "percpu: allocation failed, size=8 align=8 atomic=0, alloc from reserved chunk failed"),
+    (ERROR, "allocation failure", "guest: page allocation failure: order:4, mode:0x40cc0(GFP_KERNEL|__GFP_COMP), nodemask=(null)"),
+    (ERROR, "allocation failure", "SLUB: Unable to allocate memory on CPU 0 (of node 0) on node -1, gfp=0xcc0(GFP_KERNEL)"),
+    (ERROR, "allocation failure", "percpu: allocation failed, size=8 align=8 atomic=0, alloc from reserved chunk failed"),
     (CRASH, "bad page", "page dumped because: nonzero mapcount"),
+    (CRASH, "file table corruption", "alloc_fd: slot 3 not NULL!"),
+    (CRASH, "leaked locks", "Leaked locks on dev=0x0:0x1a ino=0x2:"),
+    (CRASH, "leaked locks", "Leaked POSIX lock on dev=0x0:0x1a ino=0x2  fl_owner=1 fl_flags=0x1 fl_type=0x1 fl_pid=7"),
+    (CRASH, "dentry loop", "VFS: Lookup of 'a' in ext4 vda would have caused loop"),
+    (CRASH, "message queue corruption", "Inconsistency in POSIX message queue, no tree element, but supposedly messages should exist!"),
+    (CRASH, "statistics below zero", "vmstat_refresh: nr_slab_unreclaimable -17"),
+    (CRASH, "wrong call", "Unexpected gfp: 0x2 (__GFP_HIGHMEM). Fixing up to gfp: 0xcc0 (GFP_KERNEL). Fix your code!"),
+    (CRASH, "wrong call", "Trying to free nonexistent resource <0x1-0x2>"),
+    (CRASH, "contradiction", "cgroup: cgroup: Unexpected attach lock mode."),
+    (CRASH, "file system error", "__jbd2_journal_remove_journal_head: freeing b_frozen_data"),
+    (CRASH, "file system error", "ES insert assertion failed for inode: 12 ex_status [0/1/2/w] != es_status [0/1/2/u]"),
+    (CRASH, "file system error", "EXT4-fs warning (device vda): ext4_mb_put_pa:1: deleted pa, type:0, pblk:1, lblk:1, len:1"),
+    (CRASH, "file system error", "EXT4-fs (vda): initial error at time 1700000000: ext4_lookup:1"),
     (CRASH, "lockdep", "lockdep:check_lock_chain bad path found in chain graph"),
     (CRASH, "file system error", "JBD2: Spotted dirty metadata buffer (dev = vda, blocknr = 1). There's a risk of filesystem corruption in case of system crash."),
     (CRASH, "sysfs", "fill_read_buffer: slab_attr_show+0x0/0x20 returned bad count"),
@@ -167,7 +180,7 @@ fn a_report_is_kept_to_its_end_and_counted_once() {
 }
 
 #[test]
-fn what_came_first_decides_between_kernel_and_harness() {
+fn the_worst_decides_and_the_kernel_is_blamed_for_nothing_that_follows() {
     let oops = "[    2.0] BUG: kernel NULL pointer dereference, address: 8\n[    2.0]  </TASK>\n";
     let init = "[    2.0] Kernel panic - not syncing: Attempted to kill init! exitcode=0x9\n";
     let stall = "[    9.0] rcu: INFO: rcu_preempt self-detected stall on CPU\n[    9.0]  </TASK>\n";
@@ -177,6 +190,24 @@ fn what_came_first_decides_between_kernel_and_harness() {
     assert_eq!(kind(&(stall.to_owned() + oops)), Some((Verdict::Crash, "NULL dereference")));
     assert_eq!(kind(stall), Some((Verdict::Hang, "rcu stall")));
     assert_eq!(kind(""), None);
+    // A lack of memory is no excuse, and a flood of it no cover.
+    let memory = "[    1.0] guest: page allocation failure: order:0\n";
+    let kill = "[    1.5] Out of memory: Killed process 80 (guest) total-vm:9kB\n";
+    let disk = "[    1.0] I/O error, dev vda, sector 8 op 0x0:(READ)\n";
+    for (before, decided) in [
+        (memory.to_owned(), "allocation failure"),
+        (kill.to_owned(), "system OOM kill"),
+        (memory.repeat(FINDINGS_MAX + 10) + kill, "allocation failure"),
+    ] {
+        assert_eq!(kind(&(before.clone() + oops)), Some((Verdict::Crash, "NULL dereference")));
+        assert_eq!(kind(&(before.clone() + stall)), Some((Verdict::Error, decided)));
+        assert_eq!(kind(&(before.clone() + oops + init)).unwrap().0, Verdict::Crash);
+        assert_eq!(kind(&(before.clone() + init + oops)), Some((Verdict::Error, decided)));
+        assert_eq!(kind(&(before + stall + oops)).unwrap().0, Verdict::Crash);
+    }
+    assert_eq!(kind(&(stall.repeat(FINDINGS_MAX + 10) + oops)).unwrap().0, Verdict::Crash);
+    assert_eq!(kind(&(disk.to_owned() + oops)), Some((Verdict::Error, "disk error")));
+    assert_eq!(kind(&(oops.to_owned() + disk)).unwrap().0, Verdict::Crash);
 }
 
 /// Checkers grow new words. One that begins as they all do is seen without being known.

@@ -111,3 +111,22 @@ fn an_error_message_that_no_pattern_knows_is_a_fault_while_the_cell_runs() {
     let at_boot = console(CONSOLE.replace("<14>[    0.5", &format!("{boot}<14>[    0.5")));
     assert_eq!(at_boot.judge().verdict, Verdict::Pass);
 }
+
+/// A host that starved the VM, or a lack of memory, is no cover for a WARN that was lost.
+#[test]
+fn a_lost_warning_is_worse_than_a_hang_or_a_lack_of_memory() {
+    let blocked = "<3>[   40.0] INFO: task init:1 blocked for more than 33 seconds.\n";
+    let memory = "<4>[   40.0] guest: page allocation failure: order:0\n";
+    let oops = "<4>[   41.0] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI\n";
+    let judged = |lines: &[&str], warnings: u64| {
+        let mut bench = Bench::overcharge().set(LOG, "/after/warnings", warnings);
+        bench.evidence.console = format!("{CONSOLE}{}", lines.concat());
+        bench.evidence.starved_ms = bench.evidence.wall_ms;
+        bench.judge().verdict
+    };
+    for fault in [blocked, memory] {
+        assert_eq!(judged(&[fault], 0), Verdict::Error);
+        assert_eq!(judged(&[fault], 1), Verdict::Crash);
+        assert_eq!(judged(&[fault, oops], 0), Verdict::Crash);
+    }
+}
