@@ -116,8 +116,8 @@ pub(crate) fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// The page with a table of what was seen.
-pub(crate) fn written(page: &str, rows: &[Row], seen: &[Seen]) -> String {
+/// The page with a table of what was seen. A row that was not injected keeps its line.
+pub(crate) fn written(page: &str, rows: &[Row], seen: &[Option<&Seen>]) -> String {
     let before = page.split(BEGIN).next().unwrap_or_default();
     let mut text = format!("{before}{BEGIN}\n");
     let mut kind = "";
@@ -126,7 +126,13 @@ pub(crate) fn written(page: &str, rows: &[Row], seen: &[Seen]) -> String {
             kind = row.kind;
             text.push_str(&format!("\n## {kind}\n\n| fault | expected | seen |\n|---|---|---|\n"));
         }
-        text.push_str(&format!("{} {} |\n", row.begin(), seen.shown(row)));
+        let begin = row.begin();
+        let kept = page.lines().find(|line| line.starts_with(&begin));
+        match (seen, kept) {
+            (Some(seen), _) => text.push_str(&format!("{begin} {} |\n", seen.shown(row))),
+            (None, Some(line)) => text.push_str(&format!("{line}\n")),
+            (None, None) => {}
+        }
     }
     text
 }
