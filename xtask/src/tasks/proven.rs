@@ -65,6 +65,10 @@ fn judged(folder: &RunFolder, claimed: Option<&RunResult>) -> anyhow::Result<Run
     let mut manifest: Manifest = folder.read_manifest()?;
     let stopped = claimed.is_some_and(|claimed| claimed.manifest.interrupted);
     manifest.interrupted |= stopped || !folder.has_result() || !folder.is_sealed();
+    if !stopped && folder.has_result() && folder.has_cells() && !folder.is_sealed() {
+        let why = "no sealed.json, so cells may have been removed: it counts as interrupted";
+        note(&format!("note: {}: {why}", folder.id));
+    }
     let mut ids: Vec<String> =
         claimed.iter().flat_map(|it| &it.cells).map(|ran| ran.cell.id.clone()).collect();
     match folder.cells() {
