@@ -225,7 +225,7 @@ fn killing(bench: Bench, over: &str, victims: &str, pid: i32) -> Bench {
     killing_among(bench, over, victims, pid, "")
 }
 
-const PARENT_AFTER: Which<'_> = &[("stage", "after"), ("role", "parent")];
+pub(super) const PARENT_AFTER: Which<'_> = &[("stage", "after"), ("role", "parent")];
 
 /// The same; its report has these lines of tasks.
 pub(super) fn killing_among(
