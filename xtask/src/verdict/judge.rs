@@ -41,7 +41,8 @@ fn of_findings(
     set_aside: &[Finding],
 ) -> Judgement {
     let evidence = seen.evidence;
-    if seen.ooms.needless_kills == seen.ooms.global_kills {
+    let (needless, all) = (seen.ooms.needless_kills, seen.ooms.global_kills);
+    if needless > 0 && needless == all {
         // Not for want of memory: the kernel's fault, not that of the VM's size (I4).
         findings.retain(|finding| finding.kind != console::SYSTEM_OOM_KILL);
     }
