@@ -76,9 +76,7 @@ fn status(case: &Case<'_>) -> TestCaseStatus {
     let non_success = |kind| {
         let mut status = TestCaseStatus::non_success(kind);
         let details: Vec<String> = case.details.iter().map(|line| printable(line)).collect();
-        // CI systems put failures of one type together.
-        let fault = case.cell.and_then(CellResult::fault).map(|fault| printable(&fault));
-        status.set_type(fault.unwrap_or_else(|| case.verdict.clone())).set_message(said.as_str());
+        status.set_type(case.verdict.as_str()).set_message(said.as_str());
         status.set_description(details.join("\n"));
         status
     };
