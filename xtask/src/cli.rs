@@ -234,7 +234,7 @@ pub(crate) struct Partition {
     pub(crate) plan: Option<PathBuf>,
     /// The run is a night: later nights are compared with it. A plan says
     /// that itself
-    #[arg(long, conflicts_with_all = ["plan", "shuffle"])]
+    #[arg(long, conflicts_with_all = ["plan", "shuffle", "source"])]
     pub(crate) night: bool,
 }
 
@@ -317,7 +317,7 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) variables: bool,
     /// The run is a night: later nights are compared with it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "source")]
     pub(crate) night: bool,
     #[command(flatten)]
     pub(crate) build: BuildOptions,

@@ -14,7 +14,7 @@ use crate::config::UserSeries;
 use crate::exit::{Exit, Fault};
 
 /// Version of the plan file.
-pub(crate) const PLAN_VERSION: u32 = 3;
+pub(crate) const PLAN_VERSION: u32 = 4;
 
 /// Jobs in parallel on one machine: the weight of a cell that runs alone.
 const JOBS: u64 = 5;
@@ -39,6 +39,8 @@ pub(crate) struct Origin {
 pub(crate) struct Plan {
     /// [`PLAN_VERSION`] of the writer.
     pub(crate) schema_version: u32,
+    /// Random, so that a part of last night is none of tonight; empty without a plan file.
+    pub(crate) nonce: String,
     /// What it was made from.
     pub(crate) origin: Origin,
     /// Name of the matrix.

@@ -94,6 +94,7 @@ fn a_part_of_a_plan_need_not_have_a_cell_for_every_filter() {
     };
     let whole = Plan {
         schema_version: PLAN_VERSION,
+        nonce: String::new(),
         origin,
         matrix: "default".to_owned(),
         filters: selection.filters,

@@ -6,7 +6,7 @@
 //! (QEMU, host), and then all are named; accelerator, kernels, cells and everything that decides
 //! must not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Host, Manifest, PartNote, RunResult};
@@ -106,6 +106,7 @@ fn of_one_plan(first: &PartRun, part: &PartRun) -> Result<(), Fault> {
         ("night", one.night.to_string(), other.night.to_string()),
         ("number of parts", one.count().to_string(), other.count().to_string()),
         ("kernels of the plan", keys(one), keys(other)),
+        ("plan", one.nonce.clone(), other.nonce.clone()),
         ("accelerator", a.accelerator.clone(), b.accelerator.clone()),
         ("slowdown", slowdown(a), slowdown(b)),
     ];
@@ -224,6 +225,9 @@ fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
     let mut notes: Vec<PartNote> = parts.iter().map(note).collect();
     notes.sort_by_key(|part| part.part);
     let begun = manifests().map(|manifest| &manifest.started_at).min();
+    // A part that booted another image makes another run.
+    let narrowed: BTreeSet<String> =
+        manifests().flat_map(|manifest| manifest.narrowed.clone()).collect();
     Manifest {
         started_at: begun.cloned().unwrap_or_default(),
         // Parts run in parallel: one waits for the slowest, not for their sum.
@@ -234,6 +238,7 @@ fn manifest(first: &PartRun, parts: &[PartRun]) -> Manifest {
         slowdown: manifests().map(|manifest| manifest.slowdown).max().unwrap_or(1),
         interrupted: manifests().any(|manifest| manifest.interrupted),
         night: first.plan.night,
+        narrowed: narrowed.into_iter().collect(),
         parts: notes,
         steal_percent: manifests().filter_map(|manifest| manifest.steal_percent).max(),
         qemu: all(|manifest| &manifest.qemu),

@@ -35,7 +35,9 @@ pub(crate) fn run(places: &Places, args: &cli::Merge) -> anyhow::Result<Exit> {
     let (mut manifest, ran) = runs::join(&runs, &parts::origin(&folders)?, &cells, args.partial)?;
     manifest.command = std::env::args().collect();
     manifest.baseline.clone_from(&matrix.baseline);
-    manifest.narrowed = parts::narrowed(&first.filters, first.repetitions);
+    let planned = parts::narrowed(&first.filters, first.repetitions);
+    manifest.narrowed.retain(|narrowed| !planned.contains(narrowed));
+    manifest.narrowed.splice(..0, planned);
 
     let folder = RunFolder::begin_apart(&folders.results, jiff::Timestamp::now())?;
     let joined = || {
@@ -156,6 +158,7 @@ mod tests {
         let cells = r#"{"cells": [{"id": "open.v2.baseline.mainline", "estimate_ms": 1}]}"#;
         let plan = Plan {
             schema_version: PLAN_VERSION,
+            nonce: String::new(),
             origin,
             matrix: "default".to_owned(),
             filters: Vec::new(),

@@ -139,6 +139,7 @@ pub(super) fn of_matrix(
     let Selection { filters, repetitions, run_seed, .. } = selection(select);
     Plan {
         schema_version: PLAN_VERSION,
+        nonce: String::new(),
         origin,
         matrix: matrix.to_owned(),
         filters,
@@ -262,7 +263,7 @@ mod tests {
         assert!(said("d").unwrap_err().contains("another checkout: other configs"));
         plan.schema_version += 1;
         write(&plan);
-        assert!(said("c").unwrap_err().contains("the plan has version 4 and this harness reads 3"));
+        assert!(said("c").unwrap_err().contains("the plan has version 5 and this harness reads 4"));
         std::fs::write(&file, "{").unwrap();
         assert!(said("c").unwrap_err().contains("not a plan of this version"));
     }

@@ -11,6 +11,7 @@ use super::past::Past;
 use super::{Folders, parts, selection, user_series};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
+use crate::host;
 use crate::host::file::write_whole;
 use crate::host::stop::Stop;
 use crate::plan::{self, Plan};
@@ -37,7 +38,8 @@ pub(crate) fn run(places: &Places, args: &cli::Plan) -> anyhow::Result<Exit> {
     let series = series.as_ref().map(user_series::files_of).transpose()?;
     let origin = parts::origin(&folders)?;
     let night = *night;
-    let plan = Plan { series, kernels, night, ..parts::of_matrix(origin, matrix, select, divided) };
+    let plan = parts::of_matrix(origin, matrix, select, divided);
+    let plan = Plan { nonce: host::nonce()?, series, kernels, night, ..plan };
     if let Some(file) = output {
         let file = std::path::absolute(file).with_context(|| format!("{}", file.display()))?;
         let mut text = serde_json::to_string_pretty(&plan)?;

@@ -31,6 +31,10 @@ fn a_part_of_no_plan_is_refused() {
         .expect_exit(2)
         .expect_error("x.json: No such file");
     part(&["--plan", "x.json", "--partition", "1/2", "--seed", "2"]).expect_exit(2);
+    // A night of another source would be compared with those of the base.
+    let other = ["--night", "--source", "7.3=/src/linux"];
+    part(&other).expect_exit(2).expect_error("cannot be used with");
+    bench.run(&[&["plan", "--parts", "2"], &other[..]].concat()).expect_exit(2);
     let [one, two] = ["1/2", "2/2"].map(|share| part(&["--partition", share]).stdout);
     let mut both: Vec<&str> = one.lines().chain(two.lines()).collect();
     let whole = part(&[]).stdout;

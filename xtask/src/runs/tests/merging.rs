@@ -27,6 +27,7 @@ fn parts(count: u32) -> (Vec<Cell>, Vec<PartRun>) {
     let all = planned(&whole);
     let plan = Plan {
         schema_version: PLAN_VERSION,
+        nonce: String::new(),
         origin: origin(),
         matrix: "default".to_owned(),
         filters: Vec::new(),
@@ -133,6 +134,14 @@ fn parts_in_any_order_make_the_run_in_plan_order() {
 }
 
 #[test]
+fn a_part_that_booted_another_image_makes_no_night() {
+    let (all, mut runs) = parts(3);
+    runs[1].result.manifest.narrowed = vec!["image of baseline".to_owned()];
+    let (manifest, _) = join(&runs, &origin(), &all, false).unwrap();
+    assert_eq!(manifest.narrowed, ["image of baseline"]);
+}
+
+#[test]
 fn a_part_that_was_stopped_is_merged_and_seen() {
     let (all, mut runs) = parts(2);
     runs[1].result.manifest.interrupted = true;
@@ -178,8 +187,9 @@ type Mix = (fn(&mut PartRun), &'static str);
 
 #[test]
 fn parts_that_do_not_belong_together_are_refused_with_the_reason() {
-    let mixes: [Mix; 15] = [
+    let mixes: [Mix; 16] = [
         (|part| part.plan.night = false, "night true and false"),
+        (|part| part.plan.nonce = "of last night".to_owned(), "plan  and of last night"),
         (|part| part.plan.seed = 2, "seed 1 and 2"),
         (|part| part.result.manifest.seed = 2, "seed of the run 1 and 2"),
         (|part| part.plan.matrix = "full".to_owned(), "matrix default and full"),
