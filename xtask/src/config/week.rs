@@ -146,7 +146,22 @@ impl Week {
                 let what = format!("`{}` and `{}` run in parts on one night", other.name, job.name);
                 return Err(source.fault(entry, what));
             }
+            let same = |other: &&Job| {
+                other.matrix().is_some_and(|matrix| job.matrix() == Some(matrix))
+                    && !other.days.is_disjoint(&job.days)
+            };
+            if let Some(other) = jobs.iter().find(same) {
+                let what = format!(
+                    "`{}` and `{}` run one matrix on one night, of which the later would count",
+                    other.name, job.name
+                );
+                return Err(source.fault(entry, what));
+            }
             jobs.push(job);
+        }
+        if jobs.is_empty() {
+            let what = format!("{}: the plan has no job", text.path);
+            return Err(Fault::new(Exit::Usage, what).hint("[[job]]"));
         }
         Ok(Self { accepted: table.accepted.map(At::into_inner), jobs })
     }
@@ -172,6 +187,14 @@ impl Job {
         match &self.work {
             Work::Matrix { parts, .. } => *parts,
             Work::Command(_) => 1,
+        }
+    }
+
+    /// The matrix that it runs as a night.
+    fn matrix(&self) -> Option<&str> {
+        match &self.work {
+            Work::Matrix { name, .. } => Some(name),
+            Work::Command(_) => None,
         }
     }
 
@@ -213,6 +236,17 @@ fn job(
             return Err(source.fault(entry, what));
         }
     };
+    if let Some([_, matrix]) =
+        command.windows(2).find(|pair| pair[0] == "--matrix" && !matrices.contains_key(&pair[1]))
+    {
+        let fault = source.fault(entry, format!("there is no matrix `{matrix}`"));
+        return Err(fault.hint(did_you_mean(matrix, matrices.keys().map(String::as_str))));
+    }
+    if let Some(word) = command.iter().find(|word| variable.is_none() && word.contains('$')) {
+        return Err(
+            source.fault(entry, format!("`{word}` needs `variable`, the name after the `$`"))
+        );
+    }
     let named = |name: &String| command.iter().any(|word| word.contains(&format!("${name}")));
     if let Some(variable) = variable.as_ref().filter(|name| !named(name)) {
         return Err(source.fault(entry, format!("no word of `command` has `${variable}`")));
@@ -225,7 +259,7 @@ fn job(
 /// Whether dates can be compared as texts.
 pub(super) fn is_date(text: &str) -> bool {
     let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    lengths == [4, 2, 2] && text.chars().all(|c| c.is_ascii_digit() || c == '-')
+    lengths == [4, 2, 2] && text.parse::<jiff::civil::Date>().is_ok()
 }
 
 #[cfg(test)]
@@ -273,6 +307,13 @@ pub(crate) mod tests {
                 "matrix = \"default\"\nparts = 2\n[[job]]\nname = \"b\"\nmatrix = \"default\"\nparts = 3\n",
                 "`a` and `b` run in parts on one night",
             ),
+            (
+                "matrix = \"default\"\n\
+                 [[job]]\nname = \"b\"\nmatrix = \"default\"\ndays = [\"mon\"]\n",
+                "`a` and `b` run one matrix on one night",
+            ),
+            ("command = [\"run-matrix\", \"--matrix\", \"defualt\"]\n", "no matrix `defualt`"),
+            ("command = [\"mutants\", \"$TREE\"]\n", "`$TREE` needs `variable`"),
         ] {
             let told = job(more);
             assert!(
@@ -280,6 +321,10 @@ pub(crate) mod tests {
                 "`{told}`, not `{said}`"
             );
         }
-        assert!(read("accepted = \"today\"\n").unwrap_err().contains("is no date"));
+        for date in ["today", "2026-13-01", "2026-11-31", "+026-11-30"] {
+            let said = read(&format!("accepted = \"{date}\"\n")).unwrap_err();
+            assert!(said.contains("is no date"), "{said}");
+        }
+        assert!(read("").unwrap_err().contains("week.toml: the plan has no job"));
     }
 }

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::Parser as _;
 
+use crate::cli::Cli;
 use crate::config::{Config, Text, Texts, Week};
 use crate::exit::{Exit, Fault};
 use crate::host::file::{self, Links};
@@ -35,9 +37,22 @@ fn known_faults(configs: &Path) -> anyhow::Result<Option<Text>> {
     is_there.then(|| toml(configs, "", NAME.to_owned())).transpose()
 }
 
-/// The plan of the week, checked.
+/// The plan of the week, checked: `cargo xtask` has its commands.
 pub(super) fn week(configs: &Path, config: &Config) -> anyhow::Result<Week> {
-    Ok(Week::read(&toml(configs, "nights", "week".to_owned())?, config)?)
+    let text = toml(configs, "nights", "week".to_owned())?;
+    let week = Week::read(&text, config)?;
+    for job in &week.jobs {
+        let words = std::iter::once("xtask".to_owned()).chain(job.arguments("value"));
+        if let Err(error) = Cli::try_parse_from(words) {
+            let said = error.to_string();
+            let said = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let what = format!("{}: job `{}`: {said}", text.path, job.name);
+            return Err(Fault::new(Exit::Usage, what)
+                .hint("a `command` is what follows `cargo xtask`")
+                .into());
+        }
+    }
+    Ok(week)
 }
 
 /// Whether the patches that these kernels are built from are there.
