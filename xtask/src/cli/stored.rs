@@ -244,9 +244,10 @@ Examples:
   cargo xtask digest --markdown digest.md --url https://example.org/nights/";
 
 pub(super) const TONIGHT_HELP: &str = "\
-The plan of the week is configs/nights/week.toml. With --run, a series that does
-not apply to the source of its job ends with 0: it is news, and the digest tells
-it.
+The plan of the week is configs/nights/week.toml. With --run, the exit code is
+0, 1 or 8 as that of the command, and 7 if it gave no result, or if the job runs
+already. A series that does not apply to the --source of its job ends with 0: it
+is news, and the digest tells it.
 
 Examples:
   cargo xtask tonight --day sat
