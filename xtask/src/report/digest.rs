@@ -151,7 +151,7 @@ fn sections(digest: &Digest, url: Option<&str>) -> Vec<Section> {
         lines: vec![night.why.clone()],
         link: None,
     });
-    sections.push(Section { title: "Without a result".to_owned(), items: unread.collect() });
+    sections.push(Section { title: "Without a result".to_owned(), items: first(unread.collect()) });
     let mut jobs = digest.jobs.iter().collect::<Vec<_>>();
     jobs.sort_by_key(|job| job.verdict == JobVerdict::Good);
     sections.push(Section {
@@ -208,7 +208,8 @@ fn first(mut items: Vec<Item>) -> Vec<Item> {
 fn fault(row: &FaultRow, run: &str, url: Option<&str>) -> Item {
     let mut lines = Vec::new();
     if row.nights > 1 {
-        lines.push(format!("since {}, {}", row.since, plural(row.nights, "night")));
+        let since = since(&row.since, row.or_earlier);
+        lines.push(format!("{since}, {}", plural(row.nights, "night")));
     }
     lines.push(row.why.clone());
     if !row.cells.is_empty() {
@@ -216,6 +217,11 @@ fn fault(row: &FaultRow, run: &str, url: Option<&str>) -> Item {
     }
     let link = row.cells.first().map(|cell| evidence(cell, run, url));
     Item { head: row.identity.clone(), lines, link }
+}
+
+/// Runs are pruned: what the oldest had may have begun before it.
+fn since(begun: &str, or_earlier: bool) -> String {
+    format!("since {begun}{}", if or_earlier { " or earlier" } else { "" })
 }
 
 fn fixed(row: &FaultRow) -> Item {
@@ -246,11 +252,12 @@ fn slower(one: &Slower) -> Item {
 }
 
 fn of_job(row: &JobRow, url: Option<&str>) -> Item {
-    let JobRow { ran, verdict, since, times } = row;
+    let JobRow { ran, verdict, since: begun, times, or_earlier } = row;
     let mut lines = Vec::new();
     if *verdict != JobVerdict::Good {
         if *times > 1 {
-            lines.push(format!("since {}, {times} times in a row", day(since)));
+            let since = since(day(begun), *or_earlier);
+            lines.push(format!("{since}, {times} times in a row"));
         }
         lines.extend(ran.said.iter().take(SAID_MAX).cloned());
         lines.push(format!("cargo xtask {}", ran.command.join(" ")));

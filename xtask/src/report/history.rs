@@ -123,11 +123,18 @@ pub(super) fn since(row: &Row, nights: &[Night]) -> String {
     match row.red_since {
         Some(at) => {
             let ran = row.squares[at..].iter().flatten().count();
-            format!("red since {} ({})", day(&nights[at].run), plural(ran, "night"))
+            let since = red_since(day(&nights[at].run), &row.squares[..at]);
+            format!("{since} ({})", plural(ran, "night"))
         }
         None if row.odd > 0 => format!("not as expected on {}", plural(row.odd, "night")),
         None => "as expected every night".to_owned(),
     }
+}
+
+/// What was red when it first ran of those shown may have been red before.
+fn red_since<Of>(day: &str, before: &[Option<Of>]) -> String {
+    let known = before.iter().any(Option::is_some);
+    format!("red since {day}{}", if known { "" } else { " or earlier" })
 }
 
 /// Every job: a sign for each day, the newest right.
@@ -162,7 +169,8 @@ pub(super) fn job_since(row: &JobTrend, days: &[String]) -> String {
     match row.red_since {
         Some(at) => {
             let ran = row.squares[at..].iter().flatten().count();
-            format!("{verdict}, red since {} ({})", days[at], plural(ran, "night"))
+            let since = red_since(&days[at], &row.squares[..at]);
+            format!("{verdict}, {since} ({})", plural(ran, "night"))
         }
         None if row.odd > 0 => format!("{verdict}, red on {}", plural(row.odd, "night")),
         None => verdict.to_string(),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::compare::patches;
 use super::jobs::{self, JobRow, JobRun};
-use super::nights::{Kind, good_before, until};
+use super::nights::{Kind, apart, good_before, until};
 use super::slower::{Slower, slower};
 use super::{Change, nights};
 use crate::exit::Exit;
@@ -90,6 +90,8 @@ pub(crate) struct FaultRow {
     pub(crate) since: String,
     /// Nights that had it since then.
     pub(crate) nights: usize,
+    /// It may be older: no night is left from before it.
+    pub(crate) or_earlier: bool,
 }
 
 /// A flaky cell.
@@ -144,26 +146,47 @@ impl Digest {
 }
 
 fn near(begun: &str, last: &str) -> bool {
+    let day = |begun: &str| begun.split('T').next().map(str::to_owned);
     let hours = |begun: Timestamp, last: Timestamp| last.duration_since(begun).as_hours();
     match (begun.parse(), last.parse()) {
-        (Ok(begun), Ok(last)) => hours(begun, last) < NIGHT_HOURS,
+        (Ok(began), Ok(end)) => hours(began, end) < NIGHT_HOURS || day(begun) == day(last),
         _ => begun == last,
     }
 }
 
-/// The digest of the newest night, which is all that began within [`NIGHT_HOURS`] of the newest.
-/// Times of nights before `accepted`, a date, prove nothing.
+/// Nights that ended before their end, where none of their kind ran again.
+pub(crate) fn stopped(runs: &[RunResult]) -> Vec<UnreadNight> {
+    let asked = |run: &&RunResult| run.manifest.night && run.manifest.narrowed.is_empty();
+    let nights = nights::nights(runs);
+    let again = |run: &RunResult| {
+        let later = |it: &&&RunResult| it.manifest.started_at > run.manifest.started_at;
+        nights.iter().filter(later).any(|it| Kind::of(it) == Kind::of(run))
+    };
+    let unread = |run: &RunResult| {
+        let why = apart(run, true).filter(|_| !again(run))?;
+        let (run, manifest) = (run.run.clone(), &run.manifest);
+        let (matrix, started_at) = (manifest.matrix.clone(), manifest.started_at.clone());
+        Some(UnreadNight { run, matrix: Some(matrix), started_at: Some(started_at), why })
+    };
+    runs.iter().filter(asked).filter_map(unread).collect()
+}
+
+/// The digest of the newest night: all that began within [`NIGHT_HOURS`] of the newest, on the same
+/// day, or since the day `of`. A job that runs again in the evening must not hide the matrix of the
+/// morning. Times of nights before `accepted`, a date, prove nothing.
 pub(crate) fn digest(
     runs: &[RunResult],
     unread: &[UnreadNight],
     jobs: &[JobRun],
     accepted: Option<&str>,
+    of: Option<&str>,
 ) -> Digest {
     let all = nights::nights(runs);
     let begun = all.iter().map(|night| &night.manifest.started_at);
     let begun = begun.chain(unread.iter().filter_map(|night| night.started_at.as_ref()));
     let last = begun.chain(jobs.iter().map(|job| &job.started_at)).max();
-    let is_tonight = |begun: &str| last.is_some_and(|last| near(begun, last));
+    let since = |begun: &str| of.is_some_and(|of| begun >= of);
+    let is_tonight = |begun: &str| since(begun) || last.is_some_and(|last| near(begun, last));
     let mut newest: BTreeMap<Kind, &RunResult> = BTreeMap::new();
     newest.extend(all.iter().map(|night| (Kind::of(night), *night)));
     newest.retain(|_, night| is_tonight(&night.manifest.started_at));
@@ -197,6 +220,7 @@ fn of_night(all: &[&RunResult], night: &RunResult, accepted: Option<&str>) -> Ni
             },
             since: night.run.clone(),
             nights: 1,
+            or_earlier: false,
         });
     }
     NightDigest {
@@ -280,6 +304,7 @@ fn known_since(
         .collect();
     let row = |(identity, (cells, why)): (String, (Vec<String>, String))| {
         let (mut since, mut nights) = (night.run.clone(), 1);
+        let mut or_earlier = good.is_none();
         for (other, faults) in &earlier {
             let ran = other
                 .cells
@@ -288,10 +313,11 @@ fn known_since(
             if faults.contains_key(&identity) {
                 (since, nights) = (other.run.clone(), nights + 1);
             } else if ran {
+                or_earlier = false;
                 break;
             }
         }
-        FaultRow { identity, cells, why, since, nights }
+        FaultRow { identity, cells, why, since, nights, or_earlier }
     };
     let mut rows: Vec<FaultRow> = faults(night, good).into_iter().map(row).collect();
     rows.sort_by_key(|row| row.nights);
@@ -319,8 +345,8 @@ fn fixed(before: &[&RunResult], night: &RunResult, good: Option<&RunResult>) -> 
             if gone.is_empty() || now.contains_key(&identity) {
                 continue;
             }
-            let since = other.run.clone();
-            let fault = FaultRow { identity, cells: gone, why, since, nights: 1 };
+            let (since, cells) = (other.run.clone(), gone);
+            let fault = FaultRow { identity, cells, why, since, nights: 1, or_earlier: false };
             found.entry(fault.identity.clone()).or_insert(fault);
         }
         // Of each cell only the last night that ran it counts.

@@ -2,8 +2,8 @@
 //! Jobs of the plan of the week that are no nights of a matrix: what each ended with, since when,
 //! and night by night.
 //!
-//! Contract: the exit code of the command decides. A series that no longer applies to a newer
-//! source is news, and no failure of the night.
+//! Contract: the exit code of the command decides. A series that no longer applies to a source that
+//! the job names is news, and no failure of the night. The harness's own sources do not change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,10 +77,14 @@ impl JobRun {
         match () {
             () if is(Exit::Ok) => JobVerdict::Good,
             () if is(Exit::Unexpected) => JobVerdict::Unexpected,
-            () if is(Exit::Series) => JobVerdict::DoesNotApply,
+            () if is(Exit::Series) && self.has_source() => JobVerdict::DoesNotApply,
             () if is(Exit::NotReached) => JobVerdict::NotReached,
             () => JobVerdict::Failed,
         }
+    }
+
+    fn has_source(&self) -> bool {
+        self.command.iter().any(|word| word == "--source" || word.starts_with("--source="))
     }
 }
 
@@ -95,6 +99,8 @@ pub(crate) struct JobRow {
     pub(crate) since: String,
     /// How often in a row.
     pub(crate) times: usize,
+    /// It may be longer: no record is left from before.
+    pub(crate) or_earlier: bool,
 }
 
 /// The newest run of each job, by name; `jobs` come in any order.
@@ -108,7 +114,8 @@ pub(crate) fn newest(jobs: &[JobRun]) -> Vec<JobRow> {
         let verdict = runs[0].verdict();
         let alike: Vec<_> = runs.iter().take_while(|run| run.verdict() == verdict).collect();
         let since = alike.last().map_or_else(String::new, |run| run.started_at.clone());
-        JobRow { ran: runs[0].clone(), verdict, since, times: alike.len() }
+        let or_earlier = alike.len() == runs.len();
+        JobRow { ran: runs[0].clone(), verdict, since, times: alike.len(), or_earlier }
     };
     names.into_iter().map(row).collect()
 }
@@ -198,6 +205,8 @@ mod tests {
         let expected = [("mutants", JobVerdict::Good, 1), ("up", JobVerdict::DoesNotApply, 2)];
         assert_eq!(told, expected);
         assert_eq!(rows[1].since, "2026-11-03T05:00:00Z");
+        let earlier: Vec<bool> = rows.iter().map(|row| row.or_earlier).collect();
+        assert_eq!(earlier, [true, false], "before the first record nothing is known");
     }
 
     #[test]
@@ -208,5 +217,8 @@ mod tests {
             assert!(verdict(bad).is_bad(), "{bad}");
         }
         assert!(JobRun { exit: None, ..job("x", 1, 0) }.verdict().is_bad());
+        // A patch that does not apply to the harness's own source is broken.
+        let mutants = JobRun { command: vec!["mutants".to_owned()], ..job("x", 1, 5) };
+        assert_eq!(mutants.verdict(), JobVerdict::Failed);
     }
 }

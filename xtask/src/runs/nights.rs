@@ -9,11 +9,12 @@
 use std::collections::BTreeSet;
 
 use crate::outcome::RunResult;
+use crate::taxonomy::USER_SERIES;
 
 /// Matrix and accelerator of a night.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kind {
-    /// Name of the matrix; of a soak with that word.
+    /// Name of the matrix; of a soak or a user's series with that word.
     pub(crate) matrix: String,
     /// `kvm` or `tcg`.
     pub(crate) accelerator: String,
@@ -33,12 +34,15 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// A shuffled matrix (a soak) has trends of its own.
-pub(super) fn matrix(run: &RunResult) -> String {
+/// A shuffled matrix (a soak) has trends of its own, and so has a series that the user named.
+pub(crate) fn matrix(run: &RunResult) -> String {
     let matrix = &run.manifest.matrix;
-    match run.cells.iter().any(|ran| ran.cell.round.is_some()) {
-        true => format!("{matrix}, soak"),
-        false => matrix.clone(),
+    if run.cells.iter().any(|ran| ran.cell.round.is_some()) {
+        format!("{matrix}, soak")
+    } else if run.manifest.kernels.contains_key(USER_SERIES) {
+        format!("{matrix}, series")
+    } else {
+        matrix.clone()
     }
 }
 

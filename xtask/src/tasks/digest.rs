@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Folders, inputs, nights};
+use super::{Folders, inputs, nights, tonight};
 use crate::cli::{self, Places};
-use crate::config::{Day, Week, Work};
+use crate::config::{Day, Job, Week, Work};
 use crate::exit::{Exit, Fault};
 use crate::host::file::write_whole;
 use crate::outcome::RunResult;
@@ -26,13 +27,20 @@ pub(crate) fn run(places: &Places, args: &cli::Digest) -> anyhow::Result<Exit> {
     let (jobs, torn) = nights::jobs(&folders.results);
     let (runs, mut unread) = nights::all(&folders.results)?;
     unread.extend(torn);
-    if let Some(date) = of {
-        let date: Date = date.parse().map_err(|_| {
+    unread.extend(runs::stopped(&runs));
+    let date = of.as_ref().map(|date| {
+        date.parse::<Date>().map_err(|_| {
             Fault::new(Exit::Usage, format!("--of: `{date}` is no date")).hint("2026-11-30")
-        })?;
-        unread.extend(lost(&week, &runs::nights(&runs), &jobs, &unread, date));
+        })
+    });
+    let date = date.transpose()?;
+    if let Some(date) = date {
+        let skipped = |job: &Job| tonight::value(job).is_none();
+        unread.extend(lost(&week, skipped, &runs::nights(&runs), &jobs, &unread, date));
     }
-    let digest = runs::digest(&runs, &unread, &jobs, week.accepted.as_deref());
+    let accepted = accepted(&week, Timestamp::now())?;
+    let of = date.map(|date| date.to_string());
+    let digest = runs::digest(&runs, &unread, &jobs, accepted, of.as_deref());
     if digest.is_empty() {
         let what = format!("no night in {}", folders.results.display());
         return Err(Fault::new(Exit::Usage, what)
@@ -55,27 +63,44 @@ pub(crate) fn run(places: &Places, args: &cli::Digest) -> anyhow::Result<Exit> {
     Ok(digest.exit())
 }
 
+/// The first night whose times count, which is tomorrow's at most: a later one would hide whatever
+/// gets slower until then.
+fn accepted(week: &Week, now: Timestamp) -> Result<Option<&str>, Fault> {
+    let accepted = week.accepted.as_deref();
+    let last = now.saturating_add(SignedDuration::from_hours(24)).map(|last| last.to_string());
+    match accepted.filter(|date| last.is_ok_and(|last| *date > last.as_str())) {
+        None => Ok(accepted),
+        Some(date) => {
+            let what = format!("nights/week.toml: `accepted` is in the future: {date}");
+            Err(Fault::new(Exit::Usage, what).hint("the date of the next night at most"))
+        }
+    }
+}
+
 /// What the plan has for a date and left nothing: else the digest would be of the night before, or
-/// of what is left. A job that depends on a variable may have been skipped.
+/// of what is left. A job whose variable is not set here was skipped.
 fn lost(
     week: &Week,
+    skipped: impl Fn(&Job) -> bool,
     nights: &[&RunResult],
     jobs: &[JobRun],
     unread: &[UnreadNight],
     date: Date,
 ) -> Vec<UnreadNight> {
-    let of_date = |begun: &str| begun.starts_with(&date.to_string());
+    // A job that waits for a machine may begin after midnight.
+    let next = date.tomorrow().map_or_else(|_| date.to_string(), |next| format!("{next}T12"));
+    let of_date = |begun: &str| *begun >= *date.to_string() && *begun < *next;
     let torn = |of: &str| {
         let begun = |it: &UnreadNight| it.started_at.as_deref().is_some_and(of_date);
         unread.iter().any(|it| it.matrix.as_deref() == Some(of) && begun(it))
     };
     let matrix = |name: &str| {
-        let is = |it: &&&RunResult| it.manifest.matrix == name && of_date(&it.manifest.started_at);
+        let is = |it: &&&RunResult| runs::matrix(it) == name && of_date(&it.manifest.started_at);
         nights.iter().any(|night| is(&night)) || torn(name)
     };
     let record = |name: &str| jobs.iter().any(|it| it.job == name && of_date(&it.started_at));
     let day = Day::ALL[date.weekday().to_monday_zero_offset().unsigned_abs() as usize].0;
-    let planned = week.on(day).filter(|job| job.variable.is_none());
+    let planned = week.on(day).filter(|job| !skipped(job));
     let missed = planned.filter(|job| match &job.work {
         Work::Matrix { name, .. } => !matrix(name) && !record(&job.name),
         Work::Command(_) => !record(&job.name),
@@ -122,7 +147,9 @@ mod tests {
         let told = |days: &[u32], jobs: &[JobRun], unread: &[UnreadNight], date: &str| {
             let runs: Vec<RunResult> = days.iter().map(|day| night(*day, Vec::new())).collect();
             let runs: Vec<&RunResult> = runs.iter().collect();
-            let lost = lost(&week_of(PLAN).unwrap(), &runs, jobs, unread, date.parse().unwrap());
+            let week = week_of(PLAN).unwrap();
+            let skipped = |job: &Job| job.variable.is_some();
+            let lost = lost(&week, skipped, &runs, jobs, unread, date.parse().unwrap());
             lost.into_iter().map(|it| it.run).collect::<Vec<_>>()
         };
         let (sunday, monday) = ("2026-11-29", "2026-11-30");
@@ -137,14 +164,47 @@ mod tests {
         // One machine: the job has a record, whatever became of the matrix.
         assert_eq!(told(&[], &[job("full", 30, 7)], &[], monday), [""; 0]);
 
+        // It waited until after midnight for a machine, and is not of the day after.
+        let mut late = [job("mutants", 30, 0)];
+        late[0].started_at = "2026-11-30T00:10:00Z".to_owned();
+        assert_eq!(told(&[29], &late, &[], sunday), [""; 0]);
+        late[0].started_at = "2026-11-30T12:10:00Z".to_owned();
+        assert_eq!(told(&[29], &late, &[], sunday), ["2026-11-29 mutants"]);
+
+        // Where the variable is set, a job that left nothing is lost like any other.
+        let runs = [night(30, Vec::new())];
+        let runs: Vec<&RunResult> = runs.iter().collect();
+        let week = week_of(PLAN).unwrap();
+        let missed = lost(&week, |_| false, &runs, &[], &[], monday.parse().unwrap());
+        assert_eq!(missed.iter().map(|it| it.run.as_str()).collect::<Vec<_>>(), ["2026-11-30 up"]);
+
+        // A series of the user's stands for no job of the plan.
+        let mut mine = night(30, Vec::new());
+        let kernels = &mut mine.manifest.kernels;
+        let kernel = kernels.values().next().cloned().unwrap();
+        kernels.insert(crate::taxonomy::USER_SERIES.to_owned(), kernel);
+        let skipped = |job: &Job| job.variable.is_some();
+        let missed = lost(&week, skipped, &[&mine], &[], &[], monday.parse().unwrap());
+        assert_eq!(missed.len(), 1);
+
         // What did run on that day is told too.
         let runs = [night(29, Vec::new())];
         let runs: Vec<&RunResult> = runs.iter().collect();
         let begun = |date: &str| {
-            let lost = lost(&week_of(PLAN).unwrap(), &runs, &[], &[], date.parse().unwrap());
+            let week = week_of(PLAN).unwrap();
+            let skipped = |job: &Job| job.variable.is_some();
+            let lost = lost(&week, skipped, &runs, &[], &[], date.parse().unwrap());
             lost[0].started_at.clone().unwrap()
         };
         assert_eq!(begun(sunday), "2026-11-29T03:23:00Z");
         assert_eq!(begun(monday), "2026-11-30T23:59:59Z");
+    }
+
+    #[test]
+    fn what_is_accepted_is_not_later_than_the_next_night() {
+        let week = week_of(&format!("accepted = \"2026-11-30\"\n{PLAN}")).unwrap();
+        let at = |now: &str| accepted(&week, now.parse().unwrap()).map(|it| it.map(str::to_owned));
+        assert_eq!(at("2026-11-29T00:00:00Z").unwrap().as_deref(), Some("2026-11-30"));
+        assert!(at("2026-11-28T23:59:59Z").unwrap_err().what.contains("in the future: 2026-11-30"));
     }
 }

@@ -13,6 +13,7 @@ fn fault(identity: &str, cell: &str, nights: usize) -> FaultRow {
         why: "I1: 50 of 1000 calls failed with ENOMEM, @all [x](y) <b> *a*".to_owned(),
         since: "2026-11-26T03-23-00Z".to_owned(),
         nights,
+        or_earlier: false,
     }
 }
 
@@ -28,7 +29,7 @@ fn job(name: &str, exit: i32, said: &[&str]) -> JobRow {
         evidence: format!("jobs/{name}.json"),
     };
     let (verdict, since) = (ran.verdict(), ran.started_at.clone());
-    JobRow { ran, verdict, since, times: 1 }
+    JobRow { ran, verdict, since, times: 1, or_earlier: false }
 }
 
 fn spread(median: f64, count: usize) -> Spread {
@@ -75,6 +76,7 @@ fn everything_is_told_in_a_mail() {
     let mail = digest_mail(&digest, Some("https://example.org/nights/"));
     let long = mail.lines().skip(1).find(|line| line.chars().count() > COLUMNS + 2);
     assert!(long.is_none_or(|line| !line.trim().contains(' ')), "{long:?}");
+    assert!(!mail.contains("or earlier"), "{mail}");
     insta::assert_snapshot!(mail);
     let markdown = digest_markdown(&digest, None);
     assert!(markdown.contains("\\@all \\[x\\]\\(y\\) &lt;b&gt; \\*a\\*"), "{markdown}");
@@ -104,4 +106,15 @@ fn all_green_is_one_line() {
          full (kvm): 9 cells as expected; mutants: as expected\n"
     );
     assert_eq!(digest_markdown(&digest, None).lines().count(), 1);
+}
+
+#[test]
+fn what_began_before_the_oldest_night_says_so() {
+    let known = FaultRow { or_earlier: true, ..fault("FAIL I1 in open", "open.v2.k.p", 5) };
+    let night = NightDigest { faults: vec![known], ..night() };
+    let job = JobRow { times: 3, or_earlier: true, ..job("mutants", 1, &[]) };
+    let digest = Digest { nights: vec![night], jobs: vec![job], unread: Vec::new() };
+    let mail = digest_mail(&digest, None);
+    assert!(mail.contains("since 2026-11-26T03-23-00Z or earlier, 5 nights"), "{mail}");
+    assert!(mail.contains("since 2026-11-30 or earlier, 3 times in a row"), "{mail}");
 }

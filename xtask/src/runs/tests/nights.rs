@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Nights: which runs are, what one is compared with, and what its digest says.
 
-use super::super::digest::{Digest, NightDigest, UnreadNight, digest};
+use super::super::digest::{Digest, NightDigest, UnreadNight, digest, stopped};
 use super::super::jobs::JobRun;
-use super::super::nights::{apart, good_before, nights};
+use super::super::nights::{Kind, apart, good_before, nights};
 use super::super::trends;
 use super::*;
 use crate::exit::Exit;
@@ -64,7 +64,7 @@ fn only(digest: &Digest) -> &NightDigest {
 }
 
 fn told(runs: &[RunResult]) -> NightDigest {
-    only(&digest(runs, &[], &[], None)).clone()
+    only(&digest(runs, &[], &[], None, None)).clone()
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_partial_night_is_replaced_by_the_run_with_all_parts() {
 #[test]
 fn a_fault_is_new_then_known_then_fixed_and_green_is_quiet() {
     let (one, two) = (night(1, good().to_vec()), night(2, red()));
-    let quiet = digest(std::slice::from_ref(&one), &[], &[], None);
+    let quiet = digest(std::slice::from_ref(&one), &[], &[], None, None);
     assert!(quiet.is_quiet() && quiet.exit() == Exit::Ok);
 
     let new = told(&[one.clone(), two.clone()]);
@@ -155,7 +155,7 @@ fn a_fault_is_new_then_known_then_fixed_and_green_is_quiet() {
     assert_eq!(fixed.fixed[0].identity, "FAIL I3 in open");
     let after = told(&[&runs[..], &[night(4, good().to_vec())]].concat());
     assert!(after.fixed.is_empty(), "it is told once");
-    let all = digest(&runs, &[], &[], None);
+    let all = digest(&runs, &[], &[], None, None);
     assert!(!all.is_quiet() && all.exit() == Exit::Ok);
 }
 
@@ -173,7 +173,7 @@ fn flaky_lost_and_incomplete_are_never_green() {
     assert_eq!(lost.faults[0].identity, "FIXED -> NO DIFFERENCE in open");
 
     let runs = [one, partial(night(2, good().to_vec()))];
-    let incomplete = digest(&runs, &[], &[], None);
+    let incomplete = digest(&runs, &[], &[], None, None);
     assert_eq!(incomplete.exit(), Exit::Incomplete);
     assert!(!incomplete.is_quiet());
     assert_eq!(only(&incomplete).missing.as_deref(), Some("part 2 of 2 missing"));
@@ -189,22 +189,22 @@ fn a_night_that_cannot_be_believed_is_no_good_night() {
         why: "console.log: it is not the file that was sealed".to_owned(),
     };
     let runs = [night(1, good().to_vec()), night(2, good().to_vec())];
-    let newest = digest(&runs, &[unread(3)], &[], None);
+    let newest = digest(&runs, &[unread(3)], &[], None, None);
     assert_eq!((newest.nights.len(), newest.unread.len()), (0, 1));
     assert!(newest.exit() == Exit::Unexpected && !newest.is_quiet());
-    assert!(digest(&runs, &[unread(1)], &[], None).is_quiet(), "of an earlier night");
+    assert!(digest(&runs, &[unread(1)], &[], None, None).is_quiet(), "of an earlier night");
     // A night of the future hides no other, and is told.
-    let future = digest(&runs, &[UnreadNight { started_at: None, ..unread(3) }], &[], None);
+    let future = digest(&runs, &[UnreadNight { started_at: None, ..unread(3) }], &[], None, None);
     assert_eq!((future.nights.len(), future.unread.len()), (1, 1));
     assert_eq!(future.exit(), Exit::Unexpected);
-    assert!(digest(&[], &[], &[], None).is_empty());
+    assert!(digest(&[], &[], &[], None, None).is_empty());
 }
 
 /// A job of a day of November.
 pub(crate) fn job(name: &str, day: u32, exit: i32) -> JobRun {
     JobRun {
         job: name.to_owned(),
-        command: vec!["run-matrix".to_owned()],
+        command: ["run-matrix", "--source", "7.3=/src/mm"].map(str::to_owned).to_vec(),
         started_at: format!("2026-11-{day:02}T05:00:00Z"),
         duration_ms: 1,
         exit: Some(exit),
@@ -219,7 +219,7 @@ fn a_job_counts_for_the_night_it_ran_in() {
     let job = |day, exit| job("upstream", day, exit);
     let runs = [night(1, good().to_vec()), night(2, good().to_vec())];
     let told = |jobs: &[JobRun]| {
-        let digest = digest(&runs, &[], jobs, None);
+        let digest = digest(&runs, &[], jobs, None, None);
         (digest.jobs.len(), digest.exit(), digest.is_quiet())
     };
     assert_eq!(told(&[job(1, 1)]), (0, Exit::Ok, true), "of another night");
@@ -227,6 +227,58 @@ fn a_job_counts_for_the_night_it_ran_in() {
     assert_eq!(told(&[job(2, 5)]), (1, Exit::Ok, false), "news, and not red");
     assert_eq!(told(&[job(2, 1)]), (1, Exit::Unexpected, false));
     // The matrix of yesterday is not tonight's.
-    let later = digest(&runs, &[], &[job(3, 0)], None);
+    let later = digest(&runs, &[], &[job(3, 0)], None, None);
     assert_eq!((later.nights.len(), later.jobs.len()), (0, 1));
+}
+
+#[test]
+fn what_runs_again_in_the_evening_does_not_hide_the_matrix_of_the_morning() {
+    let runs = [night(1, good().to_vec()), night(2, red())];
+    let mut evening = job("mutants", 2, 0);
+    evening.started_at = "2026-11-02T20:00:00Z".to_owned();
+    let jobs = [evening];
+    assert_eq!(digest(&runs, &[], &jobs, None, None).exit(), Exit::Unexpected);
+    // Begun before midnight, and with a job that waited for a machine.
+    let mut jobs = jobs;
+    jobs[0].started_at = "2026-11-03T09:00:00Z".to_owned();
+    assert_eq!(digest(&runs, &[], &jobs, None, None).nights.len(), 0);
+    let of = digest(&runs, &[], &jobs, None, Some("2026-11-02"));
+    assert_eq!((of.exit(), of.nights.len(), of.jobs.len()), (Exit::Unexpected, 1, 1));
+}
+
+#[test]
+fn a_night_that_was_stopped_is_told_until_it_runs_again() {
+    let cut = |spoil: fn(&mut RunResult)| {
+        let mut run = night(3, good().to_vec());
+        spoil(&mut run);
+        run
+    };
+    let names = |runs: &[RunResult]| {
+        let told = stopped(runs).into_iter();
+        told.map(|it| (it.run[..10].to_owned(), it.why)).collect::<Vec<_>>()
+    };
+    let told = |why: &str| vec![("2026-11-03".to_owned(), why.to_owned())];
+    let interrupted = cut(|run| run.manifest.interrupted = true);
+    assert_eq!(names(&[night(2, red()), interrupted.clone()]), told("interrupted"));
+    assert_eq!(names(&[cut(|run| run.totals.planned += 1)]), told("2 of 3 cells ran"));
+    let narrowed = |run: &mut RunResult| run.manifest.narrowed.push("filter open".to_owned());
+    let by_hand = cut(|run| (run.manifest.interrupted, run.manifest.night) = (true, false));
+    assert_eq!(names(&[cut(narrowed), by_hand, night(3, red())]), []);
+    let again = RunResult { run: "2026-11-03T09-00-00Z".to_owned(), ..night(4, good().to_vec()) };
+    assert_eq!(names(&[interrupted, again]), []);
+}
+
+#[test]
+fn a_fault_of_the_oldest_night_may_be_older() {
+    let red = |day| night(day, red());
+    let [one, two] = [told(&[red(2), red(3)]), told(&[night(1, good().to_vec()), red(2), red(3)])];
+    assert!(one.faults[0].or_earlier && !two.faults[0].or_earlier);
+}
+
+#[test]
+fn a_night_of_a_series_is_of_another_kind() {
+    let mut mine = night(1, good().to_vec());
+    let kernel = mine.manifest.kernels.values().next().cloned().unwrap();
+    mine.manifest.kernels.insert("series".to_owned(), kernel);
+    assert_eq!(Kind::of(&mine).matrix, "default, series");
 }
