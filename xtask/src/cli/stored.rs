@@ -263,8 +263,9 @@ Examples:
 
 pub(super) const PRUNE_HELP: &str = "\
 Removes a run that is none of the newest N, is older than D days, is not
-`latest`, and is not in progress. Only folders that are named like a run are
-considered, also in results/parts, bench, bisect, inject, repro and doctor.
+`latest`, is no night that others are compared with, and is not in progress.
+Only folders that are named like a run are considered, also in results/parts,
+bench, bisect, inject, repro and doctor.
 
 With --cache and no folder it removes from the cache instead: kernels, work
 trees, sources, downloads and packed guests that no process uses, and that none

@@ -25,7 +25,7 @@ pub(crate) use frequency::{Frequency, SymptomFrequency, frequencies, symptoms};
 pub(crate) use grid::{Grid, Row, Square, State as CellState};
 pub(crate) use jobs::{JobRow, JobRun, JobTrend, JobTrends, JobVerdict, over_days};
 pub(crate) use merge::{PartRun, join, unlike};
-pub(crate) use nights::{Kind, apart, good_before, matrix, nights};
+pub(crate) use nights::{Kind, apart, compared_with, good_before, matrix, nights};
 pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};
 pub(crate) use recurring::{FaultLine, FaultNight};
 pub(crate) use retention::{Kept, Rule, RunAge, State, judge_age};

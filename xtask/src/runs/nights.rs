@@ -6,7 +6,7 @@
 //! matrix and accelerator are the same. A partial night is replaced by the run that has its parts
 //! and the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::outcome::RunResult;
 use crate::taxonomy::USER_SERIES;
@@ -104,4 +104,24 @@ pub(crate) fn good_before<'a>(nights: &[&'a RunResult], run: &RunResult) -> Vec<
     good.retain(|other| other.run != run.run && other.good());
     good.reverse();
     good
+}
+
+/// The nights that one is compared with or that date its faults: of each kind the last good one
+/// before the newest, and all since.
+pub(crate) fn compared_with(runs: &[RunResult]) -> BTreeSet<String> {
+    let nights = nights(runs);
+    let newest: BTreeMap<Kind, &RunResult> =
+        nights.iter().map(|night| (Kind::of(night), *night)).collect();
+    let since_good = |newest: &RunResult| {
+        let good = good_before(&nights, newest).first().map(|good| good.run.clone());
+        let mut since = until(&nights, newest);
+        since
+            .drain(..since.iter().position(|night| Some(&night.run) == good.as_ref()).unwrap_or(0));
+        since
+            .into_iter()
+            .filter(|_| good.is_some())
+            .map(|night| night.run.clone())
+            .collect::<Vec<_>>()
+    };
+    newest.into_values().flat_map(since_good).collect()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask prune`: removes old runs and records of jobs by the rule in `runs::retention`, and
-//! nothing else.
+//! nothing else. Nights that others are compared with stay.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,14 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
             results::remove_leftovers(&place)?;
         }
         old.extend(too_old(&place, rule)?);
+    }
+    if !old.is_empty() {
+        let compared = runs::compared_with(&nights::all(&folders.results)?.0);
+        let of_a_night = |dir: &Path| {
+            dir.strip_prefix(&folders.results)
+                .is_ok_and(|id| compared.contains(&*id.to_string_lossy()))
+        };
+        old.retain(|dir| !of_a_night(dir));
     }
     let records = old_records(&folders.results.join(nights::JOBS), rule);
     if old.is_empty() && records.is_empty() {

@@ -102,6 +102,10 @@ fn a_month_of_nights_is_told_as_it_was() {
     known.expect_exit(1).expect_output("2026-11-21: 1 known fault");
     known.expect_output("since 2026-11-20T03-23-00Z, 2 nights");
     month.until(22, 22).expect_output("since 2026-11-20T03-23-00Z, 3 nights");
+    // What the next night is compared with, and what dates the fault, stays however old.
+    let gone = bench.run(&["prune", "--keep", "0", "--days", "0", "--dry-run"]).stdout;
+    let stays = |day: u32| !gone.contains(&format!("2026-11-{day:02}T03-23-00Z"));
+    assert!((1..=22).all(|day| stays(day) == (day >= 19)), "{gone}");
     month.until(23, 23).expect_output("1 fixed fault").expect_output("last seen in 2026-11-22T");
     // Ten nights after the change.
     let slower = month.until(24, 24);

@@ -3,7 +3,7 @@
 
 use super::super::digest::{Digest, NightDigest, UnreadNight, digest, stopped};
 use super::super::jobs::JobRun;
-use super::super::nights::{Kind, apart, good_before, nights};
+use super::super::nights::{Kind, apart, compared_with, good_before, nights};
 use super::super::trends;
 use super::*;
 use crate::exit::Exit;
@@ -266,6 +266,25 @@ fn a_night_that_was_stopped_is_told_until_it_runs_again() {
     assert_eq!(names(&[cut(narrowed), by_hand, night(3, red())]), []);
     let again = RunResult { run: "2026-11-03T09-00-00Z".to_owned(), ..night(4, good().to_vec()) };
     assert_eq!(names(&[interrupted, again]), []);
+}
+
+#[test]
+fn nights_that_others_are_compared_with_are_kept() {
+    let mut weekly = night(5, good().to_vec());
+    weekly.manifest.matrix = "headline".to_owned();
+    let runs = [
+        night(1, good().to_vec()),
+        night(2, good().to_vec()),
+        night(3, red()),
+        night(4, red()),
+        weekly,
+    ];
+    let kept = |runs: &[RunResult]| -> Vec<String> {
+        compared_with(runs).into_iter().map(|run| run[8..10].to_owned()).collect()
+    };
+    assert_eq!(kept(&runs), ["02", "03", "04"], "the last good one, and what dates the fault");
+    assert_eq!(kept(&runs[..2]), ["01", "02"]);
+    assert_eq!(kept(&runs[2..]), [""; 0], "none was good");
 }
 
 #[test]
