@@ -41,7 +41,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("census-disk", &[], |terms| plan_census(terms, &[disk::KINDS])).on_scratch(),
     Workload::new("made-at-limit", &[("failures_max", 30), ("hogs", 1)], plan_at_limit),
     Workload::new("signals-atomic", &[("failures_max", 10)], plan_signals),
-    Workload::new("refused", &[("attempts", 12), ("tasks", 1200)], plan_refused),
+    Workload::new("refused", &[("attempts", 12), ("threads", 2400)], plan_refused),
 ];
 
 const ALL: &[&[Kind]] = &[files::KINDS, ipc::KINDS, memory::KINDS, nodes::KINDS];
@@ -164,11 +164,14 @@ const OPENED: u32 = 64;
 /// Room that is left for an object, pages: from none to more than any of these kinds needs.
 const ROOM_PAGES_MAX: u64 = 12;
 
+/// Of threads: those of a stack, and one for the rest.
+const ROOM_OF_THREADS: u64 = 5;
+
 /// Tries to make objects of some kinds where the limit is a few pages above usage, one more each
 /// time: a call of several charges fails at each of them in turn. What it does not give back then
 /// adds up.
 fn plan_refused(terms: &Terms<'_>) -> Result<Plan> {
-    let (attempts, tasks) = (terms.param("attempts"), terms.param("tasks"));
+    let (attempts, threads) = (terms.param("attempts"), terms.param("threads"));
     let (limited, limit_bytes) = (terms.memcgs.limited.clone(), terms.cell.limit_bytes);
     let actor = Part::new(&["make"], move |_| {
         stay_on_cpu(0)?;
@@ -180,10 +183,12 @@ fn plan_refused(terms: &Terms<'_>) -> Result<Plan> {
         let limit = File::options().write(true).open(limited.path("memory.limit_in_bytes"))?;
         let limit_to = move |bytes: u64| limit.write_at(bytes.to_string().as_bytes(), 0);
         Ok(move |lane: &Lane| {
-            let rooms = (0..ROOM_PAGES_MAX).cycle();
             for (kind, make) in &mut makers {
-                let attempts = if kind.name == "task" { tasks } else { attempts };
-                let numbers = (0..kind.objects).cycle().zip(rooms.clone());
+                let (attempts, rooms) = match kind.name {
+                    "thread" => (threads, ROOM_OF_THREADS),
+                    _ => (attempts, ROOM_PAGES_MAX),
+                };
+                let numbers = (0..kind.objects).cycle().zip((0..rooms).cycle());
                 for (number, room_pages) in numbers.take(attempts as usize) {
                     if lane.stopped() {
                         break;

@@ -38,6 +38,9 @@ const END_MARKS: [&str; 2] = ["---[ end ", " </TASK>"];
 /// The guest ran out of memory, and the kernel went on.
 const NO_MEMORY: &str = "allocation failure";
 
+/// The kernel gave up for want of memory.
+pub(super) const DEADLOCKED: &str = "system out of memory";
+
 /// The OOM killer killed for the whole system, and the kernel went on.
 pub(super) const SYSTEM_OOM_KILL: &str = "system OOM kill";
 
@@ -90,7 +93,7 @@ const fn benign(needle: &'static str, regex: &'static str) -> Pattern {
 const PATTERNS: &[Pattern] = &[
     // The guest, the VM's size or its disk is at fault, not the kernel under test.
     error("death of PID 1", "Attempted to kill init", ""),
-    error("system out of memory", "System is deadlocked on memory", ""),
+    error(DEADLOCKED, "System is deadlocked on memory", ""),
     error("system out of memory", "Kernel panic", "panic - not syncing: [Oo]ut of memory"),
     // Not of a memcg: its limit makes no allocator say so.
     error(NO_MEMORY, "page allocation ", r": page allocation (?:failure|stall)"),

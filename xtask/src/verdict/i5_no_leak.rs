@@ -40,7 +40,7 @@ const KEPT: [(&str, u64); 8] = [
     // KASAN keeps up to a 32nd of the memory in quarantine.
     ("slab", 24 * MIB),
     ("tasks", 128),
-    ("vmalloc", 8 * MIB),
+    ("vmalloc", 6 * MIB),
 ];
 
 const MIB: u64 = 1 << 20;

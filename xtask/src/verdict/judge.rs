@@ -46,6 +46,11 @@ fn of_findings(
         // Not for want of memory: the kernel's fault, not that of the VM's size (I4).
         findings.retain(|finding| finding.kind != console::SYSTEM_OOM_KILL);
     }
+    if seen.ooms.needless_panic {
+        findings.iter_mut().filter(|it| it.kind == console::DEADLOCKED).for_each(|finding| {
+            finding.class = Verdict::Crash;
+        });
+    }
     let gap = whole::gap(seen);
     let (facts, mut doubts) = facts::derive(seen, gap.is_none());
     doubts.extend(proof::doubts(cell, seen));

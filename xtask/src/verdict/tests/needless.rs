@@ -47,3 +47,18 @@ fn i4_wants_no_kill_in_the_system_while_memory_is_free() {
     assert_eq!(killed(470_952).judge().verdict, Verdict::Fail);
     assert_eq!(killed(9_000).judge().verdict, Verdict::Error, "the VM is too small");
 }
+
+#[test]
+fn a_panic_for_want_of_memory_is_a_crash_while_memory_is_free() {
+    let panicked = |free_kib: u64| {
+        let mut bench = Bench::mainline();
+        bench.logs("[    0.8] actor-0 invoked oom-killer: gfp_mask=0x0(), order=0\n");
+        let zone = "boost:0kB min:2812kB low:3512kB high:4212kB active_anon:0kB";
+        bench.logs(&format!("[    0.8] DMA32 free:{free_kib}kB {zone}\n"));
+        bench.logs("[    0.8] Out of memory and no killable processes...\n");
+        bench.logs("[    0.8] Kernel panic - not syncing: System is deadlocked on memory\n");
+        bench.judge().verdict
+    };
+    assert_eq!(panicked(469_832), Verdict::Crash);
+    assert_eq!(panicked(9_000), Verdict::Error, "the VM is too small");
+}
