@@ -20,7 +20,7 @@ pub(crate) struct ExecArgs {
     /// File or folder that the program needs, at the same path in the guest; may be repeated
     #[arg(long, value_name = "PATH", requires = "exec")]
     pub(crate) with: Vec<PathBuf>,
-    /// memory.max of the memcg that it runs in
+    /// memory.max of the memcg that it runs in; `none` for a test that makes memcgs of its own
     #[arg(long, default_value = "32M", value_name = "SIZE", requires = "exec")]
     pub(crate) limit: String,
     /// Fill the memcg with a killable process first, to just below its limit

@@ -19,6 +19,9 @@ use crate::taxonomy::{CellFact, FactName, Verdict};
 /// of signals, packets and interrupts.
 const FORCED_BYTES: u64 = 256 << 10;
 
+/// `--limit none`: more than any guest has.
+const UNLIMITED_BYTES: u64 = 1 << 40;
+
 /// As in most scenarios.
 const SAMPLE_PERIOD_US: u64 = 1000;
 
@@ -31,7 +34,7 @@ pub(crate) struct Load {
     pub(crate) title: String,
     /// The program.
     pub(crate) request: protocol::Program,
-    /// `memory.max`, bytes.
+    /// `memory.max`, bytes; [`UNLIMITED_BYTES`] for a program that sets limits itself.
     pub(crate) limit_bytes: u64,
     /// Whether a killable process fills the memcg first.
     pub(crate) hog: bool,
@@ -50,6 +53,9 @@ pub(crate) struct Load {
 /// # Errors
 /// [`Exit::Usage`] for what is no size.
 pub(crate) fn limit_bytes(text: &str) -> Result<u64, Fault> {
+    if text == "none" {
+        return Ok(UNLIMITED_BYTES);
+    }
     value::limit_bytes(text)
         .map_err(|(what, hint)| Fault::new(Exit::Usage, format!("--limit: {what}")).hint(hint))
 }
@@ -67,6 +73,7 @@ impl Program {
             CgroupVersion::V2 => MemcgRole::Parent,
             CgroupVersion::V1 => MemcgRole::Limited,
         };
+        let reached = at_least_one(FactName::Event(role, "max".to_owned()));
         Expectation {
             verdict: Verdict::Pass,
             breaks: Vec::new(),
@@ -74,7 +81,7 @@ impl Program {
             may_break: Vec::new(),
             or_better: policy.or_better,
             any: compared,
-            exercised: vec![at_least_one(FactName::Event(role, "max".to_owned()))],
+            exercised: self.limited.then_some(reached).into_iter().collect(),
             facts: Vec::new(),
         }
     }
@@ -98,6 +105,11 @@ impl Config {
         if let Some(unknown) = policies.iter().find(|name| !known.contains(&name.as_str())) {
             let what = format!("--policy {unknown}: no kernel of matrix `{matrix}` has it");
             return Err(Fault::new(Exit::Usage, what).hint(did_you_mean(unknown, known)));
+        }
+        let limited = limit_bytes < UNLIMITED_BYTES;
+        if hog && !limited {
+            let fault = Fault::new(Exit::Usage, "--hog: nothing can be filled without a limit");
+            return Err(fault.hint("give --limit SIZE"));
         }
         let about = format!(
             "`{}`, given with --exec. Nothing is known of it: what it does on the unpatched kernel is \
@@ -128,7 +140,7 @@ impl Config {
             parent: None,
             second: None,
             problem: vec![at_least_one(CellFact::ProgramFailed.into())],
-            program: Some(Program { request, policies }),
+            program: Some(Program { request, policies, limited }),
             expect: BTreeMap::new(),
         };
         if let Some(matrix) = self.matrices.get_mut(matrix) {

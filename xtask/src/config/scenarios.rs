@@ -101,6 +101,8 @@ pub(crate) struct Program {
     pub(crate) request: protocol::Program,
     /// Policies to run it under, by name; if empty, all that are not optional.
     pub(super) policies: Vec<String>,
+    /// Whether it has to meet the limit of its memcg.
+    pub(super) limited: bool,
 }
 
 /// Another memcg with a limit.

@@ -259,6 +259,10 @@ const PATTERNS: &[Pattern] = &[
     ),
     // What becomes of tasks in a memcg is in its OOM reports.
     benign("Killed process ", "emory cgroup out of memory"),
+    // What the kernel says of a task that mounts what is none, or of a disk without a command.
+    benign("Can't lookup blockdev", ""),
+    benign("VFS: Can't find ", r"VFS: Can't find (?:an? )?\w+ file ?system"),
+    benign("operation not supported error, dev ", ""),
     // What the firmware or the command line made the kernel say at boot.
     benign(
         "WARNING: ",

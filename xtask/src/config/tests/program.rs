@@ -78,3 +78,15 @@ fn a_limit_is_a_size() {
     assert_eq!(crate::config::limit_bytes("32M").unwrap(), 32 << 20);
     assert_eq!(crate::config::limit_bytes("5").unwrap_err().exit, Exit::Usage);
 }
+
+#[test]
+fn a_program_without_a_limit_need_not_meet_one() {
+    let planned = |hog: bool| {
+        let mut config = good();
+        let limit_bytes = crate::config::limit_bytes("none").unwrap();
+        config.add_program(Load { limit_bytes, hog, ..load(&[]) }, "default")?;
+        plan(&config, config.matrix("default")?, &Selection::default())
+    };
+    assert!(planned(false).unwrap().iter().all(|cell| cell.expect.exercised.is_empty()));
+    assert_eq!(planned(true).unwrap_err().hint, "give --limit SIZE");
+}

@@ -107,6 +107,14 @@ fn an_error_message_that_no_pattern_knows_is_a_fault_while_the_cell_runs() {
     assert_eq!(told("<4>[    0.7] floor: the ceiling is missing").verdict, Verdict::Pass);
     let kill = "<3>[    0.7] Memory cgroup out of memory: Killed process 9 (hog)";
     assert_eq!(told(kill).verdict, Verdict::Fail, "I4: nobody counted it");
+    for told_to_a_task in [
+        "/dev/zero: Can't lookup blockdev",
+        "EXT4-fs (loop0): VFS: Can't find ext4 filesystem",
+        "operation not supported error, dev loop0, sector 819072 op 0x9:(WRITE_ZEROES) flags 0x8",
+    ] {
+        let judged = told(&format!("<3>[    0.7] {told_to_a_task}"));
+        assert_eq!(judged.verdict, Verdict::Pass, "{}", judged.why);
+    }
     let boot = "<3>[    0.1] floor: the ceiling is missing\n";
     let at_boot = console(CONSOLE.replace("<14>[    0.5", &format!("{boot}<14>[    0.5")));
     assert_eq!(at_boot.judge().verdict, Verdict::Pass);
