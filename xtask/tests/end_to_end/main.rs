@@ -13,6 +13,7 @@ mod inspect;
 mod kvm;
 mod month;
 mod parts;
+mod proofs;
 #[path = "../python/mod.rs"]
 mod python;
 mod repro;

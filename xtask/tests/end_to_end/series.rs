@@ -3,9 +3,10 @@
 //! should. Nothing of it boots, so that every patch is red in `boot` at the latest.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use super::{Bench, workspace};
+use super::{Bench, Ran, workspace};
 
 const MAKEFILE: &str = "VERSION = 6
 PATCHLEVEL = 12
@@ -122,6 +123,44 @@ fn each_kind_of_bad_patch_is_red_where_it_should_be() {
     assert_eq!(verdicts(&rows[2])[0], "FAIL");
     assert_eq!(verdicts(&rows[1]), ["FAIL", "PASS", "NONE", "NONE", "NONE", "NONE", "NONE"]);
     assert!(rows[1]["checks"][0]["said"].as_str().unwrap().contains("0003-x.patch does not apply"));
+}
+
+/// It writes to a home folder, reads a secret there and opens a connection, while the kernel is
+/// built with the patch.
+#[test]
+#[ignore = "`cargo xtask test` provides the tools that a build needs"]
+fn a_patch_does_not_get_out_of_the_build() {
+    let series = Series::new(["fine", "fine", "fine", "fine"]);
+    series.bench.write("fragments/fake.config", "# CONFIG_A is not set\n");
+    let home = series.bench.folder.path().join("home");
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("secret"), "s\n").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let last = MAKEFILE.lines().last().unwrap();
+    let patch = format!(
+        "--- a/Makefile\n+++ b/Makefile\n@@ -{at} +{at},3 @@\n {last}\n\
+         +\t@cat {home}/secret >> arch/x86/boot/bzImage; echo x > {home}/written; \
+         perl -MSocket -e 'socket(S,PF_INET,SOCK_STREAM,0); \
+         connect(S,pack_sockaddr_in({port},inet_aton(\"127.0.0.1\")))'; true\n\
+         +\t@echo tried >> arch/x86/boot/bzImage\n",
+        at = MAKEFILE.lines().count(),
+        home = home.display(),
+        port = listener.local_addr().unwrap().port(),
+    );
+    fs::write(series.folder.join("0004-x.patch"), patch).unwrap();
+    let cache = series.bench.folder.path().join("cache");
+    let (tree, cache) = (series.tree.to_str().unwrap(), cache.to_str().unwrap());
+    let build = ["build-kernel", "fake", "--print-image", "--source", tree, "--cache", cache];
+    let built = || {
+        let mut command = series.bench.command(&build);
+        let ran = Ran::of(command.env("HOME", &home).output().unwrap());
+        fs::read_to_string(ran.expect_exit(0).stdout.trim()).unwrap()
+    };
+    let image = built();
+    assert!(image.ends_with("fine\ntried\n"), "{image}");
+    assert!(!home.join("written").exists());
+    assert!(listener.accept().is_err(), "somebody called");
 }
 
 #[test]
