@@ -50,15 +50,14 @@ fn dumped(bench: &Bench, cell: &str, commands: &str) -> String {
 
 const WARNS: &str = "--- a/mm/memcontrol.c
 +++ b/mm/memcontrol.c
-@@ -4144,7 +4144,8 @@ static ssize_t memory_max_write(struct kernfs_open_file *of,
- \tstruct mem_cgroup *memcg = mem_cgroup_from_css(of_css(of));
- \tunsigned int nr_reclaims = MAX_RECLAIM_RETRIES;
- \tbool drained = false;
- \tunsigned long max;
+@@ -4148,6 +4148,7 @@ static ssize_t memory_max_write(struct kernfs_open_file *of,
  \tint err;
  
-+\tWARN_ON_ONCE(1);
  \tbuf = strstrip(buf);
++\tWARN_ON_ONCE(1);
+ \terr = page_counter_memparse(buf, \"max\", &max);
+ \tif (err)
+ \t\treturn err;
 ";
 
 /// A warning of the unpatched kernel, which the series has too, does not count once it is known;
