@@ -118,8 +118,8 @@ pub(crate) struct Ooms {
     pub(crate) global_kills: u64,
     /// Of them, those where far more memory was free than the page allocator keeps.
     pub(crate) needless_kills: u64,
-    /// Whether the kernel gave up for want of memory where there was as much.
-    pub(crate) needless_panic: bool,
+    /// Whether the last search that found no task was made where there was as much.
+    pub(crate) searched_in_plenty: bool,
     /// Searches that found no task to kill.
     pub(crate) no_victim: u64,
 }
@@ -152,8 +152,6 @@ pub(crate) fn ooms(console: &str) -> Ooms {
     let mut group = false;
     // Whether the last victim had one of its own.
     let mut reported = false;
-    // Of the last search in vain.
-    let mut plenty = false;
     let mut victims: BTreeMap<i32, Before> = BTreeMap::new();
     for (at, record) in records(console).enumerate() {
         let Some(line) = record.of_kernel() else { continue };
@@ -195,10 +193,8 @@ pub(crate) fn ooms(console: &str) -> Ooms {
             group = reported;
         } else if line.contains("Out of memory and no killable processes") {
             ooms.no_victim += 1;
-            plenty = open.as_ref().is_some_and(|report| report.plenty);
+            ooms.searched_in_plenty = open.as_ref().is_some_and(|report| report.plenty);
             ooms.reports.extend(open.take().map(closed));
-        } else if line.contains("System is deadlocked on memory") {
-            ooms.needless_panic = plenty;
         } else if let Some(report) = &mut open {
             if at - report.line > REPORT_LINES {
                 ooms.reports.extend(open.take().map(closed));

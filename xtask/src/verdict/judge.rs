@@ -46,7 +46,7 @@ fn of_findings(
         // Not for want of memory: the kernel's fault, not that of the VM's size (I4).
         findings.retain(|finding| finding.kind != console::SYSTEM_OOM_KILL);
     }
-    if seen.ooms.needless_panic {
+    if seen.ooms.searched_in_plenty {
         findings.iter_mut().filter(|it| it.kind == console::DEADLOCKED).for_each(|finding| {
             finding.class = Verdict::Crash;
         });
