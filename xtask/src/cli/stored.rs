@@ -95,6 +95,9 @@ pub(crate) struct Export {
     /// Format
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     pub(crate) format: Format,
+    /// Id of a cell of the run, or a part that only one id has (kselftest)
+    #[arg(long, value_name = "CELL", required_if_eq("format", "kselftest"))]
+    pub(crate) cell: Option<String>,
     /// File to write, atomically [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -118,6 +121,8 @@ pub(crate) enum Format {
     JsonSchema,
     /// Markdown for the summary page of a CI job
     Markdown,
+    /// C program that shows the problem of --cell by itself, as a kernel selftest
+    Kselftest,
 }
 
 fn origin(word: &str) -> Result<String, String> {
@@ -232,6 +237,8 @@ pub(super) const EXPORT_EXAMPLES: &str = "Examples:
   cargo xtask export --format markdown >> \"$GITHUB_STEP_SUMMARY\"
   cargo xtask export 2026-01-31T04-00-00Z --format kcidb --origin mylab \\
       | kcidb-validate
+  cargo xtask export --format kselftest --cell open-unkillable.v2.overcharge \\
+      --output test_open_enomem.c
   cargo xtask export --format ktap | tools/testing/kunit/kunit.py parse";
 
 pub(super) const DIGEST_HELP: &str = "\

@@ -28,6 +28,7 @@ mod numbers;
 mod output;
 mod reach;
 mod repro;
+pub(crate) mod selftest;
 mod series;
 mod show;
 mod soak;

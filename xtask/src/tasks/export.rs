@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Folders, proven};
+use super::{Folders, past, proven};
 use crate::cli::{self, Format, Places};
 use crate::evidence::store;
 use crate::exit::{Exit, Fault};
@@ -15,6 +15,7 @@ use crate::host::file::write_whole;
 use crate::outcome::{self, RunResult};
 use crate::progress::print;
 use crate::report::export::{self, Excerpts};
+use crate::report::selftest;
 use crate::results::RunFolder;
 
 /// Runs the command.
@@ -22,10 +23,16 @@ use crate::results::RunFolder;
 /// # Errors
 /// [`Exit::Usage`] for a run that does not exist or has no results; I/O errors.
 pub(crate) fn run(places: &Places, args: &cli::Export) -> anyhow::Result<Exit> {
-    let cli::Export { run, format, output, origin } = args;
-    let text = match format {
-        Format::JsonSchema => json(&outcome::schema())?,
-        _ => written(&RunFolder::open(&Folders::of(places)?.results, run)?, *format, origin)?,
+    let cli::Export { run, format, cell, output, origin } = args;
+    let open = || RunFolder::open(&Folders::of(places)?.results, run);
+    let text = match (format, cell) {
+        (Format::Kselftest, Some(cell)) => program(&open()?, cell)?,
+        (_, Some(_)) => {
+            let what = "--cell: only --format kselftest is of one cell";
+            return Err(Fault::new(Exit::Usage, what).into());
+        }
+        (Format::JsonSchema, None) => json(&outcome::schema())?,
+        (_, None) => written(&open()?, *format, origin)?,
     };
     match output {
         Some(path) => write(path, &text)?,
@@ -43,7 +50,19 @@ fn written(folder: &RunFolder, format: Format, origin: &str) -> anyhow::Result<S
         Format::Markdown => export::markdown(&result, &excerpts),
         Format::Kcidb => json(&export::kcidb(&result, &excerpts, origin))?,
         Format::Json | Format::JsonSchema => json(&result)?,
+        Format::Kselftest => anyhow::bail!("a program is of one cell"),
     })
+}
+
+/// The program of a cell, which must be as it was sealed.
+fn program(folder: &RunFolder, part: &str) -> anyhow::Result<String> {
+    let id = past::one_cell(folder, part)?;
+    let cell = past::cell(folder, &id)?;
+    folder.attempts(&id).iter().try_for_each(|dir| folder.check_seal(dir))?;
+    Ok(selftest::program(&cell).map_err(|why| {
+        Fault::new(Exit::Usage, format!("{id} cannot be a program by itself: {why}"))
+            .hint(format!("`cargo xtask repro {id} --run {}` runs it again", folder.id))
+    })?)
 }
 
 fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
@@ -75,5 +94,55 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         }
         Ok(there) => std::fs::write(there, text).with_context(failed),
         Err(_) => write_whole(&std::path::absolute(path)?, text.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::plan::{Cell, Selection, plan};
+    use crate::tasks::inputs;
+
+    fn cells() -> Vec<Cell> {
+        let configs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs"));
+        let config = inputs::read(configs).unwrap();
+        plan(&config, config.matrix("full").unwrap(), &Selection::default()).unwrap()
+    }
+
+    #[test]
+    fn the_program_of_a_cell() {
+        let id = "open-unkillable.v2.overcharge.overcharge";
+        let cell = cells().into_iter().find(|cell| cell.id == id).unwrap();
+        insta::assert_snapshot!(selftest::program(&cell).unwrap());
+    }
+
+    #[test]
+    fn every_program_compiles_without_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let cells = cells();
+        let wanted = cells.iter().filter(|cell| cell.key.policy == "overcharge");
+        let programs: Vec<_> =
+            wanted.filter_map(|cell| Some((&cell.id, selftest::program(cell).ok()?))).collect();
+        assert!(programs.len() > 15, "{}", programs.len());
+        for (id, program) in programs {
+            let source = folder.path().join(format!("{id}.c"));
+            std::fs::write(&source, program).unwrap();
+            let mut cc = Command::new("cc");
+            cc.args(["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o"]);
+            let output = cc.arg(folder.path().join("program")).arg(&source).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{id}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_program_says_why() {
+        for cell in cells() {
+            if let Err(why) = selftest::program(&cell) {
+                assert!(!why.ends_with("there is no C code for it"), "{}: {why}", cell.id);
+            }
+        }
     }
 }

@@ -95,3 +95,30 @@ fn a_c_file_and_a_script_are_run_at_their_limit_and_compared() {
     }
     bench.run(&["show", "baseline"]).expect_exit(0).expect_output("word, in /tmp");
 }
+
+#[test]
+#[ignore = "boots VMs: `cargo xtask test` builds the kernels and runs it"]
+fn a_cell_as_a_program_has_the_verdicts_of_its_scenario() {
+    let bench = Bench::new();
+    let cells = "open-unkillable.v2.{baseline.mainline,overcharge.overcharge}";
+    bench.run(&["run-matrix", "--filter", cells]).expect_exit(0);
+    let path = bench.folder.path().join("test_open.c");
+    let path = path.to_str().expect("a path in UTF-8");
+    let export = ["export", "--format", "kselftest", "--output", path];
+    let of = |cell| bench.run(&[&export[..], &["--cell", cell]].concat());
+    of("open-unkillable").expect_exit(2).expect_error("more than one cell");
+    of("overcharge.overcharge").expect_exit(0);
+    bench.run(&export).expect_exit(2).expect_error("--cell");
+
+    let options = ["--limit", "64M", "--policy", "overcharge"];
+    bench.run(&[&["run-matrix", "--exec", path][..], &options].concat());
+    let statuses: Vec<_> = bench.result()["cells"]
+        .as_array()
+        .expect("cells is a list")
+        .iter()
+        .map(|ran| counted(ran)["facts"]["program.status"].as_f64())
+        .collect();
+    assert_eq!(statuses, [Some(1.0), Some(0.0)]);
+    bench.run(&["show", "baseline"]).expect_output("not ok 1 no call fails for lack of memory");
+    bench.run(&["show", "overcharge.overcharge"]).expect_output("ok 1 no call fails");
+}
