@@ -5,21 +5,27 @@
 //! in the kernel. No other process uses the port.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use protocol::{Event, Fact, LINE_BYTES_MAX, Order, PORT_NAME, VERSION};
+use nix::sys::termios::{self, SetArg};
+use protocol::{Event, Fact, LINE_BYTES_MAX, ORDER, Order, PORT_NAME, VERSION};
 
 use crate::clock::{self, Deadline};
 use crate::{by_hand, patience, shared};
 
 /// How often to look for the port, or for the host at its other end, microseconds.
 const RETRY_US: u64 = 2_000;
+
+/// The port of a VM that is recorded.
+const SERIAL: &str = "/dev/ttyS1";
 
 /// File of [`Port::shown`].
 const SHOWN: &str = "/tmp/events.jsonl";
@@ -35,6 +41,8 @@ pub(crate) struct Port {
     next_seq: &'static AtomicU64,
     /// Whether a person looks on.
     shown: bool,
+    /// Whether it is a serial port, which must have sent all before the machine is switched off.
+    drained: bool,
 }
 
 /// Keeps the port for the whole process, so that a panic can still be reported.
@@ -54,6 +62,9 @@ impl Port {
     /// # Errors
     /// No port of that name appears in time.
     pub(crate) fn open() -> Result<Self> {
+        if Path::new(ORDER).exists() {
+            return Self::serial();
+        }
         let mut found = None;
         clock::poll(Deadline::in_ms(patience::DEVICE_MS), RETRY_US, || {
             found = device_named(PORT_NAME);
@@ -65,13 +76,23 @@ impl Port {
             .write(true)
             .open(&device)
             .with_context(|| format!("open {}", device.display()))?;
-        Ok(Self { file, next_seq: shared::map_one()?, shown: false })
+        Ok(Self { file, next_seq: shared::map_one()?, shown: false, drained: false })
+    }
+
+    /// The port of a VM that is recorded.
+    fn serial() -> Result<Self> {
+        let file = File::options().write(true).custom_flags(libc::O_NOCTTY).open(SERIAL);
+        let file = file.with_context(|| format!("open {SERIAL}"))?;
+        let mut mode = termios::tcgetattr(&file).context("ask for the mode of the port")?;
+        termios::cfmakeraw(&mut mode);
+        termios::tcsetattr(&file, SetArg::TCSANOW, &mode).context("set the mode of the port")?;
+        Ok(Self { file, next_seq: shared::map_one()?, shown: false, drained: true })
     }
 
     /// A file in place of the port. What goes there is shown on the terminal too, shortened.
     pub(crate) fn shown() -> Result<Self> {
         let file = File::create(SHOWN).with_context(|| format!("create {SHOWN}"))?;
-        Ok(Self { file, next_seq: shared::map_one()?, shown: true })
+        Ok(Self { file, next_seq: shared::map_one()?, shown: true, drained: false })
     }
 
     /// Sends one fact.
@@ -86,15 +107,24 @@ impl Port {
             by_hand::say(&format!("{line:.SHOWN_CHARS$}\n"));
         }
         line.push('\n');
-        (&self.file).write_all(line.as_bytes()).context("write to the port")
+        (&self.file).write_all(line.as_bytes()).context("write to the port")?;
+        if self.drained {
+            termios::tcdrain(&self.file).context("wait for the port")?;
+        }
+        Ok(())
     }
 
-    /// Reads the one order.
+    /// Reads the one order, from the initramfs if it has one.
     ///
     /// # Errors
     /// None comes in time, it is too long, not an order, or of another protocol version.
     pub(crate) fn order(&self) -> Result<Order> {
-        let line = self.line(Deadline::in_ms(patience::REQUEST_MS))?;
+        let line = match fs::read(ORDER) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.line(Deadline::in_ms(patience::REQUEST_MS))?
+            }
+            packed => packed.with_context(|| format!("read {ORDER}"))?,
+        };
         // The version first: another version's order may have other fields.
         let any: serde_json::Value = serde_json::from_slice(&line).context("not JSON")?;
         let version = any.pointer("/request/protocol").and_then(serde_json::Value::as_u64);

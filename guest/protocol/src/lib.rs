@@ -68,6 +68,10 @@ pub const COST_KNOWN_INSTRUCTIONS: u64 = 1000;
 /// of every memcg to the console.
 pub const LOOK: &str = "look\n";
 
+/// File of the guest with its order. Where it exists, in a VM that is recorded, the port is the
+/// second serial port, and only sends: QEMU cannot go back in time with a virtio one.
+pub const ORDER: &str = "/order.json";
+
 /// Folder of the guest with the request of each cell that its shell can run, `ID.json`. Where it
 /// exists, PID 1 gives a shell.
 pub const SHELL_CELLS: &str = "/cells";

@@ -67,6 +67,13 @@ pub(crate) struct Repro {
     /// Dump the guest's memory when the load is over, for `inspect`
     #[arg(long)]
     pub(crate) dump: bool,
+    /// Record the VM under emulation, with one CPU, and judge it
+    #[arg(long, conflicts_with_all = ["times", "jobs", "dump", "gdb", "replay"])]
+    pub(crate) record: bool,
+    /// Run the newest recording of the cell again, instruction for instruction:
+    /// events and verdict must be the same. --run is a run in results/repro
+    #[arg(long, conflicts_with_all = ["times", "jobs", "dump", "image", "accel"])]
+    pub(crate) replay: bool,
     /// Stop the VM at its first instruction and wait for gdb; nothing is judged
     #[arg(long, conflicts_with_all = ["times", "jobs", "dump"])]
     pub(crate) gdb: bool,
@@ -230,6 +237,8 @@ its own; evidence is in results/repro.
 Examples:
   cargo xtask repro open-unkillable.v2.series
   cargo xtask repro create-contended.v2.baseline --run 2026-01-31T04-00-00Z --times 20
+  cargo xtask repro open-unkillable.v2.series --record
+  cargo xtask repro open-unkillable.v2.series --replay --gdb
   cargo xtask repro open-unkillable.v2.series --gdb --break try_charge_memcg";
 
 pub(super) const EXPORT_EXAMPLES: &str = "Examples:

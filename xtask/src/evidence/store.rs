@@ -9,6 +9,7 @@
 //! | `events.jsonl` | each event as the guest sent it, one a line |
 //! | `code.txt` | addresses of watched kernel code that ran |
 //! | `registers.txt` | registers of every CPU at the deadline, as QEMU prints them |
+//! | `recording.*` | the log of a cell that was recorded, its VM, and its initramfs |
 //! | `memory.kdump` | the guest's memory, if it was dumped: for drgn |
 //! | `ending.json` | how the VM ended, wall time, lines that were no events |
 //!
@@ -42,6 +43,13 @@ const CODE: &str = "code.txt";
 pub(crate) const REGISTERS: &str = "registers.txt";
 /// File with the guest's memory.
 pub(crate) const MEMORY: &str = "memory.kdump";
+
+/// File that says what VM was recorded.
+pub(crate) const RECORDING: &str = "recording.json";
+/// QEMU's log of a recorded VM.
+pub(crate) const LOG: &str = "recording.rr";
+/// Initramfs of a recorded VM, with its order.
+pub(crate) const RECORDED_INITRAMFS: &str = "recording.cpio";
 
 /// Event bytes kept of one cell. A cell of the default matrix has less than 64 KiB.
 const EVENTS_BYTES_MAX: usize = 32 << 20;

@@ -142,6 +142,9 @@ pub(super) fn place(dir: &Path, id: &str) -> String {
     if dir.join(store::REGISTERS).exists() {
         text.push_str("\n  registers.txt: registers of every CPU at the deadline");
     }
+    if dir.join(store::LOG).exists() {
+        text.push_str(&format!("\n  recording.rr: cargo xtask repro {id} --replay"));
+    }
     if dir.join(store::MEMORY).exists() {
         text.push_str(&format!("\n  memory.kdump: cargo xtask inspect {id}"));
     }

@@ -2,6 +2,8 @@
 //! `cargo xtask repro`: one cell of an earlier run again, on the same image and with the same
 //! requests; or stopped at its first instruction, for gdb.
 
+mod replay;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
@@ -15,11 +17,11 @@ use nix::sys::stat::Mode;
 use super::bootable::{self, Bootable};
 use super::run::{Run, Spec, Start};
 use super::{Folders, conclude, inputs, past, print_report, rig, shown};
-use crate::cli::{self, Places};
+use crate::cli::{self, AccelChoice, Places};
 use crate::evidence::store;
 use crate::exit::{Exit, Fault};
 use crate::host::file;
-use crate::outcome::{CellResult, Manifest};
+use crate::outcome::{CellResult, Manifest, RunResult};
 use crate::plan::Cell;
 use crate::progress::{note, print};
 use crate::report;
@@ -39,8 +41,11 @@ const SCRIPTS: &str = "vmlinux-gdb.py";
 /// [`Exit::Usage`] for a run, cell or kernel that is not there; whatever VMs can fail with.
 pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
+    if args.replay {
+        return replay::run(&folders, args);
+    }
     let earlier = RunFolder::open(&folders.results, &args.run)?;
-    let cell = past::cell(&earlier, &past::one_cell(&earlier, &args.cell)?)?;
+    let mut cell = past::cell(&earlier, &past::one_cell(&earlier, &args.cell)?)?;
     // Cell and kernel are those of the seals.
     earlier.attempts(&cell.id).iter().try_for_each(|dir| earlier.check_seal(dir))?;
     if cell.request.program.is_some() {
@@ -53,6 +58,10 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     if args.gdb {
         return debugged(&folders, args, &cell, &kernel, &start);
     }
+    if args.record {
+        // One CPU, and a guest's time that does not depend on the host's.
+        (cell.vm.cpus, cell.vm.counted) = (1, true);
+    }
     let cells = cell.repeated(args.times);
     let config = inputs::read(&folders.configs)?;
     let results = &folders.results.join(FOLDER);
@@ -61,7 +70,7 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
         matrix: "repro",
         baseline: None,
         seed: 0,
-        accel: args.accel,
+        accel: if args.record { emulated(args.accel)? } else { args.accel },
         probe: &cell.key.kernel,
         jobs: rig::jobs(Some(args.jobs), &cells)?,
         snapshots: false,
@@ -70,6 +79,11 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
     let mut run = Run::begin(start, &folders, &config, kernels, spec)?;
     if args.dump {
         run.ready.rig.dumps = Arc::new(Dumps::new(args.times, true));
+    }
+    if args.record {
+        run.ready.rig.accel = vm::Accel::Recording;
+        run.manifest.accelerator = run.ready.rig.accel.to_string();
+        run.folder.write_manifest(&run.manifest)?;
     }
     let mut first = run.first(&cells, None)?;
     let ran = cells.iter().filter_map(|cell| {
@@ -82,9 +96,15 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
         let each = report::repeated(&result.cells, style);
         format!("{each}evidence: {place}\n")
     })?;
+    say_more(&folder, &result)?;
+    Ok(conclude::exit(result.manifest.interrupted, result.totals.good()))
+}
+
+/// Prints what `show` says of a single attempt, and the script that runs the first.
+fn say_more(folder: &RunFolder, result: &RunResult) -> anyhow::Result<()> {
     if let [only] = result.cells.as_slice() {
         let dir = folder.dir().join(&only.first.folder);
-        let evidence = past::evidence(&folder, &dir)?;
+        let evidence = past::evidence(folder, &dir)?;
         print_report(|style| {
             report::show(
                 &result.manifest,
@@ -101,7 +121,7 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
         let text = vm::cell::by_hand(&text).unwrap_or_default();
         print(format_args!("\nwithout this project (sh {}):\n{text}", shown(&script)))?;
     }
-    Ok(conclude::exit(result.manifest.interrupted, result.totals.good()))
+    Ok(())
 }
 
 /// The image that the cell ran on, or the one that was given.
@@ -123,6 +143,17 @@ pub(super) fn kernel(
     bootable::of_run(folders, earlier, name, note)
 }
 
+/// Only QEMU's emulation records.
+fn emulated(asked: AccelChoice) -> Result<AccelChoice, Fault> {
+    match asked {
+        AccelChoice::Auto | AccelChoice::Tcg => Ok(AccelChoice::Tcg),
+        AccelChoice::Kvm => {
+            let what = "--record: QEMU cannot record under KVM";
+            Err(Fault::new(Exit::Usage, what).hint("leave out --accel kvm"))
+        }
+    }
+}
+
 /// Runs the VM on this terminal until it ends. It waits for gdb, whose command line is printed.
 fn debugged(
     folders: &Folders,
@@ -138,11 +169,17 @@ fn debugged(
     let socket = scratch.path().join("gdb");
     let at = socket.to_str().context("the scratch folder's path is not UTF-8")?;
     let words = terminal::for_gdb(&rig, &Job::of(cell), &kernel.bzimage, at)?;
+    say_gdb(&kernel.bzimage, at, args.breakpoint.as_deref());
+    terminal::run(&words, scratch.path(), &start.stop)
+}
+
+/// Prints the command line of gdb for the VM at this socket.
+fn say_gdb(bzimage: &Path, at: &str, breakpoint: Option<&str>) {
     let mut gdb = format!("gdb -ex 'target remote {at}'");
-    if let Some(function) = &args.breakpoint {
+    if let Some(function) = breakpoint {
         gdb.push_str(&format!(" -ex 'hbreak {function}' -ex continue"));
     }
-    match vmlinux(&kernel.bzimage) {
+    match vmlinux(bzimage) {
         Some(vmlinux) => {
             // The kernel's own commands (lx-ps, lx-dmesg), where CONFIG_GDB_SCRIPTS built them.
             if let Some(folder) = vmlinux.parent().filter(|it| it.join(SCRIPTS).exists()) {
@@ -153,7 +190,6 @@ fn debugged(
         None => note("note: no vmlinux beside the image: gdb will know no names"),
     }
     note(&format!("the VM waits for gdb; Ctrl-C ends it. In a second terminal:\n  {gdb}"));
-    terminal::run(&words, scratch.path(), &start.stop)
 }
 
 /// The `vmlinux` of an image: beside it, as in the cache, or at the root of its tree.

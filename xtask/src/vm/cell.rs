@@ -14,6 +14,7 @@ use super::command::{self, Memory, Spec, Wiring};
 use super::inputs;
 use super::kvm;
 use super::process::Vm;
+use super::recording;
 use super::rig::{Job, Rig};
 use super::session::{End, Goal, Session, millis};
 use super::snapshot::Snapshot;
@@ -46,6 +47,9 @@ fn try_run(
     stop: &Stop,
 ) -> anyhow::Result<Evidence> {
     let (spec, state) = match begin {
+        Begin::Boot(bzimage) if rig.accel == Accel::Recording => {
+            (recording::begin(rig, &job, rig.job_spec(&job, bzimage)?, dir)?, None)
+        }
         Begin::Boot(bzimage) => (rig.job_spec(&job, bzimage)?, None),
         Begin::Snapshot(snapshot) => (snapshot.spec().clone(), Some(snapshot.state()?)),
     };
@@ -56,6 +60,7 @@ fn try_run(
             snapshot.replay(&mut recorder)?;
             Goal::Restored(job.request, state)
         }
+        _ if spec.accel == Accel::Recording => Goal::Packed,
         _ if spec.accel == Accel::Counting => Goal::CellAtOnce(job.request),
         _ => Goal::Cell(job.request),
     };
@@ -64,6 +69,9 @@ fn try_run(
     }
     let unchanged = || inputs::unchanged(&spec, state.is_some());
     let vm = unchanged().map_err(std::io::Error::other).and_then(|()| match begin {
+        Begin::Boot(_) if spec.recording.is_some() => {
+            Vm::spawn_deaf(|wiring| command::words(&spec, wiring))
+        }
         Begin::Boot(_) => Vm::spawn(|wiring| command::words(&spec, wiring)),
         Begin::Snapshot(snapshot) => snapshot.vm(),
     });
@@ -91,16 +99,27 @@ fn try_run(
 /// comment that shows what ran.
 fn cmdline_file(spec: &Spec, rig: &Rig, request: &CellRequest) -> anyhow::Result<String> {
     let booted = Spec { memory: Memory::Own, ..spec.clone() };
-    let by_hand = command::shell(&command::words(&booted, Wiring::ByHand));
+    let by_hand = match spec.recording {
+        Some(_) => recording::script(spec),
+        None => command::shell(&command::words(&booted, Wiring::ByHand)),
+    };
     let ran = command::shell(&command::words(spec, Wiring::SHOWN));
     let ran: String = ran.lines().map(|line| format!("#   {line}\n")).collect();
+    let head = format!(
+        "# {}\n# This ran, with file descriptors of the harness in place of -1.",
+        rig.qemu.version
+    );
+    if spec.recording.is_some() {
+        return Ok(format!(
+            "{head}\n#\n{ran}\n{BY_HAND}\n{by_hand}echo \"events: $PWD/port.out\"\n"
+        ));
+    }
     let order = Order { wall_clock_us: None, nonce: 0, request: request.clone() };
     let order = command::shell(&["printf".into(), "%s\\n".into(), serde_json::to_string(&order)?]);
     Ok(format!(
-        "# {}\n# This ran, with file descriptors of the harness in place of -1.\n#\n{ran}\n{BY_HAND}\n\
+        "{head}\n#\n{ran}\n{BY_HAND}\n\
          cd \"$(mktemp -d)\" && mkfifo port.in && : > port.out && exec 3<> port.in\n\
          {} >&3\n{by_hand}echo \"events: $PWD/port.out\"\n",
-        rig.qemu.version,
         order.trim_end(),
     ))
 }

@@ -5,7 +5,11 @@
 //! adds nothing, so `qemu.cmdline` shows what ran. The VM has only the devices listed here
 //! (`-nodefaults`), each with its reason.
 
+mod recorded;
+
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
 
 use super::accel::Accel;
 use super::kernel_cmdline::{Watchdogs, kernel_cmdline};
@@ -14,7 +18,7 @@ use super::kernel_cmdline::{Watchdogs, kernel_cmdline};
 pub(super) const CONSOLE_CHARDEV: &str = "console";
 
 /// Everything that decides a command line. Paths are text because QEMU's option syntax is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Spec {
     /// QEMU binary, a path or a name looked up in `PATH`.
     pub(super) qemu: String,
@@ -34,6 +38,8 @@ pub(super) struct Spec {
     pub(super) disk: Option<String>,
     /// Where the guest's memory is.
     pub(super) memory: Memory,
+    /// The log of what comes from outside, where that is recorded or replayed.
+    pub(super) recording: Option<Recording>,
     /// When the kernel's hang detectors fire.
     pub(super) watchdogs: Watchdogs,
     /// Kernel code whose translation QEMU logs when it is about to run; empty for no log.
@@ -42,8 +48,17 @@ pub(super) struct Spec {
     pub(super) extra_cmdline: Vec<String>,
 }
 
+/// What QEMU does with the log of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Recording {
+    /// Writes this file.
+    To(String),
+    /// Runs the guest as this file says, whatever the wires bring.
+    From(String),
+}
+
 /// Where the guest's memory is. Files must be in memory (memfd).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Memory {
     /// In QEMU, and gone with it.
     Own,
@@ -105,6 +120,7 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
         initramfs,
         disk,
         memory,
+        recording,
         watchdogs,
         watched,
         extra_cmdline,
@@ -118,13 +134,27 @@ pub(super) fn words(spec: &Spec, wiring: Wiring) -> Vec<String> {
     add(&["-no-reboot"]);
     add(&["-name", &escaped(name)]);
     add(&["-machine", &machine(memory)]);
-    add(&accel.qemu_options().split(' ').collect::<Vec<_>>());
+    let counting = recording.as_ref().map(recorded::log_words).unwrap_or_default();
+    for word in accel.qemu_options().split(' ') {
+        add(&[&match word.starts_with("shift=") {
+            true => format!("{word}{counting}"),
+            false => word.to_owned(),
+        }]);
+    }
     add(&["-smp", &cpus.to_string(), "-m", &format!("{memory_mib}M")]);
     add(&["-kernel", kernel, "-initrd", initramfs]);
     add(&["-append", &kernel_cmdline(accel.kernel_words(), *watchdogs, extra_cmdline)]);
     words.extend(memory_words(memory, *memory_mib));
-    words.extend(wire_words(wiring));
-    words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
+    match recording {
+        None => {
+            words.extend(wire_words(wiring));
+            words.extend(disk.iter().flat_map(|disk| disk_words(disk)));
+        }
+        Some(_) => {
+            words.extend(recorded::wire_words(wiring));
+            words.extend(disk.iter().flat_map(|disk| recorded::disk_words(disk)));
+        }
+    }
     words.extend(code_log_words(watched, &code_log(wiring)));
     words
 }
@@ -173,10 +203,14 @@ fn wire_words(wiring: Wiring) -> Vec<String> {
         ["-chardev", &console, "-serial", &serial].map(str::to_owned).into();
     words.extend(port.iter().flat_map(|port| port_words(port)));
     if let Wiring::Inherited { qmp, .. } = wiring {
-        words.extend(["-chardev".to_owned(), format!("socket,id=qmp,fd={qmp}")]);
-        words.extend(["-mon".to_owned(), "chardev=qmp,mode=control".to_owned()]);
+        words.extend(qmp_words(qmp));
     }
     words
+}
+
+fn qmp_words(qmp: i32) -> [String; 4] {
+    ["-chardev", &format!("socket,id=qmp,fd={qmp}"), "-mon", "chardev=qmp,mode=control"]
+        .map(str::to_owned)
 }
 
 fn port_words(port: &str) -> [String; 6] {
@@ -247,10 +281,10 @@ fn code_log_words(watched: &[Range<u64>], log: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn spec() -> Spec {
+    pub(in crate::vm) fn spec() -> Spec {
         Spec {
             qemu: "qemu-system-x86_64".into(),
             name: "open-keep.v2.baseline.mainline".into(),
@@ -261,13 +295,15 @@ mod tests {
             initramfs: "/c/guest.cpio".into(),
             disk: Some("/c/a,b.ext4".into()),
             memory: Memory::Own,
+            recording: None,
             watchdogs: Watchdogs::within(60_000),
             watched: Vec::new(),
             extra_cmdline: vec!["swapaccount=1".into()],
         }
     }
 
-    const INHERITED: Wiring = Wiring::Inherited { console: 3, port: 4, qmp: 5, code: 6 };
+    pub(in crate::vm) const INHERITED: Wiring =
+        Wiring::Inherited { console: 3, port: 4, qmp: 5, code: 6 };
 
     #[test]
     fn the_command_line_is_this() {

@@ -31,21 +31,12 @@ pub(super) fn write(out: impl Write, init: &[u8], tree: &Tree) -> io::Result<()>
     archive.directory("dev")?;
     archive.character_device("dev/console", 5, 1)?;
     archive.file("init", 0o755, init)?;
-    let mut folders = BTreeSet::from(["dev"]);
-    for (path, node) in tree {
-        let path = path.trim_start_matches('/');
-        for (at, _) in path.match_indices('/') {
-            if folders.insert(&path[..at]) {
-                archive.directory(&path[..at])?;
-            }
-        }
-        match node {
-            Node::Program(bytes) => archive.file(path, 0o755, bytes)?,
-            Node::File(bytes) => archive.file(path, 0o644, bytes)?,
-            Node::Link(to) => archive.entry(path, LINK | 0o777, (0, 0), to.as_bytes())?,
-        }
-    }
-    archive.end()
+    archive.tree(tree)
+}
+
+/// Writes an archive to go after another: the kernel unpacks both.
+pub(super) fn write_more(out: impl Write, tree: &Tree) -> io::Result<()> {
+    Archive { out, inode: 0 }.tree(tree)
 }
 
 struct Archive<W> {
@@ -59,6 +50,24 @@ const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
 impl<W: Write> Archive<W> {
+    fn tree(mut self, tree: &Tree) -> io::Result<()> {
+        let mut folders = BTreeSet::from(["dev"]);
+        for (path, node) in tree {
+            let path = path.trim_start_matches('/');
+            for (at, _) in path.match_indices('/') {
+                if folders.insert(&path[..at]) {
+                    self.directory(&path[..at])?;
+                }
+            }
+            match node {
+                Node::Program(bytes) => self.file(path, 0o755, bytes)?,
+                Node::File(bytes) => self.file(path, 0o644, bytes)?,
+                Node::Link(to) => self.entry(path, LINK | 0o777, (0, 0), to.as_bytes())?,
+            }
+        }
+        self.end()
+    }
+
     fn directory(&mut self, path: &str) -> io::Result<()> {
         self.entry(path, DIRECTORY | 0o755, (0, 0), &[])
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's command line as data, and when the kernel's hang detectors fire. Pure.
 
+use serde::{Deserialize, Serialize};
+
 /// The limits of cells are rounded down to a multiple of this.
 const STEP_S: u64 = 30;
 
@@ -8,7 +10,7 @@ const STEP_S: u64 = 30;
 ///
 /// They must fire before the harness kills the VM, or the console does not say why it hung. They
 /// fire in this order, so that the first report is closest to the cause (syzkaller's order).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Watchdogs {
     /// RCU stall warning.
     pub(super) rcu_stall_s: u64,

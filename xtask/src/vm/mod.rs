@@ -27,6 +27,7 @@ pub(crate) mod program;
 pub(crate) mod proven;
 mod qemu;
 mod qmp;
+pub(crate) mod recording;
 pub(crate) mod rig;
 mod session;
 pub(crate) mod snapshot;

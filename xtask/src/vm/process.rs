@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
@@ -70,9 +71,23 @@ pub(super) type Chunks = Vec<(Wire, Vec<u8>)>;
 pub(super) struct Vm {
     child: Child,
     status: Option<ExitStatus>,
-    sockets: [Socket; 3],
+    sockets: Vec<Socket>,
+    files: Vec<(Wire, Option<Tail>)>,
     stderr: Option<ChildStderr>,
     code: Option<PipeReader>,
+}
+
+/// A file in memory that QEMU appends to. Its end is where QEMU has not written yet.
+#[derive(Debug)]
+struct Tail(File);
+
+impl io::Read for Tail {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            length => Ok(length),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -92,12 +107,41 @@ impl Vm {
     pub(super) fn spawn(words: impl FnOnce(Wiring) -> Vec<String>) -> io::Result<Self> {
         let (console, console_there) = UnixStream::pair()?;
         let (port, port_there) = UnixStream::pair()?;
+        console.set_nonblocking(true)?;
+        port.set_nonblocking(true)?;
+        let socket = |wire, stream| Socket { wire, stream: Some(stream), pending: Vec::new() };
+        let sockets = vec![socket(Wire::Console, console), socket(Wire::Port, port)];
+        Self::start(words, console_there.into(), port_there.into(), sockets, Vec::new())
+    }
+
+    /// The same, with files for console and port: for a VM that is recorded or replayed. They take
+    /// all that it says, and nothing is sent to it.
+    ///
+    /// # Errors
+    /// As [`Vm::spawn`].
+    pub(super) fn spawn_deaf(words: impl FnOnce(Wiring) -> Vec<String>) -> io::Result<Self> {
+        let file = |name| Ok::<_, Errno>(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?));
+        let (console, port) = (file("console")?, file("port")?);
+        // QEMU opens them again by their names: its position is its own.
+        let files = vec![
+            (Wire::Console, Some(Tail(console.try_clone()?))),
+            (Wire::Port, Some(Tail(port.try_clone()?))),
+        ];
+        Self::start(words, console.into(), port.into(), Vec::new(), files)
+    }
+
+    fn start(
+        words: impl FnOnce(Wiring) -> Vec<String>,
+        console_there: OwnedFd,
+        port_there: OwnedFd,
+        mut sockets: Vec<Socket>,
+        files: Vec<(Wire, Option<Tail>)>,
+    ) -> io::Result<Self> {
         let (qmp, qmp_there) = UnixStream::pair()?;
+        qmp.set_nonblocking(true)?;
+        sockets.push(Socket { wire: Wire::Qmp, stream: Some(qmp), pending: Vec::new() });
         // QEMU opens its log by a name, and a socket cannot be opened.
         let (code, code_there) = io::pipe()?;
-        for stream in [&console, &port, &qmp] {
-            stream.set_nonblocking(true)?;
-        }
         let words = words(Wiring::Inherited {
             console: console_there.as_raw_fd(),
             port: port_there.as_raw_fd(),
@@ -109,14 +153,11 @@ impl Vm {
         let mut command = Command::new(binary);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         tie_to_harness(&mut command, Signal::SIGKILL);
-        let wires = [console_there, port_there, qmp_there].map(OwnedFd::from);
+        let wires = [console_there, port_there, qmp_there.into()];
         inherit(&mut command, wires.into_iter().chain([code_there.into()]).collect());
         let mut child = command.spawn()?;
         let stderr = child.stderr.take();
-        let socket = |wire, stream| Socket { wire, stream: Some(stream), pending: Vec::new() };
-        let sockets =
-            [socket(Wire::Console, console), socket(Wire::Port, port), socket(Wire::Qmp, qmp)];
-        let vm = Self { child, status: None, sockets, stderr, code: Some(code) };
+        let vm = Self { child, status: None, sockets, files, stderr, code: Some(code) };
         for pipe in vm.pipes() {
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
@@ -155,6 +196,12 @@ impl Vm {
         }
     }
 
+    /// Bytes in the files that it writes to, of a VM that has such.
+    pub(super) fn written_bytes(&self) -> u64 {
+        let files = self.files.iter().filter_map(|(_, file)| file.as_ref());
+        files.filter_map(|file| file.0.metadata().ok()).map(|it| it.len()).sum()
+    }
+
     /// Waits at most `limit`. Returns how QEMU ended, if it has, and what arrived on its wires.
     pub(super) fn turn(&mut self, limit: Duration) -> io::Result<(Option<ExitStatus>, Chunks)> {
         // Before the read, which then gets everything that an ended process wrote.
@@ -177,6 +224,9 @@ impl Vm {
         for socket in &mut self.sockets {
             socket.write_pending();
             read_chunk(socket.wire, &mut socket.stream, &mut chunks)?;
+        }
+        for (wire, file) in &mut self.files {
+            read_chunk(*wire, file, &mut chunks)?;
         }
         read_chunk(Wire::Stderr, &mut self.stderr, &mut chunks)?;
         Ok(chunks)

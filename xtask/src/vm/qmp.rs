@@ -73,6 +73,12 @@ pub(super) const RESTORE: &str = concat!(
     "\n",
 );
 
+/// Ends QEMU, which first completes the log of a recording. So it ends in a replay.
+pub(super) const QUIT: &str = "{\"execute\":\"quit\"}\n";
+
+/// QEMU's reason for an end by [`QUIT`].
+pub(super) const HAS_QUIT: &str = "host-qmp-quit";
+
 /// Resumes the guest.
 pub(super) const CONTINUE: &str = "{\"execute\":\"cont\"}\n";
 
@@ -242,7 +248,7 @@ mod tests {
     #[test]
     fn what_is_sent_is_json() {
         let (registers, dump) = (registers(), dump(Path::new("/a\"b")));
-        let sent = [HANDSHAKE, STATUS, &console_break(), TAKE_STATE, SAVE, RESTORE, CONTINUE];
+        let sent = [HANDSHAKE, STATUS, &console_break(), TAKE_STATE, SAVE, RESTORE, CONTINUE, QUIT];
         let sent = sent.iter().copied().chain([registers.as_str(), &dump]);
         for line in sent.flat_map(str::lines) {
             serde_json::from_str::<serde_json::Value>(line).unwrap();

@@ -52,6 +52,8 @@ pub(crate) struct Rig {
 /// removed with the run; one of a guest of 512 MiB has 12 to 14 MB.
 pub(crate) const DUMPS_PER_RUN: u32 = 2;
 
+/// A recording with more than this is ended, as a failure of the host. A cell has 1 to 10 MB.
+pub(super) const LOG_BYTES_MAX: u64 = 256 << 20;
 /// How many dumps a run may still have.
 #[derive(Debug)]
 pub(crate) struct Dumps {
@@ -129,6 +131,7 @@ impl Rig {
             initramfs: text(&self.initramfs)?,
             disk: self.disk.as_deref().map(text).transpose()?,
             memory: Memory::Own,
+            recording: None,
             watchdogs: Watchdogs::within(limit_ms),
             watched: self.watched.clone(),
             extra_cmdline: tsc.into_iter().chain(shape.cmdline.iter().cloned()).collect(),
@@ -146,7 +149,7 @@ impl Rig {
     /// The job's time limits under this accelerator.
     pub(super) fn limits(&self, job: &Job<'_>) -> Limits {
         let patience = match self.accel_for(job.vm) {
-            Accel::Counting => Accel::Counting.patience(),
+            own @ (Accel::Counting | Accel::Recording) => own.patience(),
             Accel::Kvm | Accel::Tcg => u64::from(self.slowdown),
         };
         Limits {

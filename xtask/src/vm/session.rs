@@ -14,12 +14,12 @@ use protocol::{CellRequest, Fact, Hello, Order};
 
 use super::process::{Vm, Wire};
 use super::qmp::{self, Said, Shutdown};
-use super::rig::{Dumps, Limits};
+use super::rig::{Dumps, LOG_BYTES_MAX, Limits};
 use super::watch::Watch;
 use crate::evidence::Ending;
 use crate::evidence::console::printable;
 use crate::evidence::lines::{Line, Lines};
-use crate::evidence::store::Recorder;
+use crate::evidence::store::{LOG, Recorder};
 use crate::host::stop::Stop;
 
 /// Longest wait between two checks of the stop flag and the process.
@@ -48,6 +48,8 @@ pub(super) enum Goal<'a> {
     /// The same, but with the request sent before the guest is up: if an idle guest's clock skips
     /// from timer to timer, it gives up before an answer to its Hello can arrive.
     CellAtOnce(&'a CellRequest),
+    /// To run a cell whose order is in its initramfs, to be recorded or as it was recorded.
+    Packed,
     /// To boot, and to write the state of the waiting guest to this file.
     Save(&'a File),
     /// To run a cell from the state in this file.
@@ -138,7 +140,7 @@ impl<'a> Session<'a> {
         let begun = match self.goal {
             Goal::CellAtOnce(request) => self.request(request),
             Goal::Restored(_, state) => self.state(state, qmp::RESTORE),
-            Goal::Hello | Goal::Cell(_) | Goal::Save(_) => Ok(()),
+            Goal::Hello | Goal::Cell(_) | Goal::Packed | Goal::Save(_) => Ok(()),
         };
         let end = match begun {
             Ok(()) => self.until_end(),
@@ -176,6 +178,10 @@ impl<'a> Session<'a> {
             self.watch.look(&self.vm);
             if let Some(why) = self.watch.trouble() {
                 return host_failed(why);
+            }
+            if self.written_bytes() > LOG_BYTES_MAX {
+                let most = LOG_BYTES_MAX >> 20;
+                return host_failed(format!("the recording has more than {most} MiB"));
             }
             if let Some(wire) = self.deaf() {
                 return host_failed(
@@ -252,7 +258,7 @@ impl<'a> Session<'a> {
             Goal::Hello => return Ok(Some(End::Hello)),
             Goal::Cell(request) => self.request(request)?,
             Goal::Save(state) => self.state(state, qmp::SAVE)?,
-            Goal::CellAtOnce(_) | Goal::Restored(..) => {}
+            Goal::CellAtOnce(_) | Goal::Packed | Goal::Restored(..) => {}
         }
         Ok(None)
     }
@@ -325,8 +331,14 @@ impl<'a> Session<'a> {
         match goal {
             Goal::Save(_) => !self.booted,
             Goal::Restored(..) => self.booted,
-            Goal::Hello | Goal::Cell(_) | Goal::CellAtOnce(_) => true,
+            Goal::Hello | Goal::Cell(_) | Goal::CellAtOnce(_) | Goal::Packed => true,
         }
+    }
+
+    /// Bytes that a VM without sockets has written, with its log.
+    fn written_bytes(&self) -> u64 {
+        let log = self.recorder.path(LOG).metadata().map_or(0, |it| it.len());
+        self.vm.written_bytes() + log
     }
 
     /// The wire that QEMU closed a while ago, although it has not ended.
@@ -343,6 +355,10 @@ impl<'a> Session<'a> {
             let code = chunks.iter().filter(|(wire, _)| *wire == Wire::Code);
             code.for_each(|(_, bytes)| self.recorder.code(bytes));
         }
+    }
+
+    fn goal_is_packed(&self) -> bool {
+        matches!(self.goal, Goal::Packed)
     }
 
     fn limit_ms(&self) -> u64 {
@@ -387,6 +403,11 @@ impl<'a> Session<'a> {
         match reason {
             Shutdown::PowerOff => Ending::PoweredOff,
             Shutdown::Reset => Ending::Reset,
+            Shutdown::Other(reason) if self.goal_is_packed() && reason == qmp::HAS_QUIT => {
+                // The deadline of the recording.
+                let (deadline_ms, booted) = (self.limit_ms(), self.booted);
+                Ending::Deadline { deadline_ms, silent_ms: 0, booted, starved_ms: 0 }
+            }
             Shutdown::Other(reason) => self.failed(format!("{status} ({reason})")),
         }
     }

@@ -38,10 +38,14 @@ pub(crate) fn for_gdb(
     bzimage: &Path,
     gdb: &str,
 ) -> anyhow::Result<Vec<String>> {
-    let mut words = command::words(&rig.job_spec(job, bzimage)?, Wiring::ByHand);
+    Ok(waiting_for_gdb(command::words(&rig.job_spec(job, bzimage)?, Wiring::ByHand), gdb))
+}
+
+/// The same VM, which waits until gdb has connected to this Unix socket.
+pub(super) fn waiting_for_gdb(mut words: Vec<String>, gdb: &str) -> Vec<String> {
     let socket = format!("unix:{gdb},server=on,wait=off");
     words.extend(["-gdb", &socket, "-S"].map(str::to_owned));
-    Ok(words)
+    words
 }
 
 /// The command line of a VM whose initramfs gives a shell. `environment` is that of its PID 1.

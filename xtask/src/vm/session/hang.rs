@@ -55,6 +55,11 @@ impl Session<'_> {
             // What is missing is missing: the verdict does not rest on it.
             let _ = self.recorder.keep(REGISTERS, &registers);
         }
+        // What it is asked over its wires would not be in the recording.
+        if self.goal_is_packed() {
+            self.vm.send(Wire::Qmp, qmp::QUIT.as_bytes());
+            return self.listen(STUCK);
+        }
         if self.booted {
             self.vm.send(Wire::Port, protocol::LOOK.as_bytes());
             self.listen(MEMCGS_LIMIT);
