@@ -184,6 +184,16 @@ impl Cell {
         (1..=times).map(cell).collect()
     }
 
+    /// Whether its policy lets charges go over the limit.
+    pub(crate) fn overcharges(&self) -> bool {
+        self.expects_as != MAINLINE
+    }
+
+    /// Whether it lets them over the limit of this memcg.
+    pub(crate) fn overcharges_in(&self, role: MemcgRole) -> bool {
+        self.overcharges() && !self.off.contains(&role)
+    }
+
     /// Its id in the matrix, without the round.
     pub(crate) fn id_in_matrix(&self) -> &str {
         let suffix = self.round.map(|number| format!(".round-{number:03}"));

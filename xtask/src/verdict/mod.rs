@@ -40,7 +40,6 @@ mod whole;
 use protocol::{CgroupVersion, Hello, MemcgRole};
 use serde::{Deserialize, Serialize};
 
-use crate::config::MAINLINE;
 use crate::evidence::Seen;
 use crate::evidence::oom::Ooms;
 use crate::outcome::{Check, Judgement, Manifest, Outcome};
@@ -163,11 +162,11 @@ impl Case<'_> {
 
     /// Whether the policy of this cell lets charges go over the limit.
     fn overcharges(&self) -> bool {
-        self.cell.expects_as != MAINLINE
+        self.cell.overcharges()
     }
 
     /// Whether it lets them over the limit of this memcg.
     fn overcharges_in(&self, role: MemcgRole) -> bool {
-        self.overcharges() && !self.cell.off.contains(&role)
+        self.cell.overcharges_in(role)
     }
 }

@@ -27,6 +27,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::config::MAINLINE;
 use crate::config::tests::good;
 use crate::evidence::{Ending, Evidence};
 use crate::plan::{Selection, plan};

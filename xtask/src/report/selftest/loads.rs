@@ -97,11 +97,6 @@ const LOADS: &[Load] = &[
 
 /// Why there is no C code for the workloads whose names begin like this.
 const REASONS: &[(&str, &str)] = &[
-    ("objects", "objects of System V outlive the program where it has no namespace for them"),
-    ("create-contended", "how long it takes depends on what else the machine does"),
-    ("fork-storm", "what becomes of children that lack a page takes an observer"),
-    ("touch", "faults that never end take an observer"),
-    ("lookup", "it takes a disk without a page in the cache"),
     ("census", "what objects charge is judged by comparing two kernels"),
     ("made-at-limit", "its objects are made by the census, of some 70 kinds"),
     ("refused", "its objects are made by the census, and what leaks is seen by the machine's sum"),
@@ -143,7 +138,7 @@ pub(super) fn of(request: &CellRequest) -> Result<&'static Load, String> {
     }
     let Some(load) = LOADS.iter().find(|load| load.name == workload) else {
         let reason = REASONS.iter().find(|(name, _)| workload.starts_with(name));
-        let reason = reason.map_or("there is no C code for it", |(_, reason)| reason);
+        let reason = reason.map_or("there is no C code for it yet", |(_, reason)| reason);
         return Err(format!("workload {workload}: {reason}"));
     };
     for (name, value) in &request.params {

@@ -6,7 +6,6 @@ use protocol::{MemcgRole, MemcgWrite};
 use super::Check;
 use super::loads::{Load, Place};
 use super::source::quoted;
-use crate::config::MAINLINE;
 use crate::plan::Cell;
 use crate::taxonomy::FactName;
 
@@ -231,8 +230,7 @@ fn results(cell: &Cell, made: &[Memcg<'_>], files: &Files, checks: &[Check]) -> 
 
 /// What a memcg may go over its limit, as I2 has it.
 fn over(cell: &Cell, memcg: &Memcg<'_>) -> String {
-    let overcharges = cell.expects_as != MAINLINE && !cell.off.contains(&memcg.role);
-    let cap = cell.request.cap_file.as_ref().filter(|_| overcharges);
+    let cap = cell.request.cap_file.as_ref().filter(|_| cell.overcharges_in(memcg.role));
     let cap = cap.map(|file| format!(" + cap({} {})", memcg.name, quoted(file)));
     let forced = (cell.forced_bytes > 0).then(|| " + FORCED + 64 * PAGE_ON_EACH_CPU".to_owned());
     [cap, forced].into_iter().flatten().collect()

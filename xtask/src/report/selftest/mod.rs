@@ -14,7 +14,6 @@ mod tests;
 
 use protocol::ProcessRole;
 
-use crate::config::Condition;
 use crate::plan::Cell;
 use crate::taxonomy::{CallFact, CellFact, FactName};
 use loads::Load;
@@ -44,8 +43,8 @@ enum Check {
 pub(crate) fn program(cell: &Cell) -> Result<String, String> {
     let request = &cell.request;
     let load = loads::of(request)?;
-    let checks =
-        cell.note.problem.iter().map(check).collect::<Result<Vec<Option<Check>>, String>>()?;
+    let problem = cell.note.problem.iter().map(|stated| check(&stated.fact, stated.number));
+    let checks = problem.collect::<Result<Vec<Option<Check>>, String>>()?;
     let mut checks: Vec<Check> = checks.into_iter().flatten().collect();
     checks.dedup();
     if cell.vm.counted {
@@ -62,13 +61,13 @@ pub(crate) fn program(cell: &Cell) -> Result<String, String> {
 }
 
 /// What checks a condition of the problem; `None` for what [`I1`](crate::verdict) covers.
-fn check(condition: &Condition) -> Result<Option<Check>, String> {
-    match &condition.fact {
+fn check(fact: &FactName, number: f64) -> Result<Option<Check>, String> {
+    match fact {
         FactName::Errno(ProcessRole::Actor, ..)
         | FactName::Call(ProcessRole::Actor, _, CallFact::Errors) => Ok(None),
         FactName::Call(ProcessRole::Actor, _, CallFact::Unfinished) => Ok(Some(Check::Returns)),
         FactName::Cell(CellFact::KillsInCharge) => Ok(Some(Check::InCharge)),
-        FactName::Cell(CellFact::LoadMs) => Ok(Some(Check::Time(condition.number))),
+        FactName::Cell(CellFact::LoadMs) => Ok(Some(Check::Time(number))),
         other => Err(format!("its problem is `{other}`, which a program by itself does not see")),
     }
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
+//! Parts that are chosen, and programs that compile.
+
 use super::source::{Source, quoted};
 use super::*;
 
