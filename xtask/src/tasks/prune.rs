@@ -47,7 +47,10 @@ pub(crate) fn run(places: &Places, args: &cli::Prune) -> anyhow::Result<Exit> {
     }
     let records = old_records(&folders.results.join(nights::JOBS), rule);
     if old.is_empty() && records.is_empty() {
-        print(format_args!("no run is older than {days} days and none of the newest {keep}\n"))?;
+        print(format_args!(
+            "nothing to remove: every run is of the last {days} days, one of the newest {keep},\n\
+             or what nights are compared with\n"
+        ))?;
         return Ok(Exit::Ok);
     }
     old.iter().chain(&records).try_for_each(|path| print(format_args!("{}\n", shown(path))))?;

@@ -73,6 +73,10 @@ pub(super) const RESTORE: &str = concat!(
     "\n",
 );
 
+/// Has QEMU keep a guest that ends, with its memory, until [`QUIT`].
+pub(super) const STAY: &str =
+    "{\"execute\":\"set-action\",\"arguments\":{\"reboot\":\"shutdown\",\"shutdown\":\"pause\"}}\n";
+
 /// Ends QEMU, which first completes the log of a recording. So it ends in a replay.
 pub(super) const QUIT: &str = "{\"execute\":\"quit\"}\n";
 
@@ -248,7 +252,8 @@ mod tests {
     #[test]
     fn what_is_sent_is_json() {
         let (registers, dump) = (registers(), dump(Path::new("/a\"b")));
-        let sent = [HANDSHAKE, STATUS, &console_break(), TAKE_STATE, SAVE, RESTORE, CONTINUE, QUIT];
+        let sent =
+            [HANDSHAKE, STATUS, &console_break(), TAKE_STATE, SAVE, RESTORE, CONTINUE, QUIT, STAY];
         let sent = sent.iter().copied().chain([registers.as_str(), &dump]);
         for line in sent.flat_map(str::lines) {
             serde_json::from_str::<serde_json::Value>(line).unwrap();

@@ -137,6 +137,9 @@ impl<'a> Session<'a> {
     /// Runs it to its end. The VM is gone afterwards.
     pub(super) fn run(mut self) -> End {
         self.vm.send(Wire::Qmp, qmp::HANDSHAKE.as_bytes());
+        if self.stays() {
+            self.vm.send(Wire::Qmp, qmp::STAY.as_bytes());
+        }
         let begun = match self.goal {
             Goal::CellAtOnce(request) => self.request(request),
             Goal::Restored(_, state) => self.state(state, qmp::RESTORE),
@@ -194,7 +197,7 @@ impl<'a> Session<'a> {
             }
             match self.turn(left.min(TICK)) {
                 Ok(Some(end)) => return end,
-                Ok(None) => {}
+                Ok(None) => self.let_go(),
                 Err(error) => return host_failed(format!("{error:#}")),
             }
         }
@@ -314,6 +317,9 @@ impl<'a> Session<'a> {
                 (Some(Said::Registers(text)), _) => self.registers = Some(text),
                 (Some(Said::Dumped(outcome)), _) => self.dumped = Some(Some(outcome)),
                 (Some(Said::Paused), _) if self.is_being_dumped() => {}
+                (Some(Said::Paused), _) if self.shutdown.is_some() => {
+                    self.status = Some("shutdown".to_owned());
+                }
                 (Some(Said::Paused), goal) if self.should_run(goal) => {
                     let why = self.with_stderr("QEMU stopped the guest by itself".to_owned());
                     return Ok(Some(host_failed(why)));

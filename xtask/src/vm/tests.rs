@@ -2,6 +2,7 @@
 //! Whole cells against a shell script in QEMU's place: what needs no kernel to go wrong.
 
 mod code;
+mod crash;
 mod hosts;
 
 use std::os::unix::fs::PermissionsExt as _;

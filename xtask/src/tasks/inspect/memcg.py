@@ -15,6 +15,7 @@ from drgn import Object
 from drgn.helpers.common import escape_ascii_string
 from drgn.helpers.linux import (
     cgroup_path,
+    cpu_curr,
     css_for_each_child,
     find_task,
     for_each_online_cpu,
@@ -29,6 +30,7 @@ memcgs()     every memcg: usage, limit, what it is over, debt, stocks, work
 owes()       memcgs over their limit, and tasks that have to reconcile
 tasks()      every task with its memcg and what it waits in
 waits(PID)   the stack of a task, and who holds the lock that it waits for
+running()    the stack of what runs on each CPU: after a crash, of who panicked
 prog         the program, for all of drgn
 """
 
@@ -263,6 +265,14 @@ def tasks():
         print(f"{named(task):24} {state} {path(memcg_of(task)):20} {waits_in(task)}")
 
 
+def running():
+    """Prints what runs on each CPU, idle tasks too, with its stack."""
+    for cpu in for_each_online_cpu(prog):
+        task = cpu_curr(prog, cpu)
+        print(f"CPU {cpu}: {named(task)}, memcg {path(memcg_of(task))}")
+        print("\n".join(str(frame) for frame in frames(task)))
+
+
 def waits(pid):
     """Prints the stack of a task, and who holds what reconciling takes."""
     task = find_task(prog, pid)
@@ -287,7 +297,8 @@ def waits(pid):
 def main():
     global prog
     prog = load(*sys.argv[1:6])
-    commands = {name: globals()[name] for name in ("memcgs", "owes", "tasks", "waits", "prog")}
+    names = ("memcgs", "owes", "tasks", "waits", "running", "prog")
+    commands = {name: globals()[name] for name in names}
     if len(sys.argv) > 6:
         exec(sys.argv[6], {**globals(), **commands})
         return

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is asked of a VM at its deadline, before it is killed: the registers of every CPU, the
-//! state of every memcg, the kernel's own lists, and its memory. Each has a limit.
+//! What is asked of a VM at its deadline, before it is killed, and of one that crashed: the
+//! registers of every CPU, the state of every memcg, the kernel's own lists, and its memory. Each
+//! has a limit.
 //!
 //! Only the guest's watchdog and the kernel's lists need a kernel that still takes interrupts.
 
 use super::{
     CONSOLE_QUIET, DUMP_KEY_PAUSE, DUMP_LIMIT, DUMP_NEXT_PAUSE, Duration, End, Goal, Instant,
-    STUCK, Session, TICK, Wire, host_failed, qmp,
+    STUCK, Session, Shutdown, TICK, Wire, host_failed, qmp,
 };
 use crate::evidence::store::{MEMORY, REGISTERS};
 use crate::host;
@@ -75,6 +76,23 @@ impl Session<'_> {
         let left = until.saturating_duration_since(Instant::now());
         self.listen_while(left, |it| it.last_sign.elapsed() < CONSOLE_QUIET);
         self.dump();
+    }
+
+    /// Whether QEMU keeps the guest when it ends. The end of a recording is in its log.
+    pub(super) fn stays(&self) -> bool {
+        self.dumps.is_some() && !self.goal_is_packed()
+    }
+
+    /// Lets go of a guest that QEMU has kept; first the memory of one that crashed is written: only
+    /// a panic resets a guest.
+    pub(super) fn let_go(&mut self) {
+        if self.shutdown.is_none() || self.status.take().is_none() {
+            return;
+        }
+        if matches!(self.shutdown, Some((Shutdown::Reset, _))) {
+            self.dump();
+        }
+        self.vm.send(Wire::Qmp, qmp::QUIT.as_bytes());
     }
 
     /// Has QEMU write the guest's memory, if this run may have another dump. The guest stands still
