@@ -74,6 +74,8 @@ impl Program {
             CgroupVersion::V1 => MemcgRole::Limited,
         };
         let reached = at_least_one(FactName::Event(role, "max".to_owned()));
+        let failed = CellFact::ProgramFailed.into();
+        let succeeded = Condition { fact: failed, comparison: Comparison::Equal, number: 0.0 };
         Expectation {
             verdict: Verdict::Pass,
             breaks: Vec::new(),
@@ -82,7 +84,8 @@ impl Program {
             or_better: policy.or_better,
             any: compared,
             exercised: self.limited.then_some(reached).into_iter().collect(),
-            facts: Vec::new(),
+            // Without a limit and a kernel to compare with, nothing else is evidence.
+            facts: (!self.limited && !compared).then_some(succeeded).into_iter().collect(),
         }
     }
 }

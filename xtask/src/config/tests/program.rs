@@ -74,6 +74,22 @@ fn without_a_baseline_only_pass_is_good_enough() {
 }
 
 #[test]
+fn without_a_baseline_and_a_limit_the_program_itself_must_succeed() {
+    let mut config = good();
+    let limit_bytes = crate::config::limit_bytes("none").unwrap();
+    config.add_program(Load { limit_bytes, hog: false, ..load(&[]) }, "default").unwrap();
+    let planned = |config: &Config| {
+        plan(config, config.matrix("default").unwrap(), &Selection::default()).unwrap()
+    };
+    assert!(planned(&config).iter().all(|cell| cell.expect.facts.is_empty()));
+    config.matrices.get_mut("default").unwrap().baseline = None;
+    for cell in planned(&config) {
+        assert_eq!(cell.expect.facts[0].fact, "program.failed");
+        assert_eq!(cell.expect.facts[0].number.to_bits(), 0);
+    }
+}
+
+#[test]
 fn a_limit_is_a_size() {
     assert_eq!(crate::config::limit_bytes("32M").unwrap(), 32 << 20);
     assert_eq!(crate::config::limit_bytes("5").unwrap_err().exit, Exit::Usage);
