@@ -21,7 +21,7 @@ use crate::vm::cell::Begin;
 use crate::vm::rig::Job;
 
 /// Runs of a repetition: the emulator breaks about one boot in 25 to 50, whatever the kernel.
-const EMULATOR_TRIES: u32 = 4;
+pub(super) const EMULATOR_TRIES: u32 = 4;
 
 impl Run<'_> {
     /// Runs all cells and repeats the unexpected ones; in plan order. Cells that a stop kept from
@@ -167,7 +167,11 @@ impl Run<'_> {
 }
 
 /// Runs it up to `tries` times, as long as the outcome was bad luck.
-fn again_if<T>(tries: u32, mut run: impl FnMut() -> T, unlucky: impl Fn(&T) -> bool) -> T {
+pub(super) fn again_if<T>(
+    tries: u32,
+    mut run: impl FnMut() -> T,
+    unlucky: impl Fn(&T) -> bool,
+) -> T {
     let mut outcome = run();
     for _ in 1..tries {
         if !unlucky(&outcome) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::attempts::{EMULATOR_TRIES, again_if};
 use super::run::{Run, Spec, Start};
 use super::{Folders, bootable, build_kernel, conclude, inputs, user_series};
 use crate::cli::{self, Places};
@@ -19,7 +20,7 @@ use crate::plan::VmShape;
 use crate::progress::Step;
 use crate::report::{self, ProgramBeside};
 use crate::verdict::ktap::{self, ProgramEnd, Results};
-use crate::verdict::{findings, selftests::compare, taint_faults};
+use crate::verdict::{by_emulator, findings, selftests::compare, taint_faults};
 use crate::vm::guest_binary;
 use crate::vm::initramfs::Node;
 use crate::vm::program::{self, Said, Selftest};
@@ -189,7 +190,15 @@ impl Kselftest<'_> {
             limit: LIMIT * kernel_config.slowdown,
             boot_limit: BOOT_LIMIT * kernel_config.slowdown,
         };
-        let said = program::selftest(&self.run.ready.rig, test, &self.run.stop)?;
+        let rig = &self.run.ready.rig;
+        let said = again_if(
+            EMULATOR_TRIES,
+            || program::selftest(rig, test, &self.run.stop),
+            |said| {
+                said.as_ref()
+                    .is_ok_and(|said| by_emulator(&findings(&said.console), self.run.pace()))
+            },
+        )?;
         let Said { output, end, tainted, console, wall } = &said;
         let place = format!("selftests/{name}/{kernel}-{number}");
         self.run.folder.write_text(&format!("{place}.ktap"), output)?;

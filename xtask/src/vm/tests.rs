@@ -4,6 +4,7 @@
 mod code;
 mod crash;
 mod hosts;
+mod persons;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
