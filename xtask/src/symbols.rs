@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Places in a kernel's stack traces (`try_charge_memcg+0x1a/0x500`) -> functions, files and lines.
+//! Places in a kernel's stack traces (`try_charge_memcg+0x1a/0x500`) -> functions, files, lines,
+//! and the patch that wrote them.
 //!
 //! Reads the symbols and the debug information of a `vmlinux` that comes in as bytes. A place that
 //! does not fit the kernel (a function of another size, or several of that name and size) is not
 //! guessed at.
 
+mod frame;
+mod touched;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use addr2line::gimli::{self, EndianSlice, LittleEndian};
 use anyhow::Context as _;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+
+pub(crate) use frame::Frame;
+pub(crate) use touched::{Placed, Touched};
 
 /// Functions inlined at one place that are reported, at most.
 const INLINED_MAX: usize = 8;
@@ -33,21 +41,22 @@ type Slice<'a> = EndianSlice<'a, LittleEndian>;
 pub(crate) struct Source {
     /// The function, as the source calls it.
     pub(crate) function: String,
-    /// `file:line`, the file relative to the kernel's tree.
-    pub(crate) place: String,
+    /// The file, relative to the kernel's tree.
+    pub(crate) file: String,
+    /// The line, if it is known.
+    pub(crate) line: Option<u32>,
+    /// The patch of the series that last wrote the line.
+    pub(crate) patch: Option<String>,
 }
 
-/// A place in a stack trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Frame<'a> {
-    /// Symbol, with what the compiler added to it (`.isra.0`).
-    pub(crate) symbol: &'a str,
-    /// Bytes from its begin.
-    pub(crate) offset: u64,
-    /// Bytes of it.
-    pub(crate) size: u64,
-    /// Whether the instruction before it is meant: this one is where a call returns to.
-    pub(crate) returns: bool,
+/// What is known of a place in a stack trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The function and those that it was inlined into, innermost first; empty where nothing is
+    /// known.
+    pub(crate) sources: Vec<Source>,
+    /// Whether the series wrote a line of the symbol's code, inlined functions included.
+    pub(crate) of_series: bool,
 }
 
 /// The sections with debug information of one kernel.
@@ -60,7 +69,8 @@ pub(crate) struct DebugInfo<'a> {
 pub(crate) struct Symbols<'a> {
     context: addr2line::Context<Slice<'a>>,
     functions: &'a Functions<'a>,
-    known: RefCell<BTreeMap<u64, Vec<Source>>>,
+    touched: Option<&'a Touched>,
+    known: RefCell<BTreeMap<u64, Place>>,
 }
 
 impl<'a> DebugInfo<'a> {
@@ -83,52 +93,80 @@ impl<'a> DebugInfo<'a> {
         Ok(Self { sections: gimli::DwarfSections::load(load)?, functions })
     }
 
-    /// Ready to answer.
+    /// Ready to answer. `touched`: the lines of the kernel's series, if they are known.
     ///
     /// # Errors
     /// Debug information that cannot be read.
-    pub(crate) fn symbols(&'a self) -> anyhow::Result<Symbols<'a>> {
+    pub(crate) fn symbols(&'a self, touched: Option<&'a Touched>) -> anyhow::Result<Symbols<'a>> {
         let dwarf = self.sections.borrow(|section| EndianSlice::new(section, LittleEndian));
         let context = addr2line::Context::from_dwarf(dwarf).context("its debug information")?;
-        Ok(Symbols { context, functions: &self.functions, known: RefCell::default() })
+        Ok(Symbols { context, functions: &self.functions, touched, known: RefCell::default() })
     }
 }
 
 impl Symbols<'_> {
-    /// The function at a place and those that it was inlined into, innermost first; empty where
-    /// nothing is known.
-    pub(crate) fn sources(&self, frame: Frame<'_>) -> Vec<Source> {
+    /// Whether it is known which lines the kernel's series wrote.
+    pub(crate) fn know_the_series(&self) -> bool {
+        self.touched.is_some()
+    }
+
+    /// What is known of a place.
+    pub(crate) fn place(&self, frame: Frame<'_>) -> Place {
         let Frame { symbol, offset, size, returns } = frame;
         let named = self.functions.get(symbol).map_or(&[][..], Vec::as_slice);
         let fits = |own: &u64| (*own..own + ALIGNED_TO).contains(&size) && offset <= *own;
         let mut fitting = named.iter().filter(|(_, own)| fits(own));
-        let (Some((start, _)), None) = (fitting.next(), fitting.next()) else { return Vec::new() };
+        let (Some(&(start, own)), None) = (fitting.next(), fitting.next()) else {
+            return Place::default();
+        };
         let address = start.saturating_add(offset).saturating_sub(u64::from(returns));
-        let mut known = self.known.borrow_mut();
-        known.entry(address).or_insert_with(|| self.at(address).unwrap_or_default()).clone()
+        let found = || Place {
+            sources: self.at(address).unwrap_or_default(),
+            of_series: self.of_series(start..start.saturating_add(own)),
+        };
+        self.known.borrow_mut().entry(address).or_insert_with(found).clone()
+    }
+
+    /// Whether the series wrote a line of this code.
+    fn of_series(&self, code: Range<u64>) -> bool {
+        let Some(touched) = self.touched else { return false };
+        let tree = self.tree(code.start);
+        let Ok(mut locations) = self.context.find_location_range(code.start, code.end) else {
+            return false;
+        };
+        locations.any(|(_, _, location)| {
+            let (Some(file), Some(line)) = (location.file, location.line) else { return false };
+            touched.patch(in_tree(file, &tree), u64::from(line)).is_some()
+        })
+    }
+
+    /// The folder in which the code at an address was compiled.
+    fn tree(&self, address: u64) -> String {
+        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
+        let folder = unit.and_then(|unit| unit.comp_dir);
+        folder.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     /// The files that the code of a function at `begin`, bytes from where kernels are linked to, is
     /// from: its own and that of what was inlined at its begin.
     pub(crate) fn files(&self, begin: u32) -> Vec<String> {
         let sources = self.at(LINKED_AT + u64::from(begin)).unwrap_or_default();
-        let file = |source: Source| Some(source.place.rsplit_once(':')?.0.to_owned());
-        sources.into_iter().filter_map(file).collect()
+        sources.into_iter().map(|source| source.file).collect()
     }
 
     fn at(&self, address: u64) -> Result<Vec<Source>, gimli::Error> {
-        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
-        let tree = unit.and_then(|unit| unit.comp_dir).map(|dir| dir.to_string_lossy());
-        let tree = tree.unwrap_or_default();
+        let tree = self.tree(address);
         let mut found = Vec::new();
         let mut frames = self.context.find_frames(address).skip_all_loads()?;
         while let Some(frame) = frames.next()? {
             let Some(function) = &frame.function else { continue };
             let function = function.demangle()?.into_owned();
             let Some(location) = &frame.location else { continue };
-            let Some(file) = location.file else { continue };
-            let line = location.line.map_or(String::new(), |line| format!(":{line}"));
-            found.push(Source { function, place: format!("{}{line}", in_tree(file, &tree)) });
+            let (Some(file), line) = (location.file, location.line) else { continue };
+            let file = in_tree(file, &tree).to_owned();
+            let wrote = |line| self.touched?.patch(&file, u64::from(line));
+            let patch = line.and_then(wrote).map(str::to_owned);
+            found.push(Source { function, file, line, patch });
             if found.len() == INLINED_MAX {
                 break;
             }
@@ -154,22 +192,34 @@ mod tests {
     fn a_place_is_told_by_function_file_and_line() {
         let bytes = std::fs::read("/proc/self/exe").unwrap();
         let info = DebugInfo::of(&bytes).unwrap();
-        let symbols = info.symbols().unwrap();
+        let symbols = info.symbols(None).unwrap();
         let (symbol, at) =
             info.functions.iter().find(|(name, _)| name.contains("to_be_found_here")).unwrap();
         let (symbol, size) = (*symbol, at[0].1);
         let frame = Frame { symbol, offset: 1, size, returns: true };
-        let sources = symbols.sources(frame);
-        let last = sources.last().unwrap();
-        assert!(last.function.ends_with("to_be_found_here"), "{sources:?}");
-        assert!(last.place.contains("symbols.rs:"), "{sources:?}");
-        assert_eq!(symbols.sources(frame), sources, "remembered");
-        assert_eq!(symbols.sources(Frame { size: size + 15, ..frame }), sources, "aligned");
+        let place = symbols.place(frame);
+        let last = place.sources.last().unwrap();
+        assert!(last.function.ends_with("to_be_found_here"), "{place:?}");
+        assert!(last.file.ends_with("symbols.rs") && !place.of_series, "{place:?}");
+        assert_eq!(symbols.place(frame), place, "remembered");
+        assert_eq!(symbols.place(Frame { size: size + 15, ..frame }), place, "aligned");
         for other in [size - 1, size + ALIGNED_TO] {
             let frame = Frame { size: other, ..frame };
-            assert_eq!(symbols.sources(frame), [], "of another kernel");
+            assert_eq!(symbols.place(frame), Place::default(), "of another kernel");
         }
-        assert_eq!(symbols.sources(Frame { symbol: "no_such_function", ..frame }), []);
+        assert_eq!(symbols.place(Frame { symbol: "no_such_function", ..frame }), Place::default());
+        // A patch that wrote the line, and one that wrote the next line of the function.
+        for (below, patch) in [(0, Some("0002.patch")), (1, None)] {
+            let mut touched = Touched::default();
+            let line = u64::from(last.line.unwrap()) + below;
+            let added = ["+".to_owned()];
+            let hunk = Placed { old_line: line - 1, lines: &added };
+            touched.apply("0002.patch", &last.file, &last.file, &[hunk]);
+            let symbols = info.symbols(Some(&touched)).unwrap();
+            let place = symbols.place(frame);
+            assert_eq!(place.sources.last().unwrap().patch.as_deref(), patch);
+            assert!(place.of_series);
+        }
         assert_eq!(to_be_found_here(2), 4);
     }
 

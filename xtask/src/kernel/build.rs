@@ -238,6 +238,7 @@ impl Site<'_> {
             toolchain: toolchain.identity(*rust),
             notes: [overlay.notes, idle].concat(),
             fuzz: Some(overlay.doubtful),
+            touched: Some(overlay.touched),
             build_s: begun.elapsed().as_secs_f64(),
             sha256: std::collections::BTreeMap::new(),
         };

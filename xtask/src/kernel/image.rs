@@ -18,6 +18,7 @@ use crate::config::Kernel;
 use crate::host::digest::{hex, sha256_of_parts};
 use crate::host::file::{self, Links, sha256_of};
 use crate::progress::note;
+use crate::symbols::Touched;
 
 /// Raise it when the build itself changes: other targets, other variables.
 const RECIPE: u32 = 1;
@@ -79,6 +80,9 @@ pub(crate) struct Manifest {
     pub(crate) notes: Vec<String>,
     /// Hunks that only `--fuzz` accepts; `None` if the harness that built it did not ask.
     pub(crate) fuzz: Option<Vec<String>>,
+    /// Which patch wrote which lines; `None` if the harness that built it did not note it.
+    #[serde(default)]
+    pub(crate) touched: Option<Touched>,
     /// How long the build took, seconds.
     pub(crate) build_s: f64,
     /// SHA-256 of each file, hex.
@@ -258,6 +262,7 @@ mod tests {
             toolchain: String::new(),
             notes: vec!["fuzz".into()],
             fuzz: Some(vec![]),
+            touched: None,
             build_s: 1.5,
             sha256: BTreeMap::new(),
         }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::symbols::Touched;
+
 /// The files that a series touches, after it; paths are relative to the tree.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overlay {
@@ -13,6 +15,8 @@ pub(crate) struct Overlay {
     pub(crate) notes: Vec<String>,
     /// Hunks that needed fuzz, or went into another function than their heading names.
     pub(crate) doubtful: Vec<String>,
+    /// Which patch wrote which lines.
+    pub(crate) touched: Touched,
 }
 
 /// A file of an overlay.

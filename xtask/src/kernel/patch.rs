@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::diff::Hunk;
 use super::landing::{self, Landing};
 use super::overlay::{Content, Landed, Overlay, read_said};
 use super::pristine;
 use super::series::{Patch, Series};
 use crate::exit::{self, Exit, Fault};
 use crate::host::process;
+use crate::symbols::Placed;
 
 const PATCH_DEADLINE: Duration = Duration::from_secs(60);
 /// Most lines of a reject in a message.
@@ -39,13 +41,10 @@ pub(crate) fn apply(series: &Series, pristine: &Path, fuzz: bool) -> anyhow::Res
                 overlay.files.insert(path.clone(), None);
             }
         }
-        let (notes, doubtful) =
-            apply_one(patch, scratch.path()).map_err(|error| meant_for(error, series))?;
+        apply_one(patch, scratch.path(), &mut overlay).map_err(|error| meant_for(error, series))?;
         if !fuzz {
-            refuse(&doubtful).map_err(|error| meant_for(error, series))?;
+            refuse(&overlay.doubtful).map_err(|error| meant_for(error, series))?;
         }
-        overlay.notes.extend(notes);
-        overlay.doubtful.extend(doubtful);
     }
     for (path, content) in &mut overlay.files {
         let file = scratch.path().join(path);
@@ -105,8 +104,8 @@ pub(crate) fn refuse(doubtful: &[String]) -> anyhow::Result<()> {
     Err(Fault::new(Exit::Series, what).hint(hint).into())
 }
 
-/// Applies one patch. Returns its notes, and what is doubtful about it.
-fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+/// Applies one patch. Adds what it notes, what is doubtful about it, and the lines that it wrote.
+fn apply_one(patch: &Patch, scratch: &Path, overlay: &mut Overlay) -> anyhow::Result<()> {
     let read = |path: &PathBuf| {
         let bytes = pristine::read(&scratch.join(path)).ok()?;
         Some((path.clone(), String::from_utf8_lossy(&bytes).into_owned()))
@@ -123,7 +122,8 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<(Vec<String>, Vec<
     let output = process::capture(command, PATCH_DEADLINE)?;
     let said = read_said(&output.text);
     if output.status.success() && said.failed.is_empty() {
-        return Ok(judge(patch, &said.landed, &before));
+        judge(patch, &said.landed, &before, overlay);
+        return Ok(());
     }
     if let Some(fault) = of_the_host(&patch.name, &output.text) {
         return Err(fault.into());
@@ -147,29 +147,38 @@ fn apply_one(patch: &Patch, scratch: &Path) -> anyhow::Result<(Vec<String>, Vec<
     Err(Fault::new(Exit::Series, text).hint(hint).into())
 }
 
-/// Notes on the hunks, and which of them are doubtful.
+/// Adds to the overlay where the hunks went, and whether that is right.
 fn judge(
     patch: &Patch,
     landed: &[Landed],
     before: &BTreeMap<PathBuf, String>,
-) -> (Vec<String>, Vec<String>) {
-    let (mut notes, mut doubtful) = (Vec::new(), Vec::new());
-    for hunk in &patch.hunks {
+    overlay: &mut Overlay,
+) {
+    let named = |text: String| format!("{}: {text}", patch.name);
+    let place = |hunk: &Hunk| {
         let of_hunk =
             |l: &&Landed| (&l.file, l.section, l.number) == (&hunk.file, hunk.section, hunk.number);
         let exact = Landed { line: hunk.old_line.to_string(), ..Landed::default() };
-        let landed = landed.iter().find(of_hunk).unwrap_or(&exact);
+        landed.iter().find(of_hunk).cloned().unwrap_or(exact)
+    };
+    for hunk in &patch.hunks {
         // A second diff of a file in one patch applies to what the first one made.
         let before = before.get(&hunk.old).filter(|_| hunk.section == 0);
-        match landing::judge(hunk, landed, before.map(String::as_str)) {
-            Landing::Right(note) => notes.extend(note),
-            Landing::Doubtful(why) => doubtful.push(why),
+        match landing::judge(hunk, &place(hunk), before.map(String::as_str)) {
+            Landing::Right(note) => overlay.notes.extend(note.map(named)),
+            Landing::Doubtful(why) => overlay.doubtful.push(named(why)),
         }
     }
-    let named = |texts: Vec<String>| {
-        texts.iter().map(|text| format!("{}: {text}", patch.name)).collect::<Vec<_>>()
-    };
-    (named(notes), named(doubtful))
+    let same = |a: &Hunk, b: &Hunk| (&a.file, a.section) == (&b.file, b.section);
+    for hunks in patch.hunks.chunk_by(same) {
+        let placed = hunks.iter().map(|hunk| Placed {
+            old_line: hunk.old_line.saturating_add_signed(place(hunk).offset),
+            lines: &hunk.lines,
+        });
+        let (old, new) = (hunks[0].old.to_string_lossy(), &hunks[0].file);
+        let name = patch.name.rsplit('/').next().unwrap_or_default();
+        overlay.touched.apply(name, &old, new, &placed.collect::<Vec<_>>());
+    }
 }
 
 /// Adds what the series says that it is made for.
@@ -299,6 +308,9 @@ mod tests {
         let (_dir, moved) = series(&[CHANGE]);
         let overlay = apply(&moved, pristine.path(), false).unwrap();
         assert_eq!(overlay.notes, ["0001.patch: mm/n: hunk 1 applied at line 6 (offset 2 lines)"]);
+        let who: Vec<Option<&str>> =
+            (6..9).map(|line| overlay.touched.patch("mm/n", line)).collect();
+        assert_eq!(who, [None, Some("0001.patch"), None], "the line `five`");
         let pristine = tree(&[("mm/n", &NUMBERS.replace('3', "three"))]);
         let (_dir, fuzzy) =
             series(&["--- a/mm/n\n+++ b/mm/n\n@@ -3,5 +3,5 @@\n 3\n 4\n-5\n+five\n 6\n 7\n"]);

@@ -26,6 +26,7 @@ mod kvm;
 mod mutants;
 mod numbers;
 mod output;
+mod places;
 mod reach;
 mod repro;
 pub(crate) mod selftest;

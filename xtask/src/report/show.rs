@@ -14,11 +14,13 @@ use super::again::{NONE, again, quoted};
 use super::chart;
 use super::numbers::{plain, plural, size};
 use super::output;
+use super::places;
 use super::terminal::{attempts, verdict};
 use super::text::Style;
 use crate::evidence::oom::{Ooms, Report};
 use crate::evidence::{Evidence, Seen};
 use crate::outcome::{CellResult, Check, Manifest, Outcome};
+use crate::symbols::Symbols;
 use crate::taxonomy::FactName;
 use crate::verdict;
 
@@ -35,11 +37,12 @@ const STACKS_SHOWN: usize = 3;
 const ROWS_SHOWN: usize = 5;
 
 /// Everything about one cell. `evidence` is that of the attempt that counts; `folder` is its folder
-/// as people should read it.
+/// as people should read it. `symbols`: of the kernel that ran, or why there are none.
 pub(crate) fn show(
     run: &Manifest,
     cell: &CellResult,
     evidence: &Evidence,
+    symbols: Result<&Symbols<'_>, &str>,
     folder: &str,
     style: Style,
 ) -> String {
@@ -56,7 +59,7 @@ pub(crate) fn show(
     section("events", events(&seen));
     section("output of the program", output(&seen));
     section("usage of the limited memcg", usage(cell, &seen));
-    section("console", console(&seen, style));
+    section("console", console(&seen, symbols, style));
     section("evidence", format!("  {folder}\n"));
     section("again", format!("  {}\n", again(run, cell).as_deref().unwrap_or(NONE)));
     text
@@ -309,15 +312,23 @@ fn output(seen: &Seen<'_>) -> String {
     lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
-fn console(seen: &Seen<'_>, style: Style) -> String {
+fn console(seen: &Seen<'_>, symbols: Result<&Symbols<'_>, &str>, style: Style) -> String {
     let ooms = &seen.ooms;
     let mut text = String::new();
     let findings = verdict::findings_of(seen);
     for finding in findings.iter().take(FINDINGS_SHOWN) {
         text.push_str(&format!("  line {}: {}\n", finding.line + 1, style.bad(finding.kind)));
         for line in finding.excerpt.iter().take(EXCERPT_LINES) {
-            text.push_str(&format!("    {line}\n"));
+            text.push_str(&entry(line, symbols.ok(), style));
         }
+    }
+    match symbols {
+        _ if findings.is_empty() => {}
+        Err(why) => text.push_str(&format!("  Functions without file and line: {why}.\n")),
+        Ok(symbols) if !symbols.know_the_series() => {
+            text.push_str(&format!("  {}\n", places::NOT_NOTED));
+        }
+        Ok(_) => {}
     }
     if findings.len() > FINDINGS_SHOWN {
         text.push_str(&format!("  {} more faults\n", findings.len() - FINDINGS_SHOWN));
@@ -331,6 +342,20 @@ fn console(seen: &Seen<'_>, style: Style) -> String {
         text.push_str(&format!("    {}\n", report.stack.join(" < ")));
     }
     text
+}
+
+/// A line of a fault, with the place in the source that it names. A `>` is before what the series
+/// changes.
+fn entry(line: &str, symbols: Option<&Symbols<'_>>, style: Style) -> String {
+    let place = places::place(line, symbols);
+    let line = match place.of_series {
+        true => format!("  {} {}\n", style.strong(">"), style.strong(line)),
+        false => format!("    {line}\n"),
+    };
+    let told = places::told(&place);
+    let told = told.iter().enumerate();
+    let told = told.map(|(at, it)| format!("        {}{it}\n", if at > 0 { "< " } else { "" }));
+    line + &told.collect::<String>()
 }
 
 /// One of each kind says more than ten of the same; at most so many.

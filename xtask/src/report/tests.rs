@@ -133,6 +133,7 @@ fn a_cell_is_shown_with_all_its_evidence() {
         &result.manifest,
         &result.cells[0],
         &bench.evidence,
+        Err("the kernel is not in the cache"),
         "results/r/cells/c",
         Style::default(),
     );

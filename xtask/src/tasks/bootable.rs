@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use protocol::{CHARGE_FUNCTION, SIGNAL_EVENT};
 
 use super::build_kernel::{self, Wanted};
@@ -221,19 +221,6 @@ pub(super) fn foreign(bzimage: &Path) -> anyhow::Result<Bootable> {
         fragments: Vec::new(),
     };
     Ok(Bootable { bzimage: std::path::absolute(bzimage)?, note, _in_use: None })
-}
-
-/// The kernel with this build key, with its symbols and debug information.
-///
-/// # Errors
-/// A kernel that was given as an image (its key is empty), or that is not in the cache.
-pub(super) fn vmlinux(cache: &Path, key: &str) -> anyhow::Result<Vec<u8>> {
-    ensure!(!key.is_empty(), "the kernel was given as an image, without its symbols");
-    let Some((dir, _)) = find_image(&Cache::open(cache)?, key) else {
-        bail!("the kernel with build key {key} is not in the cache");
-    };
-    let path = dir.join("vmlinux");
-    file::bytes(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::bootable::{self, vmlinux};
+use super::bootable;
 use super::run::{Run, Spec, Start};
+use super::symbols::vmlinux;
 use super::{
     Folders, build_kernel, conclude, print_report, proven, rig, selection, shown, user_series,
 };

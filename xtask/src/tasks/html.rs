@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::bootable::vmlinux;
-use super::past;
+use super::symbols::readable;
+use super::{past, symbols};
 use crate::outcome::{CellResult, RunResult};
 use crate::report::{self, Part, Stored};
 use crate::results::RunFolder;
-use crate::symbols::{DebugInfo, Symbols};
+use crate::symbols::Symbols;
 
 /// File in the run folder.
 const REPORT: &str = "report.html";
@@ -26,17 +26,13 @@ pub(super) fn write(folder: &RunFolder, cache: &Path, result: &RunResult) -> any
         result.cells.iter().map(|cell| cell.cell.key.kernel.as_str()).collect();
     let mut parts: BTreeMap<usize, Part> = BTreeMap::new();
     for kernel in kernels {
-        let key = result.manifest.kernels.get(kernel).map_or("", |note| note.key.as_str());
-        let vmlinux = readable(vmlinux(cache, key));
-        let info =
-            vmlinux.as_ref().map_err(Clone::clone).and_then(|bytes| readable(DebugInfo::of(bytes)));
-        let symbols = info.as_ref().map_err(Clone::clone).and_then(|info| readable(info.symbols()));
-        let symbols = symbols.as_ref().map_err(String::as_str);
-        for (at, cell) in result.cells.iter().enumerate() {
-            if cell.cell.key.kernel == kernel {
-                parts.insert(at, draw(folder, result, cell, symbols));
+        symbols::with(cache, &result.manifest, kernel, |symbols| {
+            for (at, cell) in result.cells.iter().enumerate() {
+                if cell.cell.key.kernel == kernel {
+                    parts.insert(at, draw(folder, result, cell, symbols));
+                }
             }
-        }
+        });
     }
     let parts: Vec<Part> = parts.into_values().collect();
     folder.write_text(REPORT, &report::html_page(result, &parts))
@@ -51,9 +47,4 @@ fn draw(
     let evidence = readable(past::evidence(folder, &folder.dir().join(&cell.counted().folder)));
     let evidence = evidence.as_ref().map_err(String::as_str);
     report::html_cell(&result.manifest, cell, &Stored { evidence, symbols })
-}
-
-/// An error as text for the report: it shows everything else.
-fn readable<T>(outcome: anyhow::Result<T>) -> Result<T, String> {
-    outcome.map_err(|error| format!("{error:#}"))
 }

@@ -47,6 +47,7 @@ mod run;
 pub(crate) mod run_matrix;
 pub(crate) mod shell;
 pub(crate) mod show;
+mod symbols;
 pub(crate) mod test;
 pub(crate) mod tonight;
 mod user_series;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use protocol::CHARGE_FUNCTION;
 
-use super::bootable::{Bootable, vmlinux};
+use super::bootable::Bootable;
 use super::past::Past;
+use super::symbols::vmlinux;
 use super::{Folders, build_kernel};
 use crate::cli::BuildOptions;
 use crate::config::{Config, Matrix};
@@ -77,7 +78,7 @@ fn remarks(
     let mut files: Vec<&(String, String, String)> = sources.iter().collect();
     if !reach.functions.is_empty() {
         let info = DebugInfo::of(vmlinux)?;
-        let symbols = info.symbols()?;
+        let symbols = info.symbols(None)?;
         let functions = reach.functions.iter();
         let begins = functions.flat_map(|function| &function.patched).map(|code| code.0);
         let of: BTreeSet<String> = begins.flat_map(|begin| symbols.files(begin)).collect();

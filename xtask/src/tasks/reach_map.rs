@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 
-use super::bootable::{self, vmlinux};
+use super::bootable;
 use super::run::{Run, Spec, Start};
+use super::symbols::vmlinux;
 use super::{Folders, inputs, reach, rig, selection, shown};
 use crate::cli::{self, AccelChoice, Places};
 use crate::evidence::store;

@@ -16,9 +16,9 @@ use nix::sys::stat::Mode;
 
 use super::bootable::{self, Bootable};
 use super::run::{Run, Spec, Start};
-use super::{Folders, conclude, inputs, past, print_report, rig, shown};
+use super::{Folders, conclude, inputs, past, print_report, rig, shown, symbols};
 use crate::cli::{self, AccelChoice, Places};
-use crate::evidence::store;
+use crate::evidence::{Seen, store};
 use crate::exit::{Exit, Fault};
 use crate::host::file;
 use crate::outcome::{CellResult, Manifest, RunResult};
@@ -96,23 +96,19 @@ pub(crate) fn run(places: &Places, args: &cli::Repro) -> anyhow::Result<Exit> {
         let each = report::repeated(&result.cells, style);
         format!("{each}evidence: {place}\n")
     })?;
-    say_more(&folder, &result)?;
+    say_more(&folders, &folder, &result)?;
     Ok(conclude::exit(result.manifest.interrupted, result.totals.good()))
 }
 
 /// Prints what `show` says of a single attempt, and the script that runs the first.
-fn say_more(folder: &RunFolder, result: &RunResult) -> anyhow::Result<()> {
+fn say_more(folders: &Folders, folder: &RunFolder, result: &RunResult) -> anyhow::Result<()> {
     if let [only] = result.cells.as_slice() {
         let dir = folder.dir().join(&only.first.folder);
         let evidence = past::evidence(folder, &dir)?;
-        print_report(|style| {
-            report::show(
-                &result.manifest,
-                only,
-                &evidence,
-                &past::place(&dir, &only.cell.id),
-                style,
-            )
+        let (run, place) = (&result.manifest, past::place(&dir, &only.cell.id));
+        let (kernel, seen) = (&only.cell.key.kernel, Seen::of(&evidence));
+        symbols::if_wanted(&folders.cache, run, kernel, &seen, |symbols| {
+            print_report(|style| report::show(run, only, &evidence, symbols, &place, style))
         })?;
     }
     if let Some(ran) = result.cells.first() {

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use super::attempts::judged;
-use super::{Folders, past, print_report};
+use super::{Folders, past, print_report, symbols};
 use crate::cli::{self, Places};
+use crate::evidence::Seen;
 use crate::exit::{Exit, Fault};
 use crate::outcome::{CellResult, Manifest};
 use crate::progress::note;
@@ -49,6 +50,9 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
         _ => (&found.first.folder, first_evidence),
     };
     let place = past::place(Path::new(shown), &id);
-    print_report(|style| report::show(&manifest, &found, &evidence, &place, style))?;
+    let kernel = &found.cell.key.kernel;
+    symbols::if_wanted(&folders.cache, &manifest, kernel, &Seen::of(&evidence), |symbols| {
+        print_report(|style| report::show(&manifest, &found, &evidence, symbols, &place, style))
+    })?;
     Ok(Exit::Ok)
 }

@@ -89,6 +89,9 @@ fn a_known_fault_of_the_baseline_does_not_count() {
     let identity = unknown.split_once("one fault in ").expect("a fault").1;
     let identity = identity.lines().next().unwrap().split_once(": ").unwrap().1;
     assert!(identity.starts_with("CRASH WARN"), "{identity}");
+    let shown = bench.run(&["show", "open-killable.v2.baseline"]).stdout;
+    assert!(shown.contains("mm/memcontrol.c:4151 [warns.patch]\n"), "{shown}");
+    assert!(shown.contains("\n  > ["), "{shown}");
     bench.write("known-faults.toml", &known.replace("IDENTITY", identity));
     let set_aside = run(0);
     assert!(set_aside.contains("known"), "{set_aside}");

@@ -67,12 +67,16 @@ socket,id=qmp,fd=*) qmp=${word##*=} ;;
 esac; done
 tell() { printf "%s\n" "$1" >&$qmp; }
 '"$1"; }
-# A run that is started and signalled once its cells run.
+# A run that is started, and signalled once a guest of it prints.
 signal() {
+	touch begun
 	"$XTASK" run-matrix --accel tcg --filter "$ONE" --filter "$GOOD" \
 		--configs "$CONFIGS" --results "$R" --cache "$CACHE" >log 2>&1 &
 	p=$!
-	for i in $(seq 300); do grep -q 'cells \.\.\.' log && break; sleep 0.05; done
+	for i in $(seq 300); do
+		test "$(find "$R" -name console.log -newer begun -size +0)" && break
+		sleep 0.05
+	done
 	sleep 0.3
 	kill "$1" $p
 }

@@ -48,7 +48,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room(
         "symbols",
         Decides,
-        "a `vmlinux` and places in its stacks -> functions, files, lines",
+        "a `vmlinux` and places in its stacks -> functions, lines, patches",
         &[],
     ),
     room("exit", Decides, "exit codes, and `Fault`: an error with its code and a hint", &[]),
@@ -112,7 +112,7 @@ pub(crate) const ROOMS: &[Room] = &[
         "kernel",
         Touches,
         "source, series, config, toolchain, build, cache",
-        &["config", "exit", "host", "progress"],
+        &["config", "exit", "host", "progress", "symbols"],
     ),
     room(
         "vm",

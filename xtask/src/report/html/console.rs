@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The console where it matters: faults and OOM reports as printed, with the lines that tell
-//! highlighted, and each place in a stack followed by its file and line.
-
-use std::sync::LazyLock;
+//! highlighted, each place in a stack followed by its file and line, and those of the series
+//! marked.
 
 use maud::{Markup, html};
-use regex::Regex;
 
 use super::super::numbers::plural;
+use super::super::places;
 use super::super::show::{of_each_kind, oom_counts, victim as victim_of};
 use crate::evidence::Seen;
 use crate::evidence::oom::Report;
 use crate::evidence::record::shown;
-use crate::symbols::{Frame, Source, Symbols};
+use crate::symbols::Symbols;
 use crate::verdict::{self, Finding};
 
 /// Faults that are shown; the rest mostly follow from the first.
@@ -64,6 +63,9 @@ pub(super) fn console(seen: &Seen<'_>, symbols: Result<&Symbols<'_>, &str>) -> M
             @if dropped_bytes > 0 { " " (dropped_bytes) " bytes of the console were dropped." }
         }
         @if let (Err(why), false) = (symbols, excerpts.is_empty()) { p.none { "Functions without file and line: " (why) "." } }
+        @if symbols.is_ok_and(|it| !it.know_the_series()) && !excerpts.is_empty() {
+            p.none { (places::NOT_NOTED) }
+        }
         @for Excerpt { title, lines } in &excerpts {
             h5 { (title) }
             ol.console {
@@ -105,26 +107,14 @@ fn numbered<'a>(lines: &[&'a str], from: usize, count: usize) -> Vec<(usize, &'a
 fn one(number: usize, line: &str, symbols: Option<&Symbols<'_>>) -> Markup {
     let shown: String = line.chars().take(LINE_CHARS).collect();
     let cut = if shown.len() < line.len() { "…" } else { "" };
-    let sources = match (frame(line), symbols) {
-        (Some(frame), Some(symbols)) => symbols.sources(frame),
-        _ => Vec::new(),
-    };
+    let place = places::place(line, symbols);
+    let told = places::told(&place).join(" < ");
     html! {
-        li value=(number) {
+        li value=(number) class=[place.of_series.then_some("series")] {
             @if tells(line) { mark { (shown) (cut) } } @else { (shown) (cut) }
-            @if !sources.is_empty() { " " span.source { (places(&sources)) } }
+            @if !told.is_empty() { " " span.source { (told) } }
         }
     }
-}
-
-/// `file:line`, and for what was inlined each function that it was inlined into.
-fn places(sources: &[Source]) -> String {
-    let names = sources.len() > 1;
-    let told = |source: &Source| match names {
-        true => format!("{} {}", source.function, source.place),
-        false => source.place.clone(),
-    };
-    sources.iter().map(told).collect::<Vec<_>>().join(" < ")
 }
 
 /// Whether a line names a fault, a victim, or the place that everything is about.
@@ -134,32 +124,9 @@ fn tells(line: &str) -> bool {
     words.iter().any(|word| line.contains(word)) || !verdict::findings(line).is_empty()
 }
 
-/// The place in a line of a stack, or at which an instruction failed.
-fn frame(line: &str) -> Option<Frame<'_>> {
-    static PLACE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(RIP: 0010:)?\b([A-Za-z_][\w$.]*)\+0x([0-9a-f]{1,8})/0x([0-9a-f]{1,8})").ok()
-    });
-    let found = PLACE.as_ref()?.captures(line)?;
-    let number = |at: usize| u64::from_str_radix(found.get(at)?.as_str(), 16).ok();
-    let (offset, size) = (number(3)?, number(4)?);
-    Some(Frame { symbol: found.get(2)?.as_str(), offset, size, returns: found.get(1).is_none() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_are_found_in_lines_of_stacks() {
-        let at = |symbol, offset, size, returns| Some(Frame { symbol, offset, size, returns });
-        assert_eq!(
-            frame("[    2.3][   T41]  try_charge_memcg.isra.0+0x45/0x6e0"),
-            at("try_charge_memcg.isra.0", 0x45, 0x6e0, true)
-        );
-        assert_eq!(frame("[  2.3] RIP: 0010:f+0x10/0x20"), at("f", 0x10, 0x20, false));
-        assert_eq!(frame("[  2.3] RIP: 0033:0x7f0701f3fbc1"), None);
-        assert_eq!(frame("[  2.3] memory: usage 8196kB, limit 8192kB"), None);
-    }
 
     #[test]
     fn lines_that_tell_are_highlighted() {
