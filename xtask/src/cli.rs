@@ -5,6 +5,7 @@ mod bisect;
 mod checks;
 mod exec;
 mod inspect;
+mod left_open;
 mod shell;
 mod stored;
 mod user_series;
@@ -22,6 +23,7 @@ pub(crate) use checks::{
 };
 pub(crate) use exec::{Cgroup, ExecArgs};
 pub(crate) use inspect::Inspect;
+pub(crate) use left_open::LeftOpen;
 pub(crate) use shell::Shell;
 pub(crate) use stored::{
     Compare, Digest, Export, Format, History, List, Listed, Prune, Report, Repro, Show, Tonight,
@@ -167,7 +169,7 @@ pub(crate) struct BuildOptions {
 }
 
 /// Arguments of `run-matrix`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct RunMatrix {
     /// Matrix in configs/matrices [default: default; with --series also those
     /// cells of the full one that reach what the series changes]
@@ -181,6 +183,8 @@ pub(crate) struct RunMatrix {
     pub(crate) user_series: UserSeriesArgs,
     #[command(flatten)]
     pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) left_open: LeftOpen,
     #[command(flatten)]
     pub(crate) exec: ExecArgs,
     #[command(flatten)]

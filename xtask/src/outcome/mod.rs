@@ -156,8 +156,8 @@ pub(crate) struct Manifest {
     /// Parts that `merge --partial` went without, from 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing_parts: Vec<u32>,
-    /// `kvm` or `tcg`.
-    #[schemars(regex(pattern = "^(kvm|tcg)$"))]
+    /// `kvm` or `tcg`; `tcg-record` of a recording.
+    #[schemars(regex(pattern = "^(kvm|tcg|tcg-record)$"))]
     pub(crate) accelerator: String,
     /// Times by which waits and tolerances were stretched for it; of merged parts the largest.
     #[schemars(range(min = 1))]

@@ -7,10 +7,19 @@ use crate::taxonomy::USER_SERIES;
 
 /// Options with a value that select cells or run them in parallel: the cell's own filter replaces
 /// them. The file of `--plan` may be gone; its matrix and seed are known.
-const REPLACED: [&str; 8] =
-    ["--filter", "-f", "--partition", "--jobs", "-j", "--plan", "--minutes", "--cells"];
-/// The same, without a value.
-const DROPPED: &str = "--shuffle";
+const REPLACED: [&str; 9] = [
+    "--filter",
+    "-f",
+    "--partition",
+    "--jobs",
+    "-j",
+    "--plan",
+    "--minutes",
+    "--cells",
+    "--max-fail",
+];
+/// The same, without a value, or with `=`.
+const DROPPED: [&str; 3] = ["--shuffle", "--rerun", "--resume"];
 
 /// Who runs cells: `run-matrix`, and those whose kernels or cells it does not know by these names.
 const COMMANDS: [&str; 4] = ["run-matrix", "coverage", "mutants", "merge"];
@@ -69,7 +78,7 @@ fn kept<'a>(said: &'a [String], command: &str) -> Vec<&'a String> {
         let short = word.starts_with("-j") || word.starts_with("-f");
         match REPLACED.contains(&name) || short {
             true if REPLACED.contains(&word.as_str()) => drop(own.next()),
-            false if word != DROPPED => kept.push(word),
+            false if !DROPPED.contains(&name) => kept.push(word),
             _ => {}
         }
     }
@@ -127,6 +136,10 @@ mod tests {
         assert_eq!(
             said(&["xtask", "run-matrix", "--shuffle", "--kernel=a", "--minutes", "9"]),
             format!("cargo xtask run-matrix --matrix default --kernel=a {only} --seed 1")
+        );
+        assert_eq!(
+            said(&["xtask", "run-matrix", "--rerun=R", "--resume", "--max-fail", "2", "--install"]),
+            format!("cargo xtask run-matrix --matrix default --install {only} --seed 1")
         );
         assert_eq!(
             said(&["xtask", "coverage", "--series", "a.mbx", "--filter", "x"]),

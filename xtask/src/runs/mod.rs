@@ -7,6 +7,7 @@ mod digest;
 mod frequency;
 mod grid;
 mod jobs;
+mod left_open;
 mod merge;
 mod nights;
 mod numbers;
@@ -24,6 +25,7 @@ pub(crate) use digest::{
 pub(crate) use frequency::{Frequency, SymptomFrequency, frequencies, symptoms};
 pub(crate) use grid::{Grid, Row, Square, State as CellState};
 pub(crate) use jobs::{JobRow, JobRun, JobTrend, JobTrends, JobVerdict, over_days};
+pub(crate) use left_open::{LeftOpen, left_open};
 pub(crate) use merge::{PartRun, join, unlike};
 pub(crate) use nights::{Kind, apart, compared_with, good_before, matrix, nights};
 pub(crate) use numbers::{BY_CHANCE, Change, DOUBLED, GROWTH, Number, Spread};

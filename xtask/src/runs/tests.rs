@@ -4,6 +4,7 @@
 mod comparing;
 mod merging;
 pub(crate) mod nights;
+mod opened;
 mod slowing;
 
 use crate::outcome::{CellResult, RunResult, Totals};

@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use super::reach::in_attempt;
@@ -13,7 +14,7 @@ use crate::config::KnownFault;
 use crate::evidence::{Ending, Evidence, Seen};
 use crate::outcome::{Attempt, CellResult, Judgement, Manifest};
 use crate::plan::Cell;
-use crate::progress::Step;
+use crate::progress::{Step, note};
 use crate::report;
 use crate::verdict::{self, Pace};
 use crate::vm;
@@ -52,7 +53,14 @@ impl Run<'_> {
             cells.iter().cloned().partition(|cell| cell.alone);
         let mut first = self.pass("cells", &together, jobs, 1, until);
         // A cell that is judged by times gets the host for itself.
-        first.extend(self.pass("cells, one at a time", &alone, 1, 1, until));
+        if !self.has_enough(unexpected(first.values())) {
+            first.extend(self.pass("cells, one at a time", &alone, 1, 1, until));
+        }
+        let unexpected = unexpected(first.values());
+        if self.has_enough(unexpected) && first.len() < cells.len() {
+            let left_out = report::plural(cells.len() - first.len(), "cell");
+            note(&format!("--max-fail: {unexpected} not as expected; {left_out} did not run"));
+        }
         Ok(first)
     }
 
@@ -63,13 +71,8 @@ impl Run<'_> {
         cells: &[Cell],
         mut first: BTreeMap<String, Attempt>,
     ) -> Vec<CellResult> {
-        let unexpected = |cell: &&Cell| {
-            first.get(&cell.id).is_some_and(|attempt| {
-                let beside = attempt.beside_known.as_deref();
-                !beside.unwrap_or(&attempt.judgement).as_expected
-            })
-        };
-        let repeated: Vec<Cell> = cells.iter().filter(unexpected).cloned().collect();
+        let is_unexpected = |cell: &&Cell| unexpected(first.get(&cell.id)) > 0;
+        let repeated: Vec<Cell> = cells.iter().filter(is_unexpected).cloned().collect();
         let mut again = self.pass("again, alone", &repeated, 1, 2, None);
         let ran = cells.iter().filter_map(|cell| {
             let first = first.remove(&cell.id)?;
@@ -99,7 +102,9 @@ impl Run<'_> {
             None => (Reverse(cell.repetition), self.past.estimate_ms(cell)),
         };
         let late = || until.is_some_and(|until| Instant::now() >= until);
-        let job = |cell: &Cell| (!late()).then(|| self.attempt(cell, number));
+        let bad = AtomicU32::new(0);
+        let over = || late() || (number == 1 && self.has_enough(bad.load(Ordering::Relaxed)));
+        let job = |cell: &Cell| (!over()).then(|| self.attempt(cell, number));
         vm::pool::run(jobs, cells, rank, &self.stop, job, |cell, outcome| {
             let attempt = outcome.unwrap_or_else(|panic| {
                 let why = format!("the harness panicked: {panic}");
@@ -107,6 +112,7 @@ impl Run<'_> {
                 Some(self.judged(cell, number, &evidence))
             });
             let Some(attempt) = attempt else { return };
+            bad.fetch_add(unexpected([&attempt]), Ordering::Relaxed);
             let ended = CellResult { cell: cell.clone(), first: attempt, again: None };
             step.say(&report::cell_line(&ended, self.style));
             attempts.insert(cell.id.clone(), ended.first);
@@ -114,6 +120,11 @@ impl Run<'_> {
         });
         step.end(&format!("{} of {} ended", attempts.len(), cells.len()));
         attempts
+    }
+
+    /// Whether so many cells were not as expected that no other begins.
+    fn has_enough(&self, unexpected: u32) -> bool {
+        self.unexpected_max.is_some_and(|most| unexpected >= most)
     }
 
     fn attempt(&self, cell: &Cell, number: u32) -> Attempt {
@@ -164,6 +175,15 @@ impl Run<'_> {
         attempt.reached = in_attempt(&self.folder, &self.manifest, &cell.key.kernel, &dir);
         attempt
     }
+}
+
+/// How many of these were not as expected, faults that are known aside.
+fn unexpected<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> u32 {
+    let is = |attempt: &&Attempt| {
+        let beside = attempt.beside_known.as_deref();
+        !beside.unwrap_or(&attempt.judgement).as_expected
+    };
+    attempts.into_iter().filter(is).count() as u32
 }
 
 /// Runs it up to `tries` times, as long as the outcome was bad luck.

@@ -27,6 +27,7 @@ mod inputs;
 pub(crate) mod inspect;
 pub(crate) mod kselftest;
 mod kvm_proof;
+mod left_open;
 pub(crate) mod list;
 pub(crate) mod merge;
 pub(crate) mod mutants;

@@ -26,7 +26,7 @@ use crate::symbols::DebugInfo;
 use crate::taxonomy::USER_SERIES;
 
 /// Matrix that cells of a series are chosen from, by base.
-const FULL: [(&str, &str); 2] = [("6.12", "full"), ("7.3", "full-7.3")];
+pub(super) const FULL: [(&str, &str); 2] = [("6.12", "full"), ("7.3", "full-7.3")];
 
 /// A map is smaller.
 const MAP_BYTES_MAX: u64 = 4 << 20;

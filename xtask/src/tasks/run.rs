@@ -108,6 +108,8 @@ pub(super) struct Run<'a> {
     pub(super) boots: Boots,
     pub(super) past: Past,
     pub(super) style: Style,
+    /// No cell begins once so many were not as expected.
+    pub(super) unexpected_max: Option<u32>,
     begun: Instant,
     cpu_time: Option<CpuTime>,
 }
@@ -171,6 +173,7 @@ impl<'a> Run<'a> {
             boots,
             past,
             style,
+            unexpected_max: None,
             begun,
             cpu_time,
         })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask run-matrix`: plan, kernels, VMs, verdicts, results, report. The main job.
 
+use super::left_open;
 use super::parts::{self, Record, Work};
 use super::past::Past;
 use super::run::{Run, Spec, Start};
@@ -23,8 +24,14 @@ fn chooses(args: &cli::RunMatrix) -> bool {
 
 /// In what a run of these arguments is less, or something else, than all of its matrix.
 fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
-    let cli::RunMatrix { select, kernels, exec, vms, .. } = args;
-    let mut narrowed = parts::narrowed(&select.filter, selection(select).repetitions);
+    let cli::RunMatrix { select, kernels, exec, vms, left_open, .. } = args;
+    let open = [("--rerun", &left_open.rerun), ("--resume", &left_open.resume)];
+    let of_run = |(word, run): (&str, &Option<String>)| Some(format!("{word}={}", run.as_ref()?));
+    let mut narrowed: Vec<String> = open.into_iter().filter_map(of_run).collect();
+    if narrowed.is_empty() {
+        narrowed = parts::narrowed(&select.filter, selection(select).repetitions);
+    }
+    narrowed.extend(left_open.max_fail.map(|most| format!("--max-fail {most}")));
     narrowed.extend(kernels.iter().map(|kernel| format!("kernel {kernel}")));
     narrowed.extend(exec.exec.first().map(|program| format!("program {program:?}")));
     narrowed.extend(vms.guests.images.iter().map(|(kernel, _)| format!("image of {kernel}")));
@@ -37,8 +44,8 @@ fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
 /// Configuration, kernels and host, each with its code; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let work = Work::of(&folders, args)?;
-    let Work { config, matrix, seed, cells, record, program } = &work;
+    let (args, work) = &left_open::work(&folders, args)?;
+    let Work { config, matrix, seed, cells, record, program } = work;
     if args.dry_run {
         return print_ids(cells);
     }
@@ -71,6 +78,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         let guest = &run.ready.binaries.guest;
         run.ready.rig.initramfs = guest_binary::pack_with(guest, &program.tree, &folders.cache)?;
     }
+    run.unexpected_max = args.left_open.max_fail;
     run.asked(args.partition.night, narrowed(args))?;
     run.watch(reach)?;
     if let Some(record) = record {
