@@ -40,6 +40,10 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
+    /// Of [`Evidence::stretch`]: from here on what hit its time limit might have ended in time on a
+    /// host that is not busy.
+    pub(crate) const STRETCHED: f64 = 1.5;
+
     /// How many times longer than by itself the cell took because a virtual CPU waited for one of
     /// the host: on the average that is what became of each time in it.
     pub(crate) fn stretch(&self) -> f64 {

@@ -143,7 +143,9 @@ fn condition_holds(condition: &Condition, facts: &Facts, stretch: f64) -> Result
     // Had the host not slowed the cell down, it might hold: unknown.
     let in_time = match fact {
         // A load that hit its time limit.
-        FactName::Cell(CellFact::LoadComplete) => stretch >= STRETCHED && condition.holds(1.0),
+        FactName::Cell(CellFact::LoadComplete) => {
+            stretch >= Evidence::STRETCHED && condition.holds(1.0)
+        }
         _ => fact.unit().is_time() && condition.holds(value / stretch),
     };
     if answer.outcome == Outcome::Broken && in_time {
@@ -152,9 +154,6 @@ fn condition_holds(condition: &Condition, facts: &Facts, stretch: f64) -> Result
     }
     Ok(answer)
 }
-
-/// From here on a load that hit its time limit might have ended in time on a host that is not busy.
-const STRETCHED: f64 = 1.5;
 
 /// Broken rules, each once. A path that never ran breaks nothing.
 fn broken(checks: &[Check]) -> Vec<Rule> {

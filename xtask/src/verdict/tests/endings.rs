@@ -177,7 +177,11 @@ fn a_cell_that_was_only_slow_on_a_busy_host_says_nothing_of_the_kernel() {
     }];
     assert_eq!(starved.judge().verdict, Verdict::Error);
     let dying: Which<'_> = &[("fact", "removed")];
-    assert_eq!(slow(2_400, dying, "/dying", 1).verdict, Verdict::Fail, "that is no matter of time");
+    assert_eq!(slow(2_400, dying, "/dying", 1).verdict, Verdict::Error, "the guest waits seconds");
+    assert_eq!(slow(100, dying, "/dying", 1).verdict, Verdict::Fail);
+    let mut stays = Bench::overcharge().set(dying, "/removed", false);
+    stays.evidence.starved_ms = 2_400;
+    assert_eq!(stays.judge().verdict, Verdict::Fail, "a folder is removed at once or not at all");
     let mut expected = Bench::overcharge().set(HEARTBEAT, "/gap_us_max", 1_000_001);
     expected.evidence.starved_ms = 2_400;
     (expected.cell.expect.verdict, expected.cell.expect.breaks) =
