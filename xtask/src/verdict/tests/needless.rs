@@ -7,23 +7,29 @@ use Outcome::{Broken, Kept};
 
 #[test]
 fn i4_wants_no_kill_where_the_last_one_has_made_room() {
-    // A kill of 499, which has so many pages, and one of 500 with so much used, both KiB.
-    let second = |pages: u64, (used_kib, limit_kib): (u64, u64)| {
+    // So often a kill of a hog, which has so many pages, and one of another task with so much used,
+    // both KiB.
+    let kills = |times: u32, pages: u64, (used_kib, limit_kib): (u64, u64)| {
         let mut bench = Bench::overcharge();
-        bench.logs(&format!(
-            "[    0.7] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
-             [    0.7]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
-             [    0.7] memory: usage 16384kB, limit 16384kB, failcnt 9\n\
-             [    0.7] [    499]     0   499  9999 {pages:>8} 64 0 689 0 0     0 hog\n\
-             [    0.7] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/parent/limited,task_memcg=/parent/limited,task=hog,pid=499,uid=0\n\
-             [    0.7] Memory cgroup out of memory: Killed process 499 (hog) total-vm:9kB\n\
-             [    0.7] oom_reaper: reaped process 499 (hog), now anon-rss:0kB\n"
-        ));
-        let line =
-            format!("[    0.8] memory: usage {used_kib}kB, limit {limit_kib}kB, failcnt 9\n");
-        let bench = killing_among(bench, "/parent/limited", "/parent/limited", 500, &line);
-        bench.set(PARENT_AFTER, "/events/oom_kill", 2).outcome("I4")
+        for hog in (400..).step_by(2).take(times as usize) {
+            bench.logs(&format!(
+                "[    0.7] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
+                 [    0.7]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
+                 [    0.7] memory: usage 16384kB, limit 16384kB, failcnt 9\n\
+                 [    0.7] [    {hog}]     0   {hog}  9999 {pages:>8} 64 0 689 0 0     0 hog\n\
+                 [    0.7] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/parent/limited,task_memcg=/parent/limited,task=hog,pid={hog},uid=0\n\
+                 [    0.7] Memory cgroup out of memory: Killed process {hog} (hog) total-vm:9kB\n\
+                 [    0.7] oom_reaper: reaped process {hog} (hog), now anon-rss:0kB\n"
+            ));
+            let line =
+                format!("[    0.8] memory: usage {used_kib}kB, limit {limit_kib}kB, failcnt 9\n");
+            bench = killing_among(bench, "/parent/limited", "/parent/limited", hog + 1, &line);
+        }
+        let bench = bench.set(PARENT_AFTER, "/events/oom", 2 * times);
+        bench.set(PARENT_AFTER, "/events/oom_kill", 2 * times).outcome("I4")
     };
+    let second = |pages, usage| kills(2, pages, usage);
+    assert_eq!(kills(1, 2048, (8192, 16384)), Kept, "freed just before it is printed");
     assert_eq!(second(2048, (8192, 16384)), Broken);
     assert_eq!(second(2048, (16384, 16384)), Kept);
     assert_eq!(second(2048, (16384 - 4095, 16384)), Kept, "less than half of its 8 MiB");
