@@ -8,11 +8,12 @@
 //! `memory.events` before it prints a report, so there are at least as many. A report of a kill on
 //! the way to user mode says the gfp of a charge over the limit, by the trace events, if each
 //! memcg that was reconciled had one (a limit can also be lowered). Of the tasks that a report
-//! lists, the victim is the worst, and none is an earlier victim that still has its memory. At
-//! most one is killed although the last has just made room (see [`NEEDLESS_MAX`]). Nobody is killed for want of memory in the whole system
-//! while a zone has plenty. Tolerance: none. Tasks that die because they share a victim's memory
-//! are neither printed nor counted. How many kills a load needs is the scenario's own expectation
-//! (`kills`): no rule can tell from outside whether one sufficed.
+//! lists, the victim is the worst, and none is an earlier victim that still has its memory. At most
+//! one is killed although the last has just made room (see [`NEEDLESS_MAX`]). Nobody is killed for
+//! want of memory in the whole system while a zone has plenty. Tolerance: none. Tasks that die
+//! because they share a victim's memory are neither printed nor counted. How many kills a load
+//! needs is the scenario's own expectation (`kills`): no rule can tell from outside whether one
+//! sufficed.
 
 use protocol::{CgroupVersion, MemcgRole, ProcessRole, Stage};
 
