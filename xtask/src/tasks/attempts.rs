@@ -21,7 +21,7 @@ use crate::vm;
 use crate::vm::cell::Begin;
 use crate::vm::rig::Job;
 
-/// Runs of a repetition: the emulator breaks about one boot in 25 to 50, whatever the kernel.
+/// Runs of an attempt: the emulator breaks about one boot in 25 to 50, whatever the kernel.
 pub(super) const EMULATOR_TRIES: u32 = 4;
 
 impl Run<'_> {
@@ -137,8 +137,8 @@ impl Run<'_> {
                     _ => Begin::Boot(&kernel.bzimage),
                 };
                 let run = || vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop);
-                let tries = if number == 1 { 1 } else { EMULATOR_TRIES };
-                let evidence = again_if(tries, run, |evidence| self.broken_by_emulator(evidence));
+                let broken = |evidence: &Evidence| self.broken_by_emulator(evidence);
+                let evidence = again_if(EMULATOR_TRIES, run, broken);
                 self.sealed(&dir, evidence)
             }
             None => {

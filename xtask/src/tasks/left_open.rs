@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `run-matrix --rerun` and `--resume`: the arguments with the cells that an earlier run left open.
 
+use std::collections::BTreeSet;
+
 use super::parts::Work;
 use super::reach::FULL;
 use super::{Folders, past};
@@ -10,6 +12,7 @@ use crate::plan::Cell;
 use crate::progress::note;
 use crate::results::RunFolder;
 use crate::runs::{LeftOpen, left_open};
+use crate::taxonomy::USER_SERIES;
 
 /// The arguments and their work; with `--rerun` or `--resume` those of the cells that the run left
 /// open, in its matrix and with its seed.
@@ -42,10 +45,17 @@ pub(super) fn work(
     }
     note(&format!("of run {}: {}", run.id, crate::report::plural(ids.len(), "cell")));
     let repetitions = planned.iter().map(|cell| cell.repetition).max();
+    let is_series = result.manifest.kernels.contains_key(USER_SERIES);
+    // The run may have named others than its matrix has.
+    let kernels: BTreeSet<&String> = planned.iter().map(|cell| &cell.key.kernel).collect();
+    let kernels: Vec<String> = kernels.into_iter().cloned().collect();
     let of_matrix = |matrix: &str| {
         let mut args = args.clone();
         args.matrix = Some(matrix.to_owned());
         args.select.filter.clone_from(&ids);
+        if args.kernels.is_empty() && !is_series {
+            args.kernels.clone_from(&kernels);
+        }
         (args.select.repetitions, args.select.seed) = (repetitions, result.manifest.seed);
         Work::of(folders, &args).map(|work| (args, work))
     };
@@ -58,6 +68,9 @@ pub(super) fn work(
         return found;
     }
     // Cells that were chosen for a series are of the full matrix.
+    if args.matrix.is_some() || !is_series {
+        return found;
+    }
     let full = FULL.iter().find_map(|(_, full)| of_matrix(full).ok());
     full.map_or(found, Ok)
 }
