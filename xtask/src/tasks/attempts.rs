@@ -104,7 +104,12 @@ impl Run<'_> {
         let late = || until.is_some_and(|until| Instant::now() >= until);
         let bad = AtomicU32::new(0);
         let over = || late() || (number == 1 && self.has_enough(bad.load(Ordering::Relaxed)));
-        let job = |cell: &Cell| (!over()).then(|| self.attempt(cell, number));
+        // Counted by who ran it: the same job must know before it begins the next.
+        let job = |cell: &Cell| {
+            let attempt = (!over()).then(|| self.attempt(cell, number));
+            bad.fetch_add(unexpected(&attempt), Ordering::Relaxed);
+            attempt
+        };
         vm::pool::run(jobs, cells, rank, &self.stop, job, |cell, outcome| {
             let attempt = outcome.unwrap_or_else(|panic| {
                 let why = format!("the harness panicked: {panic}");
@@ -112,7 +117,6 @@ impl Run<'_> {
                 Some(self.judged(cell, number, &evidence))
             });
             let Some(attempt) = attempt else { return };
-            bad.fetch_add(unexpected([&attempt]), Ordering::Relaxed);
             let ended = CellResult { cell: cell.clone(), first: attempt, again: None };
             step.say(&report::cell_line(&ended, self.style));
             attempts.insert(cell.id.clone(), ended.first);
