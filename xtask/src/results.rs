@@ -235,6 +235,18 @@ impl RunFolder {
         numbers.map(|number| self.attempt(cell, number)).take_while(|dir| dir.exists()).collect()
     }
 
+    /// Moves the folder of an attempt aside, beside it, so that the attempt can be made again.
+    ///
+    /// # Errors
+    /// A folder that cannot be moved.
+    pub(crate) fn put_aside(&self, attempt: &Path, why: &str) -> anyhow::Result<PathBuf> {
+        let mut aside = attempt.as_os_str().to_owned();
+        aside.push(format!(".{why}"));
+        let aside = PathBuf::from(aside);
+        fs::rename(attempt, &aside).with_context(|| format!("move {}", attempt.display()))?;
+        Ok(aside)
+    }
+
     /// Writes a cell as planned.
     pub(crate) fn write_cell(&self, id: &str, cell: &impl Serialize) -> anyhow::Result<()> {
         let dir = self.cell(id);

@@ -14,14 +14,13 @@ pub(crate) struct LeftOpen {
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true,
         default_missing_value = LATEST,
         conflicts_with_all = ["resume", "filter", "repetitions", "confidence", "shuffle",
-            "partition", "exec"])]
+            "partition"])]
     pub(crate) rerun: Option<String>,
     /// Run only those cells of RUN [default: latest] that a stop kept from
     /// running
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true,
         default_missing_value = LATEST,
-        conflicts_with_all = ["filter", "repetitions", "confidence", "shuffle", "partition",
-            "exec"])]
+        conflicts_with_all = ["filter", "repetitions", "confidence", "shuffle", "partition"])]
     pub(crate) resume: Option<String>,
     /// Start no more cells once N were not as expected; those that run go on
     #[arg(long, value_name = "N", conflicts_with = "shuffle",

@@ -23,7 +23,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::KnownFault;
-use crate::evidence::Seen;
+use crate::evidence::{Ending, Seen};
 use crate::plan::{Cell, CellKey, ScenarioNote};
 use crate::taxonomy::Verdict;
 
@@ -284,6 +284,9 @@ pub(crate) struct Attempt {
     pub(crate) folder: String,
     /// From QEMU's start to its end, milliseconds.
     pub(crate) wall_ms: u64,
+    /// Whether the run was stopped in the middle of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) interrupted: bool,
     /// What was judged of it.
     pub(crate) judgement: Judgement,
     /// Usage of the limited memcg over time: microseconds since the load began, bytes. Of the
@@ -343,7 +346,9 @@ impl Attempt {
             line.chunks(line.len().div_ceil(POINTS_MAX).max(1)).filter_map(highest).collect();
         let marks = marks::marks(seen);
         let wall_ms = seen.evidence.wall_ms;
-        Self { folder, wall_ms, judgement, usage, marks, reached: None, beside_known: None }
+        let interrupted = seen.evidence.ending == Ending::Interrupted;
+        let (reached, beside_known) = (None, None);
+        Self { folder, wall_ms, interrupted, judgement, usage, marks, reached, beside_known }
     }
 }
 
@@ -377,6 +382,12 @@ impl CellResult {
     /// Whether the first attempt has no verdict on the kernel.
     pub(crate) fn first_says_nothing(&self) -> bool {
         matches!(self.first.judgement.verdict, Verdict::Error | Verdict::Inconclusive)
+    }
+
+    /// Whether a stop cut it off: another run may say more.
+    pub(crate) fn interrupted(&self) -> bool {
+        let again = self.again.as_ref().is_some_and(|again| again.interrupted);
+        self.first.interrupted || again
     }
 
     /// Not as expected at first, but when run alone.

@@ -9,14 +9,15 @@ use crate::plan::{Cell, CellKey};
 /// Which cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftOpen {
-    /// Those that were not as expected or did not run, and those of a patched kernel that did worse
-    /// than the baseline; the baseline's cells that they are compared with, too.
+    /// Those that were not as expected at first or did not run to their end, and those of a patched
+    /// kernel that did worse than the baseline.
     Unsettled,
-    /// Those that did not run.
+    /// Those that did not run to their end.
     NotRun,
 }
 
-/// Ids in the matrix, of these `planned` cells of the run; in their order, each once.
+/// Ids in the matrix, of these `planned` cells of the run, and the baseline's cells that they are
+/// compared with; in their order, each once.
 pub(crate) fn left_open(run: &RunResult, planned: &[Cell], which: LeftOpen) -> Vec<String> {
     let regressed: BTreeSet<&CellKey> = run
         .comparisons
@@ -26,18 +27,15 @@ pub(crate) fn left_open(run: &RunResult, planned: &[Cell], which: LeftOpen) -> V
         .collect();
     let is_open = |cell: &&Cell| match run.cells.iter().find(|ran| ran.cell.id == cell.id) {
         None => true,
+        Some(ran) if ran.interrupted() => true,
         Some(_) if which == LeftOpen::NotRun => false,
-        Some(ran) => {
-            let unexpected = !ran.judgement().as_expected && !ran.flaky();
-            unexpected || regressed.contains(&cell.key)
-        }
+        Some(ran) => !ran.judgement().as_expected || regressed.contains(&cell.key),
     };
     let open: Vec<&Cell> = planned.iter().filter(is_open).collect();
     let same = |a: &CellKey, b: &CellKey| (&a.scenario, a.cgroup) == (&b.scenario, b.cgroup);
     let beside = |cell: &Cell| {
         let of_baseline = run.manifest.baseline.as_ref() == Some(&cell.key.kernel);
-        let wanted = which == LeftOpen::Unsettled && of_baseline;
-        wanted && open.iter().any(|open| same(&open.key, &cell.key))
+        of_baseline && open.iter().any(|open| same(&open.key, &cell.key))
     };
     let ids: BTreeSet<&str> = open.iter().map(|cell| cell.id.as_str()).collect();
     let mut seen = BTreeSet::new();

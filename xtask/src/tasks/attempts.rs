@@ -140,7 +140,12 @@ impl Run<'_> {
                     1 => self.boots.begin(&self.ready.rig, cell, &kernel.bzimage),
                     _ => Begin::Boot(&kernel.bzimage),
                 };
-                let run = || vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop);
+                let run = |broken: u32| match self.put_aside(&dir, broken) {
+                    Ok(()) => {
+                        vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop)
+                    }
+                    Err(why) => Evidence::of_failed_host(&cell.request, format!("{why:#}"), 0),
+                };
                 let broken = |evidence: &Evidence| self.broken_by_emulator(evidence);
                 let evidence = again_if(EMULATOR_TRIES, run, broken);
                 self.sealed(&dir, evidence)
@@ -162,6 +167,17 @@ impl Run<'_> {
             evidence.ending = Ending::HostFailed { why: format!("{error:#}") };
         }
         evidence
+    }
+
+    /// Keeps the evidence of a boot that the emulator broke, the last of so many.
+    fn put_aside(&self, dir: &Path, broken: u32) -> anyhow::Result<()> {
+        if broken == 0 {
+            return Ok(());
+        }
+        let aside = self.folder.put_aside(dir, &format!("emulator-{broken}"))?;
+        let place = self.folder.within(&aside);
+        note(&format!("note: {place}: the emulator broke this boot, so it is made again"));
+        Ok(())
     }
 
     fn broken_by_emulator(&self, evidence: &Evidence) -> bool {
@@ -190,18 +206,19 @@ fn unexpected<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> u32 {
     attempts.into_iter().filter(is).count() as u32
 }
 
-/// Runs it up to `tries` times, as long as the outcome was bad luck.
+/// Runs it up to `tries` times, as long as the outcome was bad luck; `run` gets the number of runs
+/// before.
 pub(super) fn again_if<T>(
     tries: u32,
-    mut run: impl FnMut() -> T,
+    mut run: impl FnMut(u32) -> T,
     unlucky: impl Fn(&T) -> bool,
 ) -> T {
-    let mut outcome = run();
-    for _ in 1..tries {
+    let mut outcome = run(0);
+    for before in 1..tries {
         if !unlucky(&outcome) {
             break;
         }
-        outcome = run();
+        outcome = run(before);
     }
     outcome
 }
@@ -229,7 +246,8 @@ mod tests {
         let tries = |luck: &[bool]| {
             let mut luck = luck.iter();
             let mut runs = 0;
-            let run = || {
+            let run = |before| {
+                assert_eq!(before, runs);
                 runs += 1;
                 *luck.next().unwrap_or(&false)
             };

@@ -137,6 +137,7 @@ mod tests {
         show("[    1.0] all is well\n");
         assert_eq!(shown(), [""; 0]);
         let by_emulator = "[    0.2] Oops: int3: 0000 [#1] SMP NOPTI\n\
+                           [    0.2] Code: 24 00 eb <05> 5b 5d\n\
                            [    0.3] Kernel panic - not syncing: Fatal exception in interrupt\n";
         show(by_emulator);
         assert_eq!(shown(), [""; 0], "the emulator's breakpoint is no fault of the kernel");

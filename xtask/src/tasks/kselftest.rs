@@ -193,7 +193,7 @@ impl Kselftest<'_> {
         let rig = &self.run.ready.rig;
         let said = again_if(
             EMULATOR_TRIES,
-            || program::selftest(rig, test, &self.run.stop),
+            |_| program::selftest(rig, test, &self.run.stop),
             |said| {
                 said.as_ref()
                     .is_ok_and(|said| by_emulator(&findings(&said.console), self.run.pace()))

@@ -1,21 +1,65 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `run-matrix --rerun` and `--resume`: the arguments with the cells that an earlier run left open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::bootable::Bootable;
 use super::parts::Work;
 use super::reach::FULL;
 use super::{Folders, past};
 use crate::cli;
 use crate::exit::{self, Exit, Fault};
+use crate::outcome::KernelNote;
 use crate::plan::Cell;
 use crate::progress::note;
 use crate::results::RunFolder;
 use crate::runs::{LeftOpen, left_open};
 use crate::taxonomy::USER_SERIES;
 
+/// The run that `--rerun` or `--resume` goes on from.
+#[derive(Clone)]
+pub(super) struct Before {
+    run: String,
+    kernels: BTreeMap<String, KernelNote>,
+    /// Whether both are to be one run.
+    resumed: bool,
+}
+
+impl Before {
+    /// Holds the kernels of now against those of then: a mended one is why a run is made again, but
+    /// halves of one run must be of one kernel.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a resumed run with another kernel.
+    pub(super) fn compare(&self, kernels: &BTreeMap<String, Bootable>) -> anyhow::Result<()> {
+        for (name, kernel) in kernels {
+            let Some(then) = self.kernels.get(name) else { continue };
+            if then.identity() == kernel.note.identity() {
+                continue;
+            }
+            let what = format!("kernel {name} is not that of run {}", self.run);
+            let (was, now) = (&then.source, &kernel.note.source);
+            if self.resumed {
+                let hint = "give the --source, --series or --image of that run; `--rerun` takes \
+                            another kernel";
+                return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+            }
+            note(&format!("note: {what}: it was {}, now {}", of(was, then), of(now, &kernel.note)));
+        }
+        Ok(())
+    }
+}
+
+/// What a kernel was made from, in a few words.
+fn of(source: &str, note: &KernelNote) -> String {
+    match note.patches.len() {
+        0 => source.to_owned(),
+        many => format!("{source} with {}", crate::report::plural(many, "patch")),
+    }
+}
+
 /// The arguments and their work; with `--rerun` or `--resume` those of the cells that the run left
-/// open, in its matrix and with its seed.
+/// open, in its matrix and with its seed, and that run.
 ///
 /// # Errors
 /// [`Exit::Usage`] for a run that is not there, left nothing open, or is of another matrix; as
@@ -23,12 +67,12 @@ use crate::taxonomy::USER_SERIES;
 pub(super) fn work(
     folders: &Folders,
     args: &cli::RunMatrix,
-) -> anyhow::Result<(cli::RunMatrix, Work)> {
+) -> anyhow::Result<(cli::RunMatrix, Work, Option<Before>)> {
     let cli::LeftOpen { rerun, resume, .. } = &args.left_open;
     let (name, which) = match (rerun, resume) {
         (Some(run), _) => (run, LeftOpen::Unsettled),
         (None, Some(run)) => (run, LeftOpen::NotRun),
-        (None, None) => return Ok((args.clone(), Work::of(folders, args)?)),
+        (None, None) => return Ok((args.clone(), Work::of(folders, args)?, None)),
     };
     let run = RunFolder::open(&folders.results, name)?;
     let result = past::claimed(&run)?;
@@ -38,14 +82,24 @@ pub(super) fn work(
     let ids = left_open(&result, &planned, which);
     if ids.is_empty() {
         let what = match which {
-            LeftOpen::Unsettled => "every cell ran and was as expected",
+            LeftOpen::Unsettled => "every cell ran and was as expected at once",
             LeftOpen::NotRun => "every cell ran",
         };
         return Err(Fault::new(Exit::Usage, format!("run {}: {what}", run.id)).into());
     }
     note(&format!("of run {}: {}", run.id, crate::report::plural(ids.len(), "cell")));
+    // Of one repetition the first has a number only where there are more.
+    let numbered = planned.iter().any(|cell| cell.id_in_matrix() != cell.key.to_string());
     let repetitions = planned.iter().map(|cell| cell.repetition).max();
+    let repetitions = repetitions.map(|most| if numbered { most.max(2) } else { most });
     let is_series = result.manifest.kernels.contains_key(USER_SERIES);
+    if is_series && args.user_series.series.is_none() {
+        let what = format!("run {} tested a series, and --series is missing", run.id);
+        return Err(Fault::new(Exit::Usage, what).hint("name the patches again").into());
+    }
+    let resumed = which == LeftOpen::NotRun;
+    let kernels_then = result.manifest.kernels.clone();
+    let before = Before { run: run.id.clone(), kernels: kernels_then, resumed };
     // The run may have named others than its matrix has.
     let kernels: BTreeSet<&String> = planned.iter().map(|cell| &cell.key.kernel).collect();
     let kernels: Vec<String> = kernels.into_iter().cloned().collect();
@@ -53,11 +107,13 @@ pub(super) fn work(
         let mut args = args.clone();
         args.matrix = Some(matrix.to_owned());
         args.select.filter.clone_from(&ids);
+        let named = [&mut args.left_open.rerun, &mut args.left_open.resume];
+        named.into_iter().flatten().for_each(|named| run.id.clone_into(named));
         if args.kernels.is_empty() && !is_series {
             args.kernels.clone_from(&kernels);
         }
         (args.select.repetitions, args.select.seed) = (repetitions, result.manifest.seed);
-        Work::of(folders, &args).map(|work| (args, work))
+        Work::of(folders, &args).map(|work| (args, work, Some(before.clone())))
     };
     let own = args.matrix.as_deref().unwrap_or(&result.manifest.matrix);
     let found = of_matrix(own);

@@ -44,7 +44,7 @@ fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
 /// Configuration, kernels and host, each with its code; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let (args, work) = &left_open::work(&folders, args)?;
+    let (args, work, before) = &left_open::work(&folders, args)?;
     let Work { config, matrix, seed, cells, record, program } = work;
     if args.dry_run {
         return print_ids(cells);
@@ -54,6 +54,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
     let names = cells.iter().map(|cell| &cell.key.kernel).collect();
     let (keys, images) = (work.keys(), &args.vms.guests.images);
     let kernels = bootable::kernels(&folders, config, &names, &keys, images, &args.build)?;
+    before.as_ref().map_or(Ok(()), |before| before.compare(&kernels))?;
     let results = work.results(&folders);
     let baseline = matrix.baseline.as_deref();
     let reach = reach::find(&folders, config, baseline, &kernels, &args.build);

@@ -15,7 +15,6 @@ use protocol::{MemcgRole, Stage};
 
 use super::rule::need;
 use super::{Answer, Case, Finding, Invariant, Missing};
-use crate::evidence::Evidence;
 use crate::outcome::Outcome;
 use crate::taxonomy::{CellFact, FactName, MemcgFact};
 
@@ -46,6 +45,10 @@ const KEPT: [(&str, u64); 8] = [
 ];
 
 const MIB: u64 = 1 << 20;
+
+/// Stretch by the host from which on a memcg may be freed later than the guest waits. Seen on clean
+/// kernels at 3.2 and 3.4.
+const FREED_LATE: f64 = 3.0;
 
 /// Something that dropped below zero, and what the kernel prints then.
 const UNDERFLOWS: [(&str, &str); 2] = [
@@ -100,7 +103,7 @@ fn machine(case: &Case<'_>) -> Result<Answer, Missing> {
         let kept = kept(name, case.hello.cpus).unwrap_or(0);
         if more > kept {
             let said = format!("{name}: {more} more than before, {kept} may be kept");
-            return Ok(in_time(case, Answer::of(false, said)));
+            return Ok(Answer::of(false, said));
         }
     }
     Ok(Answer::of(true, "the machine holds no more than before".to_owned()))
@@ -118,14 +121,14 @@ fn stays(case: &Case<'_>, role: MemcgRole, memcgs: u64) -> Result<Answer, Missin
     let current_bytes = need(left_bytes(case, role), name)?;
     let bound_bytes = memcgs * case.pages(STOCK_PAGES);
     let said = format!("{current_bytes} bytes stay charged, stocks hold up to {bound_bytes}");
-    Ok(in_time(case, Answer::of(current_bytes <= bound_bytes, said)))
+    Ok(Answer::of(current_bytes <= bound_bytes, said))
 }
 
-/// The guest waits seconds for what RCU and work items give back: on a host that had no time for
-/// that, what has not come back is not known to stay.
+/// The guest waits seconds for the work items that free a memcg: on a host that had no time for
+/// them, one that has not gone is not known to stay.
 fn in_time(case: &Case<'_>, answer: Answer) -> Answer {
     let stretch = case.seen.evidence.stretch();
-    if answer.outcome != Outcome::Broken || stretch < Evidence::STRETCHED {
+    if answer.outcome != Outcome::Broken || stretch < FREED_LATE {
         return answer;
     }
     let said = format!("{}, stretched {stretch:.1} times by the host", answer.said);

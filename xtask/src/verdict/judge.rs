@@ -8,8 +8,8 @@
 
 use super::rule::{Answer, Missing};
 use super::{
-    Case, Check, Finding, INVARIANTS, Judgement, Outcome, Pace, Rule, Verdict, console, facts,
-    known, proof, whole,
+    Case, Check, Finding, INVARIANTS, Judgement, Outcome, Pace, Rule, Verdict, by_emulator,
+    console, facts, known, proof, whole,
 };
 use crate::config::{Condition, Expectation, KnownFault};
 use crate::evidence::record::{message, restarted};
@@ -177,16 +177,6 @@ fn host(cell: &Cell, evidence: &Evidence) -> Option<(Verdict, String)> {
         _ => return None,
     };
     Some((Verdict::Error, why))
-}
-
-/// Whether what the console shows is the emulator's failure and not the kernel's.
-///
-/// The kernel patches its own text through a breakpoint. QEMU's emulated CPUs can still run that
-/// breakpoint when the patching is over, and the kernel, rightly, oopses. Seen about once in 50
-/// boots of a busy host with QEMU 7.2, at "sched_clock: Marking stable".
-pub(crate) fn by_emulator(findings: &[Finding], pace: Pace) -> bool {
-    let decisive = console::decisive(findings);
-    pace.emulated && decisive.is_some_and(|finding| finding.title.contains("int3"))
 }
 
 /// Titles of all faults of the kernel that a console shows: none where the emulator broke the boot,

@@ -115,7 +115,7 @@ if [[ " $* " = *' -name open-unkillable'* ]]; then
     echo x >>"$here/starts"
     for at in "${!words[@]}"; do
         [[ ${words[at]} = -append && $(wc -l <"$here/starts") = 1 ]] &&
-            words[at + 1]='note="Oops: int3: 0000 [#1] SMP" '${words[at + 1]}
+            words[at + 1]=$'note="\nOops: int3: 0000 [#1] SMP\nCode: eb <05> 5b\n" '${words[at + 1]}
     done
 fi
 PATH=${PATH#*:} exec qemu-system-x86_64 "${words[@]}"

@@ -36,11 +36,18 @@ fn what_was_not_as_expected_or_did_not_run_is_left_open_with_its_baseline() {
     assert_eq!(open(&bad, false, LeftOpen::Unsettled), second);
     assert_eq!(open(&bad, false, LeftOpen::NotRun), [""; 0]);
     assert_eq!(open(&bad, true, LeftOpen::NotRun), first);
+    // A stop came in the middle of it: then the baseline's cell is needed, too.
+    let mut cut = failed(&other[1]);
+    cut.first.interrupted = true;
+    assert_eq!(open(&cells(cut.clone()), false, LeftOpen::NotRun), second);
+    let mut cut_again = failed(&other[1]);
+    cut_again.again = Some(cut.first);
+    assert_eq!(open(&cells(cut_again), false, LeftOpen::NotRun), second);
     assert_eq!(open(&bad, true, LeftOpen::Unsettled), [first, second.clone()].concat());
-    // Good when run alone.
+    // Good when run alone: the run ended with 1 for it.
     let mut flaky = failed(&other[1]);
     flaky.again = Some(Attempt { ..other[1].first.clone() });
-    assert_eq!(open(&cells(flaky), false, LeftOpen::Unsettled), [""; 0]);
+    assert_eq!(open(&cells(flaky), false, LeftOpen::Unsettled), second);
 }
 
 #[test]
