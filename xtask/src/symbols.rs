@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
 pub(crate) use frame::Frame;
-pub(crate) use touched::{Placed, Touched};
+pub(crate) use touched::{Change, Placed, Touched};
 
 /// Functions inlined at one place that are reported, at most.
 const INLINED_MAX: usize = 8;
@@ -55,7 +55,7 @@ pub(crate) struct Place {
     /// The function and those that it was inlined into, innermost first; empty where nothing is
     /// known.
     pub(crate) sources: Vec<Source>,
-    /// Whether the series wrote a line of the symbol's code, inlined functions included.
+    /// Whether the series wrote or removed a line of the symbol's code, inlined functions included.
     pub(crate) of_series: bool,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Symbols<'a> {
     context: addr2line::Context<Slice<'a>>,
     functions: &'a Functions<'a>,
     touched: Option<&'a Touched>,
-    known: RefCell<BTreeMap<u64, Place>>,
+    known: RefCell<BTreeMap<(u64, u64), Place>>,
 }
 
 impl<'a> DebugInfo<'a> {
@@ -124,10 +124,10 @@ impl Symbols<'_> {
             sources: self.at(address).unwrap_or_default(),
             of_series: self.of_series(start..start.saturating_add(own)),
         };
-        self.known.borrow_mut().entry(address).or_insert_with(found).clone()
+        self.known.borrow_mut().entry((start, address)).or_insert_with(found).clone()
     }
 
-    /// Whether the series wrote a line of this code.
+    /// Whether the series changed a line of this code.
     fn of_series(&self, code: Range<u64>) -> bool {
         let Some(touched) = self.touched else { return false };
         let tree = self.tree(code.start);
@@ -136,7 +136,7 @@ impl Symbols<'_> {
         };
         locations.any(|(_, _, location)| {
             let (Some(file), Some(line)) = (location.file, location.line) else { return false };
-            touched.patch(in_tree(file, &tree), u64::from(line)).is_some()
+            touched.changed(in_tree(file, &tree), u64::from(line))
         })
     }
 
@@ -214,7 +214,8 @@ mod tests {
             let line = u64::from(last.line.unwrap()) + below;
             let added = ["+".to_owned()];
             let hunk = Placed { old_line: line - 1, lines: &added };
-            touched.apply("0002.patch", &last.file, &last.file, &[hunk]);
+            let change = Change { file: &last.file, from: None, hunks: vec![hunk] };
+            touched.apply("0002.patch", &[change]);
             let symbols = info.symbols(Some(&touched)).unwrap();
             let place = symbols.place(frame);
             assert_eq!(place.sources.last().unwrap().patch.as_deref(), patch);

@@ -28,6 +28,8 @@ pub(super) struct Diff<'a> {
     pub(super) touches: BTreeSet<PathBuf>,
     /// Its hunks, in order.
     pub(super) hunks: Vec<Hunk>,
+    /// How many files it is about; one that it is about twice counts twice.
+    pub(super) sections: usize,
 }
 
 impl<'a> Diff<'a> {
@@ -52,7 +54,10 @@ impl<'a> Diff<'a> {
         }
         match walk.touches.is_empty() {
             true => Err("1: there is no diff in it".to_owned()),
-            false => Ok(Self { lines: kept, touches: walk.touches, hunks: walk.found }),
+            false => {
+                let Walk { touches, found: hunks, sections, .. } = walk;
+                Ok(Self { lines: kept, touches, hunks, sections })
+            }
         }
     }
 
@@ -137,6 +142,8 @@ struct Walk {
     touches: BTreeSet<PathBuf>,
     /// All hunks so far.
     found: Vec<Hunk>,
+    /// All sections so far.
+    sections: usize,
 }
 
 impl Walk {
@@ -210,12 +217,10 @@ impl Walk {
             let (file, hunks) = (&self.file, self.hunks);
             format!("{file}: hunk {hunks}: malformed header: {}", text.trim_end())
         })?;
-        let of_file = self.found.iter().filter(|hunk| hunk.file == self.file);
-        let section = of_file.filter(|hunk| hunk.number == 1).count();
         self.found.push(Hunk {
             old: self.old.clone(),
             file: self.file.clone(),
-            section: if self.hunks == 1 { section } else { section.saturating_sub(1) },
+            section: self.sections.saturating_sub(1),
             number: self.hunks,
             ..hunk
         });
@@ -288,6 +293,7 @@ impl Walk {
         let text = String::from_utf8_lossy(line);
         if begins_section(line, next) {
             self.section = Section::default();
+            self.sections += 1;
             (self.file, self.hunks) = (String::new(), 0);
             self.names(line)?;
             self.place = Place::Section;
@@ -316,6 +322,7 @@ impl Walk {
     }
 
     fn old_name(&mut self, line: &[u8]) -> Result<(), String> {
+        self.sections += usize::from(self.place != Place::Section);
         (self.file, self.hunks) = (String::new(), 0);
         self.names(line)?;
         self.old = PathBuf::from(&self.file);

@@ -31,18 +31,36 @@ pub(crate) struct Content {
 /// What `patch` reported.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Said {
+    /// The files that it wrote, one for each section of the diff, in order.
+    pub(super) files: Vec<Patched>,
     /// Hunks that did not go in exactly where their header says.
     pub(super) landed: Vec<Landed>,
     /// Hunks and files that failed.
     pub(super) failed: Vec<String>,
 }
 
+/// A file that `patch` wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Patched {
+    /// Its name after the patch.
+    pub(super) file: String,
+    /// The one that it was made from, where it has another name, and whether that stays.
+    pub(super) from: Option<(String, Stays)>,
+}
+
+/// Whether a file from which another was made is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stays {
+    /// It was copied.
+    Yes,
+    /// It was renamed.
+    No,
+}
+
 /// Where `patch` put a hunk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Landed {
-    /// The file after the patch.
-    pub(super) file: String,
-    /// Which of the diff's sections about this file the hunk is in, from 0.
+    /// Which of the diff's sections the hunk is in, from 0.
     pub(super) section: usize,
     /// Number of the hunk, from 1.
     pub(super) number: u32,
@@ -57,20 +75,19 @@ pub(super) struct Landed {
 /// The fuzz, offsets and failures that `patch` printed, each with file and hunk.
 pub(super) fn read_said(text: &str) -> Said {
     let mut said = Said::default();
-    let mut files: Vec<&str> = Vec::new();
     for line in text.lines() {
-        let file = files.last().copied().unwrap_or_default();
+        let file = said.files.last().map_or("", |patched| patched.file.as_str());
         if let Some(name) =
             line.strip_prefix("patching file ").or_else(|| line.strip_prefix("checking file "))
         {
-            files.push(name.split(" (").next().unwrap_or(name));
+            said.files.push(patched(name));
         } else if let Some(hunk) = line.strip_prefix("Hunk #") {
             let number = hunk.split(' ').next().unwrap_or_default();
             let hunk = hunk.trim_end_matches('.');
             match hunk.split_once(" succeeded at ") {
                 Some((_, how)) => {
-                    let section = files.iter().filter(|known| **known == file).count() - 1;
-                    said.landed.push(landed(file, section, number, how));
+                    let section = said.files.len().saturating_sub(1);
+                    said.landed.push(landed(section, number, how));
                 }
                 None => {
                     let line = hunk.rsplit_once(" at ").map_or("?", |(_, line)| line);
@@ -89,14 +106,22 @@ pub(super) fn read_said(text: &str) -> Said {
     said
 }
 
+/// `mm/new.c (renamed from mm/old.c)`
+fn patched(name: &str) -> Patched {
+    let (file, how) = name.split_once(" (").unwrap_or((name, ""));
+    let old = |word| how.strip_prefix(word)?.strip_suffix(')').map(str::to_owned);
+    let renamed = old("renamed from ").map(|old| (old, Stays::No));
+    let from = renamed.or_else(|| Some((old("copied from ")?, Stays::Yes)));
+    Patched { file: file.to_owned(), from }
+}
+
 /// `2664 with fuzz 2 (offset -78 lines)`
-fn landed(file: &str, section: usize, number: &str, how: &str) -> Landed {
+fn landed(section: usize, number: &str, how: &str) -> Landed {
     fn after<N: std::str::FromStr>(how: &str, word: &str) -> Option<N> {
         how.split_once(word)?.1.split([' ', ')']).next()?.parse().ok()
     }
     let fuzz = after(how, " fuzz ").unwrap_or(u32::from(how.contains("fuzz")));
     let line = how.replace(&format!(" with fuzz {fuzz}"), "");
     let offset = after(how, "(offset ").unwrap_or(0);
-    let (file, number) = (file.to_owned(), number.parse().unwrap_or(0));
-    Landed { file, section, number, line, offset, fuzz }
+    Landed { section, number: number.parse().unwrap_or(0), line, offset, fuzz }
 }

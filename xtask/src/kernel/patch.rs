@@ -15,12 +15,12 @@ use anyhow::Context as _;
 
 use super::diff::Hunk;
 use super::landing::{self, Landing};
-use super::overlay::{Content, Landed, Overlay, read_said};
+use super::overlay::{Content, Landed, Overlay, Patched, Said, Stays, read_said};
 use super::pristine;
 use super::series::{Patch, Series};
 use crate::exit::{self, Exit, Fault};
 use crate::host::process;
-use crate::symbols::Placed;
+use crate::symbols::{Change, Placed};
 
 const PATCH_DEADLINE: Duration = Duration::from_secs(60);
 /// Most lines of a reject in a message.
@@ -122,8 +122,7 @@ fn apply_one(patch: &Patch, scratch: &Path, overlay: &mut Overlay) -> anyhow::Re
     let output = process::capture(command, PATCH_DEADLINE)?;
     let said = read_said(&output.text);
     if output.status.success() && said.failed.is_empty() {
-        judge(patch, &said.landed, &before, overlay);
-        return Ok(());
+        return judge(patch, &said, &before, overlay);
     }
     if let Some(fault) = of_the_host(&patch.name, &output.text) {
         return Err(fault.into());
@@ -148,37 +147,64 @@ fn apply_one(patch: &Patch, scratch: &Path, overlay: &mut Overlay) -> anyhow::Re
 }
 
 /// Adds to the overlay where the hunks went, and whether that is right.
+///
+/// # Errors
+/// [`Exit::Series`] if `patch` does not say of each hunk where it went.
 fn judge(
     patch: &Patch,
-    landed: &[Landed],
+    said: &Said,
     before: &BTreeMap<PathBuf, String>,
     overlay: &mut Overlay,
-) {
+) -> anyhow::Result<()> {
+    let places = places(patch, said)?;
     let named = |text: String| format!("{}: {text}", patch.name);
-    let place = |hunk: &Hunk| {
-        let of_hunk =
-            |l: &&Landed| (&l.file, l.section, l.number) == (&hunk.file, hunk.section, hunk.number);
-        let exact = Landed { line: hunk.old_line.to_string(), ..Landed::default() };
-        landed.iter().find(of_hunk).cloned().unwrap_or(exact)
-    };
-    for hunk in &patch.hunks {
+    for (at, (hunk, place)) in patch.hunks.iter().zip(&places).enumerate() {
+        let Patched { file, from } = &said.files[hunk.section];
+        let old = from.as_ref().map_or(file, |(old, _)| old);
         // A second diff of a file in one patch applies to what the first one made.
-        let before = before.get(&hunk.old).filter(|_| hunk.section == 0);
-        match landing::judge(hunk, &place(hunk), before.map(String::as_str)) {
+        let again = |other: &Hunk| {
+            other.section < hunk.section && said.files[other.section].file == *old && from.is_none()
+        };
+        let again = patch.hunks[..at].iter().any(again);
+        let before = before.get(Path::new(old)).filter(|_| !again);
+        match landing::judge(hunk, place, before.map(String::as_str)) {
             Landing::Right(note) => overlay.notes.extend(note.map(named)),
             Landing::Doubtful(why) => overlay.doubtful.push(named(why)),
         }
     }
-    let same = |a: &Hunk, b: &Hunk| (&a.file, a.section) == (&b.file, b.section);
-    for hunks in patch.hunks.chunk_by(same) {
-        let placed = hunks.iter().map(|hunk| Placed {
-            old_line: hunk.old_line.saturating_add_signed(place(hunk).offset),
+    let changes = said.files.iter().enumerate().map(|(section, Patched { file, from })| {
+        let own = patch.hunks.iter().zip(&places).filter(|(hunk, _)| hunk.section == section);
+        let placed = own.map(|(hunk, place)| Placed {
+            old_line: hunk.old_line.saturating_add_signed(place.offset),
             lines: &hunk.lines,
         });
-        let (old, new) = (hunks[0].old.to_string_lossy(), &hunks[0].file);
-        let name = patch.name.rsplit('/').next().unwrap_or_default();
-        overlay.touched.apply(name, &old, new, &placed.collect::<Vec<_>>());
+        let from = from.as_ref().map(|(old, stays)| (old.as_str(), *stays == Stays::Yes));
+        Change { file, from, hunks: placed.collect() }
+    });
+    let name = patch.name.rsplit('/').next().unwrap_or_default();
+    overlay.touched.apply(name, &changes.collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Where each hunk went: `patch` says it only of those that did not go exactly where they say.
+fn places(patch: &Patch, said: &Said) -> anyhow::Result<Vec<Landed>> {
+    let mut landed: BTreeMap<_, &Landed> =
+        said.landed.iter().map(|landed| ((landed.section, landed.number), landed)).collect();
+    let exact = |hunk: &Hunk| Landed { line: hunk.old_line.to_string(), ..Landed::default() };
+    let place = |hunk: &Hunk| {
+        landed.remove(&(hunk.section, hunk.number)).cloned().unwrap_or_else(|| exact(hunk))
+    };
+    let places = patch.hunks.iter().map(place).collect();
+    if said.files.len() == patch.sections && landed.is_empty() {
+        return Ok(places);
     }
+    let (wrote, about) = (said.files.len(), patch.sections);
+    let what = format!(
+        "{}: `patch` does not say where each hunk went: it names {wrote} files, the diff is about \
+         {about}",
+        patch.name
+    );
+    Err(Fault::new(Exit::Series, what).hint("write the series with `git format-patch`").into())
 }
 
 /// Adds what the series says that it is made for.
@@ -321,6 +347,29 @@ mod tests {
         let fault = exit::fault_of(&error).unwrap();
         assert_eq!(fault.exit, Exit::Series);
         assert!(fault.what.contains(said) && fault.hint.contains("--fuzz"), "{fault:?}");
+    }
+
+    /// `patch` decides which of two names it means, and says so.
+    #[test]
+    fn a_hunk_is_found_again_whatever_its_file_is_called() {
+        let pristine = tree(&[("mm/n", &format!("0\n0\n{NUMBERS}")), ("mm/o", NUMBERS)]);
+        let names = CHANGE.replace("--- a/mm/n", "--- a/mm/n.orig");
+        let (_dir, other) = series(&[&names]);
+        let overlay = apply(&other, pristine.path(), false).unwrap();
+        assert_eq!(overlay.notes, ["0001.patch: mm/n: hunk 1 applied at line 6 (offset 2 lines)"]);
+        assert_eq!(overlay.touched.patch("mm/n", 7), Some("0001.patch"));
+        // A mode, a rename without and one with a hunk, in one patch.
+        let (_dir, mixed) = series(&[
+            CHANGE,
+            "diff --git a/mm/o b/mm/o\nold mode 100644\nnew mode 100755\n\
+             diff --git a/mm/n b/mm/m\nsimilarity index 90%\nrename from mm/n\nrename to mm/m\n\
+             --- a/mm/n\n+++ b/mm/m\n@@ -9,3 +9,3 @@\n 7\n-8\n+eight\n 9\n",
+            "diff --git a/mm/m b/mm/l\nsimilarity index 100%\nrename from mm/m\nrename to mm/l\n",
+        ]);
+        let overlay = apply(&mixed, pristine.path(), false).unwrap();
+        let of = |line| overlay.touched.patch("mm/l", line);
+        assert_eq!([of(7), of(10)], [Some("0001.patch"), Some("0002.patch")]);
+        assert_eq!(overlay.touched.patch("mm/n", 7), None);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(crate) struct Patch {
     pub(crate) touches: BTreeSet<PathBuf>,
     /// Its hunks.
     pub(super) hunks: Vec<Hunk>,
+    /// How many files its diff is about, each as often as it is.
+    pub(super) sections: usize,
     /// The diff in the file, for `patch`.
     pub(super) diff: Vec<u8>,
     text: Vec<u8>,
@@ -69,9 +71,10 @@ impl Series {
                 let hint = "make the series with `git format-patch`, at the top of the kernel tree";
                 Fault::new(Exit::Series, format!("{}:{why}", name.display())).hint(hint)
             })?;
-            let (touches, hunks, diff) = (diff.touches.clone(), diff.hunks.clone(), diff.text());
+            let (touches, sections) = (diff.touches.clone(), diff.sections);
+            let (hunks, diff) = (diff.hunks.clone(), diff.text());
             let name = name.display().to_string();
-            patches.push(Patch { name, file, touches, hunks, diff, text });
+            patches.push(Patch { name, file, touches, hunks, sections, diff, text });
         }
         Ok(Self { patches })
     }

@@ -5,6 +5,7 @@
 //! A change of meaning raises [`SCHEMA_VERSION`]; a file of another version is refused.
 
 mod bisection;
+mod cell;
 mod comparison;
 mod fault;
 mod judgement;
@@ -16,20 +17,19 @@ mod symptom;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::MemcgRole;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::KnownFault;
-use crate::evidence::{Ending, Seen};
-use crate::plan::{Cell, CellKey, ScenarioNote};
+use crate::plan::ScenarioNote;
 use crate::taxonomy::Verdict;
 
 #[cfg(test)]
 pub(crate) use bisection::tests as bisection_tests;
 pub(crate) use bisection::{BisectStep, Bisection, Spot, Try};
+pub(crate) use cell::{Attempt, CellResult, by_key};
 pub(crate) use comparison::{Comparison, Difference, Differential, Repetition, Side, Wanted};
 pub(crate) use fault::{Fault, KnownState, of_pair, of_report};
 pub(crate) use judgement::{Check, Judgement, Outcome};
@@ -41,9 +41,6 @@ pub(crate) use symptom::Symptom;
 
 /// Version of the result file.
 pub(crate) const SCHEMA_VERSION: u32 = 4;
-
-/// Points of a cell's usage over time, at most; its evidence has more.
-const POINTS_MAX: usize = 100;
 
 /// All that a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -264,56 +261,6 @@ impl KernelNote {
     }
 }
 
-/// One cell with every attempt at it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CellResult {
-    /// The cell as planned.
-    pub(crate) cell: Cell,
-    /// The first attempt: the one that counts, unless it ended in ERROR.
-    pub(crate) first: Attempt,
-    /// The repetition, alone on the machine, of a first attempt that was not as expected.
-    pub(crate) again: Option<Attempt>,
-}
-
-/// One run of a cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Attempt {
-    /// Folder with its evidence, relative to the run folder.
-    pub(crate) folder: String,
-    /// From QEMU's start to its end, milliseconds.
-    pub(crate) wall_ms: u64,
-    /// Whether the run was stopped in the middle of it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) interrupted: bool,
-    /// What was judged of it.
-    pub(crate) judgement: Judgement,
-    /// Usage of the limited memcg over time: microseconds since the load began, bytes. Of the
-    /// samples between two points the highest.
-    pub(crate) usage: Vec<(u64, u64)>,
-    /// What happened to that memcg, and when.
-    pub(crate) marks: Vec<Mark>,
-    /// Which of the functions that the series changes ran; `None` where that was not recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reached: Option<Reached>,
-    /// The judgement without the known faults that it shows, until the run knows whether they are
-    /// the baseline's; `None` if it shows none.
-    #[serde(skip)]
-    pub(crate) beside_known: Option<Box<Judgement>>,
-}
-
-/// The repetitions of each cell, in the order given.
-pub(crate) fn by_key<'a>(
-    cells: impl IntoIterator<Item = &'a CellResult>,
-) -> BTreeMap<&'a CellKey, Vec<&'a CellResult>> {
-    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for cell in cells {
-        groups.entry(&cell.cell.key).or_default().push(cell);
-    }
-    groups
-}
-
 /// Sums over the cells of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -333,77 +280,6 @@ pub(crate) struct Totals {
     /// Verdicts that count.
     #[schemars(extend("propertyNames" = { "$ref": "#/$defs/Verdict" }))]
     pub(crate) verdicts: BTreeMap<Verdict, u32>,
-}
-
-impl Attempt {
-    /// One run of a cell whose evidence lies in `folder`.
-    pub(crate) fn of(folder: String, seen: &Seen<'_>, judgement: Judgement) -> Self {
-        let usage = seen.samples.get(&MemcgRole::Limited);
-        let line = usage.map_or(&[][..], |usage| &usage.line);
-        let highest =
-            |points: &[(u64, u64)]| points.iter().copied().max_by_key(|(_, bytes)| *bytes);
-        let usage =
-            line.chunks(line.len().div_ceil(POINTS_MAX).max(1)).filter_map(highest).collect();
-        let marks = marks::marks(seen);
-        let wall_ms = seen.evidence.wall_ms;
-        let interrupted = seen.evidence.ending == Ending::Interrupted;
-        let (reached, beside_known) = (None, None);
-        Self { folder, wall_ms, interrupted, judgement, usage, marks, reached, beside_known }
-    }
-}
-
-impl CellResult {
-    fn check(&self) -> Result<(), String> {
-        self.cell.check()?;
-        for (number, attempt) in (1..).zip(std::iter::once(&self.first).chain(&self.again)) {
-            let (id, folder) = (&self.cell.id, &attempt.folder);
-            if *folder != format!("cells/{id}/attempt-{number}") {
-                return Err(format!("the evidence of cell {id} is said to be in {folder}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The attempt that counts. A repetition that goes well shows a flaky cell, not a good one; but
-    /// a first attempt that ended in ERROR, or in which the path under test never ran, says nothing
-    /// of the kernel, so the second counts.
-    pub(crate) fn counted(&self) -> &Attempt {
-        match &self.again {
-            Some(again) if self.first_says_nothing() => again,
-            _ => &self.first,
-        }
-    }
-
-    /// What was judged of the attempt that counts.
-    pub(crate) fn judgement(&self) -> &Judgement {
-        &self.counted().judgement
-    }
-
-    /// Whether the first attempt has no verdict on the kernel.
-    pub(crate) fn first_says_nothing(&self) -> bool {
-        matches!(self.first.judgement.verdict, Verdict::Error | Verdict::Inconclusive)
-    }
-
-    /// Whether a stop cut it off: another run may say more.
-    pub(crate) fn interrupted(&self) -> bool {
-        let again = self.again.as_ref().is_some_and(|again| again.interrupted);
-        self.first.interrupted || again
-    }
-
-    /// Not as expected at first, but when run alone.
-    pub(crate) fn flaky(&self) -> bool {
-        let again = self.again.as_ref().is_some_and(|again| again.judgement.as_expected);
-        !self.judgement().as_expected && again
-    }
-
-    /// The verdict that others are compared with. What the baseline did otherwise only beside other
-    /// cells must not become a fault of the patched kernel.
-    pub(crate) fn as_baseline(&self) -> &Judgement {
-        match &self.again {
-            Some(again) if again.judgement.as_expected => &again.judgement,
-            _ => self.judgement(),
-        }
-    }
 }
 
 impl Totals {

@@ -22,8 +22,8 @@ impl<'a> Frame<'a> {
     /// The place in a line of a stack, or at which an instruction failed.
     pub(crate) fn of(line: &'a str) -> Option<Self> {
         static PLACE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            Regex::new(r"(RIP: 0010:)?\b([A-Za-z_][\w$.]*)\+0x([0-9a-f]{1,8})/0x([0-9a-f]{1,8})")
-                .ok()
+            let place = r"\b([A-Za-z_][\w$.]*)\+0x([0-9a-f]{1,8})/0x([0-9a-f]{1,8})";
+            Regex::new(&format!("(RIP: 0010:|WARNING: .*?)?{place}")).ok()
         });
         let found = PLACE.as_ref()?.captures(line)?;
         let number = |at: usize| u64::from_str_radix(found.get(at)?.as_str(), 16).ok();
@@ -45,6 +45,12 @@ mod tests {
             at("try_charge_memcg.isra.0", 0x45, 0x6e0, true)
         );
         assert_eq!(Frame::of("[  2.3] RIP: 0010:f+0x10/0x20"), at("f", 0x10, 0x20, false));
+        for warning in [
+            "<4>[  2.3] WARNING: CPU: 1 PID: 70 at mm/memcontrol.c:9 f+0x10/0x20",
+            "<4>[  2.3] WARNING: mm/memcontrol.c:9 at f+0x10/0x20, CPU#1: actor-0/70",
+        ] {
+            assert_eq!(Frame::of(warning), at("f", 0x10, 0x20, false));
+        }
         assert_eq!(Frame::of("[  2.3] RIP: 0033:0x7f0701f3fbc1"), None);
         assert_eq!(Frame::of("[  2.3] memory: usage 8196kB, limit 8192kB"), None);
     }

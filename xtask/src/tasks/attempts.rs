@@ -112,6 +112,7 @@ impl Run<'_> {
         };
         vm::pool::run(jobs, cells, rank, &self.stop, job, |cell, outcome| {
             let attempt = outcome.unwrap_or_else(|panic| {
+                bad.fetch_add(1, Ordering::Relaxed);
                 let why = format!("the harness panicked: {panic}");
                 let evidence = Evidence::of_failed_host(&cell.request, why, 0);
                 Some(self.judged(cell, number, &evidence))

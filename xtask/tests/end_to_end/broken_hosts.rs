@@ -137,4 +137,7 @@ fn a_boot_that_the_emulator_broke_is_made_again() {
     let starts = fs::read_to_string(qemu.with_file_name("starts")).unwrap();
     assert_eq!(starts.lines().count(), 2);
     assert!(bench.result()["cells"][0]["again"].is_null(), "a second attempt");
+    ran.expect_error("the emulator broke this boot");
+    let aside = format!("latest/cells/{ONE_CELL}/attempt-1.emulator-1/console.log");
+    assert!(bench.results().join(aside).is_file(), "the evidence of the broken boot is kept");
 }

@@ -10,7 +10,7 @@ pub(in super::super) struct Hunk {
     pub(in super::super) old: PathBuf,
     /// The file after it.
     pub(in super::super) file: String,
-    /// Which of the diff's sections about this file it is in, from 0.
+    /// Which of the diff's sections it is in, from 0.
     pub(in super::super) section: usize,
     /// Its number in the section, from 1.
     pub(in super::super) number: u32,
