@@ -45,6 +45,11 @@ impl Level {
         Some(self.usage.bytes().ok()? > self.limit_bytes)
     }
 
+    /// What is left below the limit, bytes; `None` if the memcg has been removed.
+    pub(crate) fn room_bytes(&mut self) -> Option<u64> {
+        Some(self.limit_bytes.saturating_sub(self.usage.bytes().ok()?))
+    }
+
     /// A step that succeeds above the limit. `ENODATA` if usage is not above it, as on a kernel
     /// that lets no charge over it.
     pub(crate) fn must_be_over(&mut self) -> nix::Result<()> {

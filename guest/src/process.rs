@@ -9,6 +9,7 @@ use std::fs;
 use std::hint::black_box;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -163,12 +164,22 @@ pub(crate) fn reserve_files(count: u64) -> Result<()> {
     nix::unistd::close(last).context("close the highest file")
 }
 
-/// Makes a signal interrupt a system call and do nothing else.
+/// See [`caught`].
+static CAUGHT: AtomicU64 = AtomicU64::new(0);
+
+/// Makes a signal interrupt a system call and do nothing else but count.
 pub(crate) fn catch(signal: Signal) -> Result<()> {
-    extern "C" fn nothing(_: libc::c_int) {}
-    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler touches nothing.
+    extern "C" fn count(_: libc::c_int) {
+        CAUGHT.fetch_add(1, Ordering::SeqCst);
+    }
+    let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler touches nothing but an atomic.
     unsafe { sigaction(signal, &action) }.map(drop).with_context(|| format!("catch {signal}"))
+}
+
+/// How many caught signals the caller has handled since it last asked.
+pub(crate) fn caught() -> u64 {
+    CAUGHT.swap(0, Ordering::SeqCst)
 }
 
 /// Makes the caller run before all ordinary processes. For one that mostly sleeps.

@@ -9,16 +9,22 @@
 //! the end it does not say so any more (`unmarked`). A step fails with `ETIMEDOUT` when what should
 //! follow does not. Where calls fail instead of sleeping, task 0 ends after `failures_max` of them
 //! and the first step is the last.
+//!
+//! `open-waits-long`: the task sleeps longer than the kernel looks for a victim in one go. A signal
+//! that does not kill must leave it asleep (`quiet`). Then user space enables the OOM killer, and
+//! usage must come back below the limit although the task makes no other call (`enable`).
 
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid};
 
 use super::{Part, Plan, Terms, Workload};
 use crate::calls::open_kept;
@@ -29,11 +35,14 @@ use crate::shared::{self, Flag, Shareable};
 use crate::tally::Failure;
 use crate::{arena, process};
 
-pub(super) const WORKLOADS: &[Workload] = &[Workload::new(
-    "open-waits",
-    &[("held", 4000), ("raise_bytes", 1 << 20), ("failures_max", 20)],
-    plan,
-)];
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new(
+        "open-waits",
+        &[("held", 4000), ("raise_bytes", 1 << 20), ("failures_max", 20)],
+        plan,
+    ),
+    Workload::new("open-waits-long", &[("asleep_ms", 5_000), ("failures_max", 20)], plan_long),
+];
 
 const SLEEPS: usize = 0;
 const CLOSE: usize = 1;
@@ -42,10 +51,21 @@ const MARKED: usize = 3;
 const TOLD: usize = 4;
 const UNMARKED: usize = 5;
 
+/// Calls of the outsider of `open-waits-long`, beside [`SLEEPS`].
+const QUIET: usize = 1;
+const ENABLE: usize = 2;
+
 const CONTROL: &str = "memory.oom_control";
 
 /// A task that makes no call for so long sleeps in one, milliseconds.
 const HALT_MS: u64 = 1_000;
+
+/// How long a task that got a signal is watched, and what it may run meanwhile: milliseconds.
+const WATCHED_MS: u64 = 600;
+const QUIET_MS: u64 = 100;
+
+/// Of `/proc/PID/stat`.
+const TICK_MS: u64 = 10;
 
 /// For the halt to begin or to end, milliseconds: the kernel polls at intervals below a second.
 const STEP_MS: u64 = 9_000;
@@ -55,6 +75,8 @@ const STEP_MS: u64 = 9_000;
 struct Talk {
     /// Files that task 0 has opened.
     opened: AtomicU64,
+    /// Task 0.
+    pid: AtomicI32,
     /// Up while task 0 is in a call.
     calling: Flag,
     /// Task 1 has opened what it holds.
@@ -126,6 +148,70 @@ fn open_until_told(lane: &Lane, talk: &Talk, path: &CStr, files: &mut Vec<RawFd>
     close_all(files);
     // Not before the limit is back: the load ends with the last actor.
     lane.wait_until(|| talk.ended.is_up());
+}
+
+fn plan_long(terms: &Terms<'_>) -> Result<Plan> {
+    ensure!(terms.cell.tasks == 1, "one task opens: {} tasks", terms.cell.tasks);
+    let talk: &'static Talk = shared::map_one()?;
+    let path = arena::create_file("file")?;
+    let opened_max = terms.cell.operations;
+    let actor = Part::new(&["open"], move |_| {
+        process::reserve_files(opened_max)?;
+        process::catch(Signal::SIGUSR1)?;
+        talk.pid.store(getpid().as_raw(), Ordering::SeqCst);
+        let path = path.clone();
+        Ok(move |lane: &Lane| {
+            while !talk.end.is_up() && lane.goes_on() {
+                talk.calling.raise();
+                if lane.call(0, || open_kept(&path)).is_some() {
+                    talk.opened.fetch_add(1, Ordering::SeqCst);
+                }
+                talk.calling.lower();
+            }
+            // It keeps the files: only a kill makes room.
+            lane.wait_until(|| talk.ended.is_up());
+        })
+    });
+    let (limited, limit_bytes) = (terms.memcgs.limited.clone(), terms.cell.limit_bytes);
+    let asleep_ms = terms.param("asleep_ms");
+    let outsider = Part::new(&["sleeps", "quiet", "enable"], move |_| {
+        let limited = limited.clone();
+        Ok(move |lane: &Lane| {
+            if lane.call(SLEEPS, || halts(talk)).is_some() {
+                talk.end.raise();
+                lane.call(QUIET, || stays_quiet(Pid::from_raw(talk.pid.load(Ordering::SeqCst))));
+                clock::sleep_us(asleep_ms * 1000);
+                let enabled = limited.write(CONTROL, "0");
+                let fits = || limited.current_bytes().is_ok_and(|bytes| bytes <= limit_bytes);
+                lane.call(ENABLE, || match enabled {
+                    Ok(()) => clock::within(STEP_MS, 10_000, fits),
+                    Err(_) => Err(Errno::EBUSY),
+                });
+            }
+            talk.ended.raise();
+        })
+    });
+    Ok(terms.plan(actor).with_outsider(outsider))
+}
+
+/// Sends a sleeping task a signal that it has a handler for. `EAGAIN` if it runs on.
+fn stays_quiet(pid: Pid) -> nix::Result<()> {
+    let before_ms = ran_ms(pid)?;
+    kill(pid, Signal::SIGUSR1)?;
+    clock::sleep_us(WATCHED_MS * 1000);
+    if ran_ms(pid)? <= before_ms + QUIET_MS { Ok(()) } else { Err(Errno::EAGAIN) }
+}
+
+/// How long a task has run, in user mode and in the kernel.
+fn ran_ms(pid: Pid) -> nix::Result<u64> {
+    /// `utime` and `stime`, from the state, which follows the name.
+    const TIMES: std::ops::Range<usize> = 11..13;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|_| Errno::ESRCH)?;
+    let (_, fields) = stat.rsplit_once(") ").ok_or(Errno::EIO)?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let times = fields.get(TIMES).ok_or(Errno::EIO)?;
+    let ticks = times.iter().map(|field| field.parse::<u64>());
+    Ok(ticks.sum::<Result<u64, _>>().map_err(|_| Errno::EIO)? * TICK_MS)
 }
 
 fn hold_until_told(lane: &Lane, talk: &Talk, path: &CStr, files: &mut Vec<RawFd>, held: u64) {

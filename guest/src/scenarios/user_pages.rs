@@ -30,7 +30,11 @@ use crate::{clock, memcg, process};
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("read-fresh", &[("failures_max", 10)], plan_read),
     Workload::new("touch-fresh", &[("outsider_period_ms", 2)], plan_touch),
-    Workload::new("touch-in-debt", &[("pipes", 40), ("failures_max", 10)], plan_debt),
+    Workload::new(
+        "touch-in-debt",
+        &[("pipes", 40), ("shared", 0), ("failures_max", 10)],
+        plan_debt,
+    ),
     Workload::new(
         "touch-sizes",
         &[("large", 1100), ("middle", 600), ("spared", 998), ("apart_pages", 1)],
@@ -50,33 +54,37 @@ struct FreshPages {
     pages: u64,
     /// From one page to the next.
     page_bytes: u64,
+    /// Whether another process could see them: pages of tmpfs, without a file.
+    shared: bool,
 }
 
 impl FreshPages {
     /// Maps them, in the set-up. Locking memory makes them present: see [`Self::let_go`].
     fn map(pages: u64) -> Result<Self> {
-        Self::map_apart(pages, 1)
+        Self::map_as(pages, 1, false)
     }
 
-    /// The same, of which each lies so many pages behind the one before.
-    fn map_apart(pages: u64, apart_pages: u64) -> Result<Self> {
+    /// The same, of which each lies so many pages behind the one before; shared ones or private.
+    fn map_as(pages: u64, apart_pages: u64, shared: bool) -> Result<Self> {
         let page_bytes = apart_pages * memcg::page_bytes();
         let length = NonZeroUsize::new((pages * page_bytes) as usize).context("no pages to map")?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        let flags = if shared { MapFlags::MAP_SHARED } else { MapFlags::MAP_PRIVATE };
+        let flags = flags | MapFlags::MAP_NORESERVE;
         // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
         let start = unsafe { mmap_anonymous(None, length, protection, flags) }
             .context("map fresh pages")?;
-        Ok(Self { start, pages, page_bytes })
+        Ok(Self { start, pages, page_bytes, shared })
     }
 
     /// Makes all of them absent again; their page tables stay, charged where the set-up ran.
     fn let_go(&self) {
         let length = (self.pages * self.page_bytes) as usize;
-        // SAFETY: the mapping is private memory of this process without a reference into it.
+        // Shared pages stay in tmpfs when a process forgets them.
+        let advice = if self.shared { MmapAdvise::MADV_REMOVE } else { MmapAdvise::MADV_DONTNEED };
+        // SAFETY: the mapping is memory of this process without a reference into it.
         let gone = unsafe {
-            munlock(self.start, length)
-                .and_then(|()| madvise(self.start, length, MmapAdvise::MADV_DONTNEED))
+            munlock(self.start, length).and_then(|()| madvise(self.start, length, advice))
         };
         assert!(gone.is_ok(), "cannot let go of fresh pages: {gone:?}");
     }
@@ -154,12 +162,12 @@ fn plan_touch(terms: &Terms<'_>) -> Result<Plan> {
 
 fn plan_debt(terms: &Terms<'_>) -> Result<Plan> {
     let operations = terms.cell.operations;
-    let pipes = terms.param("pipes");
+    let (pipes, shared) = (terms.param("pipes"), terms.param("shared") != 0);
     ensure!(pipes > 0, "without pipes there is no debt");
     let actor = Part::new(&["pipe2", "write", "touch"], move |_| {
         // One more pipe with each touch.
         process::reserve_files(2 * (pipes + operations))?;
-        let fresh = FreshPages::map(operations)?;
+        let fresh = FreshPages::map_as(operations, 1, shared)?;
         let filling = vec![0xa5_u8; PIPE_BYTES];
         Ok(move |lane: &Lane| {
             fresh.let_go();
@@ -195,7 +203,7 @@ fn plan_sizes(terms: &Terms<'_>) -> Result<Plan> {
             // Not earlier: locking memory would make all that lies between present, too.
             let Ok(fresh) = munlockall()
                 .map_err(Into::into)
-                .and_then(|()| FreshPages::map_apart(pages, apart_pages))
+                .and_then(|()| FreshPages::map_as(pages, apart_pages, false))
             else {
                 return;
             };
@@ -218,7 +226,11 @@ mod tests {
 
     #[test]
     fn pages_are_absent_after_they_were_let_go() {
-        let fresh = FreshPages::map(8).unwrap();
+        [false, true].into_iter().for_each(is_absent_after_it_was_let_go);
+    }
+
+    fn is_absent_after_it_was_let_go(shared: bool) {
+        let fresh = FreshPages::map_as(8, 1, shared).unwrap();
         fresh.touch(3).unwrap();
         fresh.let_go();
         let mut there = [0_u8; 8];

@@ -56,8 +56,7 @@ fn goes_on(case: &Case<'_>) -> Result<Answer, Missing> {
     if !case.overcharges() {
         return Ok(Answer::not_asked("the policy lets nothing over the limit"));
     }
-    let writes = &case.cell.request.writes;
-    if writes.iter().any(|write| write.file == "memory.oom_control" && write.value == "1") {
+    if case.waits_for_user() {
         return Ok(Answer::not_asked("the OOM killer is disabled: calls wait for user space"));
     }
     let counter = |name: &str| case.seen.counter(MemcgRole::Limited, name);

@@ -63,6 +63,11 @@ pub(super) fn of(case: &Case<'_>, role: MemcgRole, killable: bool) -> Result<Ans
         let said = "nothing can be killed, so nothing brings usage down before the tasks end";
         return Ok(Answer::not_asked(said));
     }
+    if case.waits_for_user() {
+        return Ok(Answer::not_asked(
+            "the OOM killer is disabled: user space makes room, or kills",
+        ));
+    }
     let usage = need(case.seen.usage(role), FactName::Memcg(role, MemcgFact::OverMsMax))?;
     let settled = need(case.seen.settled, CellFact::Settled)?;
     // All were waited for; this one may have been within its limit while another was not.

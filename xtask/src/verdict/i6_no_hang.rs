@@ -7,8 +7,8 @@
 //! steps on timers, which emulation does not stretch; a debugging kernel's checks do (`slowdown` of
 //! its configuration). Where nothing was killed there is only reclaim and an RCU grace period to
 //! wait for: 1 s, times the slowness of the machine and the tasks that want the same CPU, and as
-//! the host has stretched the cell. Calls that sleep until another task acts are not asked. On a
-//! kernel that does not reconcile, the length of a call is up to the scenario: there it is the
+//! the host has stretched the cell. Calls that sleep until another task acts are not asked, nor are
+//! those of a memcg whose OOM killer is disabled: they wait for user space. On a kernel that does not reconcile, the length of a call is up to the scenario: there it is the
 //! problem, not a broken promise.
 
 use protocol::ProcessRole;
@@ -76,6 +76,7 @@ fn quick_ms(case: &Case<'_>) -> Option<f64> {
 /// The longest call of an actor where calls reconcile.
 fn longest_call<'a>(case: &Case<'a>) -> Option<(&'a str, f64)> {
     let calls = case.seen.operations.iter().filter(|calls| calls.role == ProcessRole::Actor);
-    let longest = calls.max_by_key(|calls| calls.latency.max).filter(|_| case.overcharges())?;
+    let asked = case.overcharges() && !case.waits_for_user();
+    let longest = calls.max_by_key(|calls| calls.latency.max).filter(|_| asked)?;
     Some((&longest.op, longest.latency.max as f64 / 1000.0))
 }

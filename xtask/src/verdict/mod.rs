@@ -167,6 +167,13 @@ impl Case<'_> {
         self.cell.overcharges()
     }
 
+    /// Whether the OOM killer is disabled (v1): tasks wait until user space makes room, or enables
+    /// it.
+    fn waits_for_user(&self) -> bool {
+        let writes = &self.cell.request.writes;
+        writes.iter().any(|write| write.file == "memory.oom_control" && write.value == "1")
+    }
+
     /// Whether it lets them over the limit of this memcg.
     fn overcharges_in(&self, role: MemcgRole) -> bool {
         self.cell.overcharges_in(role)

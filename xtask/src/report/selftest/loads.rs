@@ -105,6 +105,7 @@ const REASONS: &[(&str, &str)] = &[
     ("owe", "a second process acts at the moment when a task is over its limit"),
     ("pipe-long", "a task is taken exactly to its limit, and another one empties the pipe"),
     ("victim-later", "a second process acts at the moment when a task is over its limit"),
+    ("victims-hold", "it counts victims, and their memory comes back after they have died"),
     ("stranger-mkdir", "a task is taken exactly to the limit of another memcg"),
     ("open-waits", "a second process acts when the task sleeps at its limit"),
     ("move-charge", "a second process moves in at the moment when the memcg is full"),

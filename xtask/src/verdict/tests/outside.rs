@@ -39,6 +39,24 @@ fn i7_wants_no_event_and_no_end_outside() {
     assert_eq!(Bench::mainline().outcome("I7"), Kept);
 }
 
+fn without_oom_killer(mut bench: Bench) -> Bench {
+    let file = "memory.oom_control".to_owned();
+    bench.cell.request.writes = vec![protocol::MemcgWrite { file, value: "1".to_owned() }];
+    bench.evidence.request = bench.cell.request.clone();
+    bench
+}
+
+#[test]
+fn nobody_is_late_who_waits_for_user_space_to_kill() {
+    let long = || {
+        let bench = Bench::overcharge().with_hog().set(USAGE, "/over_us_max", 6_000_000);
+        bench.set(OPEN, "/latency/max", 6_000_000)
+    };
+    assert_eq!([long().outcome("I3"), long().outcome("I6")], [Broken; 2]);
+    let waits = without_oom_killer(long());
+    assert_eq!([waits.outcome("I3"), waits.outcome("I6")], [NotApplicable, Kept]);
+}
+
 #[test]
 fn i10_wants_calls_to_return_where_something_was_reconciled() {
     let stuck = |count: u64| {
@@ -55,10 +73,7 @@ fn i10_wants_calls_to_return_where_something_was_reconciled() {
     let mut off = stuck(1);
     off.cell.expects_as = MAINLINE.to_owned();
     assert_eq!(off.outcome("I10"), Kept);
-    let mut by_user = stuck(1);
-    let file = "memory.oom_control".to_owned();
-    by_user.cell.request.writes = vec![protocol::MemcgWrite { file, value: "1".to_owned() }];
-    by_user.evidence.request = by_user.cell.request.clone();
+    let by_user = without_oom_killer(stuck(1));
     assert_eq!(by_user.outcome("I10"), Kept, "the call waits for user space to make room");
     let nothing_over = stuck(1).set(SETTLED_FILES, "/counters/charges", 0);
     assert_eq!(nothing_over.outcome("I10"), Kept, "what the policy leaves alone is mainline's");
