@@ -8,8 +8,9 @@
 //! its configuration). Where nothing was killed there is only reclaim and an RCU grace period to
 //! wait for: 1 s, times the slowness of the machine and the tasks that want the same CPU, and as
 //! the host has stretched the cell. Calls that sleep until another task acts are not asked, nor are
-//! those of a memcg whose OOM killer is disabled: they wait for user space. On a kernel that does not reconcile, the length of a call is up to the scenario: there it is the
-//! problem, not a broken promise.
+//! those of a memcg whose OOM killer is disabled: they wait for user space. On a kernel that does
+//! not reconcile, the length of a call is up to the scenario: there it is the problem, not a broken
+//! promise.
 
 use protocol::ProcessRole;
 
