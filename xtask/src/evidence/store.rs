@@ -289,7 +289,7 @@ pub(crate) fn raw(dir: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
 
 /// Reads the evidence of a cell back from its folder.
 ///
-/// Without `ending.json` the harness died during the cell: the ending then says so.
+/// Without `ending.json` the harness died during the cell: it is interrupted.
 ///
 /// # Errors
 /// A file that is missing, unreadable or of another version; the message names it.
@@ -305,9 +305,7 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
     }
     let (events, mut torn_lines) = heard.finish();
     let ended = ended(dir)?.unwrap_or_else(|| Ended {
-        ending: Ending::HostFailed {
-            why: "no ending.json: the harness ended while the cell ran".to_owned(),
-        },
+        ending: Ending::Interrupted,
         wall_ms: 0,
         starved_ms: 0,
         console_dropped_bytes: 0,
@@ -325,6 +323,11 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Evidence> {
         wall_ms: ended.wall_ms,
         starved_ms: ended.starved_ms,
     })
+}
+
+/// Whether a cell is in this folder that never came to its end.
+pub(crate) fn is_cut_off(dir: &Path) -> bool {
+    dir.join(REQUEST).exists() && !dir.join(ENDING).exists()
 }
 
 /// The console of a cell, without what the harness asked for; `None` if it is missing, for example

@@ -57,6 +57,11 @@ impl RunFolder {
         self.sealed(dir).map(drop)
     }
 
+    /// Whether the attempt in this folder has a seal, right or wrong.
+    pub(crate) fn has_seal(&self, dir: &Path) -> bool {
+        dir.join(SEAL).symlink_metadata().is_ok()
+    }
+
     /// Copies the sealed files of an attempt of another run into this one, and seals them.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bootable::Bootable;
 use super::parts::Work;
+use super::proven::judged_again;
 use super::reach::FULL;
 use super::{Folders, past};
 use crate::cli;
@@ -75,7 +76,8 @@ pub(super) fn work(
         (None, None) => return Ok((args.clone(), Work::of(folders, args)?, None)),
     };
     let run = RunFolder::open(&folders.results, name)?;
-    let result = past::claimed(&run)?;
+    // Of a run that was killed there is only the evidence.
+    let result = if run.has_result() { past::claimed(&run)? } else { judged_again(&run)? };
     let planned = run.cells()?;
     let planned = planned.iter().map(|id| past::cell(&run, id));
     let planned = planned.collect::<anyhow::Result<Vec<Cell>>>()?;

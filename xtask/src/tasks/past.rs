@@ -132,7 +132,10 @@ pub(super) fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String>
 /// # Errors
 /// What is missing or was changed since, with its path.
 pub(super) fn evidence(folder: &RunFolder, dir: &Path) -> anyhow::Result<Evidence> {
-    folder.check_seal(dir)?;
+    // The harness was killed before it could seal it.
+    if !store::is_cut_off(dir) || folder.has_seal(dir) {
+        folder.check_seal(dir)?;
+    }
     store::load(dir)
 }
 

@@ -76,6 +76,9 @@ fn no_qemu_outlives_the_harness_and_finished_work_is_kept() {
         wait_until("no QEMU is left", || started.iter().all(|pid| !is_qemu(pid)));
         let kept = fs::read(&manifest).expect("the manifest is kept");
         let _: serde_json::Value = serde_json::from_slice(&kept).expect("and whole");
+        // What was cut off is left open.
+        let open = bench.run(&["run-matrix", "--resume", "--dry-run"]);
+        open.expect_exit(0).expect_output("create-contended.v2.baseline.mainline");
     }
 }
 
