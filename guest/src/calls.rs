@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, IntoRawFd, RawFd};
 use std::ptr::null;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{pipe2, write};
@@ -27,9 +27,19 @@ pub(crate) fn write_whole(to: impl AsFd, bytes: &[u8]) -> Result<(), Failure> {
     if write(to, bytes)? == bytes.len() { Ok(()) } else { Err(Failure::Short) }
 }
 
-/// Makes a pipe (tally 0), writes to it (tally 1) and leaves it open. Returns whether both worked.
+/// What a new pipe holds, bytes: 16 pages, for a task that is not bound by `pipe-user-pages-soft`.
+pub(crate) const PIPE_BYTES: usize = 64 << 10;
+
+/// Makes a pipe for as much (tally 0), writes to it (tally 1) and leaves it open. Returns whether
+/// both worked.
 pub(crate) fn keep_pipe(lane: &Lane, filling: &[u8]) -> bool {
-    let made = lane.call(0, || pipe2(OFlag::O_NONBLOCK));
+    let made = lane.call(0, || -> nix::Result<_> {
+        let (reader, writer) = pipe2(OFlag::O_NONBLOCK)?;
+        if filling.len() > PIPE_BYTES {
+            fcntl(&writer, FcntlArg::F_SETPIPE_SZ(filling.len() as i32))?;
+        }
+        Ok((reader, writer))
+    });
     let Some((reader, writer)) = made else { return false };
     let written = lane.call(1, || write_whole(&writer, filling));
     let _kept_open = (reader.into_raw_fd(), writer.into_raw_fd());

@@ -73,7 +73,7 @@ pub(crate) fn run(
     let observers = observers(board, &limits, cell)?;
     let mut crew = Crew::muster(port, board, cell, &plan, &memcgs)?;
     observers.iter().try_for_each(Observer::await_ready)?;
-    crew.take_places(&memcgs)?;
+    crew.take_places(&memcgs).and_then(|()| drain_second(cell, &memcgs))?;
     watch.begin(&limits).context("watch charges")?;
 
     watchdog.begins(Step::Load);
@@ -117,6 +117,14 @@ fn observers(
     let sampler = |limit| Observer::sampler(board, limit, cell.sample_period_us);
     let samplers = limits.iter().map(sampler);
     samplers.chain([Observer::heartbeat(board)]).collect()
+}
+
+/// What a CPU has in stock for the second memcg would count at the parent, and would come back
+/// whenever the kernel drains it.
+fn drain_second(cell: &CellRequest, memcgs: &Memcgs) -> Result<()> {
+    let has_hog = cell.second.as_ref().is_some_and(|second| second.hog_bytes > 0);
+    let second = memcgs.second.as_ref().filter(|_| has_hog);
+    second.map_or(Ok(()), Memcg::drain).context("drain the second memcg")
 }
 
 /// Runs the load to its end.

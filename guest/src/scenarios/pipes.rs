@@ -20,7 +20,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 
 use super::{Part, Plan, Terms, Workload};
-use crate::calls::keep_pipe;
+use crate::calls::{PIPE_BYTES, keep_pipe};
 use crate::lane::Lane;
 use crate::{memcg, process};
 
@@ -28,7 +28,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new(
         "pipes",
         &[
-            ("pipe_bytes", PIPE_BYTES_MAX),
+            ("pipe_bytes", PIPE_BYTES as u64),
             ("setpipe_bytes", 16 << 20),
             ("timer_us", 0),
             ("failures_max", 10),
@@ -49,9 +49,8 @@ const SLOTS: [i32; 5] = [64, 128, 256, 512, 1024];
 const SETPIPE_SZ: usize = 2;
 const SIGNALS: usize = 3;
 
-/// What a new pipe holds, bytes: 16 pages, for a task that is not bound by `pipe-user-pages-soft`.
-/// Longer writes would be short on every kernel.
-const PIPE_BYTES_MAX: u64 = 64 << 10;
+/// The largest pipe (`/proc/sys/fs/pipe-max-size`), bytes.
+const PIPE_BYTES_MAX: u64 = 1 << 20;
 
 fn plan(terms: &Terms<'_>) -> Result<Plan> {
     let pipes = terms.cell.operations;
@@ -94,7 +93,7 @@ fn plan_sizes(terms: &Terms<'_>) -> Result<Plan> {
     let page_bytes = i32::try_from(memcg::page_bytes())?;
     let actor = Part::new(&SIZES_OPS, move |_| {
         process::reserve_files(2 * pipes + 2 * SLOTS.len() as u64)?;
-        let filling = vec![0xa5_u8; PIPE_BYTES_MAX as usize];
+        let filling = vec![0xa5_u8; PIPE_BYTES];
         let grown = SLOTS.map(|_| pipe2(OFlag::O_NONBLOCK));
         let grown = grown.into_iter().collect::<nix::Result<Vec<_>>>().context("pipes to grow")?;
         Ok(move |lane: &Lane| {

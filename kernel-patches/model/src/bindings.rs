@@ -160,15 +160,17 @@ pub unsafe fn memcg_over_defer(memcg: *mut mem_cgroup, delay: c_ulong) {
     Memcg::of(memcg).defer(delay);
 }
 
-pub unsafe fn memcg_over_lock(memcg: *mut mem_cgroup, wait: bool) -> bool {
-    while !Memcg::of(memcg).try_lock() {
-        if !wait || current().is_dying() {
-            return false;
-        }
-        std::hint::spin_loop();
-        pause();
-    }
-    true
+pub unsafe fn memcg_over_stall() -> c_ulong {
+    current().stall()
+}
+
+pub unsafe fn memcg_over_unstall(pflags: c_ulong) {
+    current().unstall(pflags);
+}
+
+pub unsafe fn memcg_over_lock(memcg: *mut mem_cgroup) -> bool {
+    pause();
+    Memcg::of(memcg).try_lock()
 }
 
 pub unsafe fn memcg_over_unlock(memcg: *mut mem_cgroup) {
@@ -193,7 +195,7 @@ pub unsafe fn memcg_over_settled(_snapshot: c_ulong) -> bool {
     true
 }
 
-pub unsafe fn memcg_over_victim_exiting(_memcg: *mut mem_cgroup) -> bool {
+pub unsafe fn memcg_over_victim_exiting(_memcg: *mut mem_cgroup, _limit: c_ulong) -> bool {
     pause();
     false
 }
@@ -217,5 +219,6 @@ pub unsafe fn memcg_over_reconciled(
 
 pub unsafe fn memcg_over_wait_for_user(memcg: *mut mem_cgroup) {
     pause();
+    assert!(!current().is_stalled(), "user space may take hours");
     Memcg::of(memcg).wait_for_user();
 }

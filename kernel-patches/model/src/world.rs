@@ -281,11 +281,13 @@ impl Memcg {
         self.queued.swap(false, SeqCst).then_some(at_once)
     }
 
-    pub(crate) fn try_lock(&self) -> bool {
+    /// Whether the caller is the one who reconciles it from now on.
+    pub fn try_lock(&self) -> bool {
         !self.locked.swap(true, SeqCst)
     }
 
-    pub(crate) fn unlock(&self) {
+    /// Ends what `try_lock` began.
+    pub fn unlock(&self) {
         assert!(self.locked.swap(false, SeqCst), "unlocked what was not locked");
     }
 
@@ -337,6 +339,7 @@ pub struct Task {
     pages: AtomicU32,
     is_kernel_thread: bool,
     dying: AtomicBool,
+    stalled: AtomicBool,
 }
 
 thread_local! {
@@ -365,6 +368,21 @@ impl Task {
     pub fn run<T>(&'static self, what: impl FnOnce() -> T) -> T {
         CURRENT.set(self);
         what()
+    }
+
+    /// Counts as stalled from now on; what to end that with.
+    pub(crate) fn stall(&self) -> c_ulong {
+        self.stalled.swap(true, SeqCst).into()
+    }
+
+    /// Ends what `stall` began.
+    pub(crate) fn unstall(&self, was: c_ulong) {
+        assert!(self.stalled.swap(was != 0, SeqCst), "it was not stalled");
+    }
+
+    /// Whether its time counts as one without memory.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(SeqCst)
     }
 
     /// What it has charged over a limit since it was in user mode.

@@ -92,6 +92,59 @@ fn a_removed_memcg_is_left_alone() {
     assert_eq!(count(&memcg.noted.reconciles), 0);
 }
 
+/// Whoever reconciles may be kept from a CPU.
+#[test]
+fn nobody_waits_longer_for_the_turn_than_for_memory() {
+    let memcg = full(10);
+    assert!(memcg.try_lock(), "and never unlocks it");
+    let task = Task::of(memcg);
+    let begun = clock().load(SeqCst);
+    task.run(|| {
+        assert!(charge(memcg, 1, KMEM_CHARGE));
+        return_to_user(task);
+    });
+    let waited_ms = clock().load(SeqCst) - begun;
+    assert!((4_000..4_100).contains(&waited_ms), "{waited_ms} ms");
+    assert!(!task.is_stalled());
+    assert_eq!((count(&memcg.noted.kills), memcg.take_work()), (0, Some(false)));
+    // SAFETY: A memcg is never freed.
+    Task::kernel_thread().run(|| unsafe { policy::memcg_overcharge_work(memcg.as_ptr()) });
+    assert_eq!(memcg.take_work(), Some(false), "it comes again");
+}
+
+#[test]
+fn the_work_item_leaves_alone_what_is_above_a_memcg_that_somebody_works_on() {
+    let parent = kernel::world::root().child(1024, KMEM);
+    parent.killable.store(10, SeqCst);
+    let memcg = parent.child(1024, KMEM);
+    memcg.charge(1024);
+    Task::of(memcg).run(|| assert!(charge(memcg, 1, KMEM_CHARGE)));
+    assert!(memcg.try_lock());
+    // SAFETY: A memcg is never freed.
+    let work = || unsafe { policy::memcg_overcharge_work(memcg.as_ptr()) };
+    memcg.take_work();
+    Task::kernel_thread().run(work);
+    assert_eq!((count(&parent.noted.oom_calls), memcg.take_work()), (0, Some(false)));
+    memcg.unlock();
+    Task::kernel_thread().run(work);
+    assert_eq!(count(&parent.noted.oom_calls), 1, "nobody can be killed in the child");
+}
+
+#[test]
+fn nobody_is_killed_for_room_that_was_made_meanwhile() {
+    let memcg = full(10);
+    let task = Task::of(memcg);
+    task.run(|| {
+        memcg.charge(-4);
+        // SAFETY: A memcg is never freed.
+        let charged =
+            unsafe { policy::memcg_overcharge_try(memcg.as_ptr(), 0, 2, KMEM_CHARGE, true) };
+        assert!(charged, "reclaim has failed before, and there is room now");
+        assert_eq!((memcg.usage(), task.pages()), (1022, 0));
+    });
+    assert!(memcg.noted.is_empty());
+}
+
 #[test]
 fn a_task_that_waits_for_user_space_stops_when_it_is_moved_away() {
     let memcg = full(0);

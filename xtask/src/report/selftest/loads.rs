@@ -106,6 +106,8 @@ const REASONS: &[(&str, &str)] = &[
     ("pipe-long", "a task is taken exactly to its limit, and another one empties the pipe"),
     ("victim-later", "a second process acts at the moment when a task is over its limit"),
     ("victims-hold", "it counts victims, and their memory comes back after they have died"),
+    ("victim-stuck", "it freezes a file system, and a second process thaws it in time"),
+    ("freed-late", "a task is taken exactly to its limit, to the page"),
     ("stranger-mkdir", "a task is taken exactly to the limit of another memcg"),
     ("open-waits", "a second process acts when the task sleeps at its limit"),
     ("move-charge", "a second process moves in at the moment when the memcg is full"),

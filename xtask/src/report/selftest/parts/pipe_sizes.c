@@ -20,7 +20,7 @@ static void work(struct task *task)
 	int at;
 
 	while (go_on(task))
-		keep_pipe(task, sizeof(filling));
+		keep_pipe(task, A_PIPE);
 	for (at = 0; at < 4; at++)
 		count(task, "F_SETPIPE_SZ", fcntl(grown[at][1], F_SETPIPE_SZ, slots[at] * 4096));
 }
