@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `owe-left` and `owe-switched-off`: a task owes to a memcg that it leaves, and that is removed
-//! while the task lives on.
+//! `owe-left`, `owe-moved` and `owe-switched-off`: a task owes to a memcg that it leaves, and that
+//! is removed while the task lives on, or stays as full as it is.
 //!
 //! The task is in the second memcg, which has no task that can be killed, and writes to a FIFO that
 //! the outsider has open too, so that the pages stay charged. In `owe-left` they fit: the task is
 //! on its way to user mode and waits there for room (cgroup v1 without OOM killer). It must come
-//! back (`return`) once the memcg is gone. In `owe-switched-off` they do not fit: the task sleeps
-//! in the call while the policy is switched off everywhere (`off`). Then it comes back and leaves
-//! for the root memcg. Nothing of the memcg may be left while the task lives (`freed`).
+//! back (`return`) once the memcg is gone, and in `owe-moved` once it is in another one. In
+//! `owe-switched-off` they do not fit: the task sleeps in the call while the policy is switched off
+//! everywhere (`off`). Then it comes back and leaves for the root memcg. Nothing of the memcg may
+//! be left while the task lives (`freed`).
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -32,6 +33,7 @@ use crate::tally::Failure;
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("owe-left", &[], |terms| plan(terms, How::Left)),
+    Workload::new("owe-moved", &[], |terms| plan(terms, How::Moved)),
     Workload::new("owe-switched-off", &[], |terms| plan(terms, How::SwitchedOff)),
 ];
 
@@ -39,6 +41,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
     Left,
+    Moved,
     SwitchedOff,
 }
 
@@ -66,7 +69,7 @@ fn plan(terms: &Terms<'_>, how: How) -> Result<Plan> {
     let memcgs = terms.memcgs;
     let second = memcgs.second.clone().context("the cell has no second memcg")?;
     let (actors_path, actors) = (path.clone(), second.clone());
-    let bytes = if how == How::Left { FIFO_BYTES } else { FIFO_BYTES + 4096 };
+    let bytes = if how == How::SwitchedOff { FIFO_BYTES + 4096 } else { FIFO_BYTES };
     let actor = Part::new(&["write"], move |_| {
         stay_on_cpu(0)?;
         let mut brink = Brink::of(&actors, "actor")?;
@@ -121,9 +124,11 @@ impl Conductor {
         })?;
         let returned = || within(STEP_MS, || self.cue.returned.is_up());
         match self.how {
-            How::Left => {
+            How::Left | How::Moved => {
                 lane.call(MOVE, || admit(&self.limited, self.cue))?;
-                lane.call(REMOVE, || remove(&self.second))?;
+                if self.how == How::Left {
+                    lane.call(REMOVE, || remove(&self.second))?;
+                }
                 lane.call(RETURN, returned);
             }
             How::SwitchedOff => {

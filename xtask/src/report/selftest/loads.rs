@@ -106,6 +106,7 @@ const REASONS: &[(&str, &str)] = &[
     ("pipe-long", "a task is taken exactly to its limit, and another one empties the pipe"),
     ("victim-later", "a second process acts at the moment when a task is over its limit"),
     ("victims-hold", "it counts victims, and their memory comes back after they have died"),
+    ("inotify-events", "that a charge with a fallback fails shows only in the trace events"),
     ("victim-stuck", "it freezes a file system, and a second process thaws it in time"),
     ("freed-late", "a task is taken exactly to its limit, to the page"),
     ("stranger-mkdir", "a task is taken exactly to the limit of another memcg"),
