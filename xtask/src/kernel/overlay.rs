@@ -106,13 +106,24 @@ pub(super) fn read_said(text: &str) -> Said {
     said
 }
 
-/// `mm/new.c (renamed from mm/old.c)`
-fn patched(name: &str) -> Patched {
-    let (file, how) = name.split_once(" (").unwrap_or((name, ""));
-    let old = |word| how.strip_prefix(word)?.strip_suffix(')').map(str::to_owned);
-    let renamed = old("renamed from ").map(|old| (old, Stays::No));
-    let from = renamed.or_else(|| Some((old("copied from ")?, Stays::Yes)));
+/// `mm/new.c (renamed from mm/old.c)`, where a name that a shell would not take as one word is in
+/// quotes.
+fn patched(said: &str) -> Patched {
+    let (file, how) = name(said);
+    let old = |word| {
+        let old = how.trim_start().strip_prefix(word)?.strip_suffix(')')?;
+        Some(name(old).0.to_owned())
+    };
+    let renamed = old("(renamed from ").map(|old| (old, Stays::No));
+    let from = renamed.or_else(|| Some((old("(copied from ")?, Stays::Yes)));
     Patched { file: file.to_owned(), from }
+}
+
+/// The name at the begin, without its quotes, and the rest.
+fn name(said: &str) -> (&str, &str) {
+    let quoted = |quote| said.strip_prefix(quote)?.split_once(quote);
+    let plain = || said.find(" (").map_or((said, ""), |at| said.split_at(at));
+    quoted('\'').or_else(|| quoted('"')).unwrap_or_else(plain)
 }
 
 /// `2664 with fuzz 2 (offset -78 lines)`

@@ -372,6 +372,37 @@ mod tests {
         assert_eq!(overlay.touched.patch("mm/n", 7), None);
     }
 
+    /// `patch` quotes a name that a shell would not take as one word.
+    #[test]
+    fn a_hunk_is_found_again_in_a_file_with_a_blank_in_its_name() {
+        for name in ["mm/a b", "mm/c (renamed from x)", "mm/d'e"] {
+            let pristine = tree(&[(name, &format!("0\n0\n{NUMBERS}"))]);
+            let (_dir, series) = series(&[&format!(
+                "--- a/{name}\t\n+++ b/{name}\t\n@@ -4,3 +4,3 @@\n 4\n-5\n+five\n 6\n"
+            )]);
+            let overlay = apply(&series, pristine.path(), false).unwrap();
+            let said = format!("0001.patch: {name}: hunk 1 applied at line 6 (offset 2 lines)");
+            assert_eq!(overlay.notes, [said]);
+            assert_eq!(overlay.touched.patch(name, 7), Some("0001.patch"));
+        }
+    }
+
+    #[test]
+    fn a_hunk_of_which_patch_says_nothing_is_refused() {
+        let (_dir, series) = series(&[CHANGE]);
+        let patch = &series.patches[0];
+        let file = Patched { file: "mm/n".to_owned(), from: None };
+        let said = Said { files: vec![file.clone()], ..Said::default() };
+        assert_eq!(places(patch, &said).unwrap().len(), 1);
+        let twice = Said { files: vec![file.clone(), file.clone()], ..Said::default() };
+        let landed = vec![Landed { section: 0, number: 2, ..Landed::default() }];
+        let another = Said { files: vec![file], landed, ..Said::default() };
+        for said in [Said::default(), twice, another] {
+            let error = places(patch, &said).unwrap_err().to_string();
+            assert!(error.contains("does not say where each hunk went"), "{error}");
+        }
+    }
+
     #[test]
     fn an_applied_patch_is_refused_not_reversed() {
         let pristine = tree(&[("mm/n", &NUMBERS.replace('5', "five"))]);
