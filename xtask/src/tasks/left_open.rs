@@ -35,26 +35,26 @@ impl Before {
     pub(super) fn compare(&self, kernels: &BTreeMap<String, Bootable>) -> anyhow::Result<()> {
         for (name, kernel) in kernels {
             let Some(then) = self.kernels.get(name) else { continue };
-            if then.identity() == kernel.note.identity() {
+            let now = &kernel.note;
+            if then.identity() == now.identity() || then.image_sha256 == now.image_sha256 {
                 continue;
             }
             let what = format!("kernel {name} is not that of run {}", self.run);
-            let (was, now) = (&then.source, &kernel.note.source);
             if self.resumed {
                 let hint = "give the --source, --series or --image of that run; `--rerun` takes \
                             another kernel";
                 return Err(Fault::new(Exit::Usage, what).hint(hint).into());
             }
-            note(&format!("note: {what}: it was {}, now {}", of(was, then), of(now, &kernel.note)));
+            note(&format!("note: {what}: it was {}, now {}", made_from(then), made_from(now)));
         }
         Ok(())
     }
 }
 
 /// What a kernel was made from, in a few words.
-fn of(source: &str, note: &KernelNote) -> String {
-    match note.patches.len() {
-        0 => source.to_owned(),
+fn made_from(KernelNote { source, patches, .. }: &KernelNote) -> String {
+    match patches.len() {
+        0 => source.clone(),
         many => format!("{source} with {}", crate::report::plural(many, "patch")),
     }
 }
@@ -131,4 +131,31 @@ pub(super) fn work(
     }
     let full = FULL.iter().find_map(|(_, full)| of_matrix(full).ok());
     full.map_or(found, Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::tests::run::result;
+
+    #[test]
+    fn a_resumed_run_has_one_kernel_and_a_rerun_may_have_a_mended_one() {
+        let kernels = result(Vec::new()).manifest.kernels;
+        let (name, then) = kernels.first_key_value().expect("a kernel");
+        let compare = |resumed, change: fn(&mut KernelNote)| {
+            let mut note = then.clone();
+            change(&mut note);
+            let before = Before { run: "R".to_owned(), kernels: kernels.clone(), resumed };
+            let now = Bootable { bzimage: "bzImage".into(), note, _in_use: None };
+            before.compare(&[(name.clone(), now)].into())
+        };
+        let other =
+            |note: &mut KernelNote| (note.key, note.image_sha256) = ("x".into(), "1".into());
+        let refused = compare(true, other).unwrap_err().to_string();
+        assert_eq!(refused, format!("kernel {name} is not that of run R"));
+        assert!(compare(false, other).is_ok(), "it is noted");
+        assert!(compare(true, |_| {}).is_ok());
+        assert!(compare(true, |note| note.image_sha256 = "1".into()).is_ok(), "built again");
+        assert!(compare(true, |note| note.key.clear()).is_ok(), "the very image, given");
+    }
 }
