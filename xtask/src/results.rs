@@ -155,7 +155,7 @@ impl RunFolder {
         }
         for id in part.cells()? {
             self.write_cell(&id, &part.read_cell::<serde_json::Value>(&id)?)?;
-            for from in part.attempts(&id) {
+            for from in part.every_attempt(&id) {
                 self.adopt_sealed(part, &from, &self.dir.join(part.within(&from)))?;
             }
         }
@@ -245,6 +245,15 @@ impl RunFolder {
         let aside = PathBuf::from(aside);
         fs::rename(attempt, &aside).with_context(|| format!("move {}", attempt.display()))?;
         Ok(aside)
+    }
+
+    /// Folders of the attempts at a cell, and of those that were moved aside.
+    fn every_attempt(&self, cell: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.cell(cell)).into_iter().flatten().flatten();
+        let is_aside = |path: &PathBuf| path.is_dir() && path.extension().is_some();
+        let mut aside: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_aside).collect();
+        aside.sort();
+        [self.attempts(cell), aside].concat()
     }
 
     /// Writes a cell as planned.

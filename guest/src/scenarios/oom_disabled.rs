@@ -64,6 +64,9 @@ const HALT_MS: u64 = 1_000;
 const WATCHED_MS: u64 = 600;
 const QUIET_MS: u64 = 100;
 
+/// For a victim to be found and to free enough once it is allowed, milliseconds.
+const ENABLED_MS: u64 = 4_500;
+
 /// Of `/proc/PID/stat`.
 const TICK_MS: u64 = 10;
 
@@ -184,7 +187,7 @@ fn plan_long(terms: &Terms<'_>) -> Result<Plan> {
                 let enabled = limited.write(CONTROL, "0");
                 let fits = || limited.current_bytes().is_ok_and(|bytes| bytes <= limit_bytes);
                 lane.call(ENABLE, || match enabled {
-                    Ok(()) => clock::within(STEP_MS, 10_000, fits),
+                    Ok(()) => clock::within(ENABLED_MS, 10_000, fits),
                     Err(_) => Err(Errno::EBUSY),
                 });
             }

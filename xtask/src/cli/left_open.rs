@@ -17,7 +17,7 @@ pub(crate) struct LeftOpen {
             "partition"])]
     pub(crate) rerun: Option<String>,
     /// Run only those cells of RUN [default: latest] that a stop kept from
-    /// running
+    /// running or cut off, beside their cells on the baseline
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true,
         default_missing_value = LATEST,
         conflicts_with_all = ["filter", "repetitions", "confidence", "shuffle", "partition"])]

@@ -38,7 +38,7 @@ impl RunFolder {
     pub(crate) fn seal_run(&self) -> anyhow::Result<()> {
         let mut attempts = BTreeMap::new();
         for id in self.cells_if_any()? {
-            for dir in self.attempts(&id) {
+            for dir in self.every_attempt(&id) {
                 attempts.insert(self.within(&dir), seal_of(&dir)?);
             }
         }
@@ -75,7 +75,7 @@ impl RunFolder {
             }
         }
         for id in self.cells_if_any()? {
-            let mut attempts = self.attempts(&id).into_iter();
+            let mut attempts = self.every_attempt(&id).into_iter();
             let added = attempts.find(|dir| !sealed.attempts.contains_key(&self.within(dir)));
             if let Some(dir) = added {
                 return Err(refused(&dir, "it was added after the run had ended"));
@@ -115,6 +115,9 @@ mod tests {
 
     use super::*;
 
+    /// A boot that was made again.
+    const ASIDE: &str = "cells/b/attempt-1.emulator-1";
+
     fn run(results: &Path) -> RunFolder {
         let folder = RunFolder::begin(results, jiff::Timestamp::UNIX_EPOCH).unwrap();
         folder.write_manifest(&json!({ "nonce": "1" })).unwrap();
@@ -127,6 +130,8 @@ mod tests {
                 folder.seal(&folder.attempt(cell, attempt)).unwrap();
             }
         }
+        folder.write_text(&format!("{ASIDE}/console.log"), "x").unwrap();
+        folder.seal(&folder.dir().join(ASIDE)).unwrap();
         folder.seal_run().unwrap();
         folder.check_run().unwrap();
         folder
@@ -150,6 +155,7 @@ mod tests {
         assert!(said(&remove("cells/a")).starts_with("cells/a/attempt-1: its evidence is missing"));
         assert!(said(&remove("cells")).starts_with("cells/a/attempt-1: its evidence is missing"));
         assert!(said(&remove("cells/b/attempt-2")).starts_with("cells/b/attempt-2: its evidence"));
+        assert!(said(&remove(ASIDE)).starts_with(&format!("{ASIDE}: its evidence is missing")));
         let added = said(&|folder| {
             folder.write_text("cells/c/attempt-1/console.log", "x").unwrap();
         });

@@ -51,10 +51,11 @@ impl Run<'_> {
         boots.make(&ready.rig, kernels, folder, stop, cells, jobs);
         let (alone, together): (Vec<Cell>, Vec<Cell>) =
             cells.iter().cloned().partition(|cell| cell.alone);
-        let mut first = self.pass("cells", &together, jobs, 1, until);
+        let mut first = self.pass(("cells", 1), &together, jobs, 0, until);
         // A cell that is judged by times gets the host for itself.
-        if !self.has_enough(unexpected(first.values())) {
-            first.extend(self.pass("cells, one at a time", &alone, 1, 1, until));
+        let bad = unexpected(first.values());
+        if !self.has_enough(bad) {
+            first.extend(self.pass(("cells, one at a time", 1), &alone, 1, bad, until));
         }
         let unexpected = unexpected(first.values());
         if self.has_enough(unexpected) && first.len() < cells.len() {
@@ -73,7 +74,7 @@ impl Run<'_> {
     ) -> Vec<CellResult> {
         let is_unexpected = |cell: &&Cell| unexpected(first.get(&cell.id)) > 0;
         let repeated: Vec<Cell> = cells.iter().filter(is_unexpected).cloned().collect();
-        let mut again = self.pass("again, alone", &repeated, 1, 2, None);
+        let mut again = self.pass(("again, alone", 2), &repeated, 1, 0, None);
         let ran = cells.iter().filter_map(|cell| {
             let first = first.remove(&cell.id)?;
             Some(CellResult { cell: cell.clone(), first, again: again.remove(&cell.id) })
@@ -81,13 +82,14 @@ impl Run<'_> {
         ran.collect()
     }
 
-    /// One attempt at each of the cells; by cell id.
+    /// One attempt at each of the cells, with its name and number, after so many that were `bad`; by
+    /// cell id.
     fn pass(
         &self,
-        name: &str,
+        (name, number): (&str, u32),
         cells: &[Cell],
         jobs: usize,
-        number: u32,
+        bad: u32,
         until: Option<Instant>,
     ) -> BTreeMap<String, Attempt> {
         if cells.is_empty() || self.stop.asked() {
@@ -102,7 +104,7 @@ impl Run<'_> {
             None => (Reverse(cell.repetition), self.past.estimate_ms(cell)),
         };
         let late = || until.is_some_and(|until| Instant::now() >= until);
-        let bad = AtomicU32::new(0);
+        let bad = AtomicU32::new(bad);
         let over = || late() || (number == 1 && self.has_enough(bad.load(Ordering::Relaxed)));
         // Counted by who ran it: the same job must know before it begins the next.
         let job = |cell: &Cell| {
@@ -176,6 +178,7 @@ impl Run<'_> {
             return Ok(());
         }
         let aside = self.folder.put_aside(dir, &format!("emulator-{broken}"))?;
+        self.folder.seal(&aside)?;
         let place = self.folder.within(&aside);
         note(&format!("note: {place}: the emulator broke this boot, so it is made again"));
         Ok(())

@@ -51,6 +51,17 @@ impl Before {
     }
 }
 
+/// Whether the run and the command are both of a series, or neither: else the cells of one would be
+/// taken for those of the other.
+fn same_kind(run: &str, was: bool, is: bool) -> Result<(), Fault> {
+    let (what, hint) = match (was, is) {
+        (true, false) => ("tested a series, and --series is missing", "name the patches again"),
+        (false, true) => ("tested no series", "leave --series out, or name the run of a series"),
+        _ => return Ok(()),
+    };
+    Err(Fault::new(Exit::Usage, format!("run {run} {what}")).hint(hint))
+}
+
 /// What a kernel was made from, in a few words.
 fn made_from(KernelNote { source, patches, .. }: &KernelNote) -> String {
     match patches.len() {
@@ -95,10 +106,7 @@ pub(super) fn work(
     let repetitions = planned.iter().map(|cell| cell.repetition).max();
     let repetitions = repetitions.map(|most| if numbered { most.max(2) } else { most });
     let is_series = result.manifest.kernels.contains_key(USER_SERIES);
-    if is_series && args.user_series.series.is_none() {
-        let what = format!("run {} tested a series, and --series is missing", run.id);
-        return Err(Fault::new(Exit::Usage, what).hint("name the patches again").into());
-    }
+    same_kind(&run.id, is_series, args.user_series.series.is_some())?;
     let resumed = which == LeftOpen::NotRun;
     let kernels_then = result.manifest.kernels.clone();
     let before = Before { run: run.id.clone(), kernels: kernels_then, resumed };
@@ -137,6 +145,14 @@ pub(super) fn work(
 mod tests {
     use super::*;
     use crate::verdict::tests::run::result;
+
+    #[test]
+    fn a_run_of_a_series_goes_on_with_a_series_and_no_other_does() {
+        assert!(same_kind("R", true, true).is_ok() && same_kind("R", false, false).is_ok());
+        let refused = |was, is| same_kind("R", was, is).unwrap_err().what;
+        assert_eq!(refused(true, false), "run R tested a series, and --series is missing");
+        assert_eq!(refused(false, true), "run R tested no series");
+    }
 
     #[test]
     fn a_resumed_run_has_one_kernel_and_a_rerun_may_have_a_mended_one() {

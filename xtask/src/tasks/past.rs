@@ -132,8 +132,9 @@ pub(super) fn one_cell(folder: &RunFolder, part: &str) -> anyhow::Result<String>
 /// # Errors
 /// What is missing or was changed since, with its path.
 pub(super) fn evidence(folder: &RunFolder, dir: &Path) -> anyhow::Result<Evidence> {
-    // The harness was killed before it could seal it.
-    if !store::is_cut_off(dir) || folder.has_seal(dir) {
+    // Of a run that was killed, which could not seal it.
+    let killed = !folder.is_sealed() && !folder.has_seal(dir) && store::is_cut_off(dir);
+    if !killed {
         folder.check_seal(dir)?;
     }
     store::load(dir)

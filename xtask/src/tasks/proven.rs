@@ -168,6 +168,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn only_a_run_that_was_killed_has_a_cell_that_was_cut_off() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = killed(results.path());
+        let id = folder.cells().unwrap().remove(0);
+        let dir = folder.attempt(&id, 1);
+        std::fs::remove_file(dir.join("ending.json")).unwrap();
+        let first = || judged_again(&folder).unwrap().cells.remove(0).first;
+        assert!(!first().interrupted, "its seal says that it ended: {}", first().judgement.why);
+        std::fs::remove_file(dir.join("seal.json")).unwrap();
+        assert!(first().interrupted);
+        folder.seal_run().unwrap();
+        assert!(!first().interrupted, "the run came to its end: {}", first().judgement.why);
+        assert_eq!(first().judgement.verdict, Verdict::Error);
+    }
+
+    #[test]
     fn a_result_is_proven_by_its_evidence() {
         let results = tempfile::tempdir().unwrap();
         let folder = killed(results.path());

@@ -38,7 +38,7 @@ pub(crate) mod selftests;
 pub(crate) mod tests;
 mod whole;
 
-use protocol::{CgroupVersion, Hello, MemcgRole};
+use protocol::{CgroupVersion, Hello, MemcgRole, MemcgWrite};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Seen;
@@ -168,10 +168,12 @@ impl Case<'_> {
     }
 
     /// Whether the OOM killer is disabled (v1): tasks wait until user space makes room, or enables
-    /// it.
+    /// it. With a cap of 0 nothing goes over the limit, so nobody has to.
     fn waits_for_user(&self) -> bool {
-        let writes = &self.cell.request.writes;
-        writes.iter().any(|write| write.file == "memory.oom_control" && write.value == "1")
+        let mut writes = self.cell.request.writes.iter();
+        let disabled =
+            |write: &MemcgWrite| write.file == "memory.oom_control" && write.value == "1";
+        writes.any(disabled) && proof::cap_asked(self.cell, MemcgRole::Limited) != Some(0)
     }
 
     /// Whether it lets them over the limit of this memcg.

@@ -181,7 +181,7 @@ fn policy_asked(cell: &Cell, memcg: MemcgRole) -> &[MemcgWrite] {
 }
 
 /// The cap that the plan had written into a memcg, bytes.
-fn cap_asked(cell: &Cell, memcg: MemcgRole) -> Option<u64> {
+pub(super) fn cap_asked(cell: &Cell, memcg: MemcgRole) -> Option<u64> {
     let file = cell.request.cap_file.as_ref()?;
     policy_asked(cell, memcg).iter().find(|write| write.file == *file)?.value.parse().ok()
 }

@@ -55,6 +55,13 @@ fn nobody_is_late_who_waits_for_user_space_to_kill() {
     assert_eq!([long().outcome("I3"), long().outcome("I6")], [Broken; 2]);
     let waits = without_oom_killer(long());
     assert_eq!([waits.outcome("I3"), waits.outcome("I6")], [NotApplicable, Kept]);
+    // Who may not go over the limit waits for nobody.
+    let mut refused = without_oom_killer(long());
+    let cap = refused.cell.request.cap_file.clone().expect("a file with the cap");
+    refused.cell.request.policy.retain(|write| write.file != cap);
+    refused.cell.request.policy.push(protocol::MemcgWrite { file: cap, value: "0".to_owned() });
+    refused.evidence.request = refused.cell.request.clone();
+    assert_eq!(refused.outcome("I6"), Broken);
 }
 
 #[test]
