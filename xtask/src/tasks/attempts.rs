@@ -55,7 +55,8 @@ impl Run<'_> {
         // A cell that is judged by times gets the host for itself.
         let bad = unexpected(first.values());
         if !self.has_enough(bad) {
-            first.extend(self.pass(("cells, one at a time", 1), &alone, 1, bad, until));
+            let name = ("cells, one at a time", 1);
+            first.extend(self.pass(name, &alone, 1, bad, until));
         }
         let unexpected = unexpected(first.values());
         if self.has_enough(unexpected) && first.len() < cells.len() {
