@@ -83,8 +83,8 @@ impl Run<'_> {
         ran.collect()
     }
 
-    /// One attempt at each of the cells, with its name and number, after so many that were `bad`; by
-    /// cell id.
+    /// One attempt at each of the cells, with this name and number; by cell id. So many were `bad`
+    /// before.
     fn pass(
         &self,
         (name, number): (&str, u32),
