@@ -32,18 +32,26 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     let cpus = boot::cpus()?;
     // Pages kept on a CPU are pushed out; a part of one page of objects may stay on each.
     let small_bytes = cpus.len() as u64 * memcg::page_bytes();
+    let mut is_first = true;
     clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
         process::reap_orphans();
         drop_caches(Dropped::Everything)?;
+        flush_sheaves();
         await_rcu();
         flush_stocks(&flusher, &cpus)?;
         // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK), so the flusher pushes none out.
         // Draining the parent drains all below it.
         memcgs.parent.drain()?;
-        let mut below = [Some(&memcgs.limited), memcgs.second.as_ref()].into_iter().flatten();
-        below.try_fold(true, |all, memcg| {
-            Ok(all && (!memcg.exists() || memcg.current_bytes()? <= small_bytes))
-        })
+        let mut all_small = true;
+        for memcg in [Some(&memcgs.limited), memcgs.second.as_ref()].into_iter().flatten() {
+            let is_small = !memcg.exists() || memcg.current_bytes()? <= small_bytes;
+            if !is_small && !is_first {
+                take_back(memcg, cpus[0])?;
+            }
+            all_small &= is_small;
+        }
+        is_first = false;
+        Ok(all_small)
     })?;
     flusher.remove();
     Ok(())
@@ -67,10 +75,39 @@ pub(crate) fn drop_caches(what: Dropped) -> Result<()> {
     std::fs::write("/proc/sys/vm/drop_caches", bits).context("drop caches")
 }
 
+/// On 7.3 a CPU collects what `kfree_rcu()` gets in a sheaf for each cache, and frees it when
+/// the sheaf is full: what the last few objects are charged would stay for good. Shrinking a cache
+/// gives its sheaves to RCU (`pcs_flush_all()` in mm/slub.c).
+fn flush_sheaves() {
+    for cache in fs::read_dir("/sys/kernel/slab").into_iter().flatten().flatten() {
+        let capacity = fs::read_to_string(cache.path().join("sheaf_capacity")).unwrap_or_default();
+        if !matches!(capacity.trim(), "" | "0") {
+            // What is not flushed stays charged, and I5 tells how much that is.
+            let _ = fs::write(cache.path().join("shrink"), "1");
+        }
+    }
+}
+
 /// Waits for an RCU grace period.
 pub(crate) fn await_rcu() {
     // SAFETY: no memory is passed. A kernel without the call makes the wait shorter, no more.
     unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) };
+}
+
+/// Has a memcg take back what it holds for objects that were freed. On 7.3 a softirq that finds
+/// the stock locked adds their bytes to `nr_charged_bytes`, whole pages too; the first charge of an
+/// object after a drain takes them from there (`__refill_obj_stock()` in mm/memcontrol.c).
+fn take_back(memcg: &Memcg, cpu: usize) -> Result<()> {
+    /// More than a process with a pipe needs.
+    const ROOM_BYTES: u64 = 2 << 20;
+    let most_bytes = memcg.limit_bytes()?.unwrap_or(u64::MAX);
+    if memcg.is_frozen() || most_bytes < memcg.current_bytes()? + ROOM_BYTES {
+        return Ok(());
+    }
+    process::run_inside(memcg, "taker", process::OOM_NEVER, |inside| {
+        inside.pass();
+        charge_on(cpu)
+    })
 }
 
 /// Makes another memcg active on each CPU: a CPU has room for a few memcgs' charges only.

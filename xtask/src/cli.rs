@@ -3,9 +3,13 @@
 
 mod bisect;
 mod checks;
+mod defaults;
 mod exec;
 mod inspect;
 mod left_open;
+mod manual;
+mod output;
+mod parts;
 mod shell;
 mod stored;
 mod user_series;
@@ -15,15 +19,18 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
-use crate::plan::Share;
 
 pub(crate) use bisect::Bisect;
 pub(crate) use checks::{
     Bench, BenchPart, CheckSeries, CoverLetter, Coverage, Inject, Kselftest, Mutants, ReachMap,
 };
+pub(crate) use defaults::with_defaults;
 pub(crate) use exec::{Cgroup, ExecArgs};
 pub(crate) use inspect::Inspect;
 pub(crate) use left_open::LeftOpen;
+pub(crate) use manual::{Completions, Man};
+pub(crate) use output::{MessageFormat, Output};
+pub(crate) use parts::{Merge, Partition, Plan};
 pub(crate) use shell::Shell;
 pub(crate) use stored::{
     Compare, Digest, Export, Format, History, List, Listed, Prune, Report, Repro, Show, Tonight,
@@ -45,6 +52,9 @@ pub(crate) struct Cli {
     /// Folders.
     #[command(flatten)]
     pub(crate) places: Places,
+    /// Progress and colours.
+    #[command(flatten)]
+    pub(crate) output: Output,
     /// The task.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -87,7 +97,7 @@ pub(crate) enum Command {
     CoverLetter(CoverLetter),
     /// Check the tools that the harness and the kernel need
     Doctor(Doctor),
-    /// List cells, scenarios, kernels or stored runs
+    /// List cells, scenarios, matrices, kernels or stored runs
     List(List),
     /// Show which lines that a series adds are run by the cells
     Coverage(Coverage),
@@ -143,6 +153,12 @@ pub(crate) enum Command {
     Inject(Inject),
     /// Run the project's tests: fmt, clippy, unit tests, tests on VMs
     Test(Test),
+    /// Print what a shell needs to complete the installed program's words
+    #[command(after_help = manual::COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print a page of the manual
+    #[command(after_help = manual::MAN_EXAMPLES)]
+    Man(Man),
 }
 
 /// Which accelerator QEMU uses.
@@ -225,23 +241,6 @@ pub(crate) struct Rounds {
     pub(crate) cells: Option<u32>,
 }
 
-/// Which part of a matrix a run is.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Partition {
-    /// Run only part K of N, in results/parts; `cargo xtask merge` joins all
-    #[arg(long, value_name = "K/N")]
-    pub(crate) partition: Option<Share>,
-    /// Plan from `cargo xtask plan`: it sets matrix, cells, seed, kernels and
-    /// series
-    #[arg(long, value_name = "FILE", requires = "partition",
-        conflicts_with_all = ["matrix", "filter", "repetitions", "confidence", "seed", "series"])]
-    pub(crate) plan: Option<PathBuf>,
-    /// The run is a night: later nights are compared with it. A plan says
-    /// that itself
-    #[arg(long, conflicts_with_all = ["plan", "shuffle", "source"])]
-    pub(crate) night: bool,
-}
-
 /// How cells run, and on which images.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Vms {
@@ -299,44 +298,6 @@ pub(crate) struct BuildKernel {
     pub(crate) print_image: bool,
     #[command(flatten)]
     pub(crate) build: BuildOptions,
-}
-
-/// Arguments of `plan`.
-#[derive(Debug, Args)]
-pub(crate) struct Plan {
-    /// Matrix in configs/matrices
-    #[arg(long, default_value = "default", value_name = "NAME")]
-    pub(crate) matrix: String,
-    #[command(flatten)]
-    pub(crate) select: Select,
-    #[command(flatten)]
-    pub(crate) user_series: UserSeriesArgs,
-    /// Number of parts
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) parts: u32,
-    /// File to write the plan to
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Print NAME=VALUE lines for a CI system: parts, kernels, key
-    #[arg(long)]
-    pub(crate) variables: bool,
-    /// The run is a night: later nights are compared with it
-    #[arg(long, conflicts_with = "source")]
-    pub(crate) night: bool,
-    #[command(flatten)]
-    pub(crate) build: BuildOptions,
-}
-
-/// Arguments of `merge`.
-#[derive(Debug, Args)]
-pub(crate) struct Merge {
-    /// Run folder of a part, or a folder above such folders
-    #[arg(required = true, value_name = "PART")]
-    pub(crate) parts: Vec<PathBuf>,
-    /// Join what is there although parts are missing or torn: an incomplete
-    /// run, which is never a success
-    #[arg(long)]
-    pub(crate) partial: bool,
 }
 
 /// Arguments of `doctor`.

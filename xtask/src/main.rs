@@ -36,16 +36,16 @@ use exit::{Exit, Fault};
 
 fn main() -> ExitCode {
     host::limits::outlive_file_limit();
-    let parsed = <Cli as clap::Parser>::try_parse();
+    let parsed = tasks::command_line::parse();
     // The panic's own message is on stderr already.
-    let outcome = catch_unwind(AssertUnwindSafe(|| parsed.map_or_else(explain, run)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| parsed?.map_or_else(explain, run)));
     let outcome = outcome.unwrap_or_else(|_| {
         let what = "the harness panicked: a bug, or a host out of threads or memory";
         Err(Fault::new(Exit::Host, what).into())
     });
     let exit = outcome.unwrap_or_else(|error| {
         let (text, exit) = exit::explain(&error);
-        progress::note(&text);
+        progress::tell(&progress::Event::Failed { text: &text, exit: exit as u8 });
         exit
     });
     ExitCode::from(exit as u8)
@@ -54,7 +54,12 @@ fn main() -> ExitCode {
 /// Prints what is wrong with the arguments, or the help or version that they ask for.
 #[expect(clippy::needless_pass_by_value, reason = "it is what the parser gives")]
 fn explain(error: clap::Error) -> anyhow::Result<Exit> {
-    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    let printed = match progress::is_installed() {
+        false => error.print(),
+        true if error.use_stderr() => write!(std::io::stderr(), "{}", progress::named(&error)),
+        true => write!(std::io::stdout(), "{}", progress::named(&error)),
+    };
+    let printed = printed.and_then(|()| std::io::stdout().flush());
     match printed {
         _ if error.use_stderr() => Ok(Exit::Usage),
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -65,7 +70,12 @@ fn explain(error: clap::Error) -> anyhow::Result<Exit> {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let Cli { places, command } = cli;
+    let Cli { places, output, command } = cli;
+    progress::show(progress::Show {
+        json: output.message_format == cli::MessageFormat::Json,
+        quiet: output.quiet,
+        colour: output.color.wanted(),
+    });
     match command {
         Command::RunMatrix(args) => tasks::run_matrix::run(&places, &args),
         Command::BuildKernel(args) => tasks::build_kernel::run(&places, &args),
@@ -94,5 +104,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Inject(args) => tasks::inject::run(&places, &args),
         Command::Tonight(args) => tasks::tonight::run(&places, &args),
         Command::Test(args) => tasks::test::run(&places, &args),
+        Command::Completions(args) => tasks::manual::completions(&args),
+        Command::Man(args) => tasks::manual::page(&args),
     }
 }

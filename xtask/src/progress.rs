@@ -1,19 +1,77 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the user sees while a command works: one small contract for every task.
 //!
-//! On a terminal: bars and a spinner on stderr. Elsewhere: plain lines, at most one per step every
-//! few seconds, so that a CI log stays readable. Results go to stdout, progress to stderr.
+//! Whatever happens is an [`Event`]. On a terminal: bars and a spinner on stderr. Elsewhere: plain
+//! lines, at most one per step every few seconds, so that a CI log stays readable. Results go to
+//! stdout, progress to stderr; for a program both are lines of JSON on stdout.
+
+mod event;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Between two plain lines of one step.
+pub(crate) use event::Event;
+
+/// Between two plain lines, or events, of one step.
 const PLAIN_PERIOD: Duration = Duration::from_secs(10);
+
+/// What the user asked to see; set once, before the first event.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Show {
+    /// Events as lines of JSON on stdout instead of texts.
+    pub(crate) json: bool,
+    /// Results and errors only.
+    pub(crate) quiet: bool,
+    /// Colours, whatever the terminal and the environment say.
+    pub(crate) colour: Option<bool>,
+}
+
+static SHOW: OnceLock<Show> = OnceLock::new();
+
+/// Sets what is shown from now on. Only the first call counts.
+pub(crate) fn show(show: Show) {
+    let _ = SHOW.set(show);
+}
+
+/// What is shown.
+pub(crate) fn shown() -> Show {
+    SHOW.get().copied().unwrap_or_default()
+}
+
+/// Name of the program where it is installed, outside the checkout.
+pub(crate) const PROGRAM: &str = "memcg-harness";
+
+/// Whether it was called by that name, and not by cargo.
+pub(crate) fn is_installed() -> bool {
+    std::env::var_os("CARGO_MANIFEST_DIR").is_none()
+}
+
+/// A text with the commands in it as the user has to type them.
+pub(crate) fn named(text: impl Display) -> String {
+    match is_installed() {
+        true => text.to_string().replace("cargo xtask", PROGRAM),
+        false => text.to_string(),
+    }
+}
+
+/// Tells an event, on stdout as JSON or on stderr as text. If nobody takes it, because the reader
+/// left or the disk is full, the run goes on: its results matter more than the line.
+pub(crate) fn tell(event: &Event<'_>) {
+    let Show { json, quiet, .. } = shown();
+    if json && let Ok(line) = serde_json::to_string(event) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    } else if (!quiet || matches!(event, Event::Failed { .. }))
+        && let Some(text) = event.text()
+    {
+        let _ = writeln!(std::io::stderr(), "{}", named(text));
+    }
+}
 
 /// A step of work that is shown while it runs.
 pub(crate) struct Step {
@@ -25,7 +83,6 @@ struct Plain {
     name: String,
     begun: Instant,
     said: Instant,
-    done: u64,
     total: Option<u64>,
 }
 
@@ -34,17 +91,18 @@ impl Step {
     pub(crate) fn begin(name: impl Into<String>, total: Option<u64>) -> Self {
         let name = name.into();
         let now = Instant::now();
-        let bar = std::io::stderr().is_terminal().then(|| bar(&name, total));
+        let Show { json, quiet, .. } = shown();
+        let drawn = !json && !quiet && std::io::stderr().is_terminal();
+        let bar = drawn.then(|| bar(&name, total));
         if bar.is_none() {
-            note(&format!("{name} ..."));
+            tell(&Event::StepBegan { step: &name, total });
         }
-        Self { bar, plain: Mutex::new(Plain { name, begun: now, said: now, done: 0, total }) }
+        Self { bar, plain: Mutex::new(Plain { name, begun: now, said: now, total }) }
     }
 
     /// Reports that `done` of the units are done, and what is in progress.
     pub(crate) fn at(&self, done: u64, doing: &str) {
         let mut plain = self.plain.lock().unwrap_or_else(|e| e.into_inner());
-        plain.done = done;
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
@@ -52,17 +110,24 @@ impl Step {
             }
             None if plain.said.elapsed() >= PLAIN_PERIOD => {
                 plain.said = Instant::now();
-                note(&plain_line(&plain.name, done, plain.total, plain.begun.elapsed()));
+                let (step, total) = (plain.name.as_str(), plain.total);
+                let elapsed_s = plain.begun.elapsed().as_secs_f64();
+                tell(&Event::StepAt { step, done, total, doing, elapsed_s });
             }
             None => {}
         }
     }
 
-    /// Prints a lasting line above the step (a finished cell, a warning).
+    /// Prints a lasting line above the step (a warning).
     pub(crate) fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None => note(line),
+        self.tell(&Event::Note { text: line });
+    }
+
+    /// Tells an event above the step (a finished cell).
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        match (&self.bar, event.text()) {
+            (Some(bar), Some(text)) => bar.println(named(text)),
+            _ => tell(event),
         }
     }
 
@@ -72,7 +137,8 @@ impl Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        note(&format!("{}: {outcome} ({:.1} s)", plain.name, plain.begun.elapsed().as_secs_f64()));
+        let elapsed_s = plain.begun.elapsed().as_secs_f64();
+        tell(&Event::StepEnded { step: &plain.name, outcome, elapsed_s });
     }
 }
 
@@ -81,8 +147,12 @@ impl Step {
 /// # Errors
 /// A failed write, for example on a full disk. A reader that stops early (`| head`) is no error.
 pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut text = named(text);
+    if shown().json {
+        text = serde_json::to_string(&Event::Text { text: &text })? + "\n";
+    }
     let mut out = std::io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }
@@ -90,10 +160,9 @@ pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
     }
 }
 
-/// Prints one line outside any step. If stderr takes nothing, because its reader left or its disk
-/// is full, the run goes on: its results matter more than the line.
+/// Prints one line outside any step.
 pub(crate) fn note(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    tell(&Event::Note { text: line });
 }
 
 fn bar(name: &str, total: Option<u64>) -> ProgressBar {

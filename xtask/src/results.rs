@@ -235,14 +235,19 @@ impl RunFolder {
         numbers.map(|number| self.attempt(cell, number)).take_while(|dir| dir.exists()).collect()
     }
 
-    /// Moves the folder of an attempt aside, beside it, so that the attempt can be made again.
+    /// Moves the folder of an attempt aside, beside it, so that the attempt can be made again. The
+    /// new name ends with why and the first free number.
     ///
     /// # Errors
     /// A folder that cannot be moved.
     pub(crate) fn put_aside(&self, attempt: &Path, why: &str) -> anyhow::Result<PathBuf> {
-        let mut aside = attempt.as_os_str().to_owned();
-        aside.push(format!(".{why}"));
-        let aside = PathBuf::from(aside);
+        let named = |number: u32| {
+            let mut name = attempt.as_os_str().to_owned();
+            name.push(format!(".{why}-{number}"));
+            PathBuf::from(name)
+        };
+        let free = (1..).map(named).find(|path| !path.exists());
+        let aside = free.with_context(|| format!("move {}", attempt.display()))?;
         fs::rename(attempt, &aside).with_context(|| format!("move {}", attempt.display()))?;
         Ok(aside)
     }

@@ -26,4 +26,9 @@ pub(crate) struct LeftOpen {
     #[arg(long, value_name = "N", conflicts_with = "shuffle",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_fail: Option<u32>,
+    /// Run a cell that was not as expected again, alone; if that is ERROR or
+    /// INCONCLUSIVE, up to N times
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "shuffle",
+        value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub(crate) retries: u32,
 }

@@ -27,6 +27,8 @@ pub(crate) enum Listed {
     Cells,
     /// Scenarios with their titles
     Scenarios,
+    /// Matrices with their numbers of cells, and their kernels
+    Matrices,
     /// Kernels with their series and policies
     Kernels,
     /// Runs in the results folder

@@ -37,7 +37,7 @@ pub(crate) use known_faults::KnownFault;
 pub(crate) use known_faults::Until;
 pub(crate) use matrices::{Matrix, Vm};
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
-pub(crate) use place::{Text, did_you_mean};
+pub(crate) use place::{Text, close_to, did_you_mean};
 pub(crate) use program::{Load, limit_bytes};
 pub(crate) use scenarios::{Expectation, Scenario, Shape};
 pub(crate) use user_series::UserSeries;

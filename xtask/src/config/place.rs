@@ -276,17 +276,24 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     sorted
 }
 
+/// The known word that `word` was probably meant to be.
+pub(crate) fn close_to<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let first = *nearest(word, known).first()?;
+    (strsim::damerau_levenshtein(word, first) <= 1 + word.len() / 3).then_some(first)
+}
+
 /// A hint that lists the known words, nearest first.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let sorted = nearest(word, known);
-    match sorted.first() {
-        None => "there are none yet".to_owned(),
-        Some(first) => {
-            let close = strsim::damerau_levenshtein(word, first) <= 1 + word.len() / 3;
-            let guess = if close { format!("did you mean `{first}`? ") } else { String::new() };
-            format!("{guess}known: {}", sorted.join(", "))
-        }
+    if sorted.is_empty() {
+        return "there are none yet".to_owned();
     }
+    let close = close_to(word, sorted.iter().copied());
+    let guess = close.map_or(String::new(), |first| format!("did you mean `{first}`? "));
+    format!("{guess}known: {}", sorted.join(", "))
 }
 
 #[cfg(test)]

@@ -80,6 +80,48 @@ pub(crate) fn tree_of(
     Ok(tree)
 }
 
+/// What is not committed of a work tree, as a commit on top of its HEAD.
+pub(crate) struct Uncommitted {
+    ours: Ours,
+    commit: String,
+}
+
+impl Uncommitted {
+    /// Runs a command of git on the commits since `base`, and on this one.
+    ///
+    /// # Errors
+    /// [`Exit::Source`] with git's message.
+    pub(crate) fn on_top_of(&self, path: &Path, base: &str, words: &[&str]) -> anyhow::Result<()> {
+        let range = format!("{}..{}", resolve(path, &format!("{base}^{{commit}}"))?, self.commit);
+        self.ours.run(path, &[words, &["--end-of-options", &range]].concat()).map(drop)
+    }
+}
+
+/// What `git commit --all` would commit in a work tree: not files that git does not know.
+///
+/// # Errors
+/// [`Exit::Source`] with git's message.
+pub(crate) fn uncommitted(cache: &Cache, path: &Path) -> anyhow::Result<Option<Uncommitted>> {
+    if is_bare(path) {
+        return Ok(None);
+    }
+    let ours = Ours { theirs: Some(git_path(path, "objects")?), ..Ours::beside(cache, path)? };
+    ours.copy_index(path)?;
+    let shallow = git_path(path, "shallow")?;
+    if shallow.exists() {
+        fs::copy(&shallow, ours.scratch.path().join("git/shallow"))?;
+    }
+    let head = resolve(path, "HEAD^{commit}")?;
+    ours.run(path, &["add", "--update"])?;
+    let tree = ours.run(path, &["write-tree"])?;
+    if tree == resolve(path, "HEAD^{tree}")? {
+        return Ok(None);
+    }
+    let message = "changes that are not committed";
+    let commit = ours.run(path, &["commit-tree", "-p", &head, "-m", message, &tree])?;
+    Ok(Some(Uncommitted { ours, commit }))
+}
+
 /// The commit of a revision, or of HEAD, if it has this tree: a dirty work tree is no commit.
 pub(crate) fn commit_of(path: &Path, revision: Option<&str>, tree: &str) -> Option<String> {
     let commit = resolve(path, &format!("{}^{{commit}}", revision.unwrap_or("HEAD"))).ok()?;
@@ -150,6 +192,11 @@ impl Ours {
         let mut command = git(tree);
         command.env("GIT_DIR", self.scratch.path().join("git")).env("GIT_WORK_TREE", tree);
         command.env("GIT_OBJECT_DIRECTORY", &self.objects);
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "nobody");
+            command.env(format!("GIT_{role}_EMAIL"), "nobody@localhost");
+            command.env(format!("GIT_{role}_DATE"), "1970-01-01T00:00:00Z");
+        }
         if let Some(theirs) = &self.theirs {
             command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", theirs);
         }

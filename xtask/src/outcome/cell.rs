@@ -66,6 +66,11 @@ pub(crate) fn by_key<'a>(
 }
 
 impl Attempt {
+    /// Whether it has no verdict on the kernel: the host failed, or the path under test never ran.
+    pub(crate) fn says_nothing(&self) -> bool {
+        matches!(self.judgement.verdict, Verdict::Error | Verdict::Inconclusive)
+    }
+
     /// One run of a cell whose evidence lies in `folder`.
     pub(crate) fn of(folder: String, seen: &Seen<'_>, judgement: Judgement) -> Self {
         let usage = seen.samples.get(&MemcgRole::Limited);
@@ -111,7 +116,7 @@ impl CellResult {
 
     /// Whether the first attempt has no verdict on the kernel.
     pub(crate) fn first_says_nothing(&self) -> bool {
-        matches!(self.first.judgement.verdict, Verdict::Error | Verdict::Inconclusive)
+        self.first.says_nothing()
     }
 
     /// Whether a stop cut it off: another run may say more.

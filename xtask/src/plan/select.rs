@@ -6,7 +6,7 @@
 use globset::{Glob, GlobMatcher};
 
 use super::{Cell, every_cell};
-use crate::config::{Config, Matrix};
+use crate::config::{Config, Matrix, close_to};
 use crate::exit::{Exit, Fault};
 
 /// Which cells of a matrix to run. Empty lists select everything.
@@ -43,8 +43,17 @@ fn elsewhere(config: &Config, matrix: &Matrix, selection: &Selection) -> Option<
     };
     let others = config.matrices.values().filter(|other| other.name != matrix.name);
     let like = |other: &&Matrix| (other.kernels == matrix.kernels, other.vm == matrix.vm);
-    let Matrix { name, .. } = others.filter(has).max_by_key(like)?;
-    Some(format!("matrix `{name}` has such cells: --matrix {name}"))
+    if let Some(Matrix { name, .. }) = others.clone().filter(has).max_by_key(like) {
+        return Some(format!("matrix `{name}` has such cells: --matrix {name}"));
+    }
+    // A scenario that is misspelt, and not in this matrix either.
+    let meant = selection.filters.iter().find_map(|filter| {
+        let nearest = close_to(filter, config.scenarios.keys().map(String::as_str))?;
+        (!matrix.scenarios.iter().any(|name| name == nearest)).then_some(nearest)
+    })?;
+    let with = |other: &&Matrix| other.scenarios.iter().any(|name| name == meant);
+    let Matrix { name, .. } = others.filter(with).max_by_key(like)?;
+    Some(format!("did you mean `{meant}`? matrix `{name}` has it: --matrix {name}"))
 }
 
 /// The cells that one of the filters selects; `matrix` names them in a fault.

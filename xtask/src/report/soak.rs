@@ -85,7 +85,7 @@ pub(crate) fn soak(
     );
     let sum = style.good_if(soaked(result, faults), &sum);
     text.push_str(&format!(
-        "\n{line}\nverdicts: {}\n{sum}\nevidence: {folder}\n",
+        "\n{line}\nverdicts: {}\n{sum}\nreport: {folder}/report.html\nevidence: {folder}\n",
         verdicts.join(", ")
     ));
     text

@@ -39,6 +39,7 @@ pub(crate) fn run(result: &RunResult, folder: &str, style: Style) -> String {
         format!("\n{} ", style.good_if(result.good(), &sum(totals))),
         format!("({})\n", conditions(&result.manifest)),
         incomplete(&result.manifest, style),
+        format!("report: {folder}/report.html\n"),
         format!("evidence: {folder}\n"),
     ]
     .concat()

@@ -14,8 +14,9 @@ use crate::config::KnownFault;
 use crate::evidence::{Ending, Evidence, Seen};
 use crate::outcome::{Attempt, CellResult, Judgement, Manifest};
 use crate::plan::Cell;
-use crate::progress::{Step, note};
+use crate::progress::{Event, Step, note};
 use crate::report;
+use crate::taxonomy::Rule;
 use crate::verdict::{self, Pace};
 use crate::vm;
 use crate::vm::cell::Begin;
@@ -75,7 +76,10 @@ impl Run<'_> {
     ) -> Vec<CellResult> {
         let is_unexpected = |cell: &&Cell| unexpected(first.get(&cell.id)) > 0;
         let repeated: Vec<Cell> = cells.iter().filter(is_unexpected).cloned().collect();
-        let mut again = self.pass(("again, alone", 2), &repeated, 1, 0, None);
+        let mut again = match self.retries {
+            0 => BTreeMap::new(),
+            _ => self.pass(("again, alone", 2), &repeated, 1, 0, None),
+        };
         let ran = cells.iter().filter_map(|cell| {
             let first = first.remove(&cell.id)?;
             Some(CellResult { cell: cell.clone(), first, again: again.remove(&cell.id) })
@@ -109,7 +113,10 @@ impl Run<'_> {
         let over = || late() || (number == 1 && self.has_enough(bad.load(Ordering::Relaxed)));
         // Counted by who ran it: the same job must know before it begins the next.
         let job = |cell: &Cell| {
-            let attempt = (!over()).then(|| self.attempt(cell, number));
+            let attempt = (!over()).then(|| match number {
+                1 => self.attempt(cell, number),
+                _ => again_if(self.retries, |_| self.attempt(cell, number), |it| self.is_mute(it)),
+            });
             bad.fetch_add(unexpected(&attempt), Ordering::Relaxed);
             attempt
         };
@@ -122,7 +129,7 @@ impl Run<'_> {
             });
             let Some(attempt) = attempt else { return };
             let ended = CellResult { cell: cell.clone(), first: attempt, again: None };
-            step.say(&report::cell_line(&ended, self.style));
+            self.tell(&step, &ended, number);
             attempts.insert(cell.id.clone(), ended.first);
             step.at(attempts.len() as u64, &cell.id);
         });
@@ -130,9 +137,28 @@ impl Run<'_> {
         attempts
     }
 
+    fn tell(&self, step: &Step, ended: &CellResult, number: u32) {
+        let judgement = ended.judgement();
+        step.tell(&Event::CellEnded {
+            cell: &ended.cell.id,
+            attempt: number,
+            verdict: &judgement.verdict.to_string(),
+            breaks: &Rule::list(&judgement.breaks),
+            as_expected: judgement.as_expected,
+            wall_ms: ended.first.wall_ms,
+            why: &judgement.why,
+            line: &report::cell_line(ended, self.style),
+        });
+    }
+
     /// Whether so many cells were not as expected that no other begins.
     fn has_enough(&self, unexpected: u32) -> bool {
         self.unexpected_max.is_some_and(|most| unexpected >= most)
+    }
+
+    /// Whether an attempt says nothing of the kernel, so that another one may say more.
+    fn is_mute(&self, attempt: &Attempt) -> bool {
+        attempt.says_nothing() && !self.stop.asked()
     }
 
     fn attempt(&self, cell: &Cell, number: u32) -> Attempt {
@@ -144,11 +170,14 @@ impl Run<'_> {
                     1 => self.boots.begin(&self.ready.rig, cell, &kernel.bzimage),
                     _ => Begin::Boot(&kernel.bzimage),
                 };
-                let run = |broken: u32| match self.put_aside(&dir, broken) {
-                    Ok(()) => {
-                        vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop)
+                let run = |broken: u32| {
+                    let why = if broken == 0 { "mute" } else { "emulator" };
+                    match self.put_aside(&dir, why) {
+                        Ok(()) => {
+                            vm::cell::run(&self.ready.rig, Job::of(cell), begin, &dir, &self.stop)
+                        }
+                        Err(why) => Evidence::of_failed_host(&cell.request, format!("{why:#}"), 0),
                     }
-                    Err(why) => Evidence::of_failed_host(&cell.request, format!("{why:#}"), 0),
                 };
                 let broken = |evidence: &Evidence| self.broken_by_emulator(evidence);
                 let evidence = again_if(EMULATOR_TRIES, run, broken);
@@ -173,15 +202,17 @@ impl Run<'_> {
         evidence
     }
 
-    /// Keeps the evidence of a boot that the emulator broke, the last of so many.
-    fn put_aside(&self, dir: &Path, broken: u32) -> anyhow::Result<()> {
-        if broken == 0 {
+    /// Keeps the evidence of an attempt in this folder, if there is one: another one is made.
+    fn put_aside(&self, dir: &Path, why: &str) -> anyhow::Result<()> {
+        if !dir.exists() {
             return Ok(());
         }
-        let aside = self.folder.put_aside(dir, &format!("emulator-{broken}"))?;
+        let aside = self.folder.put_aside(dir, why)?;
         self.folder.seal(&aside)?;
-        let place = self.folder.within(&aside);
-        note(&format!("note: {place}: the emulator broke this boot, so it is made again"));
+        if why == "emulator" {
+            let place = self.folder.within(&aside);
+            note(&format!("note: {place}: the emulator broke this boot; booting again"));
+        }
         Ok(())
     }
 

@@ -39,6 +39,12 @@ pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Ex
     let folders = Folders::of(places)?;
     Stop::on_signals()?;
     let cli::BuildKernel { kernels, user_series, print_image, build: options } = args;
+    let found = match kernels.is_empty() {
+        true => user_series::of_this_tree(&folders, user_series, options)?,
+        false => None,
+    };
+    let (user_series, options) =
+        found.as_ref().map_or((user_series, options), |(series, build)| (series, build));
     let user_series::Configured { config, pair, .. } =
         user_series::configured(&folders, user_series, options, MATRIX)?;
     let kernels = if kernels.is_empty() { &pair[..] } else { kernels };

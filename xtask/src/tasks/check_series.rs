@@ -32,11 +32,17 @@ const MATRIX: &str = "smoke";
 /// ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
+    let found = match args.kernel {
+        None => user_series::of_this_tree(&folders, &args.user_series, &args.build)?,
+        Some(_) => None,
+    };
+    let (series, build) =
+        found.as_ref().map_or((&args.user_series, &args.build), |(series, build)| (series, build));
     let user_series::Configured { config, pair: [_, patched], .. } =
-        user_series::configured(&folders, &args.user_series, &args.build, MATRIX)?;
+        user_series::configured(&folders, series, build, MATRIX)?;
     let kernel = config.kernel(args.kernel.as_ref().unwrap_or(&patched))?;
     inputs::sources_present(&folders.workspace, &config, [kernel.name.as_str()])?;
-    let cli::BuildOptions { source, install } = &args.build;
+    let cli::BuildOptions { source, install } = build;
     let start = Start::new(*install)?;
     let cache = Cache::open(&folders.cache)?;
     let mut toolchain = Toolchain::find(&cache)?;

@@ -9,6 +9,7 @@ use crate::config::KnownFault;
 use crate::evidence::store;
 use crate::exit::Exit;
 use crate::outcome::{Attempt, CellResult, Manifest, RunResult, SCHEMA_VERSION, Totals};
+use crate::progress::{self, Event};
 use crate::report::{self, ConsoleFault, Style};
 use crate::results::RunFolder;
 use crate::verdict::{self, Judged, Pace, compare};
@@ -55,17 +56,26 @@ pub(super) fn matrix(folder: &RunFolder, cache: &Path, result: &RunResult) -> an
     folder.write_result(result)?;
     html::write(folder, cache, result)?;
     let interrupted = result.manifest.interrupted;
-    if result.cells.iter().any(|ran| ran.cell.round.is_some()) {
+    let exit = if result.cells.iter().any(|ran| ran.cell.round.is_some()) {
         let faults = console_faults(folder, result);
         report(folder, |place, style| report::soak(result, &faults, place, style))?;
-        return Ok(exit(interrupted, report::soaked(result, &faults)));
-    }
-    report(folder, |place, style| report::run(result, place, style))?;
-    Ok(match exit(interrupted, result.totals.good()) {
-        Exit::Ok if result.nothing_reached() => Exit::NotReached,
-        Exit::Unexpected if result.is_only_incomplete() => Exit::Incomplete,
-        other => other,
-    })
+        exit(interrupted, report::soaked(result, &faults))
+    } else {
+        report(folder, |place, style| report::run(result, place, style))?;
+        match exit(interrupted, result.totals.good()) {
+            Exit::Ok if result.nothing_reached() => Exit::NotReached,
+            Exit::Unexpected if result.is_only_incomplete() => Exit::Incomplete,
+            other => other,
+        }
+    };
+    let file = |name: &str| folder.dir().join(name).display().to_string();
+    progress::tell(&Event::RunEnded {
+        run: &result.run,
+        result: &file("result.json"),
+        report: &file("report.html"),
+        exit: exit as u8,
+    });
+    Ok(exit)
 }
 
 /// Every fault on the consoles of all attempts, also of those whose verdict has another cause.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask list`: cells of a matrix, scenarios, kernels, runs.
+//! `cargo xtask list`: cells of a matrix, scenarios, matrices, kernels, runs.
 
 use super::{Folders, inputs, print_ids, proven, selection};
 use crate::cli::{self, Listed, Places};
+use crate::config::Config;
 use crate::exit::Exit;
+use crate::plan::{self, Selection};
 use crate::progress::print;
+use crate::report;
 use crate::results::{self, RunFolder};
-use crate::{config::Config, plan};
 
 /// Runs the command.
 ///
@@ -26,9 +28,19 @@ pub(crate) fn run(places: &Places, args: &cli::List) -> anyhow::Result<Exit> {
                 print(format_args!("{:20} {}\n", scenario.name, scenario.title))?;
             }
         }
+        Listed::Matrices => matrices(&inputs::read(&folders.configs)?)?,
         Listed::Kernels => kernels(&inputs::read(&folders.configs)?)?,
     }
     Ok(Exit::Ok)
+}
+
+fn matrices(config: &Config) -> anyhow::Result<()> {
+    for (name, matrix) in &config.matrices {
+        let cells = plan::plan(config, matrix, &Selection::default())?.len();
+        let kernels = matrix.kernels.join(", ");
+        print(format_args!("{name:14} {:10} {kernels}\n", report::plural(cells, "cell")))?;
+    }
+    Ok(())
 }
 
 fn kernels(config: &Config) -> anyhow::Result<()> {

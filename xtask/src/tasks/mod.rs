@@ -9,6 +9,7 @@ mod bootable;
 mod boots;
 pub(crate) mod build_kernel;
 pub(crate) mod check_series;
+pub(crate) mod command_line;
 pub(crate) mod compare;
 mod conclude;
 pub(crate) mod cover_letter;
@@ -29,6 +30,7 @@ pub(crate) mod kselftest;
 mod kvm_proof;
 mod left_open;
 pub(crate) mod list;
+pub(crate) mod manual;
 pub(crate) mod merge;
 pub(crate) mod mutants;
 mod nights;
@@ -62,7 +64,7 @@ use crate::cli::{self, Places};
 use crate::exit::{Exit, Fault};
 use crate::kernel::Cache;
 use crate::plan::{Cell, Selection};
-use crate::progress::print;
+use crate::progress::{self, print};
 use crate::report::Style;
 
 /// The folders a task works with, all absolute.
@@ -130,14 +132,17 @@ fn checkout(by_cargo: Option<&Path>, here: &Path, built_in: &Path) -> Option<Pat
     place.or_else(|| built_in.parent().filter(is_checkout)).map(Path::to_owned)
 }
 
-/// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>). As wide as the
-/// terminal is, or `COLUMNS` says; what goes elsewhere is not folded.
+/// Colours as `--color` says; else none with `NO_COLOR` (<https://no-color.org>), always with
+/// `CLICOLOR_FORCE` (<https://bixense.com/clicolors>), or on a terminal. As wide as the terminal
+/// is, or `COLUMNS` says; what goes elsewhere is not folded.
 fn style(stream: impl IsTerminal + AsFd) -> Style {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let variable = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    let usual = !variable("NO_COLOR") && (forced || stream.is_terminal());
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let found = || terminal_size::terminal_size_of(&stream).map(|(width, _)| width.0.into());
     let columns = said.or_else(found).filter(|columns| *columns > 0);
-    Style { colour: stream.is_terminal() && !refused, columns }
+    Style { colour: progress::shown().colour.unwrap_or(usual), columns }
 }
 
 /// Prints a report, folded to the width that there is.

@@ -110,6 +110,8 @@ pub(super) struct Run<'a> {
     pub(super) style: Style,
     /// No cell begins once so many were not as expected.
     pub(super) unexpected_max: Option<u32>,
+    /// How often a cell that was not as expected runs again.
+    pub(super) retries: u32,
     begun: Instant,
     cpu_time: Option<CpuTime>,
 }
@@ -174,6 +176,7 @@ impl<'a> Run<'a> {
             past,
             style,
             unexpected_max: None,
+            retries: 1,
             begun,
             cpu_time,
         })

@@ -5,7 +5,7 @@ use super::left_open;
 use super::parts::{self, Record, Work};
 use super::past::Past;
 use super::run::{Run, Spec, Start};
-use super::{Folders, bootable, conclude, exec, print_ids, reach, rig, selection};
+use super::{Folders, bootable, conclude, exec, print_ids, reach, rig, selection, user_series};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::plan::Selection;
@@ -38,12 +38,26 @@ fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
     narrowed
 }
 
+/// The arguments, with the series of the kernel tree that the command is called in.
+fn in_this_tree(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<cli::RunMatrix> {
+    let mut args = args.clone();
+    let named = !args.kernels.is_empty() || !args.vms.guests.images.is_empty();
+    if !named && args.partition.partition.is_none() {
+        let (series, build) = (&args.user_series, &args.build);
+        if let Some(found) = user_series::of_this_tree(folders, series, build)? {
+            (args.user_series, args.build) = found;
+        }
+    }
+    Ok(args)
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Configuration, kernels and host, each with its code; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
+    let args = &in_this_tree(&folders, args)?;
     let (args, work, before) = &left_open::work(&folders, args)?;
     let Work { config, matrix, seed, cells, record, program } = work;
     if args.dry_run {
@@ -79,7 +93,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         let guest = &run.ready.binaries.guest;
         run.ready.rig.initramfs = guest_binary::pack_with(guest, &program.tree, &folders.cache)?;
     }
-    run.unexpected_max = args.left_open.max_fail;
+    (run.unexpected_max, run.retries) = (args.left_open.max_fail, args.left_open.retries);
     run.asked(args.partition.night, narrowed(args))?;
     run.watch(reach)?;
     if let Some(record) = record {

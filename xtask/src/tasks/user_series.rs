@@ -12,6 +12,7 @@ use crate::config::{Config, UserSeries};
 use crate::exit::{Exit, Fault};
 use crate::host::file;
 use crate::host::file::write_whole;
+use crate::kernel::user_series::Branch;
 use crate::kernel::{Cache, user_series};
 use crate::plan::{Plan, UserFile};
 use crate::progress::note;
@@ -70,6 +71,41 @@ pub(super) fn configured(
     };
     let baseline = config.add_user_series(series.clone(), matrix)?;
     Ok(Configured { config, pair: [baseline, USER_SERIES.to_owned()], series: Some(series) })
+}
+
+/// The same arguments for the kernel tree that the command is called in, if it is called in one
+/// and they name no series: the tree's own commits, on what they are on top of.
+///
+/// # Errors
+/// A branch with nothing of its own, or of which nothing says what it is on top of; config files.
+pub(super) fn of_this_tree(
+    folders: &Folders,
+    series: &UserSeriesArgs,
+    build: &BuildOptions,
+) -> anyhow::Result<Option<(UserSeriesArgs, BuildOptions)>> {
+    let here = std::env::current_dir().context("finding the current folder")?;
+    if series.series.is_some() || build.source.is_some() || here.starts_with(&folders.workspace) {
+        return Ok(None);
+    }
+    let Some(branch) = Branch::around(&here)? else { return Ok(None) };
+    let Branch { top, base, base_name, version } = branch;
+    let tree = format!("{}@{base}", top.display());
+    note(&format!("kernel tree: {} on top of {base_name}, changes included", top.display()));
+    let config = inputs::read(&folders.configs)?;
+    let base = series.base.clone().or_else(|| newest_base(&config, version?));
+    let series = UserSeriesArgs { series: Some(format!("{tree}..")), base, ..series.clone() };
+    Ok(Some((series, BuildOptions { source: Some(tree), ..build.clone() })))
+}
+
+/// The newest base that is no newer than this version.
+fn newest_base(config: &Config, version: (u32, u32)) -> Option<String> {
+    let version_of = |name: &str| {
+        let (major, minor) = name.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    let bases = config.bases.keys().filter_map(|name| Some((version_of(name)?, name)));
+    let (_, name) = bases.filter(|(known, _)| *known <= version).max()?;
+    Some(name.clone())
 }
 
 /// Reads `configs/` and adds the series of a plan file.

@@ -121,7 +121,7 @@ pub(crate) const ROOMS: &[Room] = &[
         &["evidence", "exit", "host", "plan", "progress"],
     ),
     room("results", Touches, "the one writer under `results/`", &["exit", "host"]),
-    room("cli", Decides, "the command line -> arguments", &["exit", "plan"]),
+    room("cli", Decides, "the command line -> arguments", &["config", "exit", "plan"]),
     room(
         "tasks",
         Touches,

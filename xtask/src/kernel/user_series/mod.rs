@@ -5,6 +5,7 @@
 //! become [`UserPatches`]. Only the cache is written; the files are in a folder named after their
 //! content.
 
+mod branch;
 mod files;
 mod folder;
 mod mail;
@@ -25,6 +26,8 @@ use super::diff::Diff;
 use crate::exit::{Exit, Fault};
 use crate::host::digest::hex;
 use crate::host::file::write_whole;
+
+pub(crate) use branch::Branch;
 
 const MAILS_MAX: usize = 10_000;
 
@@ -48,7 +51,7 @@ pub(crate) fn read(
     source: Option<&str>,
 ) -> anyhow::Result<UserPatches> {
     let found = match range::parse(given, source)? {
-        Some(range) => range.mails()?,
+        Some(range) => range.mails(cache)?,
         None if given == "-" => folder::mailbox(folder::mails_of(&files::of_stdin()?, "stdin")?),
         None => folder::mails_at(Path::new(given))?,
     };

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A range of commits: `REPOSITORY@BASE..TIP`, or `BASE..TIP` of the repository that `--source`
-//! names.
+//! names. Without TIP, HEAD and what is not committed.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::super::local;
+use super::super::cache::Cache;
+use super::super::local::{self, Uncommitted};
 use super::files;
 use super::folder::{self, Found};
 use super::mail::Mail;
@@ -77,10 +78,17 @@ impl Range {
     ///
     /// # Errors
     /// [`Exit::Usage`] with git's message; for merges, which no patch can hold; for no commits.
-    pub(super) fn mails(&self) -> anyhow::Result<Found> {
+    pub(super) fn mails(&self, cache: &Cache) -> anyhow::Result<Found> {
         let scratch = tempfile::tempdir().context("making a folder for patches")?;
-        self.export(scratch.path())?;
+        let dirty = match self.range.ends_with("..") {
+            true => local::uncommitted(cache, &self.repository)?,
+            false => None,
+        };
+        self.export(dirty.as_ref(), scratch.path())?;
         let mut found = Found { in_order: true, ..Found::default() };
+        if dirty.is_some() {
+            found.notes.push("the last patch is what is not committed, without new files".into());
+        }
         for file in folder::files_in(scratch.path())? {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let bytes = files::of_path(&file)?;
@@ -102,7 +110,7 @@ impl Range {
         Fault::new(Exit::Usage, format!("--series {}@{range}: {why}", repository.display()))
     }
 
-    fn export(&self, folder: &Path) -> anyhow::Result<()> {
+    fn export(&self, dirty: Option<&Uncommitted>, folder: &Path) -> anyhow::Result<()> {
         let Self { repository, range } = self;
         crate::host::require_program("git", "git")?;
         let count = |only: &[&str]| -> anyhow::Result<u32> {
@@ -119,19 +127,30 @@ impl Range {
             return Err(self.fault("it has merges").hint(hint).into());
         }
         match count(&[])? {
-            0 => return Err(self.fault("it has no commits").into()),
+            0 if dirty.is_none() => return Err(self.fault("it has no commits").into()),
             // Sorting by file name would no longer give their order.
             number if number > PARTS_MAX => {
                 return Err(self.fault(&format!("{number} commits are too many")).into());
             }
             _ => {}
         }
-        let mut command = local::git(repository);
-        command.arg("format-patch").args(OPTIONS.split(' ')).arg("-o").arg(folder);
-        command.args(["--end-of-options", range]);
-        local::run(command).map_err(|error| {
-            self.fault("git cannot export these commits").hint(format!("{error:#}"))
-        })?;
-        Ok(())
+        let exported = match dirty {
+            None => {
+                let mut command = local::git(repository);
+                command.arg("format-patch").args(OPTIONS.split(' ')).arg("-o").arg(folder);
+                command.args(["--end-of-options", range]);
+                local::run(command).map(drop)
+            }
+            Some(dirty) => {
+                let base = range.trim_end_matches('.');
+                let folder = folder.to_string_lossy();
+                let mut words: Vec<&str> = vec!["format-patch"];
+                words.extend(OPTIONS.split(' ').chain(["-o", folder.as_ref()]));
+                dirty.on_top_of(repository, base, &words)
+            }
+        };
+        exported.map_err(|error| {
+            self.fault("git cannot export these commits").hint(format!("{error:#}")).into()
+        })
     }
 }

@@ -261,3 +261,77 @@ From 1234567890123456789012345678901234567890 Mon Sep 17 00:00:00 2001'
         assert!(exit == Exit::Usage && said.contains(why), "{given}: {said}");
     }
 }
+
+fn sh(folder: &std::path::Path, script: &str) -> String {
+    let mut command = Command::new("sh");
+    command.current_dir(folder).args(["-ec", script]);
+    let output = process::capture(command, Duration::from_secs(60)).unwrap();
+    assert!(output.status.success(), "{}", output.text);
+    output.text.trim().to_owned()
+}
+
+/// The beginning of a kernel tree, released once.
+const TREE: &str = "git init -q .; git config user.name A; git config user.email a@b
+    mkdir mm; touch MAINTAINERS Kbuild; seq 9 > mm/memcontrol.c
+    printf 'VERSION = 6\nPATCHLEVEL = 12\n' > Makefile
+    git add .; git commit -qm release; git tag v6.12";
+
+#[test]
+fn a_range_without_a_tip_ends_with_what_is_not_committed() {
+    let (dir, cache) = lab();
+    let tree = dir.path().join("linux");
+    fs::create_dir(&tree).unwrap();
+    sh(&tree, TREE);
+    let given = format!("{}@v6.12..", tree.display());
+    assert!(fault(&cache, &given, None).1.contains("no commits"));
+    sh(&tree, "echo ten >> mm/memcontrol.c; git commit -qam 'mm: ten'");
+    assert_eq!(names(&read(&cache, &given, None).unwrap()), ["0001-mm-ten.patch"]);
+    sh(&tree, "echo eleven >> mm/memcontrol.c; git add mm; echo 12 >> mm/memcontrol.c; echo > new");
+    let (objects, index) = ("git count-objects", "git diff --cached | sha256sum");
+    let before = [sh(&tree, objects), sh(&tree, index)];
+    let dirty = read(&cache, &given, None).unwrap();
+    let [one, two] = ["0001-mm-ten.patch", "0002-changes-that-are-not-committed.patch"];
+    assert_eq!(names(&dirty), [one, two]);
+    assert_eq!(dirty.notes, ["the last patch is what is not committed, without new files"]);
+    let text = fs::read_to_string(&dirty.patches[1]).unwrap();
+    assert!(text.contains("+eleven\n+12\n") && !text.contains("b/new"), "{text}");
+    assert_eq!([sh(&tree, objects), sh(&tree, index)], before, "the repository stays as it is");
+    // Only what is not committed, and a history that is cut off.
+    sh(&tree, "git stash -q; git tag -f v6.12 2>&1; git stash pop -q");
+    assert_eq!(names(&read(&cache, &given, None).unwrap()), [two.replace("0002", "0001")]);
+    let shallow = sh(
+        dir.path(),
+        "git clone -q --depth 1 file://$PWD/linux cut; cd cut
+        git config user.name A; git config user.email a@b; git tag base
+        echo 1 >> mm/memcontrol.c; git commit -qam 'mm: one'; echo 2 >> mm/memcontrol.c; pwd",
+    );
+    assert_eq!(read(&cache, &format!("{shallow}@base.."), None).unwrap().patches.len(), 2);
+}
+
+#[test]
+fn a_branch_is_on_top_of_its_upstream_or_of_the_last_release() {
+    let (dir, _) = lab();
+    let tree = dir.path().join("linux");
+    fs::create_dir(&tree).unwrap();
+    assert_eq!(Branch::around(&tree).unwrap(), None, "no kernel tree");
+    sh(&tree, TREE);
+    sh(&tree, "git checkout -qb topic; echo ten >> mm/memcontrol.c; git commit -qam 'mm: ten'");
+    let of = || {
+        let branch = Branch::around(&tree.join("mm")).unwrap().unwrap();
+        assert_eq!((branch.top, branch.version), (tree.clone(), Some((6, 12))));
+        (branch.base_name, branch.base)
+    };
+    let released = sh(&tree, "git rev-parse --short=12 v6.12");
+    assert_eq!(of(), ("v6.12".to_owned(), released));
+    sh(
+        &tree,
+        "git branch -q next; git branch -q -u next; echo 1 >> Kbuild; git commit -qam 'mm: one'",
+    );
+    assert_eq!(of(), ("next".to_owned(), sh(&tree, "git rev-parse --short=12 next")));
+    // A branch that was pushed is its own upstream.
+    sh(&tree, "git branch -f next 2>&1");
+    assert_eq!(of().0, "v6.12");
+    sh(&tree, "git tag -d v6.12");
+    let said = format!("{:#}", Branch::around(&tree).unwrap_err());
+    assert!(said.ends_with("the branch has no upstream and no release tag"), "{said}");
+}
