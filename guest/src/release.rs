@@ -43,7 +43,8 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
         // Draining the parent drains all below it.
         memcgs.parent.drain()?;
         let mut all_small = true;
-        for memcg in [Some(&memcgs.limited), memcgs.second.as_ref()].into_iter().flatten() {
+        let below = [&memcgs.limited, &memcgs.bystander];
+        for memcg in below.into_iter().chain(&memcgs.second) {
             let is_small = !memcg.exists() || memcg.current_bytes()? <= small_bytes;
             if !is_small && !is_first {
                 take_back(memcg, cpus[0])?;

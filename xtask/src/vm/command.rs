@@ -320,7 +320,7 @@ pub(super) mod tests {
   -m 512M \
   -kernel /c/bzImage \
   -initrd /c/guest.cpio \
-  -append 'console=ttyS0 console_msg_format=syslog panic=-1 oops=panic nokaslr no_timer_check tsc=reliable pty.legacy_count=0 8250.nr_uarts=1 lpj=16000000 mitigations=off rcupdate.rcu_cpu_stall_timeout=15 watchdog_thresh=10 sysctl.kernel.hung_task_timeout_secs=30 sysctl.kernel.hung_task_check_interval_secs=1 swapaccount=1' \
+  -append 'console=ttyS0 console_msg_format=syslog panic=-1 oops=panic nokaslr no_timer_check tsc=reliable log_buf_len=2M pty.legacy_count=0 8250.nr_uarts=1 lpj=16000000 mitigations=off rcupdate.rcu_cpu_stall_timeout=15 watchdog_thresh=10 sysctl.kernel.hung_task_timeout_secs=30 sysctl.kernel.hung_task_check_interval_secs=1 swapaccount=1' \
   -chardev socket,id=console,fd=3 \
   -serial chardev:console \
   -chardev socket,id=port,fd=4 \

@@ -59,6 +59,8 @@ const CMDLINE: &[&str] = &[
     // On a starved vCPU the TSC seems to stop; the clocksource watchdog would then switch to a
     // slower clock in the middle of a measurement.
     "tsc=reliable",
+    // On 7.3 a thread prints the log, and a storm of OOM reports laps it in the default 128 KiB.
+    "log_buf_len=2M",
     // 256 legacy pty pairs and three unused serial ports take 0.1 s of an emulated boot.
     "pty.legacy_count=0",
     "8250.nr_uarts=1",
