@@ -21,6 +21,7 @@ use crate::charges::{self, Watch};
 use crate::ending::{self, Watchdog};
 use crate::memcgs::Memcgs;
 use crate::port::{self, Port};
+use crate::terminal::say;
 use crate::{boot, cell, process};
 
 /// The serial console; `/dev/console` cannot be the terminal of a session.
@@ -167,10 +168,4 @@ fn request(path: &Path) -> Result<CellRequest> {
     let request: CellRequest = serde_json::from_str(&text)?;
     ensure!(request.protocol == protocol::VERSION, "{} is of another version", path.display());
     Ok(request)
-}
-
-/// Prints to the terminal; one that is gone is no fault.
-pub(crate) fn say(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -41,6 +41,7 @@ mod release;
 mod scenarios;
 mod shared;
 mod tally;
+mod terminal;
 mod usage;
 
 use anyhow::{Context, Result};

@@ -19,7 +19,7 @@ use nix::sys::termios::{self, SetArg};
 use protocol::{Event, Fact, LINE_BYTES_MAX, ORDER, Order, PORT_NAME, VERSION};
 
 use crate::clock::{self, Deadline};
-use crate::{by_hand, patience, shared};
+use crate::{patience, shared, terminal};
 
 /// How often to look for the port, or for the host at its other end, microseconds.
 const RETRY_US: u64 = 2_000;
@@ -104,7 +104,7 @@ impl Port {
         let mut line = serde_json::to_string(&Event { seq, at_us: clock::now_us(), fact })?;
         ensure!(line.len() < LINE_BYTES_MAX, "event {seq} has {} bytes", line.len());
         if self.shown {
-            by_hand::say(&format!("{line:.SHOWN_CHARS$}\n"));
+            terminal::say(&format!("{line:.SHOWN_CHARS$}\n"));
         }
         line.push('\n');
         (&self.file).write_all(line.as_bytes()).context("write to the port")?;

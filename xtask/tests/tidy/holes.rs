@@ -170,6 +170,25 @@ fn circles_of_files_and_rooms_are_seen() {
 }
 
 #[test]
+fn circles_in_any_crate_are_seen() {
+    let circle = |folder: &str, root: &str| {
+        let file = |name: &str, text: &str| (format!("{folder}/{name}"), text.to_owned());
+        let port = file("port.rs", "fn send() { crate::by_hand::say() }");
+        let by_hand = file("by_hand.rs", "use crate::port::Port;");
+        Tree::new([file(root, "mod by_hand; mod port;"), port, by_hand].into())
+    };
+    for (folder, root) in [
+        ("guest/src", "main.rs"),
+        ("guest/protocol/src", "lib.rs"),
+        ("xtask/tests/end_to_end", "main.rs"),
+    ] {
+        let found = circles(&circle(folder, root), ROOMS);
+        let edges = ["by_hand.rs:1 names", "port.rs:1 names"];
+        assert!(edges.iter().all(|edge| found.concat().contains(edge)), "{folder}: {found:?}");
+    }
+}
+
+#[test]
 fn a_room_without_a_row_and_a_file_without_a_mod_are_seen() {
     let tree = tree("mod brain; mod foot;", &[("brain.rs", ""), ("foot.rs", ""), ("lost.rs", "")]);
     let missing = ["room `foot` has no row in ROOMS", "ROOMS has `hand`, xtask/src has not"];

@@ -23,9 +23,14 @@ impl Place<'_> {
 
 /// The files of `xtask/src`, without test code.
 pub(crate) fn places(tree: &Tree) -> Vec<Place<'_>> {
+    places_of(tree, "xtask/src/main.rs")
+}
+
+/// The files of a crate, without test code if not all of it is.
+pub(crate) fn places_of<'a>(tree: &'a Tree, root: &str) -> Vec<Place<'a>> {
     tree.sources
         .iter()
-        .filter(|source| source.root == "xtask/src/main.rs" && !source.test)
+        .filter(|source| source.root == root && (!source.test || root.contains("/tests/")))
         .map(|source| Place { source, names: names(source) })
         .collect()
 }

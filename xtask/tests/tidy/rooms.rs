@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::map::{Map, Place, places};
+use crate::map::{Map, Place, places, places_of};
 use crate::names::Mention;
 use crate::source::Tree;
 
@@ -322,7 +322,7 @@ fn is_worldly(name: &str) -> bool {
     WORLDLY.iter().any(|word| name.strip_prefix(word).is_some_and(ends_or_goes_deeper))
 }
 
-/// Circles among rooms by their rows, and among files by what they mention.
+/// Circles among rooms by their rows, and among the files of each crate by what they mention.
 ///
 /// A `mod.rs` that re-exports a child does not depend on it, and a child may name its parents.
 pub(crate) fn circles(tree: &Tree, rooms: &[Room]) -> Vec<String> {
@@ -330,10 +330,18 @@ pub(crate) fn circles(tree: &Tree, rooms: &[Room]) -> Vec<String> {
         .iter()
         .map(|room| (room.name, room.calls.iter().map(|called| (*called, 0)).collect()))
         .collect();
-    let places = places(tree);
-    let map = Map::new(&places);
+    let rooms = knots(&rows).into_iter();
+    let rooms = rooms.map(|knot| format!("rooms in a circle: {}", knot.join(", ")));
+    let roots: BTreeSet<&str> = tree.sources.iter().map(|source| source.root.as_str()).collect();
+    let files = roots.into_iter().flat_map(|root| circles_of_files(&places_of(tree, root)));
+    rooms.chain(files).collect()
+}
+
+/// Circles among these files of one crate.
+fn circles_of_files(places: &[Place<'_>]) -> Vec<String> {
+    let map = Map::new(places);
     let mut files: Graph<'_> = BTreeMap::new();
-    for place in &places {
+    for place in places {
         let edges = files.entry(&place.source.path).or_default();
         for mention in place.names.mentions.iter().filter(|mention| !mention.reexport) {
             let Some(target) = map.file(&mention.name) else { continue };
@@ -342,8 +350,7 @@ pub(crate) fn circles(tree: &Tree, rooms: &[Room]) -> Vec<String> {
             }
         }
     }
-    let mut broken: Vec<String> =
-        knots(&rows).iter().map(|knot| format!("rooms in a circle: {}", knot.join(", "))).collect();
+    let mut broken = Vec::new();
     for knot in knots(&files) {
         let edges = knot.iter().flat_map(|from| {
             files[from]
