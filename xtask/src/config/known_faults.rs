@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::place::{At, Source, Text};
 use super::{Base, value, week};
 use crate::exit::Fault;
+use crate::taxonomy::Verdict;
 
 /// A fault of an unpatched kernel that somebody looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,19 @@ pub(crate) struct KnownFault {
     pub(crate) link: String,
     /// When the entry ends.
     pub(crate) until: Until,
+    /// Which cells may show it; `None` in runs that did not store it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seen_in: Option<SeenIn>,
+}
+
+/// Which cells may show a fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SeenIn {
+    /// Those of every scenario: it is named by its stack.
+    AnyScenario,
+    /// Those of this scenario.
+    Scenario(String),
 }
 
 /// The end of an entry.
@@ -82,12 +96,17 @@ struct Entry {
     fixed_in: Option<At<String>>,
 }
 
-/// The entries, in the order of the file.
-pub(super) fn check(text: &Text, bases: &BTreeMap<String, Base>) -> Result<Vec<KnownFault>, Fault> {
+/// The entries, in the order of the file; the second list names the scenarios that there are.
+pub(super) fn check<'a>(
+    text: &Text,
+    bases: &BTreeMap<String, Base>,
+    scenarios: impl Iterator<Item = &'a String> + Clone,
+) -> Result<Vec<KnownFault>, Fault> {
     let (source, table): (_, Table) = Source::read(text)?;
     let mut known: Vec<KnownFault> = Vec::new();
     for entry in table.fault {
-        let fault = checked(&source, &entry, bases)?;
+        let seen_in = seen_in(&entry.identity, scenarios.clone());
+        let fault = KnownFault { seen_in: Some(seen_in), ..checked(&source, &entry, bases)? };
         let twice =
             |other: &KnownFault| other.identity == fault.identity && other.base == fault.base;
         if known.iter().any(twice) {
@@ -96,6 +115,13 @@ pub(super) fn check(text: &Text, bases: &BTreeMap<String, Base>) -> Result<Vec<K
         known.push(fault);
     }
     Ok(known)
+}
+
+/// A stack or a message names a crash; what else is not named by its stack ends in its scenario.
+fn seen_in<'a>(identity: &str, mut scenarios: impl Iterator<Item = &'a String>) -> SeenIn {
+    let is_crash = identity.starts_with(&format!("{} ", Verdict::Crash));
+    let its = |name: &&String| !is_crash && identity.ends_with(&format!(" in {name}"));
+    scenarios.find(its).cloned().map_or(SeenIn::AnyScenario, SeenIn::Scenario)
 }
 
 fn checked(
@@ -132,6 +158,7 @@ fn checked(
         reason: reason.clone(),
         link: link.clone(),
         until,
+        seen_in: None,
     })
 }
 
@@ -148,7 +175,18 @@ mod tests {
              link = \"https://example.org/1\"\n{end}\n"
         );
         let text = Text { name: "known-faults".into(), path: "k.toml".into(), text };
-        check(&text, &bases).map_err(|fault| fault.what)
+        check(&text, &bases, [].iter()).map_err(|fault| fault.what)
+    }
+
+    #[test]
+    fn a_stack_is_seen_anywhere_and_a_broken_rule_in_its_scenario() {
+        let names = ["open", "exec"].map(str::to_owned);
+        let of = |identity: &str| seen_in(identity, names.iter());
+        assert_eq!(of("FAIL I1,I2 in open"), SeenIn::Scenario("open".to_owned()));
+        assert_eq!(of("HANG hung task in exec"), SeenIn::Scenario("exec".to_owned()));
+        for anywhere in ["HANG hung task in f < g", "CRASH WARN in exec", "CRASH panic: in open"] {
+            assert_eq!(of(anywhere), SeenIn::AnyScenario, "{anywhere}");
+        }
     }
 
     #[test]

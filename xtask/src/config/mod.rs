@@ -32,9 +32,9 @@ pub(crate) use condition::Comparison;
 pub(crate) use condition::Condition;
 pub(crate) use coverage::Reason;
 pub(crate) use kernels::{Compiler, Kernel, Policy};
-pub(crate) use known_faults::KnownFault;
 #[cfg(test)]
 pub(crate) use known_faults::Until;
+pub(crate) use known_faults::{KnownFault, SeenIn};
 pub(crate) use matrices::{Matrix, Vm};
 pub(crate) use mutants::{Caught, Mutant, Mutants, Trap};
 pub(crate) use place::{Text, close_to, did_you_mean};
@@ -116,7 +116,8 @@ impl Config {
         }
         config.matrices = matrices::check(&texts.matrices, &config)?;
         if let Some(text) = &texts.known_faults {
-            config.known_faults = known_faults::check(text, &config.bases)?;
+            config.known_faults =
+                known_faults::check(text, &config.bases, config.scenarios.keys())?;
         }
         config.mutants = mutants::check(mutants, &config, &texts.rules)?;
         Ok(config)

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{CellResult, Differential, Judgement, Outcome, RunResult};
-use crate::config::KnownFault;
+use super::{Cause, CellResult, Differential, Judgement, Outcome, RunResult};
+use crate::config::{KnownFault, SeenIn};
 use crate::taxonomy::{Rule, Verdict};
 
 /// Longest text of a message in an identity.
@@ -69,12 +69,12 @@ impl RunResult {
         let is_baseline =
             |ran: &&CellResult| self.manifest.baseline.as_ref() == Some(&ran.cell.key.kernel);
         // Only a whole run shows that a fault is nowhere; one of a scenario needs that scenario.
-        let named = |ran: &&CellResult| {
-            !known.identity.contains(" in ")
-                || known.identity.starts_with("CRASH")
-                || known.identity.ends_with(&format!(" in {}", ran.cell.key.scenario))
+        let may_show = |ran: &&CellResult| match &known.seen_in {
+            Some(SeenIn::AnyScenario) => true,
+            Some(SeenIn::Scenario(scenario)) => *scenario == ran.cell.key.scenario,
+            None => false,
         };
-        let asked = self.cells.iter().filter(is_baseline).filter(named).count();
+        let asked = self.cells.iter().filter(is_baseline).filter(may_show).count();
         let whole = self.manifest.narrowed.is_empty() && !self.manifest.interrupted;
         let unseen = cells.is_empty() && whole && asked > 0;
         let unseen =
@@ -93,27 +93,46 @@ pub(crate) fn of_pair(was: Option<Differential>, is: Differential, scenario: &st
 
 /// The identity of what a judgement says, whether it was expected or not.
 pub(super) fn of_cell(judgement: &Judgement, scenario: &str) -> String {
-    let Judgement { verdict, breaks, why, frames, .. } = judgement;
+    let Judgement { verdict, breaks, why, cause, frames, .. } = judgement;
     match verdict {
         Verdict::Fail => {
             format!("{verdict} {}{} in {scenario}", Rule::list(breaks), facts(judgement))
         }
         Verdict::Pass => format!("{verdict} in {scenario}"),
-        _ => of_report(*verdict, why, frames, scenario),
+        _ => match cause {
+            Some(cause) => of_cause(*verdict, cause, frames, scenario),
+            None => of_cause(*verdict, &cause_of_old(why), frames, scenario),
+        },
     }
 }
 
-/// The identity of one report on a console, as [`of_cell`] has it where it decides a cell.
-pub(crate) fn of_report(verdict: Verdict, said: &str, frames: &[String], scenario: &str) -> String {
-    let kind = said.split_once(": ").map_or(said, |(kind, _)| kind);
-    if !frames.is_empty() {
-        return format!("{verdict} {kind} in {}", frames.join(" < "));
-    }
-    let words = same_words(said.split(';').next().unwrap_or_default());
+/// The identity of what decided a cell, or of one report on its console.
+pub(crate) fn of_cause(
+    verdict: Verdict,
+    cause: &Cause,
+    frames: &[String],
+    scenario: &str,
+) -> String {
+    let words = match &cause.kind {
+        Some(kind) if !frames.is_empty() => {
+            return format!("{verdict} {kind} in {}", frames.join(" < "));
+        }
+        Some(kind) => same_words(&format!("{kind}: {}", cause.said)),
+        None => same_words(&cause.said),
+    };
     match verdict {
         // The message names the place.
         Verdict::Crash => format!("{verdict} {words}"),
         _ => format!("{verdict} {words} in {scenario}"),
+    }
+}
+
+/// The cause that `why` tells in a result without [`Judgement::cause`].
+fn cause_of_old(why: &str) -> Cause {
+    let said = why.split(';').next().unwrap_or_default();
+    match said.split_once(": ") {
+        Some((kind, said)) => Cause { kind: Some(kind.to_owned()), said: said.to_owned() },
+        None => Cause { kind: None, said: said.to_owned() },
     }
 }
 
@@ -150,41 +169,73 @@ mod tests {
     use super::*;
     use crate::verdict::tests::run::{benches, cell};
 
-    fn judged(verdict: Verdict, why: &str, frames: &[&str]) -> Judgement {
+    fn judged(verdict: Verdict, kind: Option<&str>, said: &str, frames: &[&str]) -> Judgement {
         let [baseline, _] = benches();
         let mut judgement = cell(&baseline).first.judgement;
         (judgement.verdict, judgement.as_expected) = (verdict, false);
-        judgement.why = why.to_owned();
+        let kind = kind.map(str::to_owned);
+        judgement.cause = Some(Cause { kind, said: said.to_owned() });
         judgement.frames = frames.iter().map(|&frame| frame.to_owned()).collect();
         judgement
     }
 
     #[test]
     fn what_differs_from_time_to_time_is_no_part_of_an_identity() {
-        let crash = |why: &str| of_cell(&judged(Verdict::Crash, why, &[]), "open");
-        let one = crash("WARN: WARNING: CPU: 0 PID: 71 at mm/page_counter.c:61 f+0x4e/0x60");
+        let crash =
+            |kind, said: &str| of_cell(&judged(Verdict::Crash, Some(kind), said, &[]), "open");
+        let warn = |said: &str| crash("WARN", said);
+        let one = warn("WARNING: CPU: 0 PID: 71 at mm/page_counter.c:61 f+0x4e/0x60");
         assert_eq!(one, "CRASH WARN: WARNING: CPU: N PID: N at mm/page_counter.c:N f");
-        assert_eq!(one, crash("WARN: WARNING: CPU: 3 PID: 9 at mm/page_counter.c:66 f+0x1/0x61"));
-        let at = |address: &str| crash(&format!("oops: BUG: address: {address}"));
+        assert_eq!(one, warn("WARNING: CPU: 3 PID: 9 at mm/page_counter.c:66 f+0x1/0x61"));
+        let at = |address: &str| crash("oops", &format!("BUG: address: {address}"));
         assert_eq!(at("ffff888007a3c000"), at("0x18"));
-        assert_ne!(at("0"), crash("oops: BUG: unable to handle page fault"));
-        let hang = |why: &str| of_cell(&judged(Verdict::Hang, why, &[]), "open");
-        assert_eq!(
-            hang("the cell had not ended after 30000 ms; silent for the last 9 ms"),
-            hang("the cell had not ended after 31 ms; it still printed or reported")
+        assert_ne!(at("0"), crash("oops", "BUG: unable to handle page fault"));
+        assert_ne!(
+            warn("WARNING: a; b"),
+            warn("WARNING: a; c"),
+            "the kernel's own words stay whole"
         );
+        let hang = |said: &str| of_cell(&judged(Verdict::Hang, None, said, &[]), "open");
+        let hangs = hang("the cell had not ended after 30000 ms");
+        assert_eq!(hangs, "HANG the cell had not ended after N ms in open");
+        assert_eq!(hangs, hang("the cell had not ended after 31 ms"));
+    }
+
+    #[test]
+    fn a_result_without_causes_has_the_same_identities() {
+        let [baseline, _] = benches();
+        let known = cell(&baseline).first.judgement;
+        let old = |verdict, why: &str, frames: &[&str]| {
+            let frames = frames.iter().map(|&frame| frame.to_owned()).collect();
+            let why = why.to_owned();
+            of_cell(&Judgement { verdict, why, frames, cause: None, ..known.clone() }, "open")
+        };
+        let title = "BUG: kernel NULL pointer dereference, address: 8";
+        let why = format!("NULL dereference: {title}");
+        for frames in [&[][..], &["try_charge", "open"]] {
+            let now = judged(Verdict::Crash, Some("NULL dereference"), title, frames);
+            assert_eq!(of_cell(&now, "open"), old(Verdict::Crash, &why, frames));
+        }
+        let said = "the cell had not ended after 30 ms";
+        let now = of_cell(&judged(Verdict::Hang, None, said, &[]), "open");
+        assert_eq!(now, old(Verdict::Hang, &format!("{said}; silent for the last 9 ms"), &[]));
+        let said = "not proven: a fact is missing";
+        let now = of_cell(&judged(Verdict::Error, None, said, &[]), "open");
+        assert_eq!(now, old(Verdict::Error, &format!("{said}; and 2 more doubts"), &[]));
     }
 
     #[test]
     fn a_stack_is_the_same_fault_in_every_scenario_and_a_rule_is_not() {
-        let stack = judged(Verdict::Crash, "NULL dereference: BUG: 0", &["try_charge", "open"]);
+        let stack =
+            judged(Verdict::Crash, Some("NULL dereference"), "BUG: 0", &["try_charge", "open"]);
         assert_eq!(of_cell(&stack, "open"), "CRASH NULL dereference in try_charge < open");
         assert_eq!(of_cell(&stack, "open"), of_cell(&stack, "stat"));
-        let mut fail = judged(Verdict::Fail, "I1: 50 calls", &[]);
+        let mut fail = judged(Verdict::Fail, None, "I1: 50 calls", &[]);
         fail.breaks = vec!["I1".into(), "I3".into()];
         assert_eq!(of_cell(&fail, "open"), "FAIL I1,I3 in open");
         assert_ne!(of_cell(&fail, "open"), of_cell(&fail, "stat"));
-        assert_eq!(of_cell(&judged(Verdict::Pass, "13 checks kept", &[]), "open"), "PASS in open");
+        let pass = judged(Verdict::Pass, None, "13 checks kept", &[]);
+        assert_eq!(of_cell(&pass, "open"), "PASS in open");
     }
 
     #[test]

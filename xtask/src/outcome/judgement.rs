@@ -35,6 +35,18 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
+/// What a verdict rests on, where no rule decided: the same for the same fault but for its numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cause {
+    /// Short name of the report on the console that decided: `oops`, `hung task`; `None` where none
+    /// did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<String>,
+    /// First line of that report, or what else decided.
+    pub(crate) said: String,
+}
+
 /// The verdict on one cell with everything it rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +69,10 @@ pub(crate) struct Judgement {
     pub(crate) checks: Vec<Check>,
     /// Flat facts derived from the evidence.
     pub(crate) facts: Facts,
+    /// What decided; `None` of PASS and FAIL, which have their checks, and in results of harnesses
+    /// that stored `why` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<Cause>,
     /// The first functions of the stack that mean something, where the console decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) frames: Vec<String>,

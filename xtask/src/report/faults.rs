@@ -43,7 +43,7 @@ pub(super) fn named(cells: &[&CellResult]) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::{KnownFault, Until};
+    use crate::config::{KnownFault, SeenIn, Until};
     use crate::taxonomy::Verdict;
     use crate::verdict::tests::run::{benches, cell, result};
 
@@ -65,6 +65,7 @@ pub(super) mod tests {
             reason: "an off-by-one that is being fixed".to_owned(),
             link: "https://example.org/1".to_owned(),
             until: Until::Date(until.to_owned()),
+            seen_in: Some(SeenIn::AnyScenario),
         };
         let mut run = crashed(true);
         run.manifest.known_faults = vec![entry("2027-03-01")];

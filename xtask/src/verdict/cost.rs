@@ -88,7 +88,7 @@ pub(super) fn whole(seen: &Seen<'_>) -> Result<(), String> {
     if let Some(finding) = console::findings_of(seen).first() {
         return Err(format!("the console has a {}: {}", finding.kind, finding.title));
     }
-    if let Some((_, why)) = whole::tainted(seen, None) {
+    if let Some(why) = whole::tainted(seen, None).map(|reason| reason.why()) {
         return Err(why);
     }
     if evidence.ending != Ending::PoweredOff {

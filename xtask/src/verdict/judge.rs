@@ -6,6 +6,7 @@
 //! what is left when every rule was evaluated and kept. A broken rule is a FAIL even if another
 //! rule could not be evaluated. An expected FAIL counts only if every rule was evaluated.
 
+use super::reason::Reason;
 use super::rule::{Answer, Missing};
 use super::{
     Case, Check, Finding, INVARIANTS, Judgement, Outcome, Pace, Rule, Verdict, by_emulator,
@@ -59,7 +60,7 @@ fn of_findings(
     checks.extend(conditions(&cell.expect, &facts, evidence.stretch()));
     let breaks = broken(&checks);
     let expected_to_fail = as_expected(cell, Verdict::Fail, &breaks, &checks);
-    let (verdict, why) = host(cell, evidence)
+    let reason = host(cell, evidence)
         .or_else(|| not_proven(whole::forged(seen).as_slice(), &[]))
         .or_else(|| on_console(&findings, seen, known::warnings(set_aside), pace))
         .or_else(|| whole::tainted(seen, known::warnings(set_aside)))
@@ -74,13 +75,14 @@ fn of_findings(
         .unwrap_or_else(|| pass(&checks));
     // A mutant must break a rule, and a host that does not let it run would do that for it.
     let welcome = expected_to_fail && !cell.expect.or_more;
-    let busy = busy_host(evidence, &checks).filter(|_| verdict == Verdict::Fail && !welcome);
-    let (verdict, why) = busy.unwrap_or((verdict, why));
-    let decided = console::decisive(&findings).filter(|finding| finding.class == verdict);
+    let may_be_host = reason.verdict == Verdict::Fail && !welcome;
+    let reason = busy_host(evidence, &checks).filter(|_| may_be_host).unwrap_or(reason);
+    let (verdict, why) = (reason.verdict, reason.why());
+    let decided = console::decisive(&findings).filter(|_| reason.is_of_report());
     let frames = decided.map(console::frames).unwrap_or_default();
     let as_expected = as_expected(cell, verdict, &breaks, &checks);
-    let known = known::identities(cell, set_aside);
-    Judgement { as_expected, verdict, breaks, why, checks, facts, frames, known }
+    let (cause, known) = (reason.cause(), known::identities(cell, set_aside));
+    Judgement { as_expected, verdict, breaks, why, checks, facts, cause, frames, known }
 }
 
 /// Whether a verdict and its broken rules are those expected.
@@ -165,7 +167,7 @@ fn broken(checks: &[Check]) -> Vec<Rule> {
 }
 
 /// The harness or the host failed, whatever the kernel did.
-fn host(cell: &Cell, evidence: &Evidence) -> Option<(Verdict, String)> {
+fn host(cell: &Cell, evidence: &Evidence) -> Option<Reason> {
     let why = match &evidence.ending {
         Ending::QemuFailed { status, stderr } => {
             let line = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message");
@@ -176,7 +178,7 @@ fn host(cell: &Cell, evidence: &Evidence) -> Option<(Verdict, String)> {
         _ if evidence.request != cell.request => "the evidence is of another request".to_owned(),
         _ => return None,
     };
-    Some((Verdict::Error, why))
+    Some(Reason::new(Verdict::Error, why))
 }
 
 /// Titles of all faults of the kernel that a console shows: none where the emulator broke the boot,
@@ -194,25 +196,26 @@ fn on_console(
     seen: &Seen<'_>,
     known_warnings: Option<u64>,
     pace: Pace,
-) -> Option<(Verdict, String)> {
+) -> Option<Reason> {
     let finding = console::decisive(findings)?;
     // A crash that only the kernel's own count shows is worse than a hang or a lack of memory.
     if finding.class == Verdict::Hang || console::goes_on(finding) {
         let crashed =
-            whole::tainted(seen, known_warnings).filter(|(verdict, _)| *verdict == Verdict::Crash);
+            whole::tainted(seen, known_warnings).filter(|reason| reason.verdict == Verdict::Crash);
         if crashed.is_some() {
             return crashed;
         }
     }
+    let reported = Reason::of_report(finding.class, finding.kind, &finding.title);
     let slow = starved(seen.evidence).filter(|_| finding.class == Verdict::Hang);
     if let Some(starved) = slow {
-        return Some((Verdict::Error, format!("{starved}; {}: {}", finding.kind, finding.title)));
+        return Some(Reason::new(Verdict::Error, starved).besides(Some(reported.why())));
     }
     if by_emulator(findings, pace) {
         let why = "the emulator ran a breakpoint that the kernel had already removed";
-        return Some((Verdict::Error, format!("{why} ({})", finding.title)));
+        return Some(Reason::new(Verdict::Error, format!("{why} ({})", finding.title)));
     }
-    Some((finding.class, format!("{}: {}", finding.kind, finding.title)))
+    Some(reported)
 }
 
 /// Share of a cell's time spent waiting for a host CPU. From here on its times say nothing about
@@ -221,7 +224,7 @@ const STARVED: f64 = 0.5;
 
 /// If only timing rules broke and a vCPU was starved for half of the cell, the cell says nothing
 /// about the kernel.
-fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)> {
+fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<Reason> {
     let starved = starved(evidence)?;
     let of_time = |check: &Check| {
         let is_time = check.fact.as_ref().is_some_and(|fact| fact.unit().is_time());
@@ -233,8 +236,8 @@ fn busy_host(evidence: &Evidence, checks: &[Check]) -> Option<(Verdict, String)>
         .iter()
         .filter(|check| check.outcome == Outcome::Broken && check.rule != Rule::Exercised);
     broken.all(of_time).then(|| {
-        let why = first(checks, of_time).unwrap_or_default();
-        (Verdict::Error, format!("{starved}; {why}"))
+        let why = first(Verdict::Fail, checks, of_time).map(|reason| reason.why());
+        Reason::new(Verdict::Error, starved).besides(why)
     })
 }
 
@@ -249,23 +252,24 @@ fn starved(evidence: &Evidence) -> Option<String> {
 }
 
 /// Endings that say something without a line on the console.
-fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
+fn ending(evidence: &Evidence) -> Option<Reason> {
     match evidence.ending {
-        Ending::Reset if restarted(&evidence.console) => Some((
+        Ending::Reset if restarted(&evidence.console) => Some(Reason::new(
             Verdict::Error,
-            "not proven: a task in the guest restarted the VM (reboot(2))".to_owned(),
+            "not proven: a task in the guest restarted the VM (reboot(2))",
         )),
-        Ending::Reset => Some((
+        Ending::Reset => Some(Reason::new(
             Verdict::Crash,
-            "the VM reset itself and the console shows no panic: a triple fault, or the console was lost".to_owned(),
+            "the VM reset itself and the console shows no panic: a triple fault, or the console was lost",
         )),
         Ending::Deadline { .. } if starved(evidence).is_some() => {
-            starved(evidence).map(|why| (Verdict::Error, why))
+            starved(evidence).map(|why| Reason::new(Verdict::Error, why))
         }
         // A kernel that hangs cuts the last line.
         Ending::Deadline { .. } if evidence.torn_lines.len() > 1 => {
             let lines = evidence.torn_lines.len();
-            Some((Verdict::Error, format!("not proven: the guest sent {lines} lines of no event")))
+            let why = format!("not proven: the guest sent {lines} lines of no event");
+            Some(Reason::new(Verdict::Error, why))
         }
         Ending::Deadline { deadline_ms, silent_ms, booted, starved_ms: _ } => {
             let silence = if silent_ms < 1000 {
@@ -282,39 +286,40 @@ fn ending(evidence: &Evidence) -> Option<(Verdict, String)> {
                 (false, true) => "the guest had not come up",
                 (false, false) => "the kernel had printed nothing",
             };
-            Some((Verdict::Hang, format!("{stage} after {deadline_ms} ms; {silence}")))
+            let why = format!("{stage} after {deadline_ms} ms");
+            Some(Reason::new(Verdict::Hang, why).besides(Some(silence)))
         }
         _ => None,
     }
 }
 
-fn said_by_guest(seen: &Seen<'_>) -> Option<(Verdict, String)> {
+fn said_by_guest(seen: &Seen<'_>) -> Option<Reason> {
     if let Some((_, hello)) = seen.hello
         && hello.protocol != protocol::VERSION
     {
         let (guest, ours) = (hello.protocol, protocol::VERSION);
         let why = format!("the guest speaks protocol {guest}, the harness {ours}");
-        return Some((Verdict::Error, why));
+        return Some(Reason::new(Verdict::Error, why));
     }
     seen.stopped.map(|stopped| match stopped {
-        Stopped::Broken(why) => (Verdict::Error, format!("the guest failed: {why}")),
-        Stopped::Unsupported(missing) => (Verdict::Skip, format!("missing: {missing}")),
+        Stopped::Broken(why) => Reason::new(Verdict::Error, format!("the guest failed: {why}")),
+        Stopped::Unsupported(what) => Reason::new(Verdict::Skip, format!("missing: {what}")),
     })
 }
 
-fn not_proven(doubts: &[String], checks: &[Check]) -> Option<(Verdict, String)> {
+fn not_proven(doubts: &[String], checks: &[Check]) -> Option<Reason> {
     let unknown = checks.iter().find(|check| check.outcome == Outcome::Unknown);
-    let why = match (doubts, unknown) {
+    let (why, more) = match (doubts, unknown) {
         ([], None) => return None,
-        ([], Some(check)) => format!("{}: {}", check.rule, check.said),
-        ([one], _) => one.clone(),
-        ([first, rest @ ..], _) => format!("{first}; and {} more doubts", rest.len()),
+        ([], Some(check)) => (format!("{}: {}", check.rule, check.said), None),
+        ([one], _) => (one.clone(), None),
+        ([first, rest @ ..], _) => (first.clone(), Some(format!("and {} more doubts", rest.len()))),
     };
-    Some((Verdict::Error, format!("not proven: {why}")))
+    Some(Reason::new(Verdict::Error, format!("not proven: {why}")).besides(more))
 }
 
 /// What is broken whatever else is unknown: a rule, or what the scenario states of a path that ran.
-fn surely_failed(checks: &[Check]) -> Option<(Verdict, String)> {
+fn surely_failed(checks: &[Check]) -> Option<Reason> {
     let ran = checks
         .iter()
         .filter(|check| check.rule == Rule::Exercised)
@@ -322,31 +327,31 @@ fn surely_failed(checks: &[Check]) -> Option<(Verdict, String)> {
     broken_rules(checks).or_else(|| not_as_stated(checks).filter(|_| ran))
 }
 
-fn broken_rules(checks: &[Check]) -> Option<(Verdict, String)> {
-    first(checks, |check| matches!(check.rule, Rule::Invariant(_))).map(|why| (Verdict::Fail, why))
+fn broken_rules(checks: &[Check]) -> Option<Reason> {
+    first(Verdict::Fail, checks, |check| matches!(check.rule, Rule::Invariant(_)))
 }
 
-fn not_exercised(checks: &[Check]) -> Option<(Verdict, String)> {
-    let why = first(checks, |check| check.rule == Rule::Exercised)?;
-    Some((Verdict::Inconclusive, format!("the path under test never ran: {why}")))
+fn not_exercised(checks: &[Check]) -> Option<Reason> {
+    let reason = first(Verdict::Inconclusive, checks, |check| check.rule == Rule::Exercised)?;
+    Some(reason.after("the path under test never ran"))
 }
 
-fn not_as_stated(checks: &[Check]) -> Option<(Verdict, String)> {
-    first(checks, |check| check.rule == Rule::Expectation).map(|why| (Verdict::Fail, why))
+fn not_as_stated(checks: &[Check]) -> Option<Reason> {
+    first(Verdict::Fail, checks, |check| check.rule == Rule::Expectation)
 }
 
 /// The first broken check of those, and how many more there are.
-fn first(checks: &[Check], of: impl Fn(&Check) -> bool) -> Option<String> {
+fn first(verdict: Verdict, checks: &[Check], of: impl Fn(&Check) -> bool) -> Option<Reason> {
     let mut broken = checks.iter().filter(|check| check.outcome == Outcome::Broken && of(check));
     let first = broken.next()?;
     let more = match broken.count() {
-        0 => String::new(),
-        more => format!("; and {more} more"),
+        0 => None,
+        more => Some(format!("and {more} more")),
     };
-    Some(format!("{}: {}{more}", first.rule, first.said))
+    Some(Reason::new(verdict, format!("{}: {}", first.rule, first.said)).besides(more))
 }
 
-fn pass(checks: &[Check]) -> (Verdict, String) {
+fn pass(checks: &[Check]) -> Reason {
     let kept = checks.iter().filter(|check| check.outcome == Outcome::Kept).count();
-    (Verdict::Pass, format!("{kept} checks kept"))
+    Reason::new(Verdict::Pass, format!("{kept} checks kept"))
 }

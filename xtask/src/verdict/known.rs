@@ -13,7 +13,7 @@ use protocol::CgroupVersion;
 use super::{Finding, Outcome, Verdict, console};
 use crate::chance::falls_on;
 use crate::config::KnownFault;
-use crate::outcome::{Attempt, CellResult, of_report};
+use crate::outcome::{Attempt, Cause, CellResult, of_cause};
 use crate::plan::Cell;
 
 /// Findings that are known, and the others. `None` if none is, or if there may be more than were
@@ -46,8 +46,8 @@ pub(super) fn warnings(findings: &[Finding]) -> Option<u64> {
 }
 
 fn identity(cell: &Cell, finding: &Finding) -> String {
-    let said = format!("{}: {}", finding.kind, finding.title);
-    of_report(finding.class, &said, &console::frames(finding), &cell.key.scenario)
+    let cause = Cause { kind: Some(finding.kind.to_owned()), said: finding.title.clone() };
+    of_cause(finding.class, &cause, &console::frames(finding), &cell.key.scenario)
 }
 
 /// What is less likely is no chance.

@@ -31,6 +31,7 @@ pub(crate) mod ktap;
 mod no_worse;
 mod proof;
 mod reached;
+mod reason;
 mod rule;
 mod score;
 pub(crate) mod selftests;

@@ -12,6 +12,7 @@ use std::ops::Range;
 use protocol::{Health, KernelLog, LOG_MARK_LEVEL, log_mark};
 
 use super::Verdict;
+use super::reason::Reason;
 use crate::evidence::Seen;
 use crate::evidence::record::{Record, Source, is_marked, powered_off, records};
 
@@ -94,7 +95,7 @@ pub(super) fn forged(seen: &Seen<'_>) -> Option<String> {
 
 /// What the kernel says of itself although the console does not show why. Reports that were set
 /// aside explain that it is tainted by a warning, and so many `known_warnings`.
-pub(super) fn tainted(seen: &Seen<'_>, known_warnings: Option<u64>) -> Option<(Verdict, String)> {
+pub(super) fn tainted(seen: &Seen<'_>, known_warnings: Option<u64>) -> Option<Reason> {
     let KernelLog { before, mut after, .. } = *seen.log?;
     if let Some(warnings) = known_warnings {
         after.tainted &= !TAINT_WARN;
@@ -110,13 +111,13 @@ pub(super) fn tainted(seen: &Seen<'_>, known_warnings: Option<u64>) -> Option<(V
             "the kernel is tainted with {tainted:#x} ({faults}; warnings: {warnings}, oopses: \
              {oopses}), and the console does not show why"
         );
-        return Some((verdict, why));
+        return Some(Reason::new(verdict, why));
     }
     // What a kernel is tainted with when it boots says how it was built, or on what it runs.
     let new = tainted & !before.tainted;
     (new != 0).then(|| {
         let why = format!("not proven: the kernel became tainted with {new:#x} while the cell ran");
-        (Verdict::Error, why)
+        Reason::new(Verdict::Error, why)
     })
 }
 

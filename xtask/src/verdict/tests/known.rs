@@ -3,7 +3,7 @@
 
 use super::run::{cell, result};
 use super::*;
-use crate::config::{KnownFault, Until};
+use crate::config::{KnownFault, SeenIn, Until};
 use crate::outcome::CellResult;
 
 const WARN: &str = "\
@@ -21,6 +21,7 @@ fn known(identity: &str) -> KnownFault {
         reason: "an off-by-one that is being fixed".to_owned(),
         link: "https://example.org/1".to_owned(),
         until: Until::Date("2027-03-01".to_owned()),
+        seen_in: Some(SeenIn::AnyScenario),
     }
 }
 

@@ -13,6 +13,7 @@ fn judged(verdict: Verdict, breaks: &[&str], as_expected: bool) -> Judgement {
         as_expected,
         checks: Vec::new(),
         facts: BTreeMap::new(),
+        cause: None,
         frames: Vec::new(),
         known: Vec::new(),
     }
