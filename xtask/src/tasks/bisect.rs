@@ -20,7 +20,7 @@ use crate::cli::{self, Places};
 use crate::config::Config;
 use crate::exit::{Exit, Fault, fault_of};
 use crate::outcome::{BisectStep, Bisection, Judgement, Manifest, Symptom, Try};
-use crate::plan::Cell;
+use crate::plan::{Cell, CellKey};
 use crate::progress::{Step, note};
 use crate::report;
 use crate::results::{self, RunFolder};
@@ -58,7 +58,7 @@ pub(crate) fn run(places: &Places, args: &cli::Bisect) -> anyhow::Result<Exit> {
         steps: Vec::new(),
     };
     if let Some(resumed) = &args.resume {
-        resume(&folders, &mut search, resumed)?;
+        resume(&folders, &mut search, &cell.key, resumed)?;
     }
     note(&format!("first {} with which {} shows {}", search.unit, cell.id, search.symptom));
     Searching { folders: &folders, args, cell: &cell, spots: &spots, start }.search(search)
@@ -113,7 +113,12 @@ fn shown(earlier: &RunFolder, manifest: &Manifest, cell: &Cell) -> anyhow::Resul
 }
 
 /// Takes over the tries of an interrupted search, judged again.
-fn resume(folders: &Folders, search: &mut Bisection, run: &str) -> anyhow::Result<()> {
+fn resume(
+    folders: &Folders,
+    search: &mut Bisection,
+    key: &CellKey,
+    run: &str,
+) -> anyhow::Result<()> {
     let place = folders.results.join(FOLDER);
     let folder = RunFolder::open(&place, run)?;
     let stored: Bisection = results::read_json(&folder.dir().join(STATE))?;
@@ -122,7 +127,6 @@ fn resume(folders: &Folders, search: &mut Bisection, run: &str) -> anyhow::Resul
         let hint = "cell, rule, patches and commits must be the same";
         return Err(Fault::new(Exit::Usage, what).hint(hint).into());
     }
-    let scenario = scenario(&search.cell);
     for (spot, was) in search.spots.iter_mut().zip(stored.spots) {
         spot.skipped = was.skipped;
         for tried in was.tries {
@@ -130,17 +134,12 @@ fn resume(folders: &Folders, search: &mut Bisection, run: &str) -> anyhow::Resul
             let (cell, manifest) = (past::cell(&of, &tried.cell)?, of.read_manifest::<Manifest>()?);
             let evidence = past::evidence(&of, &of.attempt(&cell.id, 1))?;
             let judged = attempts::judged(&cell, &evidence, &manifest, String::new()).judgement;
-            spot.tries.push(Try { shows: search.symptom.shown(&judged, scenario), ..tried });
+            spot.tries.push(Try { shows: search.symptom.shown(&judged, &key.scenario), ..tried });
         }
     }
     search.steps = stored.steps;
     note(&format!("going on after {} attempts of {FOLDER}/{}", search.tries(), folder.id));
     Ok(())
-}
-
-/// The scenario in the id of a cell.
-fn scenario(id: &str) -> &str {
-    id.split('.').next().unwrap_or(id)
 }
 
 /// A search that has tried a kernel.
