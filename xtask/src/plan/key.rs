@@ -23,9 +23,20 @@ pub(crate) struct CellKey {
 /// `<scenario>.<v1|v2>.<kernel>.<policy>`: begins the id of each repetition.
 impl std::fmt::Display for CellKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { scenario, cgroup, kernel, policy } = self;
-        write!(f, "{scenario}.{cgroup}.{kernel}.{policy}")
+        write!(f, "{}.{}.{}", self.scenario_id(), self.kernel, self.policy)
     }
+}
+
+impl CellKey {
+    /// What its cells on other kernels and policies share: see [`scenario_id`].
+    pub(crate) fn scenario_id(&self) -> String {
+        scenario_id(&self.scenario, self.cgroup)
+    }
+}
+
+/// `<scenario>.<v1|v2>`: a scenario on one cgroup version, on any kernel.
+pub(super) fn scenario_id(scenario: &str, cgroup: CgroupVersion) -> String {
+    format!("{scenario}.{cgroup}")
 }
 
 #[cfg(test)]

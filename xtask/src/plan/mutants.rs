@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::key::scenario_id;
 use super::{Cell, Pattern, Place};
 use crate::config::{Caught, Config, Expectation, Mutant, Mutants, Trap, did_you_mean};
 use crate::exit::{Exit, Fault};
@@ -27,7 +28,7 @@ impl Trial {
         let Trap::Set(caught) = &self.mutant.trap else { return None };
         let Caught { scenario, cgroup, policy, rule, fact, verdict: _ } = caught;
         let rule = fact.as_ref().map_or_else(|| rule.to_string(), |fact| format!("{rule} {fact}"));
-        Some((format!("{scenario}.{cgroup}.{policy}"), rule))
+        Some((format!("{}.{policy}", scenario_id(scenario, *cgroup)), rule))
     }
 
     /// Why nothing can catch it.

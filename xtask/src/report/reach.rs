@@ -89,9 +89,7 @@ pub(super) fn rows(result: &RunResult) -> Vec<Row> {
     let row = |name: &String| {
         let cells = |of: &dyn Fn(&Reached) -> &Vec<String>| -> Vec<String> {
             let has = |(_, reached): &&(&Comparison, &Reached)| of(reached).contains(name);
-            let short = |(one, _): &(&Comparison, &Reached)| {
-                format!("{}.{}", one.cell.scenario, one.cell.cgroup)
-            };
+            let short = |(one, _): &(&Comparison, &Reached)| one.cell.scenario_id();
             known.iter().filter(has).map(short).collect()
         };
         let (ran, called) = (cells(&|it| &it.ran), cells(&|it| &it.called));

@@ -17,7 +17,7 @@ use crate::coverage::{File, LineTable, added};
 use crate::evidence::store;
 use crate::host::file::{self, Links};
 use crate::outcome::{Manifest, Reach, Reached};
-use crate::plan::{self, Cell, CellKey, Selection};
+use crate::plan::{self, Cell, Selection};
 use crate::progress::note;
 use crate::reach::{self, Candidate, Map, Touched};
 use crate::report;
@@ -123,13 +123,13 @@ pub(super) fn choose(
         .with_context(|| format!("{} is no map of reach", path.display()))?;
     let (kernels, baseline) = (matrix.kernels.clone(), matrix.baseline.clone());
     let full = Matrix { kernels, baseline, repetitions: matrix.repetitions, ..full.clone() };
-    let names: BTreeSet<String> = have.iter().map(|cell| name(&cell.key)).collect();
+    let names: BTreeSet<String> = have.iter().map(|cell| cell.key.scenario_id()).collect();
     let mut cells = plan::plan(config, &full, selection)?;
-    cells.retain(|cell| !names.contains(&name(&cell.key)));
+    cells.retain(|cell| !names.contains(&cell.key.scenario_id()));
     let past = Past::read(&folders.results);
     let mut costs: BTreeMap<String, u64> = BTreeMap::new();
     for cell in &cells {
-        *costs.entry(name(&cell.key)).or_default() += past.estimate_ms(cell);
+        *costs.entry(cell.key.scenario_id()).or_default() += past.estimate_ms(cell);
     }
     let candidates = costs.into_iter().map(|(name, cost_ms)| Candidate { name, cost_ms });
     let candidates: Vec<Candidate> = candidates.collect();
@@ -137,18 +137,13 @@ pub(super) fn choose(
     let changed = reach.functions.iter().map(|function| function.name.as_str()).collect();
     let chosen = map.choose(&changed, &names, &candidates, budget_ms.saturating_sub(spent_ms));
     note(&report::chosen(&chosen.cells, chosen.left_out));
-    cells.retain(|cell| chosen.cells.contains(&name(&cell.key)));
+    cells.retain(|cell| chosen.cells.contains(&cell.key.scenario_id()));
     Ok(cells)
 }
 
 /// The map of a base.
 pub(super) fn map_path(folders: &Folders, base: &str) -> PathBuf {
     folders.configs.join("reach").join(format!("{base}.map"))
-}
-
-/// Name of a cell in a map.
-pub(super) fn name(key: &CellKey) -> String {
-    format!("{}.{}", key.scenario, key.cgroup)
 }
 
 /// What of it ran in an attempt whose evidence is in `dir`; `None` where it is not known.

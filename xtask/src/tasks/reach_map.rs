@@ -59,7 +59,7 @@ pub(crate) fn run(places: &Places, args: &cli::ReachMap) -> anyhow::Result<Exit>
             note(&format!("note: {}: nothing was recorded", cell.cell.id));
             continue;
         }
-        ran.insert(reach::name(&cell.cell.key), code);
+        ran.insert(cell.cell.key.scenario_id(), code);
     }
     let (folder, manifest) = run.finish()?;
     if manifest.interrupted || ran.is_empty() {

@@ -16,7 +16,6 @@ use super::super::terminal::{attempts, wanted};
 use super::cases::{Case, PATCH, groups};
 use super::{Excerpts, printable};
 use crate::outcome::{CellResult, Comparison, Differential, KernelNote, Manifest, RunResult};
-use crate::plan::CellKey;
 use crate::taxonomy::{CellFact, FactName, Unit, Verdict};
 
 /// Longest `log_excerpt`, characters.
@@ -175,8 +174,8 @@ impl<'a> About<'a> {
 
     fn on_patch(&self, result: &RunResult, comparison: &Comparison) -> Option<Value> {
         let kernel = result.manifest.kernels.get(&comparison.cell.kernel)?;
-        let CellKey { scenario, cgroup, policy, .. } = &comparison.cell;
-        let path = format!("{ROOT}.{PATCH}.{scenario}.{cgroup}.{policy}");
+        let key = &comparison.cell;
+        let path = format!("{ROOT}.{PATCH}.{}.{}", key.scenario_id(), key.policy);
         let id = format!("{PATCH}:{}", comparison.cell);
         let mut test = self.test(&id, kernel, &path, status_on_patch(comparison.outcome));
         test["comment"] = json!("the patched kernel compared with the baseline");
