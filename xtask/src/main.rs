@@ -2,8 +2,8 @@
 //! `cargo xtask`: parse, call one task, map what it says to a documented exit code.
 //!
 //! The data goes one way: configs -> plan -> kernels -> VM -> evidence -> verdicts -> results ->
-//! reports. Rooms that decide (`config`, `plan`, `verdict`, `report`, `vm::command`) read no file,
-//! clock, environment or process; rooms that touch the world decide nothing; `tasks` joins them.
+//! reports. Rooms that decide read no file, clock, environment or process, and `tasks` joins them
+//! with rooms that touch the world. `docs/architecture.md` lists both.
 
 mod chance;
 mod cli;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one writer under `results/`, and the reader that makes reports without QEMU.
 //!
-//! A run folder is named after its start in UTC. Files are published whole (written
-//! under another name, then renamed), except the logs of cells, which `vm` appends as they happen.
+//! A run folder is named after its start in UTC. Files are published whole (written under another
+//! name, then renamed), except the logs of cells, to which `evidence::store` appends.
 //! What is read may be damaged or forged: only regular files of bounded size, reached without
 //! links.
 

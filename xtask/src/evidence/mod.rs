@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What one cell left behind: the only thing a verdict is made of.
 //!
-//! Plain data, no I/O. `vm` fills it, `results` stores it and reads it back, `verdict` judges it.
+//! `vm` fills it, [`store`] writes it to the run folder and reads it back, `verdict` judges it.
 
 pub(crate) mod console;
 pub(crate) mod lines;
