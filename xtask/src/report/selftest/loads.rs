@@ -95,6 +95,9 @@ const LOADS: &[Load] = &[
     ),
 ];
 
+/// Why there is none for any other workload.
+const GENERAL: &str = "nobody has written its C code; the guest runs it as Rust";
+
 /// Why there is no C code for the workloads whose names begin like this.
 const REASONS: &[(&str, &str)] = &[
     ("census", "what objects charge is judged by comparing two kernels"),
@@ -142,7 +145,7 @@ pub(super) fn of(request: &CellRequest) -> Result<&'static Load, String> {
     }
     let Some(load) = LOADS.iter().find(|load| load.name == workload) else {
         let reason = REASONS.iter().find(|(name, _)| workload.starts_with(name));
-        let reason = reason.map_or("there is no C code for it yet", |(_, reason)| reason);
+        let reason = reason.map_or(GENERAL, |(_, reason)| reason);
         return Err(format!("workload {workload}: {reason}"));
     };
     for (name, value) in &request.params {
@@ -153,4 +156,11 @@ pub(super) fn of(request: &CellRequest) -> Result<&'static Load, String> {
         }
     }
     Ok(load)
+}
+
+/// What the list has for workloads of other names: begins of names, and the general reason.
+#[cfg(test)]
+pub(crate) fn listed() -> (impl Iterator<Item = &'static str>, &'static str) {
+    let loads = LOADS.iter().map(|load| load.name);
+    (loads.chain(REASONS.iter().map(|(name, _)| *name)), GENERAL)
 }

@@ -17,6 +17,8 @@ use protocol::ProcessRole;
 use crate::plan::Cell;
 use crate::taxonomy::{CallFact, CellFact, FactName};
 use loads::Load;
+#[cfg(test)]
+pub(crate) use loads::listed;
 use source::Source;
 
 /// What programs are made of, before the code of the workload and behind it.
