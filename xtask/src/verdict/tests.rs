@@ -6,6 +6,7 @@ mod endings;
 mod files;
 mod fuzz;
 mod known;
+mod listing;
 mod mutations;
 mod needless;
 mod no_worse;
