@@ -14,6 +14,7 @@ use super::{Folders, exec, selection, user_series};
 use crate::cli::{self, Select};
 use crate::config::{Config, Matrix};
 use crate::exit::{Exit, Fault};
+use crate::host::digest::hex;
 use crate::host::file::{self, Links};
 use crate::host::process;
 use crate::plan::{self, Cell, Origin, PLAN_VERSION, Plan, Selection, Share};
@@ -213,7 +214,7 @@ fn digest(root: &Path, places: &[PathBuf]) -> anyhow::Result<String> {
             hash.update(part);
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 /// The commit; `None` without git, or if git does not trust the checkout.

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use sha2::{Digest as _, Sha256};
 
 use super::build_kernel::{self, Wanted};
 use super::past::Past;
@@ -12,6 +11,7 @@ use super::{Folders, parts, selection, user_series};
 use crate::cli::{self, Places};
 use crate::exit::Exit;
 use crate::host;
+use crate::host::digest::sha256;
 use crate::host::file::write_whole;
 use crate::host::stop::Stop;
 use crate::plan::{self, Plan};
@@ -79,5 +79,5 @@ fn table(plan: &Plan) -> String {
 /// Changes when any of the images does: the cache key for a CI system.
 fn content_key(plan: &Plan) -> String {
     let lines: String = plan.kernels.iter().map(|(name, key)| format!("{name} {key}\n")).collect();
-    Sha256::digest(lines).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    sha256(lines.as_bytes())[..32].to_owned()
 }

@@ -106,7 +106,10 @@ pub(crate) const ROOMS: &[Room] = &[
         "report",
         Decides,
         "outcome -> terminal, JSON, JUnit, KTAP, KCIDB, Markdown, HTML",
-        &["coverage", "evidence", "outcome", "plan", "runs", "symbols", "taxonomy", "verdict"],
+        &[
+            "coverage", "evidence", "host", "outcome", "plan", "runs", "symbols", "taxonomy",
+            "verdict",
+        ],
     ),
     room(
         "kernel",

@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::super::differential;
 use super::super::numbers::timed_out;
 use super::super::terminal::{attempts, wanted};
 use super::cases::{Case, PATCH, groups};
 use super::{Excerpts, printable};
+use crate::host::digest::sha256;
 use crate::outcome::{CellResult, Comparison, Differential, KernelNote, Manifest, RunResult};
 use crate::taxonomy::{CellFact, FactName, Unit, Verdict};
 
@@ -73,7 +73,7 @@ impl<'a> About<'a> {
         let comment = format!("QEMU guest under {accelerator} ({qemu}) on {}", host.system);
         Self {
             origin,
-            run: format!("{}-{}", result.run, &sha256(&everything)[..8]),
+            run: format!("{}-{}", result.run, &sha256(everything.as_bytes())[..8]),
             start_time: &manifest.started_at,
             environment: json!({
                 "comment": printable(&comment),
@@ -87,7 +87,7 @@ impl<'a> About<'a> {
         // Of an image that was given only its content is known.
         let image = if kernel.key.is_empty() { image_sha256.as_str() } else { "" };
         let content = json!([source_id.as_ref().unwrap_or(source), patchset_hash, patches, image]);
-        format!("{}:{}", self.origin, &sha256(&content.to_string())[..32])
+        format!("{}:{}", self.origin, &sha256(content.to_string().as_bytes())[..32])
     }
 
     fn build_id(&self, kernel: &KernelNote) -> String {
@@ -247,8 +247,4 @@ fn number(unit: Unit, value: f64) -> Value {
         Unit::Ms => json!({ "value": value / 1e3, "unit": "s", "prefix": "metric" }),
         Unit::Count | Unit::Flag | Unit::Share => json!({ "value": value }),
     }
-}
-
-fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
