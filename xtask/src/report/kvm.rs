@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! KVM compared with emulation on one host: a table for `doctor --kvm`, a line for reports.
 
+use super::text::{Style, Table};
 use crate::outcome::{KvmProof, Smoke, SmokeSide};
 
 /// What `cargo xtask doctor --kvm` prints.
 pub(crate) fn kvm(smoke: &Smoke) -> String {
     let Smoke { kvm, tcg, differ } = smoke;
-    let mut text = format!("{:14}  {:>12}  {:>12}\n", "", "KVM", "TCG");
+    let mut table = Table::default().left([""]).right(["KVM", "TCG"]);
     let mut row = |name: &str, of: &dyn Fn(&SmokeSide) -> String| {
-        text.push_str(&format!("{name:14}  {:>12}  {:>12}\n", of(kvm), of(tcg)));
+        table.row([name.to_owned(), of(kvm), of(tcg)]);
     };
     row("boot", &|side| format!("{} ms", side.boot_ms));
     row("smoke cells", &|side| side.cells.to_string());
     row("took", &|side| format!("{:.1} s", side.ms as f64 / 1000.0));
     row("cells a second", &|side| format!("{:.2}", cells_a_second(side)));
+    let mut text = table.text(Style::default());
     for cell in differ {
         text.push_str(&format!("differs: {cell}\n"));
     }
@@ -63,11 +65,11 @@ mod tests {
     #[test]
     fn both_sides_stand_beside_each_other() {
         let expected = [
-            "                         KVM           TCG",
-            "boot                  400 ms       1900 ms",
-            "smoke cells                4             4",
-            "took                   2.0 s         8.0 s",
-            "cells a second          2.00          0.50",
+            "                   KVM      TCG",
+            "boot            400 ms  1900 ms",
+            "smoke cells          4        4",
+            "took             2.0 s    8.0 s",
+            "cells a second    2.00     0.50",
             "KVM works: all verdicts are the same under both",
         ];
         assert_eq!(kvm(&smoke(&[])).lines().collect::<Vec<_>>(), expected);

@@ -59,4 +59,4 @@ pub(crate) use series::{Asked, Checked, Mark, PatchRow, patch_line, series};
 pub(crate) use show::show;
 pub(crate) use soak::{ConsoleFault, soak, soaked};
 pub(crate) use terminal::{cell_line, run};
-pub(crate) use text::Style;
+pub(crate) use text::{Style, Table};

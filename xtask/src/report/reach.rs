@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::numbers::plural;
-use super::text::Style;
+use super::text::{Style, Table};
 use crate::outcome::{Comparison, Reach, Reached, RunResult};
 
 /// Names in one line, at most.
@@ -123,13 +123,12 @@ pub(super) fn table(result: &RunResult, style: Style) -> String {
     if rows.is_empty() && remarks.is_empty() {
         return String::new();
     }
-    let width = rows.iter().map(|row| row.function.chars().count()).max().unwrap_or(0).min(40);
-    let line = |row: &Row| {
-        let said = if row.nowhere { style.odd(&row.ran) } else { row.ran.clone() };
-        format!("  {:<width$}  {said}\n", row.function)
-    };
-    let lines: String = rows.iter().map(line).collect();
-    format!("\n{}\n{lines}{remarks}", style.strong(HEAD))
+    let mut table = Table::indented(2).left(["", ""]);
+    for row in rows {
+        let said = if row.nowhere { style.odd(&row.ran) } else { row.ran };
+        table.row([row.function, said]);
+    }
+    format!("\n{}\n{}{remarks}", style.strong(HEAD), table.text(style))
 }
 
 #[cfg(test)]

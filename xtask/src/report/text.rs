@@ -70,9 +70,10 @@ impl Style {
 /// How much further in a line is continued.
 const CONTINUED: usize = 4;
 
-/// Rows below a head, in columns as wide as their widest text. Texts may have colours.
+/// Rows below a head, in columns as wide as their widest text. Texts may have colours. A head
+/// without words is left out.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     indent: usize,
     head: Vec<String>,
     /// For each column whether it is aligned to the right.
@@ -88,17 +89,17 @@ enum Line {
 
 impl Table {
     /// A table whose lines begin with so many blanks.
-    pub(super) fn indented(indent: usize) -> Self {
+    pub(crate) fn indented(indent: usize) -> Self {
         Self { indent, ..Self::default() }
     }
 
     /// Adds columns of words.
-    pub(super) fn left<T: Into<String>>(self, heads: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn left<T: Into<String>>(self, heads: impl IntoIterator<Item = T>) -> Self {
         self.columns(heads, false)
     }
 
     /// Adds columns of numbers.
-    pub(super) fn right<T: Into<String>>(self, heads: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn right<T: Into<String>>(self, heads: impl IntoIterator<Item = T>) -> Self {
         self.columns(heads, true)
     }
 
@@ -109,17 +110,17 @@ impl Table {
     }
 
     /// Adds a row: a text for each column.
-    pub(super) fn row(&mut self, texts: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, texts: impl IntoIterator<Item = String>) {
         self.lines.push(Line::Row(texts.into_iter().collect()));
     }
 
     /// Adds a line of its own below the last row.
-    pub(super) fn note(&mut self, text: String) {
+    pub(crate) fn note(&mut self, text: String) {
         self.lines.push(Line::Note(text));
     }
 
     /// Whether it has no row.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
@@ -135,7 +136,7 @@ impl Table {
     }
 
     /// The text, each line ended.
-    pub(super) fn text(&self, style: Style) -> String {
+    pub(crate) fn text(&self, style: Style) -> String {
         let rows = self.lines.iter().filter_map(|line| match line {
             Line::Row(row) => Some(row),
             Line::Note(_) => None,
@@ -157,7 +158,10 @@ impl Table {
             );
             padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
-        let mut text = format!("{indent}{}\n", style.strong(&line(&self.head)));
+        let mut text = match self.head.iter().all(String::is_empty) {
+            true => String::new(),
+            false => format!("{indent}{}\n", style.strong(&line(&self.head))),
+        };
         for one in &self.lines {
             text.push_str(&match one {
                 Line::Row(row) => format!("{indent}{}\n", line(row)),
@@ -212,6 +216,14 @@ mod tests {
             );
         }
         assert_eq!(bare, plain);
+    }
+
+    #[test]
+    fn a_head_without_words_is_left_out() {
+        let mut table = Table::default().left(["", ""]);
+        table.row(["a", "1"].map(str::to_owned));
+        table.row(["bcd", "2"].map(str::to_owned));
+        assert_eq!(table.text(Style::default()), "a    1\nbcd  2\n");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::host::stop::Stop;
 use crate::kernel::steps::Steps;
 use crate::kernel::{Cache, Image, Located, Package, Site, Spec, Toolchain};
 use crate::progress::{note, print};
+use crate::report::{Style, Table};
 use crate::taxonomy::USER_SERIES;
 
 /// The matrix that names the unpatched kernel to compare a series with.
@@ -237,24 +238,22 @@ fn given_source(given: &str, config: &Config, kernels: &[String]) -> Result<(Str
 }
 
 fn table(kernels: &[String], images: &BTreeMap<String, Image>) -> String {
-    let width = kernels.iter().map(String::len).max().unwrap_or(0).max("kernel".len());
-    let mut text =
-        format!("{:width$}  {:12}  {:5}  {:>8}  {}\n", "kernel", "key", "", "seconds", "image");
+    let mut table = Table::default().left(["kernel", "key", ""]).right(["seconds"]).left(["image"]);
     for image in kernels.iter().filter_map(|name| images.get(name)) {
         let (how, seconds) = (if image.hit { "hit" } else { "built" }, image.seconds);
-        let path = image.bz_image();
-        text.push_str(&format!(
-            "{:width$}  {:12}  {how:5}  {seconds:>8.2}  {}\n",
-            image.kernel,
-            &image.key[..12],
-            path.display()
-        ));
+        table.row([
+            image.kernel.clone(),
+            image.key[..12].to_owned(),
+            how.to_owned(),
+            format!("{seconds:.2}"),
+            image.bz_image().display().to_string(),
+        ]);
         for note in &image.manifest.notes {
-            text.push_str(&format!("{:width$}  note: {note}\n", ""));
+            table.note(format!("    note: {note}"));
         }
     }
-    text.push_str("next to each image: vmlinux with debug info, System.map, config, build.log\n");
-    text
+    table.note("next to each image: vmlinux with debug info, System.map, config, build.log".into());
+    table.text(Style::default())
 }
 
 #[cfg(test)]

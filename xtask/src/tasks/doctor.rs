@@ -13,7 +13,7 @@ use crate::host::{self, Need};
 use crate::kernel::shelf::{self, Kind};
 use crate::kernel::{Cache, Tool, Toolchain, least_version, newest_tree, say, version_in};
 use crate::progress::print;
-use crate::report::{plural, size};
+use crate::report::{Style, Table, plural, size};
 use crate::results;
 use crate::vm::kvm_access::dev_kvm;
 
@@ -147,11 +147,11 @@ fn program_row(name: &str) -> anyhow::Result<Row> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = format!("{:20}  {:10}  {:10}  {}\n", "tool", "found", "asked for", "where");
+    let mut table = Table::default().left(["tool", "found", "asked for", "where"]);
     for Row { name, version, least, place } in rows {
-        text.push_str(&format!("{name:20}  {version:10}  {least:10}  {place}\n"));
+        table.row([name, version, least, place].map(String::clone));
     }
-    text
+    table.text(Style::default())
 }
 
 /// What the kinds of things in the cache take.

@@ -16,6 +16,7 @@ use crate::host::file::write_whole;
 use crate::host::stop::Stop;
 use crate::plan::{self, Plan};
 use crate::progress::print;
+use crate::report::{Style, Table};
 
 /// Runs the command.
 ///
@@ -63,11 +64,12 @@ fn said(plan: &Plan) -> String {
 }
 
 fn table(plan: &Plan) -> String {
-    let mut text = format!("{:>5}  {:>6}  {:>8}\n", "part", "cells", "seconds");
+    let mut table = Table::default().right(["part", "cells", "seconds"]);
     for (number, part) in (1..).zip(&plan.parts) {
         let seconds = part.estimate_ms() as f64 / 1000.0;
-        text.push_str(&format!("{number:>5}  {:>6}  {seconds:>8.1}\n", part.cells.len()));
+        table.row([number.to_string(), part.cells.len().to_string(), format!("{seconds:.1}")]);
     }
+    let mut text = table.text(Style::default());
     text.push_str("seconds: sum over the cells, from earlier runs or the time limit of the load\n");
     for (kernel, key) in &plan.kernels {
         text.push_str(&format!("{kernel}: {key}\n"));

@@ -8,7 +8,7 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::kernel::{Cache, shelf};
 use crate::progress::print;
-use crate::report;
+use crate::report::{self, Style, Table};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -24,11 +24,12 @@ pub(super) fn run(folders: &Folders, args: &cli::Prune) -> anyhow::Result<Exit> 
     let all = items.iter().map(|item| item.bytes).sum();
     let old: Vec<_> = items.iter().filter(|item| item.idle >= idle_min).collect();
     let mib = |bytes: u64| report::size(bytes as f64);
+    let mut table = Table::default().left([""]).right([""]).left(["", ""]);
     for item in &old {
-        let days = item.idle.as_secs() / DAY.as_secs();
-        let (kind, name) = (item.kind, &item.name);
-        print(format_args!("{kind:8}  {:>9}  unused for {days} days  {name}\n", mib(item.bytes)))?;
+        let unused = format!("unused for {} days", item.idle.as_secs() / DAY.as_secs());
+        table.row([item.kind.to_string(), mib(item.bytes), unused, item.name.clone()]);
     }
+    print(table.text(Style::default()))?;
     let freed = mib(old.iter().map(|item| item.bytes).sum());
     let what = format!("{} of {} ({freed} of {})", old.len(), items.len(), mib(all));
     if old.is_empty() {

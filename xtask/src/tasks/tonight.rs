@@ -23,6 +23,7 @@ use crate::host::process;
 use crate::host::stop::Stop;
 use crate::outcome::Manifest;
 use crate::progress::{note, print};
+use crate::report::{Style, Table};
 use crate::results::{self, RunFolder};
 use crate::runs::{JobRun, JobVerdict};
 
@@ -63,21 +64,20 @@ fn said(week: &Week, day: Day) -> String {
 }
 
 fn table(week: &Week, day: Day) -> String {
-    let width = week.on(day).map(|job| job.name.len()).max().unwrap_or(0);
-    let line = |job: &Job| {
+    let mut table = Table::default().left(["", ""]);
+    for job in week.on(day) {
         let parts = match job.parts() {
             1 => String::new(),
             parts => format!(" in {parts} parts"),
         };
         let sign = job.variable.as_ref().map(|name| format!("${name}")).unwrap_or_default();
-        let skipped = match (&job.variable, value(job)) {
-            (Some(name), None) => format!("{:width$} (skipped: ${name} is not set)\n", ""),
-            _ => String::new(),
-        };
         let command = job.arguments(&sign).join(" ");
-        format!("{:width$} cargo xtask {command}{parts}\n{skipped}", job.name)
-    };
-    week.on(day).map(line).collect()
+        table.row([job.name.clone(), format!("cargo xtask {command}{parts}")]);
+        if let (Some(name), None) = (&job.variable, value(job)) {
+            table.row([String::new(), format!("(skipped: ${name} is not set)")]);
+        }
+    }
+    table.text(Style::default())
 }
 
 /// What the variable of a job says, empty without one; `None`: it is not set, the job is skipped.
