@@ -71,6 +71,12 @@ pub(crate) struct Seen<'a> {
     pub(crate) stopped: Option<Stopped<'a>>,
     /// Everything was reported; see [`Seen::is_complete`].
     ended: Option<()>,
+    /// Whether the first thing that the guest said is that it is up.
+    pub(crate) begins_with_hello: bool,
+    /// The first event that came in place of another one: the number that was due, and its own.
+    pub(crate) misnumbered: Option<(u64, u64)>,
+    /// Number of the first event that is older than the one before it.
+    pub(crate) older: Option<u64>,
     /// OOM reports on the console.
     pub(crate) ooms: Ooms,
     /// Facts that were said twice.
@@ -105,12 +111,31 @@ impl<'a> Seen<'a> {
             log: None,
             stopped: None,
             ended: None,
+            begins_with_hello: false,
+            misnumbered: None,
+            older: None,
             ooms: ooms(&evidence.console),
             doubts: Vec::new(),
             ended_before_settled: None,
         };
-        evidence.events.iter().for_each(|event| seen.take(event));
+        let mut before = None;
+        for (event, due) in evidence.events.iter().zip(0..) {
+            seen.place(event, due, before);
+            seen.take(event);
+            before = Some(event);
+        }
         seen
+    }
+
+    /// Looks at the place of an event among the others.
+    fn place(&mut self, event: &Event, due: u64, before: Option<&Event>) {
+        self.begins_with_hello |= due == 0 && matches!(event.fact, Fact::Hello(_));
+        if event.seq != due {
+            self.misnumbered.get_or_insert((due, event.seq));
+        }
+        if before.is_some_and(|before| event.at_us < before.at_us) {
+            self.older.get_or_insert(event.seq);
+        }
     }
 
     fn take(&mut self, event: &'a Event) {

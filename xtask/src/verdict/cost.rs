@@ -94,11 +94,8 @@ pub(super) fn whole(seen: &Seen<'_>) -> Result<(), String> {
     if evidence.ending != Ending::PoweredOff {
         return Err(format!("the VM did not power off: {:?}", evidence.ending));
     }
-    if let Some(doubt) = proof::stream(evidence)
-        .into_iter()
-        .chain(whole::forged(seen))
-        .chain(whole::gap(seen))
-        .next()
+    if let Some(doubt) =
+        proof::stream(seen).into_iter().chain(whole::forged(seen)).chain(whole::gap(seen)).next()
     {
         return Err(doubt);
     }

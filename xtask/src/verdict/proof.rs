@@ -6,10 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use protocol::{Fact, Files, MemcgRole, MemcgWrite, ProcessRole, Setup, Stage};
+use protocol::{Files, MemcgRole, MemcgWrite, ProcessRole, Setup, Stage};
 
 use super::BATCH_PAGES;
-use crate::evidence::{Evidence, Seen};
+use crate::evidence::Seen;
 use crate::plan::Cell;
 
 /// The memcgs that may have a limit.
@@ -18,9 +18,8 @@ const LIMITS: [MemcgRole; 3] = [MemcgRole::Limited, MemcgRole::Second, MemcgRole
 /// Every reason not to believe the events of a cell that ran to its end.
 pub(crate) fn doubts(cell: &Cell, seen: &Seen<'_>) -> Vec<String> {
     let mut doubts = seen.doubts.clone();
-    doubts.extend(stream(seen.evidence));
-    let first = seen.evidence.events.first();
-    if !first.is_some_and(|event| matches!(event.fact, Fact::Hello(_))) {
+    doubts.extend(stream(seen));
+    if !seen.begins_with_hello {
         doubts.push("the guest never said Hello".to_owned());
     }
     if !seen.is_complete() {
@@ -89,20 +88,20 @@ fn missing(cell: &Cell, seen: &Seen<'_>) -> Vec<String> {
 }
 
 /// Reasons to think that the guest's stream of events was torn.
-pub(super) fn stream(evidence: &Evidence) -> Vec<String> {
+pub(super) fn stream(seen: &Seen<'_>) -> Vec<String> {
     let mut doubts = Vec::new();
-    if let Some(line) = evidence.torn_lines.first() {
+    let torn_lines = &seen.evidence.torn_lines;
+    if let Some(line) = torn_lines.first() {
         let begin: String = line.chars().take(80).collect();
-        let count = evidence.torn_lines.len();
+        let count = torn_lines.len();
         doubts.push(format!("the port has what is no event (lines: {count}): {begin}"));
     }
-    let gap = evidence.events.iter().zip(0..).find(|(event, expected)| event.seq != *expected);
-    if let Some((event, expected)) = gap {
-        doubts.push(format!("event {expected} is missing: {} came instead", event.seq));
+    if let Some((due, came)) = seen.misnumbered {
+        doubts.push(format!("event {due} is missing: {came} came instead"));
     }
     // One task writes them, each with the time of that moment.
-    if let Some([_, late]) = evidence.events.windows(2).find(|pair| pair[1].at_us < pair[0].at_us) {
-        doubts.push(format!("event {} is older than the one before it", late.seq));
+    if let Some(late) = seen.older {
+        doubts.push(format!("event {late} is older than the one before it"));
     }
     doubts
 }
