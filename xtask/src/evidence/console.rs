@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Console bytes -> a bounded file that keeps the first and the last of them.
+//! Console bytes -> a bounded file that keeps the first and the last of them. Pure: the caller
+//! brings the file.
 //!
 //! Contract: the head is written as it arrives. Once it is full, the newest bytes stay in memory:
 //! the last words before a hang matter. They are written at the end, after a line that says how

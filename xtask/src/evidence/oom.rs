@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! OOM reports on the console: who was killed, and from where in the kernel.
+//! OOM reports on the console: who was killed, and from where in the kernel. Pure.
 //!
 //! The stack of a report tells what no counter does: whether the OOM killer ran in the middle of a
 //! system call, below a kernel-memory charge, or on the way back to user mode with no lock held.

@@ -2,7 +2,7 @@
 //! Evidence -> one typed view of it, made in one pass over the events and one over the console.
 //!
 //! Contract: what the guest did not say is `None`, never zero. Of a fact that it says once the
-//! first one counts, and a second one is a doubt.
+//! first one counts, and a second one is a doubt. Pure.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

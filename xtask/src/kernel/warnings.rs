@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compiler warnings in a build log. Only [`forget`] touches files.
+//! Compiler warnings in a build log. Pure.
 //!
 //! Contract: warnings of two logs are equal if file and text are. Line numbers do not count, since
 //! patches move them. Counts ("3 warnings emitted") are no warnings.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The guest's initramfs: an uncompressed cpio archive in the kernel's `newc` format.
+//! The guest's initramfs: an uncompressed cpio archive in the kernel's `newc` format. Pure.
 //!
 //! Contract: the same binary gives the same bytes (no times, fixed inode numbers). It is not
 //! compressed: emulated CPUs copy the guest's 2 MiB faster than they inflate them. The format is in
