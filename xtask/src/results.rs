@@ -235,7 +235,7 @@ impl RunFolder {
         numbers.map(|number| self.attempt(cell, number)).take_while(|dir| dir.exists()).collect()
     }
 
-    /// Moves the folder of an attempt aside, beside it, so that the attempt can be made again. The
+    /// Moves the folder of an attempt aside, beside it, so that the attempt can be repeated. The
     /// new name ends with why and the first free number.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ pub(crate) struct Item {
     pub(crate) idle: Duration,
 }
 
-/// Everything in the cache that can be made again.
+/// Everything in the cache that can be rebuilt or fetched again.
 ///
 /// # Errors
 /// A folder that cannot be read.

@@ -74,7 +74,7 @@ fn percent(chance: f64) -> String {
     format!("{:.2} %", (chance * 10_000.0).floor().min(9_999.0) / 100.0)
 }
 
-/// Whether it was found: one patch, or several that cannot be told apart.
+/// Whether it was found: one patch, or a few of which it could be any.
 pub(crate) fn is_found(search: &Bisection) -> bool {
     let answer = search.answer();
     let inside = *answer.places.start() > 0 && *answer.places.end() < search.spots.len();
@@ -102,7 +102,7 @@ fn answer(search: &Bisection, style: Style) -> String {
         let name = style.bad(&spots[first].name);
         return format!("first bad {unit}: {first} {name}\n{chance}");
     }
-    let mut text = style.odd(&format!("one of these, which cannot be told apart; {chance}"));
+    let mut text = style.odd(&format!("the first bad {unit} could be any of these; {chance}"));
     for at in first..=last {
         let name = spots.get(at).map_or("none of them", |spot| spot.name.as_str());
         text.push_str(&format!("\n  {} {name}", number(search, at)));

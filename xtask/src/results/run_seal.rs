@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// A boot that was made again.
+    /// A boot that was repeated.
     const ASIDE: &str = "cells/b/attempt-1.emulator-1";
 
     fn run(results: &Path) -> RunFolder {

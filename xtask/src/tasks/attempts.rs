@@ -211,7 +211,7 @@ impl Run<'_> {
         self.folder.seal(&aside)?;
         if why == "emulator" {
             let place = self.folder.within(&aside);
-            note(&format!("note: {place}: the emulator broke this boot; booting again"));
+            note(&format!("note: {place}: the emulator broke this boot, so the cell runs again"));
         }
         Ok(())
     }

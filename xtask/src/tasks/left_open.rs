@@ -27,8 +27,8 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// Holds the kernels of now against those of then: a mended one is why a run is made again, but
-    /// halves of one run must be of one kernel.
+    /// Compares the kernels of now with those of then. A rerun may be of a kernel that was fixed,
+    /// but both halves of a resumed run must be of the same one.
     ///
     /// # Errors
     /// [`Exit::Usage`] for a resumed run with another kernel.
@@ -95,7 +95,7 @@ pub(super) fn work(
     let ids = left_open(&result, &planned, which);
     if ids.is_empty() {
         let what = match which {
-            LeftOpen::Unsettled => "every cell ran and was as expected at once",
+            LeftOpen::Unsettled => "every cell ran and was as expected at the first attempt",
             LeftOpen::NotRun => "every cell ran",
         };
         return Err(Fault::new(Exit::Usage, format!("run {}: {what}", run.id)).into());

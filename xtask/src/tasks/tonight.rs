@@ -169,7 +169,7 @@ fn made(folders: &Folders, earlier: &BTreeSet<String>, asked: &[String]) -> Opti
     names(folders).into_iter().filter(|name| !earlier.contains(name)).rfind(is_ours)
 }
 
-/// The lock of a job. If it ran twice at once, nobody could say which run is of which record.
+/// The lock of a job. If it ran twice in parallel, nobody could say which record is of which run.
 ///
 /// # Errors
 /// [`Exit::Host`] if it runs already, or the folder cannot be written to.

@@ -38,7 +38,7 @@ const END_MARKS: [&str; 2] = ["---[ end ", " </TASK>"];
 /// The guest ran out of memory, and the kernel went on.
 const NO_MEMORY: &str = "allocation failure";
 
-/// The kernel gave up for want of memory.
+/// The kernel gave up: out of memory, and nothing to kill.
 pub(super) const DEADLOCKED: &str = "system out of memory";
 
 /// The OOM killer killed for the whole system, and the kernel went on.

@@ -10,7 +10,7 @@
 //! memcg that was reconciled had one (a limit can also be lowered). Of the tasks that a report
 //! lists, the victim is the worst, and none is an earlier victim that still has its memory. None is
 //! killed although the last has just made room; one alone is undecided (see [`NEEDLESS_MAX`]).
-//! Nobody is killed for want of memory in the whole system while a zone has plenty. Tolerance:
+//! The system-wide OOM killer kills nobody while a zone has plenty of memory. Tolerance:
 //! none. Tasks that die because they share a victim's memory are neither printed nor counted. How
 //! many kills a load needs is the scenario's own expectation (`kills`): no rule can tell from
 //! outside whether one sufficed.
@@ -70,9 +70,8 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     wrong.extend(kills().filter(|_| !case.cell.expect.any).filter_map(outdone));
     if ooms.needless_kills > 0 {
         let kills = ooms.needless_kills;
-        wrong.push(format!(
-            "{kills} kills for want of memory in the whole system, which had plenty"
-        ));
+        let word = if kills == 1 { "kill" } else { "kills" };
+        wrong.push(format!("{kills} {word} by the system-wide OOM killer, with plenty of memory"));
     }
     let reports = ooms.reports.len() as u64;
     let raised = match case.cell.key.cgroup {

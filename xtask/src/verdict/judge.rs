@@ -44,7 +44,7 @@ fn of_findings(
     let evidence = seen.evidence;
     let (needless, all) = (seen.ooms.needless_kills, seen.ooms.global_kills);
     if needless > 0 && needless == all {
-        // Not for want of memory: the kernel's fault, not that of the VM's size (I4).
+        // Memory was there: the kernel's fault, not that of the VM's size (I4).
         findings.retain(|finding| finding.kind != console::SYSTEM_OOM_KILL);
     }
     if seen.ooms.searched_in_plenty {

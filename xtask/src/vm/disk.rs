@@ -2,7 +2,7 @@
 //! The ext4 image that every cell gets as `/dev/vda`.
 //!
 //! Contract: made once and never written to again; a VM writes to its own throw-away overlay. The
-//! name follows the recipe. Its hash lies beside it: a damaged image is made again.
+//! name follows the recipe. Its hash lies beside it: a damaged image is regenerated.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub(crate) fn scratch(cache: &Path) -> anyhow::Result<PathBuf> {
         if known.is_some_and(|known| sha256_of(&path).is_ok_and(|is| is.as_bytes() == known)) {
             return Ok(path);
         }
-        note(&format!("note: {} was damaged: it is made again", path.display()));
+        note(&format!("note: {} was damaged: regenerating it", path.display()));
     }
     publish(&path, |file| {
         file.as_file().set_len(SIZE_MIB << 20)?;

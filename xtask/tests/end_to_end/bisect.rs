@@ -109,8 +109,7 @@ fn the_first_bad_patch_is_found_though_one_does_not_build() {
     let found = bisect(&["--resume"]);
     found.expect_exit(0).expect_error("going on after 2 attempts");
     found.expect_output("skipped 2 0002-x.patch");
-    for line in ["one of these, which cannot be told apart", "  2 0002-x.patch", "  3 0003-x.patch"]
-    {
+    for line in ["could be any of these", "  2 0002-x.patch", "  3 0003-x.patch"] {
         found.expect_output(line);
     }
     assert!(found.stdout.lines().all(|line| line.chars().count() <= 80), "{}", found.stdout);
