@@ -91,6 +91,16 @@ pub(crate) enum Difference {
         /// The rule.
         rule: Rule,
     },
+    /// The patched kernel breaks a rule that the baseline keeps.
+    Broken {
+        /// The rule.
+        rule: Rule,
+    },
+    /// The patched kernel crashes or hangs, and the baseline does not.
+    Down {
+        /// Which of the two.
+        verdict: Verdict,
+    },
     /// What the scenario states of the unpatched kernel holds on the baseline alone, or a user's
     /// program ended in another way.
     Stated {
@@ -126,7 +136,7 @@ pub(crate) enum Difference {
 impl Difference {
     /// Whether the patched kernel is worse for it, whatever its author wanted.
     pub(crate) fn is_worse(&self) -> bool {
-        matches!(self, Self::Amount { worse: true, .. })
+        matches!(self, Self::Amount { worse: true, .. } | Self::Broken { .. } | Self::Down { .. })
     }
 }
 

@@ -40,7 +40,18 @@ pub(super) fn sentence(comparison: &Comparison, stated: bool) -> String {
     let (meaning, baseline) = (meaning(*outcome, stated), side(comparison, baseline));
     let reached = comparison.reached.as_ref().map(|it| reach::sentence(it) + "; ");
     let reached = reached.unwrap_or_default();
+    if let Some(worse) = worse(comparison) {
+        return format!("{reached}{worse}");
+    }
     format!("{reached}{meaning}{asked}: baseline {baseline}; here {}", here(comparison))
+}
+
+/// What got worse, and nothing else; `None` if that is not told by single differences.
+fn worse(comparison: &Comparison) -> Option<String> {
+    let of_outcome = |_: &&Difference| comparison.outcome == Differential::Regressed;
+    let worse = comparison.differences.iter().filter(|one| one.is_worse()).filter(of_outcome);
+    let worse: Vec<String> = worse.map(difference).collect();
+    (!worse.is_empty()).then(|| format!("worse than the baseline: {}", worse.join("; ")))
 }
 
 /// The problem that both kernels were asked for; empty in a control.
@@ -92,7 +103,12 @@ pub(super) fn here(comparison: &Comparison) -> String {
         Wanted::Nothing => format!("{}: ", Rule::Invariant(11)),
         Wanted::Fix | Wanted::NoWorse => String::new(),
     };
-    parts.extend(comparison.differences.iter().map(|one| format!("{rule}{}", difference(one))));
+    for one in &comparison.differences {
+        let said = format!("{rule}{}", difference(one));
+        if !parts.contains(&said) {
+            parts.push(said);
+        }
+    }
     parts.join("; ")
 }
 
@@ -105,6 +121,13 @@ fn difference(difference: &Difference) -> String {
         Difference::Kept { rule } => {
             return format!("{rule} is broken on the baseline and kept here");
         }
+        Difference::Broken { rule: Rule::Expectation } => {
+            return "not what the scenario expects here (E)".to_owned();
+        }
+        Difference::Broken { rule } => {
+            return format!("{rule} is broken here and kept on the baseline");
+        }
+        Difference::Down { verdict } => return format!("{verdict} here, not on the baseline"),
         Difference::Stated { fact, baseline, patched }
         | Difference::Amount { fact, baseline, patched, worse: _ } => {
             (fact, list(baseline), list(patched))

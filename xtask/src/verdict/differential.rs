@@ -89,13 +89,14 @@ fn compared(
         reached: None,
     };
     comparison.differences.extend(amounts::differences(base, patched));
+    comparison.differences.extend(new_faults(base, patched));
     let worse = comparison.differences.iter().any(Difference::is_worse);
-    comparison.outcome = outcome(&comparison, worse || is_worse(base, patched));
+    comparison.outcome = outcome(&comparison, worse);
     comparison
 }
 
-/// Whether the patched kernel crashes, hangs or breaks a rule that the baseline keeps.
-fn is_worse(base: &[Judged<'_>], patched: &[Judged<'_>]) -> bool {
+/// Crashes, hangs, broken rules and kills of the whole system that the baseline does not have.
+fn new_faults(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Difference> {
     // What the baseline breaks, always or now and then, is nothing new, unless more calls are lost
     // here than by chance: a kernel that never kills and always fails is no better for it.
     let more_lost = i11_off_is_mainline::more_lost(base, patched);
@@ -107,26 +108,42 @@ fn is_worse(base: &[Judged<'_>], patched: &[Judged<'_>]) -> bool {
             false => base.iter().any(breaks),
         }
     };
-    patched.iter().any(|patched| {
-        let judgement = patched.judgement;
+    let mut found: Vec<Difference> = Vec::new();
+    for judgement in patched.iter().map(|patched| patched.judgement) {
         match judgement.verdict {
-            Verdict::Crash | Verdict::Hang => {
-                base.iter().all(|b| b.judgement.verdict != judgement.verdict)
+            verdict @ (Verdict::Crash | Verdict::Hang) => {
+                let new = base.iter().all(|b| b.judgement.verdict != verdict);
+                found.extend(new.then_some(Difference::Down { verdict }));
             }
             Verdict::Fail => {
-                judgement.breaks.iter().any(|rule| *rule == Rule::Expectation || !known(rule))
+                let new = judgement.breaks.iter().filter(|r| **r == Rule::Expectation || !known(r));
+                found.extend(new.map(|rule| Difference::Broken { rule: rule.clone() }));
             }
             // That the whole system was out of memory proves nothing, unless only this kernel was.
             Verdict::Error => {
-                killed_globally(judgement) && !base.iter().any(|b| killed_globally(b.judgement))
+                let kills = global_kills(judgement);
+                let new = kills > 0.0 && base.iter().all(|b| global_kills(b.judgement) == 0.0);
+                found.extend(new.then(|| Difference::Amount {
+                    fact: CellFact::KillsGlobal.into(),
+                    baseline: vec![0.0],
+                    patched: vec![kills],
+                    worse: true,
+                }));
             }
-            _ => false,
+            _ => {}
         }
-    })
+    }
+    let mut unique = Vec::new();
+    for one in found {
+        if !unique.contains(&one) {
+            unique.push(one);
+        }
+    }
+    unique
 }
 
-fn killed_globally(judgement: &Judgement) -> bool {
-    judgement.facts.get(&CellFact::KillsGlobal.into()).is_some_and(|kills| *kills > 0.0)
+fn global_kills(judgement: &Judgement) -> f64 {
+    judgement.facts.get(&CellFact::KillsGlobal.into()).copied().unwrap_or(0.0)
 }
 
 fn outcome(compared: &Comparison, is_worse: bool) -> Differential {

@@ -159,7 +159,7 @@ fn outputs_that_take_nothing_change_no_exit_code_of_a_long_command() {
     let bash = |words: &[&str], output: &str, path: Option<&Path>| {
         let mut command = Command::new("/bin/bash");
         let script = format!("\"$@\" {output}; exit ${{PIPESTATUS[0]}}");
-        command.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_xtask")]).args(words);
+        command.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_memcg-harness")]).args(words);
         command.arg("--configs").arg(bench.configs()).arg("--results").arg(bench.results());
         command.env("NO_COLOR", "1").envs(path.map(|path| ("PATH", path)));
         Ran::of(command.output().expect("bash starts"))
@@ -201,7 +201,7 @@ fn a_copied_checkout_reads_its_own_configs() {
     fs::write(copy.path().join("xtask/Cargo.toml"), "").unwrap();
     let kernels = copy.path().join("configs/kernels");
     fs::copy(kernels.join("baseline.toml"), kernels.join("only-here.toml")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_memcg-harness"));
     command.args(["list", "kernels"]).env("CARGO_MANIFEST_DIR", copy.path().join("xtask"));
     let ran = Ran::of(command.output().unwrap());
     ran.expect_exit(0);

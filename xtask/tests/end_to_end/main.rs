@@ -55,7 +55,7 @@ impl Bench {
 
     /// The command, ready for more arguments.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_memcg-harness"));
         command.args(arguments).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
         command.arg("--configs").arg(self.configs()).arg("--results").arg(self.results());
         command

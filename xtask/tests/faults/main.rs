@@ -38,7 +38,7 @@ fn sh(folder: &Path, script: &str, limit_s: u32) -> (i32, String) {
         .args(["--kill-after=5", &limit_s.to_string(), "bash", "-c"])
         .arg(format!("exec 2>&1\n{}\n{script}", include_str!("prelude.sh")))
         .current_dir(folder)
-        .env("XTASK", env!("CARGO_BIN_EXE_xtask"))
+        .env("XTASK", env!("CARGO_BIN_EXE_memcg-harness"))
         .env("WORKSPACE", workspace())
         .env("NO_COLOR", "1")
         .env_remove("RUST_BACKTRACE")

@@ -121,7 +121,7 @@ fn read(page: &Path, name: &str) {
 }
 
 fn xtask(results: &Path, words: &[&str], exit: i32) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_memcg-harness"));
     command.args(words).arg("--results").arg(results).env("NO_COLOR", "1");
     let output = command.output().expect("xtask starts");
     assert_eq!(output.status.code(), Some(exit), "{words:?}: {}", node::text(&output));

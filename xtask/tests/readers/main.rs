@@ -56,7 +56,7 @@ impl Results {
 
     /// Runs the binary on it.
     fn xtask(&self, words: &[&str]) -> std::process::Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_memcg-harness"));
         command.args(words).arg("--results").arg(self.folder.path()).env("NO_COLOR", "1");
         command.output().expect("xtask starts")
     }

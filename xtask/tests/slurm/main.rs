@@ -159,7 +159,10 @@ fn a_night_with_a_requeued_task_is_the_run_that_one_machine_makes() {
         .env("RESULTS", &results)
         .env("NIGHT", &night)
         .env("ACCEL", "tcg")
-        .env("XTASK", format!("{} --configs {}", env!("CARGO_BIN_EXE_xtask"), configs.display()))
+        .env(
+            "XTASK",
+            format!("{} --configs {}", env!("CARGO_BIN_EXE_memcg-harness"), configs.display()),
+        )
         .output()
         .expect("the script starts");
     let said = String::from_utf8_lossy(&submitted.stdout).into_owned();
@@ -194,7 +197,7 @@ fn a_night_with_a_requeued_task_is_the_run_that_one_machine_makes() {
     assert!(page.contains("-kernels.json\""), "a link to the record of the job: {page}");
 
     let whole = cluster.path("whole");
-    let mut alone = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut alone = Command::new(env!("CARGO_BIN_EXE_memcg-harness"));
     alone.args(["run-matrix", "--matrix", "slurm", "--accel", "tcg", "--results"]).arg(&whole);
     alone.arg("--configs").arg(&configs);
     let ended = alone.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("xtask starts");

@@ -18,7 +18,7 @@ pub(crate) type Flags = BTreeMap<String, BTreeSet<String>>;
 /// Asks the built binary.
 pub(crate) fn flags() -> Flags {
     let help = |args: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        let output = Command::new(env!("CARGO_BIN_EXE_memcg-harness"))
             .args(args)
             .output()
             .expect("the binary of this package runs");
