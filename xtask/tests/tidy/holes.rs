@@ -84,6 +84,7 @@ fn every_read_without_a_bound_is_seen() {
         ("use std::fs::File; fn a() { File::open(p) }", "std::fs::File::open"),
         ("fn a() { f.take(9).read_to_end(&mut b) }", ".read_to_end"),
         ("use std::io; fn a() { io::read_to_string(f) }", "std::io::read_to_string"),
+        ("use std::io::Read; fn a() { b.map(Read::read_to_end) }", "std::io::Read::read_to_end"),
     ] {
         let file = |path| tree("mod host; mod brain;", &[("host.rs", "mod file;"), (path, text)]);
         let found = unbounded(&file("brain.rs"));
@@ -110,6 +111,11 @@ fn every_way_to_the_world_is_seen() {
         ("fn a() { p.exists() }", ".exists"),
         ("fn a() { assert!(p.is_file()) }", ".is_file"),
         ("fn a() { p.metadata() }", ".metadata"),
+        ("use std::path::Path; fn a() { p.filter(Path::exists) }", "std::path::Path::exists"),
+        ("use std::path::PathBuf as P; fn a() { p.any(P::is_dir) }", "std::path::PathBuf::is_dir"),
+        ("fn a() { assert!(p.all(std::path::Path::is_file)) }", "std::path::Path::is_file"),
+        ("fn a() { p.filter(<std::path::Path>::exists) }", ".exists"),
+        ("use super::*; fn a() { p.filter(Path::exists) }", "Path::exists"),
         ("fn a() { jiff::Timestamp::now() }", "jiff::Timestamp::now"),
         ("use jiff::Timestamp; fn a() { Timestamp::now() }", "jiff::Timestamp::now"),
         ("use std::time::{Duration, SystemTime};", "std::time::SystemTime"),
@@ -124,7 +130,8 @@ fn every_way_to_the_world_is_seen() {
         let found = touches(&brain(text), ROOMS);
         assert!(found.iter().any(|said| said.contains(&format!("`{name}`"))), "{text}: {found:?}");
     }
-    let harmless = "const A: &str = env!(\"HOME\"); use std::io::Read; use std::time::Duration;";
+    let harmless = "const A: &str = env!(\"HOME\"); use std::io::Read; use std::time::Duration; \
+                    struct B; impl B { fn exists(&self) {} } fn a() { b.filter(crate::brain::B::exists) }";
     assert_eq!(touches(&brain(harmless), ROOMS), [""; 0]);
 }
 

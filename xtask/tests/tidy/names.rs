@@ -209,6 +209,17 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_path(self, path);
     }
 
+    /// `<Path>::exists` is the method too.
+    fn visit_expr_path(&mut self, expr: &'ast syn::ExprPath) {
+        if let (Some(_), Some(last)) = (&expr.qself, expr.path.segments.last()) {
+            self.mention(
+                last.ident.span().start().line,
+                vec![".".to_owned(), last.ident.to_string()],
+            );
+        }
+        visit::visit_expr_path(self, expr);
+    }
+
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         let path = vec![".".to_owned(), call.method.to_string()];
         self.mention(call.method.span().start().line, path);

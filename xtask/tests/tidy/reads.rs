@@ -23,7 +23,10 @@ pub(crate) fn unbounded(tree: &Tree) -> Vec<String> {
     let mut broken = Vec::new();
     for place in places(tree).iter().filter(|place| place.source.path != READER) {
         for Mention { line, name, .. } in &place.names.mentions {
-            if UNBOUNDED.contains(&name.as_str()) {
+            // `map(Read::read_to_end)` is the method too.
+            let method = name.rsplit_once("::").map(|(_, method)| format!(".{method}"));
+            let mut words = UNBOUNDED.iter();
+            if words.any(|word| *word == name || method.as_deref() == Some(*word)) {
                 let path = &place.source.path;
                 broken.push(format!("{path}:{line}: `{name}`; `host::file` reads with a bound"));
             }

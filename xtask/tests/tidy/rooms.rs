@@ -322,7 +322,11 @@ fn worldly<'a>(map: &Map<'a>, places: &'a [Place<'a>], rooms: &[Room]) -> BTreeS
 }
 
 fn is_worldly(name: &str) -> bool {
-    WORLDLY.iter().any(|word| name.strip_prefix(word).is_some_and(ends_or_goes_deeper))
+    // A method by its path: `paths.filter(Path::exists)`. One of our own types is in its own file.
+    let value = name.rsplit_once("::").filter(|(of, _)| !of.starts_with("crate"));
+    let method = value.map(|(_, method)| format!(".{method}"));
+    let is = |word: &str| name.strip_prefix(word).is_some_and(ends_or_goes_deeper);
+    WORLDLY.iter().any(|word| is(word) || method.as_deref() == Some(*word))
 }
 
 /// Circles among rooms by their rows, and among the files of each crate by what they mention.
