@@ -5,7 +5,8 @@
 #SBATCH --cpus-per-task=1 --mem=2G --time=0:30:00
 set -euo pipefail
 code=0
-${XTASK:-cargo xtask} merge "$NIGHT/parts" --partial --results "$RESULTS" >"$NIGHT/merged" || code=$?
+${XTASK:-cargo xtask} merge "$NIGHT/parts" --partial --results "$RESULTS" \
+    >"$NIGHT/merged" || code=$?
 cat "$NIGHT/merged"
 # 1: not as expected, 8: nothing reached, 9: incomplete. Anything else made no run.
 [[ $code =~ ^[0189]$ ]] || exit "$code"

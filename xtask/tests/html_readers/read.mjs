@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// Reads a page as others would: html-validate as a parser, Chromium as a person's browser at two widths, light and dark and
-// without scripts, axe as somebody who needs more than eyes. Prints what they object to, one line each.
+// Reads a page as others would: html-validate as a parser, Chromium as a person's browser at two
+// widths, light and dark and without scripts, axe as somebody who needs more than eyes. Prints what
+// they object to, one line each.
 //
 // node read.mjs CHROMIUM PAGE FOLDER-FOR-SCREENSHOTS
 
@@ -30,46 +31,77 @@ const config = {
 };
 const validate = new HtmlValidate(new FileSystemConfigLoader(config));
 for (const { messages } of (await validate.validateFile(report)).results) {
-  for (const m of messages) object("html-validate", `${m.line}:${m.column} ${m.ruleId}: ${m.message}`);
+  for (const m of messages) {
+    object("html-validate", `${m.line}:${m.column} ${m.ruleId}: ${m.message}`);
+  }
 }
 
 // Chromium
 const browser = await chromium.launch({
   executablePath,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"],
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+  ],
 });
 const url = pathToFileURL(report).href;
 const too_wide = () => {
   const page = document.documentElement;
   if (page.scrollWidth <= page.clientWidth) return [];
-  const wide = [...document.querySelectorAll("body *")].filter((e) => !e.closest(".scroll *") && e.getBoundingClientRect().right > page.clientWidth + 0.5);
-  return [`${page.scrollWidth} of ${page.clientWidth} px`, ...wide.slice(0, 5).map((e) => `<${e.tagName.toLowerCase()} class="${e.getAttribute("class") ?? ""}"> ${e.textContent.slice(0, 40)}`)];
+  const right = page.clientWidth + 0.5;
+  const is_wide = (e) => !e.closest(".scroll *") && e.getBoundingClientRect().right > right;
+  const wide = [...document.querySelectorAll("body *")].filter(is_wide);
+  const said = (e) => {
+    const start = `<${e.tagName.toLowerCase()} class="${e.getAttribute("class") ?? ""}">`;
+    return `${start} ${e.textContent.slice(0, 40)}`;
+  };
+  return [`${page.scrollWidth} of ${page.clientWidth} px`, ...wide.slice(0, 5).map(said)];
 };
-const open_all = () => document.querySelectorAll("details").forEach((details) => (details.open = true));
+const open_all = () => {
+  document.querySelectorAll("details").forEach((details) => (details.open = true));
+};
 for (const width of WIDTHS) {
   for (const colorScheme of ["light", "dark"]) {
     const who = `chromium ${width} px ${colorScheme}`;
-    const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, javaScriptEnabled: false });
+    const viewport = { width, height: 900 };
+    const context = await browser.newContext({ viewport, colorScheme, javaScriptEnabled: false });
     const page = await context.newPage();
-    page.on("request", (request) => request.url().split("#")[0] === url || request.url().startsWith("data:") || object(who, `asks for ${request.url()}`));
+    page.on("request", (request) => {
+      const asked = request.url();
+      const is_ours = asked.split("#")[0] === url || asked.startsWith("data:");
+      if (!is_ours) object(who, `asks for ${asked}`);
+    });
     page.on("pageerror", (error) => object(who, error));
     await page.goto(url);
-    const shot = (name) => page.screenshot({ path: join(folder, `${width}-${colorScheme}-${name}.png`), clip: undefined });
+    const shot = (name) => {
+      const path = join(folder, `${width}-${colorScheme}-${name}.png`);
+      return page.screenshot({ path, clip: undefined });
+    };
     await shot("top");
-    for (const what of await page.evaluate(too_wide)) object(who, `closed, wider than the page: ${what}`);
+    for (const what of await page.evaluate(too_wide)) {
+      object(who, `closed, wider than the page: ${what}`);
+    }
     // The grid of a report leads to the evidence, and opens it, without scripts.
     const link = page.locator("a.cell").first();
     if (await link.count()) {
       const target = (await link.getAttribute("href")).slice(1);
       await link.click();
-      if (!(await page.locator(`[id="${target}"]`).isVisible())) object(who, `a click in the grid does not open ${target}`);
+      const is_open = await page.locator(`[id="${target}"]`).isVisible();
+      if (!is_open) object(who, `a click in the grid does not open ${target}`);
       await shot("cell");
     }
     await page.evaluate(open_all);
-    for (const what of await page.evaluate(too_wide)) object(who, `opened, wider than the page: ${what}`);
+    for (const what of await page.evaluate(too_wide)) {
+      object(who, `opened, wider than the page: ${what}`);
+    }
     await context.close();
     // axe needs scripts, and a page that lets them in.
-    const lenient = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
+    const lenient = await browser.newContext({ viewport, colorScheme, bypassCSP: true });
     const heard = await lenient.newPage();
     heard.on("dialog", (dialog) => {
       object(who, `a script ran: ${dialog.message()}`);
@@ -79,7 +111,10 @@ for (const width of WIDTHS) {
     await heard.evaluate(open_all);
     await heard.evaluate(axe.source);
     const { violations } = await heard.evaluate(() => axe.run({ resultTypes: ["violations"] }));
-    for (const { id, help, nodes } of violations) object(`axe ${width} px ${colorScheme}`, `${id}: ${help} (${nodes.length} times): ${nodes[0].html.slice(0, 160)}`);
+    for (const { id, help, nodes } of violations) {
+      const said = `${id}: ${help} (${nodes.length} times): ${nodes[0].html.slice(0, 160)}`;
+      object(`axe ${width} px ${colorScheme}`, said);
+    }
     await lenient.close();
   }
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Reads an exported run as others would, and prints what it says as JSON. Refuses what is not valid."""
+"""Reads an exported run as others would, prints what it says as JSON, refuses what is invalid."""
 
 import contextlib
 import inspect

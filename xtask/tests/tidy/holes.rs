@@ -272,6 +272,15 @@ fn long_lines_are_seen() {
         ("a.rs", format!("const A: &str = \"\n{long}{long}\n\";"), vec![]),
         ("a.toml", format!("# {long}\na = \"{long}\"\nb = {{ c = \"{long}\" }}"), vec![1, 2]),
         ("a.config", format!("# {long}."), vec![1]),
+        ("a.sh", format!("echo '{long}'\n# short"), vec![1]),
+        ("a.py", format!("x = 1\n# {long}"), vec![2]),
+        ("a.mjs", format!("// {long}"), vec![1]),
+        ("a.c", format!("/* {long} */"), vec![1]),
+        (
+            "a.yml",
+            format!("run: {long}\n  container: a@sha256:{long}\nif: ${{{{ {long} }}}}"),
+            vec![1],
+        ),
         (
             "a.md",
             format!("{long}.\n\n    {long}\n\n```\n{long}.\n```\n| {long} |\n- {long}"),

@@ -10,6 +10,9 @@ const LICENCE: &str = "SPDX-License-Identifier: MIT OR Apache-2.0";
 /// Columns of a line of code or prose.
 const COLUMNS_MAX: usize = 100;
 
+/// Begins what YAML cannot break.
+const WHOLE: [&str; 3] = ["@sha256:", " uses: ", "${{"];
+
 /// Lines of a comment.
 const COMMENT_LINES_MAX: usize = 3;
 
@@ -26,7 +29,7 @@ pub(crate) fn licences(texts: &[Text]) -> Vec<String> {
         .collect()
 }
 
-/// Lines over [`COLUMNS_MAX`] in Rust, TOML, config fragments and Markdown.
+/// Lines over [`COLUMNS_MAX`] in code, configs and Markdown.
 pub(crate) fn long_lines(text: &Text) -> Vec<String> {
     let long = |line: &str| line.chars().count() > COLUMNS_MAX;
     let numbered = text.text.lines().zip(1..);
@@ -44,7 +47,14 @@ pub(crate) fn long_lines(text: &Text) -> Vec<String> {
             .filter(|(line, _)| long(line) && !line.contains("= {"))
             .map(|(_, at)| at)
             .collect(),
-        "config" => numbered.filter(|(line, _)| long(line)).map(|(_, at)| at).collect(),
+        "c" | "config" | "mjs" | "py" | "sh" => {
+            numbered.filter(|(line, _)| long(line)).map(|(_, at)| at).collect()
+        }
+        // A pinned hash and an expression of a workflow have to be one line.
+        "yml" => numbered
+            .filter(|(line, _)| long(line) && !WHOLE.iter().any(|part| line.contains(part)))
+            .map(|(_, at)| at)
+            .collect(),
         "md" => prose(&text.text)
             .filter(|(line, _)| long(&without_targets(line)))
             .map(|(_, at)| at)
