@@ -10,7 +10,7 @@ use crate::cli::{self, Places};
 use crate::config::MAINLINE;
 use crate::evidence::Seen;
 use crate::exit::{Exit, Fault};
-use crate::plan;
+use crate::plan::{self, BareCell};
 use crate::progress::Step;
 use crate::report::{self, InjectColumn, InjectResult};
 use crate::verdict;
@@ -45,11 +45,30 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
     let (seed, accel, jobs, snapshots) = (0, *accel, 1, false);
     let spec = Spec { results, matrix, baseline: None, seed, accel, probe, jobs, snapshots };
     let run = Run::begin(start, &folders, &config, kernels, spec)?;
+    let columns = columns(&run, &cells);
+    // A run that was stopped is complete too, as far as it went: its manifest says so.
+    let (folder, manifest) = run.finish()?;
+    let columns = columns?;
+    let result = InjectResult { manifest, columns };
+    folder.write_result(&result)?;
+    conclude::report(&folder, |place, _| {
+        format!("{}\nkept in {place}\n", report::injected(&result.columns))
+    })?;
+    let explained =
+        result.columns.iter().flat_map(|column| &column.sites).all(|site| site.explained);
+    Ok(conclude::exit(false, explained))
+}
+
+/// What each cell shows.
+///
+/// # Errors
+/// [`Exit::Interrupted`]; [`Exit::Unexpected`] when a cell proves nothing.
+fn columns(run: &Run<'_>, cells: &[BareCell]) -> anyhow::Result<Vec<InjectColumn>> {
     let mut columns = Vec::new();
     let step = Step::begin("inject", Some(cells.len() as u64));
     for (at, cell) in cells.iter().enumerate() {
         step.at(at as u64, &cell.id);
-        let policies = &config.kernel(&cell.kernel)?.policies;
+        let policies = &run.config.kernel(&cell.kernel)?.policies;
         let policy = policies.iter().find(|policy| policy.name == cell.policy);
         let overcharges = policy.is_some_and(|policy| policy.expects_as != MAINLINE);
         let job =
@@ -75,13 +94,5 @@ pub(crate) fn run(places: &Places, args: &cli::Inject) -> anyhow::Result<Exit> {
         columns.push(InjectColumn { kernel, policy, sites });
     }
     step.end(&format!("{} cells", cells.len()));
-    let (folder, manifest) = run.finish()?;
-    let result = InjectResult { manifest, columns };
-    folder.write_result(&result)?;
-    conclude::report(&folder, |place, _| {
-        format!("{}\nkept in {place}\n", report::injected(&result.columns))
-    })?;
-    let explained =
-        result.columns.iter().flat_map(|column| &column.sites).all(|site| site.explained);
-    Ok(conclude::exit(false, explained))
+    Ok(columns)
 }
