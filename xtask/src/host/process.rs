@@ -27,6 +27,8 @@ use crate::exit::{Exit, Fault};
 
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often to look whether a child has ended.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long output is still read after the child has ended.
 const DRAIN: Duration = Duration::from_secs(2);
 /// The program that makes namespaces. It blocks SIGTERM: the command in them can end by itself.
@@ -120,6 +122,25 @@ fn watch(
             None if Instant::now() > deadline => return Ok(None),
             _ => {}
         }
+    }
+}
+
+/// Runs to the end, and prints where the harness does. Its deadline is that of a person who looks
+/// on.
+///
+/// # Errors
+/// [`Exit::MissingTool`] if there is no such program, [`Exit::Interrupted`]. A child that fails is
+/// no error: the caller checks the status.
+pub(crate) fn attend(mut command: Command) -> anyhow::Result<ExitStatus> {
+    command.stdin(Stdio::null());
+    let mut child = Group(spawn(&mut command)?);
+    loop {
+        // First: a child that a signal ended did not fail.
+        unless_process_asked()?;
+        if let Some(status) = child.0.try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -329,6 +350,12 @@ mod tests {
         if std::fs::exists("/proc/self/autogroup").unwrap() {
             assert!(said.lines().next().unwrap().ends_with(" nice 7"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_child_on_the_terminal_says_how_it_ended() {
+        assert!(attend(sh("exit 0")).unwrap().success());
+        assert_eq!(attend(sh("exit 3")).unwrap().code(), Some(3));
     }
 
     #[test]

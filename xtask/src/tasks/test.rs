@@ -6,7 +6,8 @@ use xshell::{Shell, cmd};
 use super::{Folders, build_kernel, doctor};
 use crate::cli::{BuildKernel, BuildOptions, Places, Test, UserSeriesArgs};
 use crate::exit::{Exit, Fault};
-use crate::host;
+use crate::host::stop::Stop;
+use crate::host::{self, process};
 use crate::kernel::{Cache, Toolchain};
 use crate::progress::note;
 
@@ -17,9 +18,11 @@ const KERNELS: &[&str] =
 /// Runs every check of the project.
 ///
 /// # Errors
-/// [`Exit::Unexpected`] if a check fails; the codes of `build-kernel` if a kernel cannot be built.
+/// [`Exit::Unexpected`] if a check fails; the codes of `build-kernel` if a kernel cannot be built;
+/// [`Exit::Interrupted`].
 pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
     let Test { install } = args;
+    Stop::on_signals()?;
     let folders = Folders::of(places)?;
     let toolchain = Toolchain::find(&Cache::open(&folders.cache)?)?;
     let others = host::missing(host::LINT.iter().chain(host::READERS).chain([&host::BUSYBOX]));
@@ -49,9 +52,12 @@ pub(crate) fn run(places: &Places, args: &Test) -> anyhow::Result<Exit> {
 
 fn check(name: &str, command: xshell::Cmd<'_>) -> anyhow::Result<()> {
     note(&format!("{name}: {command}"));
-    command.quiet().run().map_err(|error| {
-        Fault::new(Exit::Unexpected, format!("{name}: {error}"))
+    let said = command.to_string();
+    let status = process::attend(command.into())?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Fault::new(Exit::Unexpected, format!("{name}: `{said}` failed ({status})"))
             .hint("see the messages above; `cargo fmt --all` fixes formatting")
-            .into()
-    })
+            .into()),
+    }
 }
