@@ -117,7 +117,7 @@ fn new_faults(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Difference> {
             }
             Verdict::Fail => {
                 let new = judgement.breaks.iter().filter(|r| **r == Rule::Expectation || !known(r));
-                found.extend(new.map(|rule| Difference::Broken { rule: rule.clone() }));
+                found.extend(new.map(|rule| Difference::Broken { rule: *rule }));
             }
             // That the whole system was out of memory proves nothing, unless only this kernel was.
             Verdict::Error => {
