@@ -10,6 +10,7 @@ mod broken_hosts;
 mod broken_kernels;
 mod exec;
 mod inspect;
+mod installed;
 mod kvm;
 mod month;
 mod parts;
@@ -57,6 +58,8 @@ impl Bench {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_memcg-harness"));
         command.args(arguments).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
+        // No defaults of whoever runs the tests.
+        command.env("XDG_CONFIG_HOME", self.folder.path());
         command.arg("--configs").arg(self.configs()).arg("--results").arg(self.results());
         command
     }
