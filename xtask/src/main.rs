@@ -54,6 +54,12 @@ fn main() -> ExitCode {
 /// Prints what is wrong with the arguments, or the help or version that they ask for.
 #[expect(clippy::needless_pass_by_value, reason = "it is what the parser gives")]
 fn explain(error: clap::Error) -> anyhow::Result<Exit> {
+    if error.use_stderr() && wants_events() {
+        progress::show(progress::Show { json: true, ..progress::Show::default() });
+        let (text, exit) = (error.to_string(), Exit::Usage);
+        progress::tell(&progress::Event::Failed { text: text.trim_end(), exit: exit as u8 });
+        return Ok(exit);
+    }
     let printed = match progress::is_installed() {
         false => error.print(),
         true if error.use_stderr() => write!(std::io::stderr(), "{}", progress::named(&error)),
@@ -67,6 +73,13 @@ fn explain(error: clap::Error) -> anyhow::Result<Exit> {
         }
         _ => Ok(Exit::Ok),
     }
+}
+
+/// Whether `--message-format json` is among words that make no sense otherwise.
+fn wants_events() -> bool {
+    let words: Vec<String> = std::env::args().collect();
+    let pair = words.windows(2).any(|pair| pair == ["--message-format", "json"]);
+    pair || words.iter().any(|word| word == "--message-format=json")
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {

@@ -65,7 +65,7 @@ pub(crate) fn tell(event: &Event<'_>) {
     let Show { json, quiet, .. } = shown();
     if json && let Ok(line) = serde_json::to_string(event) {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        let _ = writeln!(out, "{}", named(line)).and_then(|()| out.flush());
     } else if (!quiet || matches!(event, Event::Failed { .. }))
         && let Some(text) = event.text()
     {

@@ -2,102 +2,165 @@
 //! A user's own defaults: a TOML file of options -> the same command line with other defaults.
 //!
 //! A key outside a table is an option of every command that has it; a table is named after a
-//! command. What the command line or the environment says counts more.
+//! command. What the command line or the environment says counts more: a default that conflicts
+//! with it is left out.
 
-use clap::{ArgAction, Command};
+use std::collections::BTreeSet;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
 
 use crate::config::{close_to, did_you_mean};
 use crate::exit::{Exit, Fault};
 
-/// The command line with the defaults of this text, which was read from `path`.
+/// Options that say what one call is about.
+const OF_ONE_CALL: [&str; 14] = [
+    "day",
+    "dry-run",
+    "exec",
+    "image",
+    "kernel",
+    "night",
+    "partition",
+    "plan",
+    "rerun",
+    "resume",
+    "run",
+    "series",
+    "shuffle",
+    "yes",
+];
+
+/// What is wrong, and what would be right.
+type Wrong = (String, String);
+
+/// The command line with the defaults of this text, which was read from `path`. `given` is what was
+/// found on it without them.
 ///
 /// # Errors
-/// [`Exit::Usage`] for a text that is no TOML, an unknown option or command, or a value that is
-/// neither text, number, truth value nor a list of these. A word that the option does not take is
-/// found when a command with it is called.
+/// [`Exit::Usage`] for a text that is no TOML, an unknown option or command, an option that says
+/// what one call is about, or a value that is neither text, number nor truth value.
 pub(crate) fn with_defaults(
-    mut command: Command,
+    command: Command,
+    given: &ArgMatches,
     text: &str,
     path: &str,
 ) -> Result<Command, Fault> {
-    let fault = |what: String| Fault::new(Exit::Usage, format!("{path}: {what}"));
+    let fault = |(what, hint)| Fault::new(Exit::Usage, format!("{path}: {what}")).hint(hint);
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
-        fault(error.message().to_owned())
-            .hint("write `OPTION = VALUE` for all commands, or below `[COMMAND]` for one")
+        let place = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let hint = "write `OPTION = VALUE` for all commands, or below `[COMMAND]` for one";
+        fault((format!("line {place}: {}", error.message()), hint.to_owned()))
     })?;
+    let mut command = command;
     for (key, value) in &table {
         let Value::Table(options) = value else {
-            command =
-                set(command, None, key, value).map_err(|(what, hint)| fault(what).hint(hint))?;
+            command = set(command, given, None, key, value).map_err(fault)?;
             continue;
         };
         if command.find_subcommand(key).is_none() {
             let known = command.get_subcommands().map(Command::get_name);
             let hint = did_you_mean(key, known);
-            return Err(fault(format!("there is no command `{key}`")).hint(hint));
+            return Err(fault((format!("there is no command `{key}`"), hint)));
         }
         for (option, value) in options {
-            command = set(command, Some(key), option, value)
-                .map_err(|(what, hint)| fault(what).hint(hint))?;
+            command = set(command, given, Some(key), option, value).map_err(fault)?;
         }
     }
     Ok(command)
 }
 
-/// Sets the default of an option, of one command or of all that have it. The error is what is
-/// wrong, and what would be right.
+/// Sets the default of an option, of one command or of all that have it.
 fn set(
     mut command: Command,
+    given: &ArgMatches,
     of: Option<&str>,
     option: &str,
     value: &Value,
-) -> Result<Command, (String, String)> {
+) -> Result<Command, Wrong> {
+    if OF_ONE_CALL.contains(&option) {
+        return Err((
+            format!("`{option}` says what one call is about"),
+            "give it there".to_owned(),
+        ));
+    }
     let words = words(value).ok_or_else(|| {
         let what = format!("`{option}` is neither text, number, truth value nor a list of these");
         (what, String::new())
     })?;
     let is_meant = |sub: &&Command| of.is_none_or(|name| sub.get_name() == name);
     let meant: Vec<&Command> = command.get_subcommands().filter(is_meant).collect();
-    let having = meant.iter().filter(|sub| has(sub, option)).map(|sub| sub.get_name().to_owned());
-    let having: Vec<String> = having.collect();
-    let everywhere = of.is_none() && has(&command, option);
+    let having = meant.iter().filter(|sub| find(sub, option).is_some());
+    let having: Vec<String> = having.map(|sub| sub.get_name().to_owned()).collect();
+    let everywhere = of.is_none() && find(&command, option).is_some();
     if having.is_empty() && !everywhere {
         let what = match of {
             Some(name) => format!("`{name}` has no option --{option}"),
             None => format!("no command has an option --{option}"),
         };
         let all = meant.into_iter().chain(of.is_none().then_some(&command));
-        let known: std::collections::BTreeSet<&str> = all.flat_map(longs).collect();
+        let known: BTreeSet<&str> = all.flat_map(longs).collect();
         let near = close_to(option, known).map(|near| format!("did you mean `{near}`?"));
         return Err((what, near.unwrap_or_default()));
     }
+    let (called, inner) = given.subcommand().unzip();
+    let mut wrong = None;
     for name in having {
-        command = command.mut_subcommand(name, |sub| with(sub, option, &words));
+        let given = inner.filter(|_| called == Some(name.as_str()));
+        command = command.mut_subcommand(name, |sub| with(sub, given, option, &words, &mut wrong));
     }
-    Ok(if everywhere { with(command, option, &words) } else { command })
+    if everywhere {
+        command = with(command, Some(given), option, &words, &mut wrong);
+    }
+    wrong.map_or(Ok(command), |what| Err((what, String::new())))
 }
 
-fn with(command: Command, option: &str, words: &[String]) -> Command {
-    let id = command
-        .get_arguments()
-        .find(|arg| arg.get_long() == Some(option))
-        .map(|arg| arg.get_id().clone());
-    let Some(id) = id else { return command };
+fn with(
+    command: Command,
+    given: Option<&ArgMatches>,
+    option: &str,
+    words: &[String],
+    wrong: &mut Option<String>,
+) -> Command {
+    let Some(arg) = find(&command, option) else { return command };
+    if words.len() != 1 && !matches!(arg.get_action(), ArgAction::Append) {
+        *wrong = Some(format!("`{option}` takes one value"));
+        return command;
+    }
+    if given.is_some_and(|given| conflicts(&command, given, arg)) {
+        return command;
+    }
+    let id = arg.get_id().clone();
     command.mut_arg(id, |arg| arg.default_values(words.to_vec()))
 }
 
-fn has(command: &Command, option: &str) -> bool {
-    longs(command).any(|long| long == option)
+/// Whether an option that was given excludes this one.
+fn conflicts(command: &Command, given: &ArgMatches, arg: &Arg) -> bool {
+    let is_given = |other: &&Arg| {
+        let id = other.get_id().as_str();
+        // Groups have ids too, and no source.
+        let source = given.try_contains_id(id).is_ok().then(|| given.value_source(id)).flatten();
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    };
+    command.get_arguments().filter(is_given).any(|other| {
+        let excludes = |one: &Arg, other: &Arg| {
+            command.get_arg_conflicts_with(one).iter().any(|it| it.get_id() == other.get_id())
+        };
+        excludes(other, arg) || excludes(arg, other)
+    })
+}
+
+fn find<'a>(command: &'a Command, option: &str) -> Option<&'a Arg> {
+    let takes = |action: &ArgAction| action.takes_values() || matches!(action, ArgAction::SetTrue);
+    let mut takers = command.get_arguments().filter(|arg| takes(arg.get_action()));
+    takers.find(|arg| arg.get_long() == Some(option))
 }
 
 /// Options that take a value, or can be set.
 fn longs(command: &Command) -> impl Iterator<Item = &str> {
-    let takes = |action: &ArgAction| action.takes_values() || matches!(action, ArgAction::SetTrue);
-    command
-        .get_arguments()
-        .filter(move |arg| takes(arg.get_action()))
-        .filter_map(|arg| arg.get_long())
+    let all = command.get_arguments().filter_map(Arg::get_long);
+    all.filter(|long| find(command, long).is_some())
 }
 
 fn words(value: &Value) -> Option<Vec<String>> {
@@ -121,10 +184,15 @@ mod tests {
     use super::*;
     use crate::cli::{AccelChoice, Cli, Command as Task};
 
+    /// What the words mean with these defaults.
+    fn called(defaults: &str, words: &[&str]) -> Result<Cli, Fault> {
+        let given = Cli::command().try_get_matches_from(words).unwrap();
+        let command = with_defaults(Cli::command(), &given, defaults, "d.toml")?;
+        Ok(Cli::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap())
+    }
+
     fn run_matrix(defaults: &str, words: &[&str]) -> crate::cli::RunMatrix {
-        let command = with_defaults(Cli::command(), defaults, "d.toml").unwrap();
-        let words = ["x", "run-matrix"].iter().chain(words);
-        let cli = Cli::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap();
+        let cli = called(defaults, &[&["x", "run-matrix"], words].concat()).unwrap();
         let Task::RunMatrix(args) = cli.command else { unreachable!("it is run-matrix") };
         *args
     }
@@ -137,21 +205,20 @@ mod tests {
         assert_eq!((args.vms.jobs, args.vms.guests.accel), (Some(3), AccelChoice::Tcg));
         assert!(args.build.install);
         assert_eq!(run_matrix(defaults, &["-j", "5"]).vms.jobs, Some(5));
-        let both = run_matrix(
-            "[run-matrix]\nfilter = ['a', 'b']\nrepetitions = 2",
-            &["--confidence", "99"],
+        let defaults = "[run-matrix]\nfilter = ['a', 'b']\nrepetitions = 2";
+        let select = |words: &[&str]| run_matrix(defaults, words).select;
+        assert_eq!(
+            (select(&[]).filter, select(&[]).repetitions),
+            (vec!["a".into(), "b".into()], Some(2))
         );
-        assert_eq!(both.select.filter, ["a", "b"]);
-        assert!(both.select.confidence.is_some(), "a default conflicts with nothing");
+        let other = select(&["--confidence", "99"]);
+        assert_eq!((other.repetitions, other.confidence), (None, Some(99.0)), "they conflict");
+        assert!(run_matrix(defaults, &["--rerun"]).select.filter.is_empty());
     }
 
     #[test]
     fn a_default_of_all_commands_stands_before_or_after_the_command() {
-        let command = with_defaults(Cli::command(), "cache = '/big'", "d.toml").unwrap();
-        let cache = |words: &[&str]| {
-            let matches = command.clone().try_get_matches_from(words).unwrap();
-            Cli::from_arg_matches(&matches).unwrap().places.cache.unwrap()
-        };
+        let cache = |words: &[&str]| called("cache = '/big'", words).unwrap().places.cache.unwrap();
         if std::env::var_os(crate::cli::CACHE_VARIABLE).is_none() {
             assert_eq!(cache(&["x", "list"]), std::path::Path::new("/big"));
         }
@@ -161,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_a_fault_with_what_is_near() {
-        let fault = |text| with_defaults(Cli::command(), text, "d.toml").unwrap_err();
+        let fault = |text| called(text, &["x", "list"]).unwrap_err();
         let said = |text| fault(text).what;
         assert_eq!(said("job = 3"), "d.toml: no command has an option --job");
         assert!(fault("job = 3").hint == "did you mean `jobs`?");
@@ -171,6 +238,8 @@ mod tests {
             said("jobs = 1979-05-27"),
             "d.toml: `jobs` is neither text, number, truth value nor a list of these"
         );
-        assert!(said("jobs =").starts_with("d.toml: "), "{}", said("jobs ="));
+        assert!(said("\njobs =").starts_with("d.toml: line 2: "), "{}", said("\njobs ="));
+        assert_eq!(said("kernel = 'a'"), "d.toml: `kernel` says what one call is about");
+        assert_eq!(said("[list]\nmatrix = ['a', 'b']"), "d.toml: `matrix` takes one value");
     }
 }

@@ -14,17 +14,17 @@ pub(crate) struct UserSeriesArgs {
     #[arg(long, value_name = "WHAT")]
     pub(crate) series: Option<String>,
     /// Base of the series, in configs/bases [default: the base of the matrix's baseline]
-    #[arg(long, value_name = "NAME", requires = "series")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) base: Option<String>,
     /// Treat the series as a variant of this kernel in configs/kernels: use its fragments, policies
     /// and expectations, but not its patches
-    #[arg(long, value_name = "KERNEL", requires = "series")]
+    #[arg(long, value_name = "KERNEL")]
     pub(crate) like: Option<String>,
     /// Apply the series even if a hunk needs fuzz, or goes into another function than its heading
     /// names; every report says so
-    #[arg(long, requires = "series")]
+    #[arg(long)]
     pub(crate) fuzz: bool,
     /// More config symbols, for the series and for the unpatched kernel; may be repeated
-    #[arg(long = "fragment", value_name = "FILE", requires = "series")]
+    #[arg(long = "fragment", value_name = "FILE")]
     pub(crate) fragments: Vec<PathBuf>,
 }

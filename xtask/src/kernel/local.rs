@@ -105,6 +105,14 @@ pub(crate) fn uncommitted(cache: &Cache, path: &Path) -> anyhow::Result<Option<U
     if is_bare(path) {
         return Ok(None);
     }
+    let mut unmerged = git(path);
+    unmerged.args(["diff", "--name-only", "--diff-filter=U"]);
+    let file = run(unmerged)?;
+    if !file.is_empty() {
+        let what = format!("{}: {file} has conflicts that are not resolved", path.display());
+        let hint = "end the merge or rebase first, or name the tip of the commits";
+        return Err(Fault::new(Exit::Usage, what).hint(hint).into());
+    }
     let ours = Ours { theirs: Some(git_path(path, "objects")?), ..Ours::beside(cache, path)? };
     ours.copy_index(path)?;
     let shallow = git_path(path, "shallow")?;

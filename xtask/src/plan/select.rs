@@ -42,7 +42,9 @@ fn elsewhere(config: &Config, matrix: &Matrix, selection: &Selection) -> Option<
         cells.is_ok_and(|cells| filtered(cells, &selection.filters, &other.name).is_ok())
     };
     let others = config.matrices.values().filter(|other| other.name != matrix.name);
-    let like = |other: &&Matrix| (other.kernels == matrix.kernels, other.vm == matrix.vm);
+    let shares = |other: &Matrix| other.kernels.iter().any(|name| matrix.kernels.contains(name));
+    let like =
+        |other: &&Matrix| (other.kernels == matrix.kernels, shares(other), other.vm == matrix.vm);
     if let Some(Matrix { name, .. }) = others.clone().filter(has).max_by_key(like) {
         return Some(format!("matrix `{name}` has such cells: --matrix {name}"));
     }

@@ -48,10 +48,22 @@ pub(super) fn sentence(comparison: &Comparison, stated: bool) -> String {
 
 /// What got worse, and nothing else; `None` if that is not told by single differences.
 fn worse(comparison: &Comparison) -> Option<String> {
-    let of_outcome = |_: &&Difference| comparison.outcome == Differential::Regressed;
-    let worse = comparison.differences.iter().filter(|one| one.is_worse()).filter(of_outcome);
-    let worse: Vec<String> = worse.map(difference).collect();
-    (!worse.is_empty()).then(|| format!("worse than the baseline: {}", worse.join("; ")))
+    let worse = comparison.differences.iter().filter(|one| one.is_worse());
+    let (rules, others): (Vec<_>, Vec<_>) = worse.partition(|one| broken(one).is_some());
+    let rules: Vec<Rule> = rules.into_iter().filter_map(broken).collect();
+    let rules = (!rules.is_empty())
+        .then(|| format!("breaks {}, which the baseline keeps", Rule::list(&rules)));
+    let told: Vec<String> = rules.into_iter().chain(others.into_iter().map(difference)).collect();
+    let is_told = comparison.outcome == Differential::Regressed && !told.is_empty();
+    is_told.then(|| format!("worse than the baseline: {}", told.join("; ")))
+}
+
+/// An invariant that only the patched kernel breaks.
+fn broken(difference: &Difference) -> Option<Rule> {
+    match difference {
+        Difference::Broken { rule } if *rule != Rule::Expectation => Some(*rule),
+        _ => None,
+    }
 }
 
 /// The problem that both kernels were asked for; empty in a control.
@@ -125,7 +137,7 @@ fn difference(difference: &Difference) -> String {
             return "not what the scenario expects here (E)".to_owned();
         }
         Difference::Broken { rule } => {
-            return format!("{rule} is broken here and kept on the baseline");
+            return format!("breaks {rule}, which the baseline keeps");
         }
         Difference::Down { verdict } => return format!("{verdict} here, not on the baseline"),
         Difference::Stated { fact, baseline, patched }
@@ -186,10 +198,18 @@ mod tests {
         for one in control.baseline.repetitions.iter_mut().chain(&mut control.patched.repetitions) {
             one.values.clear();
         }
+        let broken = |rule: &str| Difference::Broken { rule: rule.into() };
+        let down = Difference::Down { verdict: crate::taxonomy::Verdict::Hang };
+        let worse = Comparison {
+            outcome,
+            differences: vec![broken("I2"), broken("I10"), broken("E"), down],
+            ..one.clone()
+        };
         let mut unknown = Comparison { outcome: Differential::Unknown, ..one.clone() };
         unknown.patched.shown = None;
         unknown.patched.repetitions[0].values = vec![None];
-        let all = [&one, &repeated, &off, &control, &unknown].map(|one| sentence(one, false));
+        let all =
+            [&one, &repeated, &off, &control, &worse, &unknown].map(|one| sentence(one, false));
         insta::assert_snapshot!(all.join("\n"));
     }
 }

@@ -40,10 +40,8 @@ pub(crate) fn run(places: &Places, args: &cli::BuildKernel) -> anyhow::Result<Ex
     let folders = Folders::of(places)?;
     Stop::on_signals()?;
     let cli::BuildKernel { kernels, user_series, print_image, build: options } = args;
-    let found = match kernels.is_empty() {
-        true => user_series::of_this_tree(&folders, user_series, options)?,
-        false => None,
-    };
+    let named = (!kernels.is_empty()).then_some("KERNEL");
+    let found = user_series::of_this_tree(&folders, named, user_series, options)?;
     let (user_series, options) =
         found.as_ref().map_or((user_series, options), |(series, build)| (series, build));
     let user_series::Configured { config, pair, .. } =

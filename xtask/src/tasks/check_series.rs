@@ -32,10 +32,8 @@ const MATRIX: &str = "smoke";
 /// ([`Exit::Unexpected`]).
 pub(crate) fn run(places: &Places, args: &cli::CheckSeries) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let found = match args.kernel {
-        None => user_series::of_this_tree(&folders, &args.user_series, &args.build)?,
-        Some(_) => None,
-    };
+    let named = args.kernel.as_ref().map(|_| "KERNEL");
+    let found = user_series::of_this_tree(&folders, named, &args.user_series, &args.build)?;
     let (series, build) =
         found.as_ref().map_or((&args.user_series, &args.build), |(series, build)| (series, build));
     let user_series::Configured { config, pair: [_, patched], .. } =

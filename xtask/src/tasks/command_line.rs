@@ -5,10 +5,10 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::{self, Cli};
+use crate::exit::{Exit, Fault};
 use crate::host::file;
 
 /// File in the user's folder of settings.
@@ -19,14 +19,25 @@ const DEFAULTS: &str = "memcg-harness.toml";
 /// # Errors
 /// A file of defaults that cannot be read or is wrong.
 pub(crate) fn parse() -> anyhow::Result<Result<Cli, clap::Error>> {
-    let mut command = Cli::command();
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return Ok(Err(error)),
+    };
     let settings = settings(env::var_os("XDG_CONFIG_HOME"), env::var_os("HOME"));
     if let Some(path) = settings.map(|folder| folder.join(DEFAULTS)).filter(|path| path.exists()) {
         let shown = path.display().to_string();
-        let text = file::text(&path).with_context(|| format!("reading {shown}"))?;
-        command = cli::with_defaults(command, &text, &shown)?;
+        let fault = |what: &dyn std::fmt::Display| {
+            Fault::new(Exit::Usage, format!("{shown}: {what}")).hint("it has your own defaults")
+        };
+        let text = file::text(&path).map_err(|error| fault(&error))?;
+        let command = cli::with_defaults(Cli::command(), &matches, &text, &shown)?;
+        let matches = command.try_get_matches().map_err(|error| {
+            let said = error.to_string();
+            fault(&said.lines().next().unwrap_or_default().trim_start_matches("error: "))
+        })?;
+        return Ok(Cli::from_arg_matches(&matches));
     }
-    Ok(command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)))
+    Ok(Cli::from_arg_matches(&matches))
 }
 
 /// Where a user keeps settings (XDG base directory specification: relative paths do not count).

@@ -41,12 +41,15 @@ fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
 /// The arguments, with the series of the kernel tree that the command is called in.
 fn in_this_tree(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<cli::RunMatrix> {
     let mut args = args.clone();
-    let named = !args.kernels.is_empty() || !args.vms.guests.images.is_empty();
-    if !named && args.partition.partition.is_none() {
-        let (series, build) = (&args.user_series, &args.build);
-        if let Some(found) = user_series::of_this_tree(folders, series, build)? {
-            (args.user_series, args.build) = found;
-        }
+    let named = [
+        ("--kernel", !args.kernels.is_empty()),
+        ("--image", !args.vms.guests.images.is_empty()),
+        ("--partition", args.partition.partition.is_some()),
+    ];
+    let named = named.into_iter().find_map(|(option, given)| given.then_some(option));
+    let (series, build) = (&args.user_series, &args.build);
+    if let Some(found) = user_series::of_this_tree(folders, named, series, build)? {
+        (args.user_series, args.build) = found;
     }
     Ok(args)
 }

@@ -46,6 +46,16 @@ pub(super) fn configured(
     let mut config = inputs::read(&folders.configs)?;
     let UserSeriesArgs { series, base, like, fuzz, fragments } = series;
     let Some(what) = series else {
+        let alone = [
+            ("--base", base.is_some()),
+            ("--like", like.is_some()),
+            ("--fuzz", *fuzz),
+            ("--fragment", !fragments.is_empty()),
+        ];
+        if let Some((option, _)) = alone.into_iter().find(|(_, given)| *given) {
+            let what = format!("{option} is about a series, and there is none");
+            return Err(Fault::new(Exit::Usage, what).hint("name it with --series").into());
+        }
         return Ok(Configured { config, pair: DEFAULT_PAIR.map(str::to_owned), series: None });
     };
     let mut absolute = Vec::new();
@@ -74,23 +84,30 @@ pub(super) fn configured(
 }
 
 /// The same arguments for the kernel tree that the command is called in, if it is called in one
-/// and they name no series: the tree's own commits, on what they are on top of.
+/// and they name no series: the tree's own commits, on what they are on top of. If `named`, an
+/// option, says what runs, only a note says that the branch does not.
 ///
 /// # Errors
 /// A branch with nothing of its own, or of which nothing says what it is on top of; config files.
 pub(super) fn of_this_tree(
     folders: &Folders,
+    named: Option<&str>,
     series: &UserSeriesArgs,
     build: &BuildOptions,
 ) -> anyhow::Result<Option<(UserSeriesArgs, BuildOptions)>> {
     let here = std::env::current_dir().context("finding the current folder")?;
-    if series.series.is_some() || build.source.is_some() || here.starts_with(&folders.workspace) {
+    if series.series.is_some() || here.starts_with(&folders.workspace) {
         return Ok(None);
     }
     let Some(branch) = Branch::around(&here)? else { return Ok(None) };
     let Branch { top, base, base_name, version } = branch;
+    if let Some(option) = named.or(build.source.as_ref().map(|_| "--source")) {
+        let top = top.display();
+        note(&format!("note: {option} says what runs: the branch of {top} is not tested"));
+        return Ok(None);
+    }
     let tree = format!("{}@{base}", top.display());
-    note(&format!("kernel tree: {} on top of {base_name}, changes included", top.display()));
+    note(&format!("kernel tree: {}, what is on top of {base_name}", top.display()));
     let config = inputs::read(&folders.configs)?;
     let base = series.base.clone().or_else(|| newest_base(&config, version?));
     let series = UserSeriesArgs { series: Some(format!("{tree}..")), base, ..series.clone() };

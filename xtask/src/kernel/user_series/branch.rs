@@ -11,6 +11,9 @@ use crate::host::{self, file};
 /// What every kernel tree that has memory cgroups has.
 const OF_A_KERNEL: [&str; 3] = ["MAINTAINERS", "Kbuild", "mm/memcontrol.c"];
 
+/// Of tags such as `v6.12` and `v6.13-rc1`, none with a word of somebody's own.
+const RELEASE: &str = "--exclude=v*-[!r]*";
+
 /// Commits, and changes that are not committed, of a kernel tree.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Branch {
@@ -34,6 +37,13 @@ impl Branch {
         let top = folder.ancestors().find(is_kernel).filter(|top| top.join(".git").exists());
         let Some(top) = top else { return Ok(None) };
         host::require_program("git", "git")?;
+        let mut head = local::git(top);
+        head.args(["rev-parse", "--verify", "HEAD"]);
+        local::run(head).map_err(|error| {
+            let why = format!("{error:#}");
+            let why = why.find("fatal: ").map_or(why.clone(), |at| why[at..].to_owned());
+            Fault::new(Exit::Source, format!("git does not read {}", top.display())).hint(why)
+        })?;
         let said = |words: &[&str]| {
             let mut command = local::git(top);
             command.args(words);
@@ -45,7 +55,14 @@ impl Branch {
         // Where the branch itself was pushed to, it says nothing of what it is on top of.
         let forked = forked.filter(|(base, _)| Some(base) != of("HEAD^{commit}").as_ref());
         let released = || {
-            let tag = said(&["describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD"])?;
+            let tag = said(&[
+                "describe",
+                "--tags",
+                "--abbrev=0",
+                "--match=v[0-9]*.[0-9]*",
+                RELEASE,
+                "HEAD",
+            ])?;
             Some((of(&format!("{tag}^{{commit}}"))?, tag))
         };
         let short = |(base, name): (String, String)| {

@@ -87,7 +87,7 @@ impl Range {
         self.export(dirty.as_ref(), scratch.path())?;
         let mut found = Found { in_order: true, ..Found::default() };
         if dirty.is_some() {
-            found.notes.push("the last patch is what is not committed, without new files".into());
+            found.notes.push("the last patch is what is not committed of tracked files".into());
         }
         for file in folder::files_in(scratch.path())? {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -127,6 +127,10 @@ impl Range {
             return Err(self.fault("it has merges").hint(hint).into());
         }
         match count(&[])? {
+            0 if dirty.is_none() && range.ends_with("..") => {
+                let why = "it has no commits, and nothing that is not committed";
+                return Err(self.fault(why).into());
+            }
             0 if dirty.is_none() => return Err(self.fault("it has no commits").into()),
             // Sorting by file name would no longer give their order.
             number if number > PARTS_MAX => {

@@ -292,7 +292,7 @@ fn a_range_without_a_tip_ends_with_what_is_not_committed() {
     let dirty = read(&cache, &given, None).unwrap();
     let [one, two] = ["0001-mm-ten.patch", "0002-changes-that-are-not-committed.patch"];
     assert_eq!(names(&dirty), [one, two]);
-    assert_eq!(dirty.notes, ["the last patch is what is not committed, without new files"]);
+    assert_eq!(dirty.notes, ["the last patch is what is not committed of tracked files"]);
     let text = fs::read_to_string(&dirty.patches[1]).unwrap();
     assert!(text.contains("+eleven\n+12\n") && !text.contains("b/new"), "{text}");
     assert_eq!([sh(&tree, objects), sh(&tree, index)], before, "the repository stays as it is");
