@@ -2,13 +2,14 @@
 //! As much of the kernel as the policy of the series needs, in user space.
 //!
 //! [`bindings`] is what the policy calls: page counters as in `mm/page_counter.c`, and the C side
-//! of the series with as little behind it as will do. [`world`] is what a test makes and looks at:
-//! memcgs, tasks, the work item. Wherever another task could run and make a difference, [`pause`]
-//! is called; what happens there is up to the test.
+//! of the series with as little behind it as will do; [`headers`] has the constants. [`world`] is
+//! what a test makes and looks at: memcgs, tasks, the work item. Wherever another task could run
+//! and make a difference, [`pause`] is called; what happens there is up to the test.
 
 use std::cell::Cell;
 
 pub mod bindings;
+pub mod headers;
 pub mod world;
 
 /// Integers by their names in C.

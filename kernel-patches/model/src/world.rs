@@ -7,7 +7,7 @@ use std::ptr::null;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicU64};
 
-use crate::bindings::{
+use crate::headers::{
     memcg_over_charged_MEMCG_OVER_CHARGED, memcg_over_charged_MEMCG_OVER_DEFERRED, memcg_over_oom,
     memcg_over_oom_MEMCG_OVER_OOM_CHOSEN, memcg_over_oom_MEMCG_OVER_OOM_NONE,
     memcg_over_oom_MEMCG_OVER_OOM_PAID, memcg_over_oom_MEMCG_OVER_OOM_USER,
@@ -15,9 +15,9 @@ use crate::bindings::{
 use crate::pause;
 
 /// The policy `off`.
-pub const OFF: c_int = crate::bindings::memcg_over_policy_MEMCG_OVER_OFF as c_int;
+pub const OFF: c_int = crate::headers::memcg_over_policy_MEMCG_OVER_OFF as c_int;
 /// The policy `kmem`.
-pub const KMEM: c_int = crate::bindings::memcg_over_policy_MEMCG_OVER_KMEM as c_int;
+pub const KMEM: c_int = crate::headers::memcg_over_policy_MEMCG_OVER_KMEM as c_int;
 
 /// A memcg, by the name that the policy knows.
 #[allow(non_camel_case_types)]
