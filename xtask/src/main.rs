@@ -45,6 +45,7 @@ fn main() -> ExitCode {
     });
     let exit = outcome.unwrap_or_else(|error| {
         let (text, exit) = exit::explain(&error);
+        let text = tasks::folded(&text);
         progress::tell(&progress::Event::Failed { text: &text, exit: exit as u8 });
         exit
     });

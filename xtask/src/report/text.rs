@@ -26,7 +26,9 @@ impl Style {
                 return line.to_owned();
             }
             let below = " ".repeat((indent + CONTINUED).min(columns / 2));
-            let options = textwrap::Options::new(columns).break_words(false);
+            // Paths and names of runs have hyphens, and are copied.
+            let whole = textwrap::WordSplitter::NoHyphenation;
+            let options = textwrap::Options::new(columns).break_words(false).word_splitter(whole);
             textwrap::fill(line, options.subsequent_indent(&below))
         };
         text.split('\n').map(fold).collect::<Vec<_>>().join("\n")

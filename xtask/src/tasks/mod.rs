@@ -154,6 +154,11 @@ fn print_report(text: impl FnOnce(Style) -> String) -> anyhow::Result<()> {
     print(style.folded(&text(style)))
 }
 
+/// A message for stderr, folded to the width that there is.
+pub(crate) fn folded(text: &str) -> String {
+    style(std::io::stderr()).folded(text)
+}
+
 /// A path below the current folder, relative to it.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();

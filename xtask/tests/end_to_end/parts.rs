@@ -93,7 +93,7 @@ fn parts_of_a_plan_merged_are_the_run_that_one_machine_makes() {
     // Read as any other run.
     bench.run(&["show", "open-unkillable.v2.baseline"]).expect_exit(0).expect_output("FAIL I1");
     let listed = bench.run(&["list", "runs"]).stdout;
-    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert_eq!(listed.lines().count(), 4, "{listed}");
     let name = |run: &Value| run["run"].as_str().expect("a name").to_owned();
     bench
         .run(&["compare", &name(&whole), &name(&merged)])
