@@ -98,8 +98,9 @@ impl Event<'_> {
             Self::Note { text } | Self::CellEnded { line: text, .. } => (*text).to_owned(),
             Self::Failed { text, .. } => (*text).to_owned(),
             Self::StepBegan { step, .. } => format!("{step} ..."),
-            Self::StepAt { step, done, total, elapsed_s, .. } => {
-                plain_line(step, *done, *total, Duration::from_secs_f64(*elapsed_s))
+            Self::StepAt { step, done, total, doing, elapsed_s } => {
+                let line = plain_line(step, *done, *total, Duration::from_secs_f64(*elapsed_s));
+                if doing.is_empty() { line } else { format!("{line}; {doing}") }
             }
             Self::StepEnded { step, outcome, elapsed_s } => {
                 format!("{step}: {outcome} ({elapsed_s:.1} s)")

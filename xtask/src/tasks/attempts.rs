@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::reach::in_attempt;
 use super::run::Run;
+use super::running::Running;
 use crate::config::KnownFault;
 use crate::evidence::{Ending, Evidence, Seen};
 use crate::outcome::{Attempt, CellResult, Judgement, Manifest};
@@ -109,13 +110,14 @@ impl Run<'_> {
             None => (Reverse(cell.repetition), self.past.estimate_ms(cell)),
         };
         let late = || until.is_some_and(|until| Instant::now() >= until);
-        let bad = AtomicU32::new(bad);
+        let (bad, running) = (AtomicU32::new(bad), Running::default());
         let over = || late() || (number == 1 && self.has_enough(bad.load(Ordering::Relaxed)));
         // Counted by who ran it: the same job must know before it begins the next.
         let job = |cell: &Cell| {
+            let once = |_| running.while_doing(&cell.id, || self.attempt(cell, number));
             let attempt = (!over()).then(|| match number {
-                1 => self.attempt(cell, number),
-                _ => again_if(self.retries, |_| self.attempt(cell, number), |it| self.is_mute(it)),
+                1 => once(0),
+                _ => again_if(self.retries, once, |attempt| self.is_mute(attempt)),
             });
             bad.fetch_add(unexpected(&attempt), Ordering::Relaxed);
             attempt
@@ -131,7 +133,7 @@ impl Run<'_> {
             let ended = CellResult { cell: cell.clone(), first: attempt, again: None };
             self.tell(&step, &ended, number);
             attempts.insert(cell.id.clone(), ended.first);
-            step.at(attempts.len() as u64, &cell.id);
+            step.at(attempts.len() as u64, &running.text(bad.load(Ordering::Relaxed)));
         });
         step.end(&format!("{} of {} ended", attempts.len(), cells.len()));
         attempts

@@ -48,6 +48,7 @@ mod rig;
 mod rounds;
 mod run;
 pub(crate) mod run_matrix;
+mod running;
 pub(crate) mod shell;
 pub(crate) mod show;
 mod symbols;
