@@ -34,7 +34,7 @@ use crate::memcg::{self, Memcg};
 use crate::observer::Gauge;
 use crate::shared::{self, Shareable};
 use crate::tally::Failure;
-use crate::{arena, process, release};
+use crate::{arena, boot, process, release};
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new("census", &[], |terms| plan_census(terms, ALL)),
@@ -213,12 +213,12 @@ fn plan(terms: &Terms<'_>, kinds: Vec<&'static Kind>, counted: bool) -> Result<P
     files::allow_many()?;
     nodes::mount_terminals()?;
     let counts: &'static [Count] = shared::map(kinds.len())?;
-    let parent = terms.memcgs.parent.clone();
+    let (parent, cpus) = (terms.memcgs.parent.clone(), boot::cpus()?.len());
     let (reported, emptied) = (kinds.clone(), parent.clone());
     let actor = Part::new(&["count"], move |_| {
         stay_on_cpu(0)?;
         let (kinds, parent) = (kinds.clone(), parent.clone());
-        let mut scale = counted.then(|| Scale::of(&parent)).transpose()?;
+        let mut scale = counted.then(|| Scale::of(&parent, cpus)).transpose()?;
         Ok(move |lane: &Lane| {
             for (kind, count) in kinds.iter().zip(counts).take_while(|_| lane.goes_on()) {
                 lane.call(0, || -> Result<(), Failure> {
@@ -276,7 +276,7 @@ fn count_one(
         if let Some(scale) = &mut scale {
             // A table that grew leaves the smaller one to be freed after a grace period.
             release::await_rcu();
-            scale.come_to_rest(lane);
+            scale.come_to_rest(lane).map_err(|_| Errno::EINVAL)?;
         }
         let mut usage = || scale.as_mut().map_or(Ok(0), |scale| scale.bytes());
         let before = usage()?;
@@ -293,6 +293,7 @@ fn count_one(
 
 /// Reads usage without what CPU 0 has charged in advance.
 struct Scale {
+    cpus: usize,
     usage: Gauge,
     high: File,
     /// Grown and shrunk, it gives pages back to the stock: there is something to drain, so that
@@ -307,24 +308,31 @@ const PIPE_LARGE: libc::c_int = 1 << 20;
 const PIPE_SMALL: libc::c_int = 1 << 12;
 
 impl Scale {
-    fn of(memcg: &Memcg) -> Result<Self> {
+    fn of(memcg: &Memcg, cpus: usize) -> Result<Self> {
         let high = memcg.path("memory.high");
         Ok(Self {
+            cpus,
             usage: Gauge::open(&memcg.usage_file())?,
             high: File::options().write(true).open(&high).context("open memory.high")?,
             pipe: pipe2(OFlag::O_CLOEXEC).context("make a pipe")?,
         })
     }
 
-    /// Waits until other CPUs, too, have given back what they had charged in advance.
-    fn come_to_rest(&mut self, lane: &Lane) {
-        let (mut last, mut looks) = (None, 0);
-        lane.wait_until(|| {
-            let now = self.bytes().ok();
-            looks = if now == last { looks + 1 } else { 0 };
-            last = now;
-            looks == REST_LOOKS
-        });
+    /// Waits until other CPUs, too, have given back what they had charged in advance. They do that
+    /// in a work item, and one that gets no time changes nothing meanwhile: so each is visited, the
+    /// home of the process last.
+    fn come_to_rest(&mut self, lane: &Lane) -> Result<()> {
+        for cpu in (0..self.cpus).rev() {
+            stay_on_cpu(cpu)?;
+            let (mut last, mut looks) = (None, 0);
+            lane.wait_until(|| {
+                let now = self.bytes().ok();
+                looks = if now == last { looks + 1 } else { 0 };
+                last = now;
+                looks == REST_LOOKS
+            });
+        }
+        Ok(())
     }
 
     fn bytes(&mut self) -> nix::Result<u64> {
