@@ -141,11 +141,17 @@ mod tests {
 
     #[test]
     fn the_program_runs_and_ends_well() {
-        let path = std::env::temp_dir().join(format!("smallest-program-{}", std::process::id()));
-        fs::write(&path, program()).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-        let status = std::process::Command::new(&path).status();
-        fs::remove_file(&path).unwrap();
-        assert!(status.unwrap().success());
+        let folder = std::env::temp_dir();
+        let [written, path] = ["written", "copied"]
+            .map(|name| folder.join(format!("smallest-program-{name}-{}", std::process::id())));
+        fs::write(&written, program()).unwrap();
+        // A child that another test forks meanwhile keeps what is open for writing: ETXTBSY. What
+        // another process writes is open only there.
+        let run = |command: &mut std::process::Command| command.status().unwrap().success();
+        let copied =
+            run(std::process::Command::new("install").arg("-m755").args([&written, &path]));
+        let ended = copied && run(&mut std::process::Command::new(&path));
+        [written, path].iter().for_each(|file| fs::remove_file(file).unwrap());
+        assert!(ended);
     }
 }
