@@ -68,3 +68,26 @@ fn a_panic_for_want_of_memory_is_a_crash_while_memory_is_free() {
     assert_eq!(panicked(469_832), Verdict::Crash);
     assert_eq!(panicked(9_000), Verdict::Error, "the VM is too small");
 }
+
+#[test]
+fn i4_believes_that_a_task_grew_while_the_report_was_made() {
+    // 500, with 100 pages, is killed beside 7, with 9,000; the report before lists 7 with so many.
+    let then = |pages: u64| {
+        let mut bench = Bench::overcharge();
+        bench.logs(&format!(
+            "[    0.7] actor-0 invoked oom-killer: gfp_mask=0x400cc0(GFP_KERNEL_ACCOUNT), order=0\n\
+             [    0.7]  mem_cgroup_overcharge_reconcile+0x5/0x6\n\
+             [    0.7] [    400]     0   400  9999    19999 64 0 689 0 0     0 hog\n\
+             [    0.7] [      7]     0     7  9999 {pages:>8} 64 0 689 0 0     0 hog\n\
+             [    0.7] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/parent/limited,task_memcg=/parent/limited,task=hog,pid=400,uid=0\n\
+             [    0.7] Memory cgroup out of memory: Killed process 400 (hog) total-vm:9kB\n"
+        ));
+        let rows = "[    0.8] [    500]     0   500  9999      100 64 0 689 0 0     0 hog\n\
+                    [    0.8] [      7]     0     7  9999     9000 64 0 689 0 0     0 hog\n";
+        let bench = killing_among(bench, "/parent/limited", "/parent/limited", 500, rows);
+        let bench = bench.set(PARENT_AFTER, "/events/oom", 2);
+        bench.set(PARENT_AFTER, "/events/oom_kill", 2).outcome("I4")
+    };
+    assert_eq!(then(90), Kept, "it was no worse when the victim was chosen");
+    assert_eq!(then(9_000), Broken, "it was worse already");
+}
