@@ -189,7 +189,7 @@ fn plain_line(name: &str, done: u64, total: Option<u64>, since: Duration) -> Str
     let since_s = since.as_secs();
     match total {
         // The first few are no estimate of the rest: they are the small or the slow ones.
-        Some(total) if done.saturating_mul(20) >= total && total >= done => {
+        Some(total) if done.saturating_mul(20) >= total && total > done => {
             let left_s = since.as_secs_f64() / done as f64 * (total - done) as f64;
             format!("{name}: {done}/{total}, {since_s} s, about {left_s:.0} s left")
         }
