@@ -107,6 +107,13 @@ impl Memcgs {
         }
     }
 
+    /// Those whose charges count at the parent: a bystander may be outside.
+    pub(crate) fn below_parent(&self) -> impl Iterator<Item = &Memcg> {
+        let is_below = self.bystander.path("").starts_with(self.parent.path(""));
+        let bystander = is_below.then_some(&self.bystander);
+        [Some(&self.limited), self.second.as_ref(), bystander].into_iter().flatten()
+    }
+
     /// Those with a limit, the one under test first.
     pub(crate) fn limits<'a>(&'a self, cell: &'a CellRequest) -> Vec<Limit<'a>> {
         let mut limits = vec![Limit {

@@ -19,6 +19,9 @@ use crate::{boot, memcg, patience, process};
 /// How often to try again, microseconds: about an RCU grace period under emulation.
 const RETRY_US: u64 = 20_000;
 
+/// A round in so many has a memcg take back what it holds.
+const TAKE_BACK_ROUNDS: u32 = 3;
+
 /// `MEMBARRIER_CMD_GLOBAL`: returns after an RCU grace period.
 const MEMBARRIER_GLOBAL: i32 = 1;
 
@@ -32,30 +35,43 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     let cpus = boot::cpus()?;
     // Pages kept on a CPU are pushed out; a part of one page of objects may stay on each.
     let small_bytes = cpus.len() as u64 * memcg::page_bytes();
-    let mut is_first = true;
-    clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
-        process::reap_orphans();
-        drop_caches(Dropped::Everything)?;
-        flush_sheaves();
-        await_rcu();
-        flush_stocks(&flusher, &cpus)?;
-        // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK), so the flusher pushes none out.
-        // Draining the parent drains all below it.
-        memcgs.parent.drain()?;
-        let mut all_small = true;
-        let below = [&memcgs.limited, &memcgs.bystander];
-        for memcg in below.into_iter().chain(&memcgs.second) {
-            let is_small = !memcg.exists() || memcg.current_bytes()? <= small_bytes;
-            if !is_small && !is_first {
-                take_back(memcg, cpus[0])?;
+    let mut round = 0;
+    let is_empty = clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
+        push_out(memcgs, &flusher, &cpus)?;
+        round += 1;
+        let mut large = Vec::new();
+        for memcg in memcgs.below_parent().filter(|memcg| memcg.exists()) {
+            if memcg.current_bytes()? > small_bytes {
+                large.push(memcg);
             }
-            all_small &= is_small;
         }
-        is_first = false;
-        Ok(all_small)
+        // What is charged for that goes in the rounds between.
+        if round % TAKE_BACK_ROUNDS == 0 {
+            for memcg in &large {
+                // Where a broken kernel refuses that, what stays is told by I5.
+                let _ = take_back(memcgs, memcg, cpus[0]);
+            }
+        }
+        Ok(large.is_empty())
     })?;
+    if !is_empty {
+        push_out(memcgs, &flusher, &cpus)?;
+        push_out(memcgs, &flusher, &cpus)?;
+    }
     flusher.remove();
     Ok(())
+}
+
+/// Has freed objects uncharged, and what CPUs hold given back.
+fn push_out(memcgs: &Memcgs, flusher: &Memcg, cpus: &[usize]) -> Result<()> {
+    process::reap_orphans();
+    drop_caches(Dropped::Everything)?;
+    flush_sheaves();
+    await_rcu();
+    flush_stocks(flusher, cpus)?;
+    // On 7.3 a CPU has room for seven memcgs (NR_MEMCG_STOCK), so the flusher pushes none out.
+    // Draining the parent drains all below it.
+    memcgs.parent.drain()
 }
 
 /// What [`drop_caches`] drops, if it is not in use.
@@ -98,12 +114,15 @@ pub(crate) fn await_rcu() {
 /// Has a memcg take back what it holds for objects that were freed. On 7.3 a softirq that finds
 /// the stock locked adds their bytes to `nr_charged_bytes`, whole pages too; the first charge of an
 /// object after a drain takes them from there (`__refill_obj_stock()` in mm/memcontrol.c).
-fn take_back(memcg: &Memcg, cpu: usize) -> Result<()> {
-    /// More than a process with a pipe needs.
-    const ROOM_BYTES: u64 = 2 << 20;
-    let most_bytes = memcg.limit_bytes()?.unwrap_or(u64::MAX);
-    if memcg.is_frozen() || most_bytes < memcg.current_bytes()? + ROOM_BYTES {
-        return Ok(());
+fn take_back(memcgs: &Memcgs, memcg: &Memcg, cpu: usize) -> Result<()> {
+    /// A batch of 64 pages charged in advance, and as much for a pipe and page faults.
+    const ROOM_BYTES: u64 = 512 << 10;
+    for level in [memcg, &memcgs.parent] {
+        let most_bytes = level.limit_bytes()?.unwrap_or(u64::MAX);
+        // What has leaked may fill it: that is for I5 to tell, and no charge may fail or wait.
+        if level.is_frozen() || most_bytes < level.current_bytes()? + ROOM_BYTES {
+            return Ok(());
+        }
     }
     process::run_inside(memcg, "taker", process::OOM_NEVER, |inside| {
         inside.pass();

@@ -36,9 +36,9 @@ use exit::{Exit, Fault};
 
 fn main() -> ExitCode {
     host::limits::outlive_file_limit();
-    let parsed = tasks::command_line::parse();
     // The panic's own message is on stderr already.
-    let outcome = catch_unwind(AssertUnwindSafe(|| parsed?.map_or_else(explain, run)));
+    let called = || tasks::command_line::parse()?.map_or_else(explain, run);
+    let outcome = catch_unwind(AssertUnwindSafe(called));
     let outcome = outcome.unwrap_or_else(|_| {
         let what = "the harness panicked: a bug, or a host out of threads or memory";
         Err(Fault::new(Exit::Host, what).into())

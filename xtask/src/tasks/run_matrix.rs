@@ -32,6 +32,8 @@ fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
         narrowed = parts::narrowed(&select.filter, selection(select).repetitions);
     }
     narrowed.extend(left_open.max_fail.map(|most| format!("--max-fail {most}")));
+    let retries = left_open.retries;
+    narrowed.extend((retries != 1).then(|| format!("--retries {retries}")));
     narrowed.extend(kernels.iter().map(|kernel| format!("kernel {kernel}")));
     narrowed.extend(exec.exec.first().map(|program| format!("program {program:?}")));
     narrowed.extend(vms.guests.images.iter().map(|(kernel, _)| format!("image of {kernel}")));
