@@ -105,10 +105,10 @@ pub(crate) fn uncommitted(cache: &Cache, path: &Path) -> anyhow::Result<Option<U
     if is_bare(path) {
         return Ok(None);
     }
+    // Of the index alone: to compare files git would run the repository's filters.
     let mut unmerged = git(path);
-    unmerged.args(["diff", "--name-only", "--diff-filter=U"]);
-    let file = run(unmerged)?;
-    if !file.is_empty() {
+    unmerged.args(["ls-files", "--unmerged"]);
+    if let Some((_, file)) = run(unmerged)?.split_once('\t') {
         let what = format!("{}: {file} has conflicts that are not resolved", path.display());
         let hint = "end the merge or rebase first, or name the tip of the commits";
         return Err(Fault::new(Exit::Usage, what).hint(hint).into());

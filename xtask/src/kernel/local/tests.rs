@@ -110,6 +110,11 @@ fn no_program_that_a_repository_names_is_run() {
     assert_eq!(fs::read_to_string(source.tree.join("mm/a.c")).unwrap(), "changed\n");
     let located = locate(&cache, format!("{}@HEAD", tree.path().display())).unwrap();
     located.unpack(&cache).unwrap();
+    sh(tree.path(), "touch mm/a.c");
+    let dirty = uncommitted(&cache, tree.path()).unwrap().expect("mm/a.c is changed");
+    let patches = dir.path().join("patches").display().to_string();
+    dirty.on_top_of(tree.path(), "HEAD", &["format-patch", "--quiet", "-o", &patches]).unwrap();
+    assert_eq!(fs::read_dir(&patches).unwrap().count(), 1);
     assert_eq!(fs::read_to_string(&trap).ok(), None, "a program of the repository ran");
     // The trap works: git itself falls into it.
     sh(tree.path(), "git add --all 2>/dev/null || true");
