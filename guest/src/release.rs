@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use nix::libc;
@@ -35,6 +36,7 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
     let cpus = boot::cpus()?;
     // Pages kept on a CPU are pushed out; a part of one page of objects may stay on each.
     let small_bytes = cpus.len() as u64 * memcg::page_bytes();
+    let has_sheaves = !caches_with_sheaves().is_empty();
     let mut round = 0;
     let is_empty = clock::poll(Deadline::in_ms(patience::EMPTY_MS), RETRY_US, || {
         push_out(memcgs, &flusher, &cpus)?;
@@ -45,8 +47,9 @@ pub(crate) fn empty(memcgs: &Memcgs) -> Result<()> {
                 large.push(memcg);
             }
         }
-        // What is charged for that goes in the rounds between.
-        if round % TAKE_BACK_ROUNDS == 0 {
+        // What is charged for that goes in the rounds between. On 6.12 nothing needs it, and a task
+        // there could pay what the series should have paid.
+        if has_sheaves && round % TAKE_BACK_ROUNDS == 0 {
             for memcg in &large {
                 // Where a broken kernel refuses that, what stays is told by I5.
                 let _ = take_back(memcgs, memcg, cpus[0]);
@@ -96,13 +99,18 @@ pub(crate) fn drop_caches(what: Dropped) -> Result<()> {
 /// the sheaf is full: what the last few objects are charged would stay for good. Shrinking a cache
 /// gives its sheaves to RCU (`pcs_flush_all()` in mm/slub.c).
 fn flush_sheaves() {
-    for cache in fs::read_dir("/sys/kernel/slab").into_iter().flatten().flatten() {
-        let capacity = fs::read_to_string(cache.path().join("sheaf_capacity")).unwrap_or_default();
-        if !matches!(capacity.trim(), "" | "0") {
-            // What is not flushed stays charged, and I5 tells how much that is.
-            let _ = fs::write(cache.path().join("shrink"), "1");
-        }
+    for cache in caches_with_sheaves() {
+        // What is not flushed stays charged, and I5 tells how much that is.
+        let _ = fs::write(cache.join("shrink"), "1");
     }
+}
+
+/// Folders of the caches that have sheaves; none on 6.12.
+fn caches_with_sheaves() -> Vec<PathBuf> {
+    let caches = fs::read_dir("/sys/kernel/slab").into_iter().flatten().flatten();
+    let capacity = |cache: &PathBuf| fs::read_to_string(cache.join("sheaf_capacity"));
+    let has = |cache: &PathBuf| capacity(cache).is_ok_and(|capacity| capacity.trim() != "0");
+    caches.map(|entry| entry.path()).filter(has).collect()
 }
 
 /// Waits for an RCU grace period.

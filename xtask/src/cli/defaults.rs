@@ -5,32 +5,16 @@
 //! command. What the command line or the environment says counts more: a default that conflicts
 //! with it is left out.
 
-use std::collections::BTreeSet;
-
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use toml::{Table, Value};
 
 use crate::config::{close_to, did_you_mean};
 use crate::exit::{Exit, Fault};
 
-/// Options that say what one call is about.
-const OF_ONE_CALL: [&str; 14] = [
-    "day",
-    "dry-run",
-    "exec",
-    "image",
-    "kernel",
-    "night",
-    "partition",
-    "plan",
-    "rerun",
-    "resume",
-    "run",
-    "series",
-    "shuffle",
-    "yes",
-];
+/// Options that may have a default: none says what is tested, or how it is judged.
+const OPTIONS: [&str; 8] =
+    ["accel", "cache", "color", "install", "jobs", "quiet", "results", "retries"];
 
 /// What is wrong, and what would be right.
 type Wrong = (String, String);
@@ -39,8 +23,9 @@ type Wrong = (String, String);
 /// found on it without them.
 ///
 /// # Errors
-/// [`Exit::Usage`] for a text that is no TOML, an unknown option or command, an option that says
-/// what one call is about, or a value that is neither text, number nor truth value.
+/// [`Exit::Usage`] for a text that is no TOML, an unknown command, an option that may have no
+/// default or that the command does not have, or a value that is neither text, number nor truth
+/// value.
 pub(crate) fn with_defaults(
     command: Command,
     given: &ArgMatches,
@@ -79,60 +64,45 @@ fn set(
     option: &str,
     value: &Value,
 ) -> Result<Command, Wrong> {
-    if OF_ONE_CALL.contains(&option) {
-        return Err((
-            format!("`{option}` says what one call is about"),
-            "give it there".to_owned(),
-        ));
+    if !OPTIONS.contains(&option) {
+        let near = close_to(option, OPTIONS).map(|near| format!("did you mean `{near}`? "));
+        let hint = format!("{}these may: {}", near.unwrap_or_default(), OPTIONS.join(", "));
+        return Err((format!("`{option}` may have no default of one's own"), hint));
     }
-    let words = words(value).ok_or_else(|| {
-        let what = format!("`{option}` is neither text, number, truth value nor a list of these");
-        (what, String::new())
+    let word = word(value).ok_or_else(|| {
+        (format!("`{option}` is neither text, number nor truth value"), String::new())
     })?;
+    if word.starts_with('~') {
+        let what = format!("`{option}`: only a shell knows what ~ is");
+        return Err((what, "write the whole path".to_owned()));
+    }
     let is_meant = |sub: &&Command| of.is_none_or(|name| sub.get_name() == name);
     let meant: Vec<&Command> = command.get_subcommands().filter(is_meant).collect();
     let having = meant.iter().filter(|sub| find(sub, option).is_some());
     let having: Vec<String> = having.map(|sub| sub.get_name().to_owned()).collect();
     let everywhere = of.is_none() && find(&command, option).is_some();
-    if having.is_empty() && !everywhere {
-        let what = match of {
-            Some(name) => format!("`{name}` has no option --{option}"),
-            None => format!("no command has an option --{option}"),
-        };
-        let all = meant.into_iter().chain(of.is_none().then_some(&command));
-        let known: BTreeSet<&str> = all.flat_map(longs).collect();
-        let near = close_to(option, known).map(|near| format!("did you mean `{near}`?"));
-        return Err((what, near.unwrap_or_default()));
+    if let Some(name) = of.filter(|_| having.is_empty()) {
+        let hint = "write an option of all commands above the first `[COMMAND]`".to_owned();
+        return Err((format!("`{name}` has no option --{option} of its own"), hint));
     }
     let (called, inner) = given.subcommand().unzip();
-    let mut wrong = None;
     for name in having {
         let given = inner.filter(|_| called == Some(name.as_str()));
-        command = command.mut_subcommand(name, |sub| with(sub, given, option, &words, &mut wrong));
+        command = command.mut_subcommand(name, |sub| with(sub, given, option, &word));
     }
     if everywhere {
-        command = with(command, Some(given), option, &words, &mut wrong);
+        command = with(command, Some(given), option, &word);
     }
-    wrong.map_or(Ok(command), |what| Err((what, String::new())))
+    Ok(command)
 }
 
-fn with(
-    command: Command,
-    given: Option<&ArgMatches>,
-    option: &str,
-    words: &[String],
-    wrong: &mut Option<String>,
-) -> Command {
+fn with(command: Command, given: Option<&ArgMatches>, option: &str, word: &str) -> Command {
     let Some(arg) = find(&command, option) else { return command };
-    if words.len() != 1 && !matches!(arg.get_action(), ArgAction::Append) {
-        *wrong = Some(format!("`{option}` takes one value"));
-        return command;
-    }
     if given.is_some_and(|given| conflicts(&command, given, arg)) {
         return command;
     }
     let id = arg.get_id().clone();
-    command.mut_arg(id, |arg| arg.default_values(words.to_vec()))
+    command.mut_arg(id, |arg| arg.default_value(word.to_owned()))
 }
 
 /// Whether an option that was given excludes this one.
@@ -152,29 +122,16 @@ fn conflicts(command: &Command, given: &ArgMatches, arg: &Arg) -> bool {
 }
 
 fn find<'a>(command: &'a Command, option: &str) -> Option<&'a Arg> {
-    let takes = |action: &ArgAction| action.takes_values() || matches!(action, ArgAction::SetTrue);
-    let mut takers = command.get_arguments().filter(|arg| takes(arg.get_action()));
-    takers.find(|arg| arg.get_long() == Some(option))
+    command.get_arguments().find(|arg| arg.get_long() == Some(option))
 }
 
-/// Options that take a value, or can be set.
-fn longs(command: &Command) -> impl Iterator<Item = &str> {
-    let all = command.get_arguments().filter_map(Arg::get_long);
-    all.filter(|long| find(command, long).is_some())
-}
-
-fn words(value: &Value) -> Option<Vec<String>> {
-    let word = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Float(number) => Some(number.to_string()),
-        Value::Boolean(truth) => Some(truth.to_string()),
-        _ => None,
-    };
-    match value {
-        Value::Array(values) => values.iter().map(word).collect(),
-        one => Some(vec![word(one)?]),
-    }
+fn word(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -205,15 +162,9 @@ mod tests {
         assert_eq!((args.vms.jobs, args.vms.guests.accel), (Some(3), AccelChoice::Tcg));
         assert!(args.build.install);
         assert_eq!(run_matrix(defaults, &["-j", "5"]).vms.jobs, Some(5));
-        let defaults = "[run-matrix]\nfilter = ['a', 'b']\nrepetitions = 2";
-        let select = |words: &[&str]| run_matrix(defaults, words).select;
-        assert_eq!(
-            (select(&[]).filter, select(&[]).repetitions),
-            (vec!["a".into(), "b".into()], Some(2))
-        );
-        let other = select(&["--confidence", "99"]);
-        assert_eq!((other.repetitions, other.confidence), (None, Some(99.0)), "they conflict");
-        assert!(run_matrix(defaults, &["--rerun"]).select.filter.is_empty());
+        let retries = |words: &[&str]| run_matrix("retries = 3", words).left_open.retries;
+        assert_eq!((retries(&[]), retries(&["--retries", "0"])), (3, 0));
+        assert!(run_matrix("retries = 3", &["--shuffle"]).rounds.shuffle, "they conflict");
     }
 
     #[test]
@@ -230,16 +181,17 @@ mod tests {
     fn what_does_not_exist_is_a_fault_with_what_is_near() {
         let fault = |text| called(text, &["x", "list"]).unwrap_err();
         let said = |text| fault(text).what;
-        assert_eq!(said("job = 3"), "d.toml: no command has an option --job");
-        assert!(fault("job = 3").hint == "did you mean `jobs`?");
+        assert_eq!(said("job = 3"), "d.toml: `job` may have no default of one's own");
+        assert!(fault("job = 3").hint.starts_with("did you mean `jobs`? these may: accel, "));
+        for judged in ["kernel", "filter", "matrix", "source", "no-snapshot", "message-format"] {
+            let what = format!("d.toml: `{judged}` may have no default of one's own");
+            let text = format!("{judged} = 'a'");
+            assert_eq!(called(&text, &["x", "list"]).unwrap_err().what, what);
+        }
         assert_eq!(said("[run-matrx]\njobs = 3"), "d.toml: there is no command `run-matrx`");
-        assert_eq!(said("[list]\njobs = 3"), "d.toml: `list` has no option --jobs");
-        assert_eq!(
-            said("jobs = 1979-05-27"),
-            "d.toml: `jobs` is neither text, number, truth value nor a list of these"
-        );
+        assert_eq!(said("[list]\njobs = 3"), "d.toml: `list` has no option --jobs of its own");
+        assert_eq!(said("cache = '~/x'"), "d.toml: `cache`: only a shell knows what ~ is");
+        assert_eq!(said("jobs = [3]"), "d.toml: `jobs` is neither text, number nor truth value");
         assert!(said("\njobs =").starts_with("d.toml: line 2: "), "{}", said("\njobs ="));
-        assert_eq!(said("kernel = 'a'"), "d.toml: `kernel` says what one call is about");
-        assert_eq!(said("[list]\nmatrix = ['a', 'b']"), "d.toml: `matrix` takes one value");
     }
 }

@@ -105,6 +105,10 @@ pub(crate) fn uncommitted(cache: &Cache, path: &Path) -> anyhow::Result<Option<U
     if is_bare(path) {
         return Ok(None);
     }
+    let mut top = git(path);
+    top.args(["rev-parse", "--show-toplevel"]);
+    let top = PathBuf::from(run(top)?);
+    let path = top.as_path();
     // Of the index alone: to compare files git would run the repository's filters.
     let mut unmerged = git(path);
     unmerged.args(["ls-files", "--unmerged"]);
@@ -187,6 +191,10 @@ impl Ours {
             let value = said(&["config", "--get", name]).ok()?;
             Some(format!("{name}={value}"))
         });
+        // Into the repository as the user has it; sources have the line ends of the repository.
+        let crlf = said(&["config", "--get", "core.autocrlf"]).ok();
+        let crlf = crlf.filter(|value| value == "true" || value == "input");
+        let settings = settings.chain(crlf.map(|_| "core.autocrlf=input".to_owned()));
         let (settings, objects) = (settings.collect(), objects(cache)?);
         let mut init = git(scratch.path());
         init.args(["init", "--quiet", "--bare", "--template="]);
@@ -231,10 +239,12 @@ impl Ours {
                 fs::copy(entry.path(), home.join(entry.file_name()))?;
             }
         }
-        let exclude = git_path(path, "info/exclude")?;
-        if exclude.exists() {
-            fs::create_dir_all(home.join("info"))?;
-            fs::copy(&exclude, home.join("info/exclude"))?;
+        for name in ["info/exclude", "info/attributes"] {
+            let theirs = git_path(path, name)?;
+            if theirs.exists() {
+                fs::create_dir_all(home.join("info"))?;
+                fs::copy(&theirs, home.join(name))?;
+            }
         }
         Ok(())
     }

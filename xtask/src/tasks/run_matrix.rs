@@ -47,6 +47,7 @@ fn in_this_tree(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<cli:
         ("--kernel", !args.kernels.is_empty()),
         ("--image", !args.vms.guests.images.is_empty()),
         ("--partition", args.partition.partition.is_some()),
+        ("--night", args.partition.night),
     ];
     let named = named.into_iter().find_map(|(option, given)| given.then_some(option));
     let (series, build) = (&args.user_series, &args.build);

@@ -96,16 +96,20 @@ pub(super) fn of_this_tree(
     build: &BuildOptions,
 ) -> anyhow::Result<Option<(UserSeriesArgs, BuildOptions)>> {
     let here = std::env::current_dir().context("finding the current folder")?;
-    if series.series.is_some() || here.starts_with(&folders.workspace) {
+    if series.series.is_some() {
         return Ok(None);
     }
-    let Some(branch) = Branch::around(&here)? else { return Ok(None) };
+    let named = named.or(build.source.as_ref().map(|_| "--source"));
+    let branch = match (Branch::around(&here), named) {
+        (Ok(None), _) => return Ok(None),
+        (Ok(Some(branch)), None) => branch,
+        (Err(error), None) => return Err(error),
+        (_, Some(option)) => {
+            note(&format!("note: {option} says what runs: changes of this tree are not tested"));
+            return Ok(None);
+        }
+    };
     let Branch { top, base, base_name, version } = branch;
-    if let Some(option) = named.or(build.source.as_ref().map(|_| "--source")) {
-        let top = top.display();
-        note(&format!("note: {option} says what runs: the branch of {top} is not tested"));
-        return Ok(None);
-    }
     let tree = format!("{}@{base}", top.display());
     note(&format!("kernel tree: {}, what is on top of {base_name}", top.display()));
     let config = inputs::read(&folders.configs)?;

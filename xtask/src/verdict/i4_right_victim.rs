@@ -9,16 +9,18 @@
 //! the way to user mode says the gfp of a charge over the limit, by the trace events, if each
 //! memcg that was reconciled had one (a limit can also be lowered). Of the tasks that a report
 //! lists, the victim is the worst, and none is an earlier victim that still has its memory. None is
-//! killed although the last has just made room; one alone is undecided (see [`NEEDLESS_MAX`]).
+//! killed although the last has just made room; one alone is undecided (see [`DOUBTS_MAX`]).
 //! The system-wide OOM killer kills nobody while a zone has plenty of memory. Tolerance:
 //! none. Tasks that die because they share a victim's memory are neither printed nor counted. How
 //! many kills a load needs is the scenario's own expectation (`kills`): no rule can tell from
 //! outside whether one sufficed.
 
+use std::collections::BTreeMap;
+
 use protocol::{CgroupVersion, MemcgRole, ProcessRole, Stage};
 
 use super::{Answer, Case, Invariant, Missing, Outcome};
-use crate::evidence::oom::{Before, Origin, Report};
+use crate::evidence::oom::{Before, Listed, Origin, Report};
 
 /// The invariant.
 pub(super) const RULE: Invariant = Invariant::new(
@@ -42,10 +44,10 @@ const MOVED_SHARE: u64 = 8;
 /// the last victim had: some of that is shared.
 const ROOM_KIB: u64 = 1024;
 
-/// Kills without need that may be no mistake: the reaper may take the last victim's memory between
-/// the kernel's look at the margin and the report. Seen: one, 6.4 of 16 MiB, on a busy host. A
-/// kernel that does not look has two to seven in the same load.
-const NEEDLESS_MAX: usize = 1;
+/// Kills that may be no mistake. The reaper may take the last victim's memory between the kernel's
+/// look at the margin and the report: seen once, 6.4 of 16 MiB, on a busy host. A kernel that does
+/// not look has two to seven in the same load. For the other doubt see [`grew`].
+const DOUBTS_MAX: usize = 1;
 
 const PAGE_KIB: u64 = 4;
 
@@ -61,16 +63,21 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
     wrong.extend(kills().filter_map(|report| outside(case, report)));
     wrong.extend(kills().filter_map(|report| not_asked_for(case, report)));
     wrong.extend(kills().filter_map(too_early));
+    // By victim: of one kill both may be asked.
     let needless = kills().zip(kills().skip(1)).filter_map(|(last, it)| without_need(last, it));
-    let mut needless: Vec<String> = needless.collect();
-    if needless.len() > NEEDLESS_MAX {
-        wrong.append(&mut needless);
-    }
+    let mut doubts: BTreeMap<i32, String> = needless.collect();
     // Tasks of a load of which nothing is known may shrink by any amount while it is printed.
     let judged = if case.cell.expect.any { &[][..] } else { &ooms.reports };
-    let reports_before = (0..judged.len()).map(|at| judged[..at].last());
-    let with_last = judged.iter().zip(reports_before);
-    wrong.extend(with_last.filter_map(|(report, last)| outdone(report, last)));
+    for (at, report) in judged.iter().enumerate() {
+        let Some((pid, worse, said)) = outdone(report) else { continue };
+        match judged[..at].last().is_some_and(|last| grew(worse, report, last)) {
+            true => drop(doubts.entry(pid).or_insert(said)),
+            false => wrong.push(said),
+        }
+    }
+    if doubts.len() > DOUBTS_MAX {
+        wrong.extend(std::mem::take(&mut doubts).into_values());
+    }
     if ooms.needless_kills > 0 {
         let kills = ooms.needless_kills;
         let word = if kills == 1 { "kill" } else { "kills" };
@@ -97,7 +104,7 @@ fn check(case: &Case<'_>) -> Result<Answer, Missing> {
         return Err(Missing("oom_kill of the Second memcg, which was removed,".to_owned()));
     }
     let right = wrong.is_empty() && printed == counted;
-    match needless.first().filter(|_| right) {
+    match doubts.values().next().filter(|_| right) {
         None => Ok(Answer::of(right, said)),
         Some(race) => {
             let said = format!("a race or a bug: {race}");
@@ -175,7 +182,7 @@ fn too_early(report: &Report) -> Option<String> {
 /// A kill although the last one has made room, by its own report: who waits for `oom_lock` has to
 /// look at the margin again (`mem_cgroup_out_of_memory()`). Room alone proves nothing: objects are
 /// freed by RCU while a report is made (seen: 2.8 MiB).
-fn without_need(last: &Report, report: &Report) -> Option<String> {
+fn without_need(last: &Report, report: &Report) -> Option<(i32, String)> {
     let (pid, (usage_kib, limit_kib)) = (report.killed?, report.usage_kib?);
     let killed = last.killed?;
     let victim = last.tasks.iter().find(|task| task.is(killed))?;
@@ -184,29 +191,38 @@ fn without_need(last: &Report, report: &Report) -> Option<String> {
     // A limit that was raised makes room, too.
     let is_same = last.usage_kib.is_some_and(|(_, limit)| limit == limit_kib);
     let needless = is_same && limit_kib.saturating_sub(usage_kib) >= room_kib;
-    needless.then(|| format!("{pid} was killed at {usage_kib} KiB of {limit_kib}, after {killed}"))
+    let said = format!("{pid} was killed at {usage_kib} KiB of {limit_kib}, after {killed}");
+    needless.then_some((pid, said))
 }
 
-/// A victim that is not the worst of those that its own report lists. A task is surely worse if it
-/// has more memory and no smaller `oom_score_adj`; numbers move between the choice and the report.
-/// One that was no worse in the report before has grown since, maybe after the choice: seen on 7.3,
-/// 255 pages more while a report was printed for 17 ms.
-fn outdone(report: &Report, last: Option<&Report>) -> Option<String> {
+/// A victim that is not the worst of those that its own report lists, and one that is worse. A task
+/// is surely worse if it has more memory and no smaller `oom_score_adj`; numbers move between the
+/// choice and the report.
+fn outdone(report: &Report) -> Option<(i32, &Listed, String)> {
     let pid = report.killed?;
     let victim = report.tasks.iter().find(|task| task.is(pid))?;
-    let is_more = |pages| pages > victim.pages + victim.pages / MOVED_SHARE + MOVED_PAGES;
-    let then = |pid| last?.tasks.iter().find(|task| task.pid == pid);
     let worse = report.tasks.iter().find(|task| {
         task.before == Before::Alive
             && task.adj != UNKILLABLE
             && task.adj >= victim.adj
-            && is_more(task.pages)
-            && then(task.pid).is_none_or(|then| is_more(then.pages))
+            && is_more(task.pages, victim)
     })?;
-    Some(format!(
-        "{pid} with {} pages was killed, and not {} with {} pages",
-        victim.pages, worse.tgid, worse.pages
-    ))
+    let (pages, tgid) = (victim.pages, worse.tgid);
+    let said =
+        format!("{pid} with {pages} pages was killed, and not {tgid} with {} pages", worse.pages);
+    Some((pid, worse, said))
+}
+
+fn is_more(pages: u64, victim: &Listed) -> bool {
+    pages > victim.pages + victim.pages / MOVED_SHARE + MOVED_PAGES
+}
+
+/// Whether a task that is worse than the victim was no worse in the report before: it has grown
+/// since, maybe after the choice. Seen on 7.3: 255 pages more while a report took 17 ms.
+fn grew(worse: &Listed, report: &Report, last: &Report) -> bool {
+    let victim = report.tasks.iter().find(|task| report.killed.is_some_and(|pid| task.is(pid)));
+    let then = last.tasks.iter().find(|task| task.pid == worse.pid);
+    victim.zip(then).is_some_and(|(victim, then)| !is_more(then.pages, victim))
 }
 
 /// A victim that is there to be left alone.

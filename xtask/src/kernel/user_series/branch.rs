@@ -12,7 +12,12 @@ use crate::host::{self, file};
 const OF_A_KERNEL: [&str; 3] = ["MAINTAINERS", "Kbuild", "mm/memcontrol.c"];
 
 /// Of tags such as `v6.12` and `v6.13-rc1`, none with a word of somebody's own.
-const RELEASE: &str = "--exclude=v*-[!r]*";
+const RELEASES: [&str; 4] = [
+    "--match=v[0-9]*.[0-9]*",
+    "--exclude=v*-[!r]*",
+    "--exclude=v*-r[!c]*",
+    "--exclude=v*-rc*[!0-9]*",
+];
 
 /// Commits, and changes that are not committed, of a kernel tree.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,11 +36,19 @@ impl Branch {
     /// The branch of the kernel tree around a folder; `None` outside one.
     ///
     /// # Errors
-    /// [`Exit::MissingTool`] without git; [`Exit::Usage`] if nothing says what it is on top of.
+    /// [`Exit::MissingTool`] without git; [`Exit::Usage`] for a tree without commits of its own, or
+    /// if nothing says what they are on top of: what is meant is not to be guessed.
     pub(crate) fn around(folder: &Path) -> anyhow::Result<Option<Self>> {
         let is_kernel = |top: &&Path| OF_A_KERNEL.iter().all(|name| top.join(name).exists());
-        let top = folder.ancestors().find(is_kernel).filter(|top| top.join(".git").exists());
-        let Some(top) = top else { return Ok(None) };
+        let Some(top) = folder.ancestors().find(is_kernel) else { return Ok(None) };
+        let unusable = |what: &str| {
+            let hint = "name the patches with --series and the tree with --source, or what else is \
+                        to run with --kernel";
+            Fault::new(Exit::Usage, format!("kernel tree {}: {what}", top.display())).hint(hint)
+        };
+        if !top.join(".git").exists() {
+            return Err(unusable("it is no git work tree, so its changes are not known").into());
+        }
         host::require_program("git", "git")?;
         let mut head = local::git(top);
         head.args(["rev-parse", "--verify", "HEAD"]);
@@ -44,38 +57,43 @@ impl Branch {
             let why = why.find("fatal: ").map_or(why.clone(), |at| why[at..].to_owned());
             Fault::new(Exit::Source, format!("git does not read {}", top.display())).hint(why)
         })?;
-        let said = |words: &[&str]| {
-            let mut command = local::git(top);
-            command.args(words);
-            local::run(command).ok().filter(|line| !line.is_empty())
-        };
-        let of = |commit: &str| said(&["rev-parse", "--verify", "--quiet", commit]);
-        let upstream = said(&["rev-parse", "--abbrev-ref", "--symbolic-full-name", "@{u}"]);
-        let forked = upstream.and_then(|name| Some((said(&["merge-base", "HEAD", &name])?, name)));
-        // Where the branch itself was pushed to, it says nothing of what it is on top of.
-        let forked = forked.filter(|(base, _)| Some(base) != of("HEAD^{commit}").as_ref());
-        let released = || {
-            let tag = said(&[
-                "describe",
-                "--tags",
-                "--abbrev=0",
-                "--match=v[0-9]*.[0-9]*",
-                RELEASE,
-                "HEAD",
-            ])?;
-            Some((of(&format!("{tag}^{{commit}}"))?, tag))
-        };
-        let short = |(base, name): (String, String)| {
-            Some((said(&["rev-parse", "--short=12", &base])?, name))
-        };
-        let Some((base, base_name)) = forked.or_else(released).and_then(short) else {
-            let what = format!("{}: the branch has no upstream and no release tag", top.display());
-            let hint = "name the commits: --series .@BASE..HEAD --source .@BASE";
-            return Err(Fault::new(Exit::Usage, what).hint(hint).into());
-        };
         let makefile = file::text(top.join("Makefile")).unwrap_or_default();
-        Ok(Some(Self { top: top.to_owned(), base, base_name, version: version(&makefile) }))
+        let version = version(&makefile);
+        let Some((base, base_name)) = on_top_of(top, version) else {
+            return Err(unusable("its branch has no upstream and no release tag").into());
+        };
+        Ok(Some(Self { top: top.to_owned(), base, base_name, version }))
     }
+}
+
+/// What the branch is on top of, as a commit and in words: its upstream, or the last release of the
+/// tree's version.
+fn on_top_of(top: &Path, version: Option<(u32, u32)>) -> Option<(String, String)> {
+    let said = |words: &[&str]| {
+        let mut command = local::git(top);
+        command.args(words);
+        local::run(command).ok().filter(|line| !line.is_empty())
+    };
+    let name = |of: &str| said(&["rev-parse", "--abbrev-ref", "--symbolic-full-name", of]);
+    // A branch of the same name is where this one was pushed to, unless everybody's work is there.
+    let is_own = |upstream: &str| {
+        let (remote, branch) = upstream.split_once('/').unwrap_or((".", upstream));
+        let is_main = name(&format!("{remote}/HEAD")).is_some_and(|main| main == upstream);
+        name("HEAD").is_some_and(|here| here == branch) && !is_main
+    };
+    let upstream = name("@{u}").filter(|upstream| !is_own(upstream));
+    let forked = upstream.and_then(|name| Some((said(&["merge-base", "HEAD", &name])?, name)));
+    let head = said(&["rev-parse", "--verify", "HEAD"]);
+    let forked = forked.filter(|(base, _)| Some(base) != head.as_ref());
+    let released = || {
+        let words = [&["describe", "--tags", "--abbrev=0"], &RELEASES[..], &["HEAD"]].concat();
+        let (tag, (major, minor)) = (said(&words)?, version?);
+        let rest = tag.strip_prefix(&format!("v{major}.{minor}"))?;
+        let is_release = rest.is_empty() || rest.starts_with(['.', '-']);
+        is_release.then_some((format!("{tag}^{{commit}}"), tag))
+    };
+    let (base, name) = forked.or_else(released)?;
+    Some((said(&["rev-parse", "--short=12", &base])?, name))
 }
 
 /// Version of a kernel from the head of its `Makefile`.

@@ -70,7 +70,7 @@ fn a_panic_for_want_of_memory_is_a_crash_while_memory_is_free() {
 }
 
 #[test]
-fn i4_believes_that_a_task_grew_while_the_report_was_made() {
+fn i4_is_in_doubt_about_a_task_that_grew_since_the_report_before() {
     // 500, with 100 pages, is killed beside 7, with 9,000; the report before lists 7 with so many.
     let then = |pages: u64| {
         let mut bench = Bench::overcharge();
@@ -88,6 +88,6 @@ fn i4_believes_that_a_task_grew_while_the_report_was_made() {
         let bench = bench.set(PARENT_AFTER, "/events/oom", 2);
         bench.set(PARENT_AFTER, "/events/oom_kill", 2).outcome("I4")
     };
-    assert_eq!(then(90), Kept, "it was no worse when the victim was chosen");
+    assert_eq!(then(90), Unknown, "it may have been no worse when the victim was chosen");
     assert_eq!(then(9_000), Broken, "it was worse already");
 }

@@ -296,6 +296,12 @@ fn a_range_without_a_tip_ends_with_what_is_not_committed() {
     let text = fs::read_to_string(&dirty.patches[1]).unwrap();
     assert!(text.contains("+eleven\n+12\n") && !text.contains("b/new"), "{text}");
     assert_eq!([sh(&tree, objects), sh(&tree, index)], before, "the repository stays as it is");
+    // The same from a folder of the tree; line ends as they are committed.
+    let below = read(&cache, &format!("{}/mm@v6.12..", tree.display()), None).unwrap();
+    assert_eq!(below.patches, dirty.patches);
+    sh(&tree, "git config core.autocrlf true; sed -i 's/$/\\r/' mm/memcontrol.c");
+    assert_eq!(read(&cache, &given, None).unwrap().patches, dirty.patches);
+    sh(&tree, "git config core.autocrlf false; sed -i 's/\\r$//' mm/memcontrol.c");
     // Only what is not committed, and a history that is cut off.
     sh(&tree, "git stash -q; git tag -f v6.12 2>&1; git stash pop -q");
     assert_eq!(names(&read(&cache, &given, None).unwrap()), [two.replace("0002", "0001")]);
@@ -328,10 +334,28 @@ fn a_branch_is_on_top_of_its_upstream_or_of_the_last_release() {
         "git branch -q next; git branch -q -u next; echo 1 >> Kbuild; git commit -qam 'mm: one'",
     );
     assert_eq!(of(), ("next".to_owned(), sh(&tree, "git rev-parse --short=12 next")));
-    // A branch that was pushed is its own upstream.
+    // Nothing of its own is left on that: the branch is where it was pushed to.
     sh(&tree, "git branch -f next 2>&1");
     assert_eq!(of().0, "v6.12");
-    sh(&tree, "git tag -d v6.12");
+    // So is a branch of the same name elsewhere, also if only a part was pushed; not everybody's.
+    sh(&tree, "git clone -q --bare . ../else; git remote add origin ../else; git fetch -q origin");
+    sh(&tree, "git branch -q -u origin/topic; echo 2 >> Kbuild; git commit -qam 'mm: two'");
+    assert_eq!(of().0, "v6.12");
+    sh(&tree, "git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/topic");
+    assert_eq!(of().0, "origin/topic");
+    sh(&tree, "git branch -q --unset-upstream");
+    for tag in ["v6.12-mine", "v6.12-rfc1", "v6.12-rc1-mine", "v2", "v2.1", "v6.123"] {
+        sh(&tree, &format!("git tag {tag} HEAD~1"));
+        let said = Branch::around(&tree).map(|branch| branch.unwrap().base_name);
+        assert!(said.as_ref().map_or(true, |name| name == "v6.12"), "{tag}: {said:?}");
+        sh(&tree, &format!("git tag -d {tag}"));
+    }
+    sh(&tree, "git tag v6.12-rc9 HEAD~1");
+    assert_eq!(of().0, "v6.12-rc9");
+    sh(&tree, "git tag -d v6.12 v6.12-rc9");
     let said = format!("{:#}", Branch::around(&tree).unwrap_err());
-    assert!(said.ends_with("the branch has no upstream and no release tag"), "{said}");
+    assert!(said.ends_with("its branch has no upstream and no release tag"), "{said}");
+    fs::remove_dir_all(tree.join(".git")).unwrap();
+    let said = format!("{:#}", Branch::around(&tree).unwrap_err());
+    assert!(said.ends_with("it is no git work tree, so its changes are not known"), "{said}");
 }
