@@ -9,8 +9,8 @@ use clap::Args;
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct UserSeriesArgs {
     /// Your series, run as the kernel `series` and compared with the unpatched kernel: an mbox (as
-    /// `b4 am` writes it), a patch, a folder of patches, a maildir, REPOSITORY@BASE..TIP, or - for
-    /// standard input
+    /// `b4 am` writes it), a patch, a folder of patches, a maildir, REPOSITORY@BASE..TIP, a
+    /// message-id (b4 fetches it), or - for standard input
     #[arg(long, value_name = "WHAT")]
     pub(crate) series: Option<String>,
     /// Base of the series, in configs/bases [default: the base of the matrix's baseline]

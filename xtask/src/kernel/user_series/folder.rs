@@ -35,8 +35,8 @@ pub(super) struct Found {
 /// The mails of a file, a maildir, or a folder of patches.
 pub(super) fn mails_at(path: &Path) -> anyhow::Result<Found> {
     let Ok(stat) = fs::metadata(path) else {
-        let hint =
-            "give an mbox or a patch, a folder of patches, a maildir, or REPOSITORY@BASE..TIP";
+        let hint = "give an mbox or a patch, a folder of patches, a maildir, REPOSITORY@BASE..TIP, or a \
+             message-id";
         return Err(unusable(path, "no such file or folder").hint(hint).into());
     };
     if !stat.is_dir() && !stat.is_file() {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A series as `--series` names it -> patch files in the cache, in order.
 //!
-//! Contract: every form (mbox, folder, maildir, range of commits) becomes mails, and the mails
-//! become [`UserPatches`]. Only the cache is written; the files are in a folder named after their
-//! content.
+//! Contract: every form (mbox, folder, maildir, range of commits, message-id) becomes mails, and
+//! the mails become [`UserPatches`]. Only the cache is written; the files are in a folder named
+//! after their content.
 
 mod branch;
 mod files;
 mod folder;
 mod mail;
 mod mbox;
+mod message;
 mod range;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,10 @@ pub(crate) fn read(
     let found = match range::parse(given, source)? {
         Some(range) => range.mails(cache)?,
         None if given == "-" => folder::mailbox(folder::mails_of(&files::of_stdin()?, "stdin")?),
-        None => folder::mails_at(Path::new(given))?,
+        None => match message::parse(given) {
+            Some(id) => message::mails(id)?,
+            None => folder::mails_at(Path::new(given))?,
+        },
     };
     let unusable = |why: String| Fault::new(Exit::Series, format!("--series {given}: {why}"));
     if found.mails.len() > MAILS_MAX {

@@ -359,3 +359,39 @@ fn a_branch_is_on_top_of_its_upstream_or_of_the_last_release() {
     let said = format!("{:#}", Branch::around(&tree).unwrap_err());
     assert!(said.ends_with("it is no git work tree, so its changes are not known"), "{said}");
 }
+
+#[test]
+fn a_message_id_is_told_from_a_path_and_a_range() {
+    let id = |given: &str| message::parse(given).map(str::to_owned);
+    let plain = "20250211081819.33307-1-chenridong@huaweicloud.com";
+    assert_eq!(id(plain).as_deref(), Some(plain));
+    assert_eq!(id(&format!("<{plain}>")).as_deref(), Some(plain));
+    for address in [
+        format!("https://lore.kernel.org/linux-mm/{plain}/"),
+        format!("https://lore.kernel.org/r/{plain}"),
+        format!("https://patch.msgid.link/{plain}"),
+        format!("http://lore.kernel.org/all/{plain}/T/#u"),
+    ] {
+        assert_eq!(id(&address).as_deref(), Some(address.as_str()));
+    }
+    for other in [
+        "fix.mbx",
+        "mails/a@b",
+        "--x@y",
+        "@y",
+        "x@",
+        "a@b@c",
+        "a b@c",
+        "$(id)@c",
+        "https://example.org/x",
+        "https://a@b/x",
+        "~/linux@topic",
+    ] {
+        assert_eq!(id(other), None, "{other}");
+    }
+    // A file may be called like one.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a@b");
+    fs::write(&file, "x").unwrap();
+    assert_eq!(id(file.to_str().unwrap()), None);
+}
