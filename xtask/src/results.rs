@@ -29,6 +29,8 @@ const LATEST: &str = "latest";
 const MANIFEST: &str = "manifest.json";
 const RESULT: &str = "result.json";
 const REPORT: &str = "report.txt";
+/// The user's patches.
+pub(crate) const SERIES: &str = "series";
 const CELLS: &str = "cells";
 /// A cell as planned.
 const PLANNED: &str = "cell.json";
@@ -183,6 +185,11 @@ impl RunFolder {
     /// The folder that it is in.
     pub(crate) fn results(&self) -> &Path {
         self.dir.parent().unwrap_or(&self.dir)
+    }
+
+    /// The run's copy of the user's patches, if it has one.
+    pub(crate) fn series(&self) -> Option<PathBuf> {
+        Some(self.dir.join(SERIES)).filter(|folder| folder.is_dir())
     }
 
     /// Folder of a cell's attempt, from 1.

@@ -2,6 +2,8 @@
 //! The command that runs one cell of a run again: the run's own words, with that cell as the only
 //! one.
 
+use std::path::Path;
+
 use crate::outcome::{CellResult, Manifest};
 use crate::taxonomy::USER_SERIES;
 
@@ -25,12 +27,12 @@ const DROPPED: [&str; 3] = ["--shuffle", "--rerun", "--resume"];
 const COMMANDS: [&str; 4] = ["run-matrix", "coverage", "mutants", "merge"];
 
 /// What is said where there is none.
-pub(super) const NONE: &str =
-    "no command runs it: the patches came with a plan; they are in series/ of the run folder";
+pub(super) const NONE: &str = "no command runs it: the patches came with a plan or an earlier run; they are in series/ of the \
+     run folder";
 
-/// A line for a shell; `None` where no command runs this cell: patches that came with a plan are in
-/// the run folder only.
-pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
+/// A line for a shell; `None` where no command runs this cell. `series` is the run's copy of the
+/// patches: what `--series` named may be gone or changed.
+pub(super) fn again(run: &Manifest, cell: &CellResult, series: Option<&Path>) -> Option<String> {
     let command = run.command.iter().find(|word| COMMANDS.contains(&word.as_str()));
     let command = command.map_or("run-matrix", String::as_str);
     let (kernel, seed) = (&cell.cell.key.kernel, run.seed);
@@ -43,7 +45,7 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
     // What follows "--" is of a program, not of the harness.
     let end = run.command.iter().position(|word| word == "--").unwrap_or(run.command.len());
     let (words, of_program) = run.command.split_at(end);
-    let kept = kept(words, command);
+    let kept = kept(words, command, series);
     let says = |option: &str| {
         kept.iter().any(|word| *word == option || word.starts_with(&format!("{option}=")))
     };
@@ -70,7 +72,7 @@ pub(super) fn again(run: &Manifest, cell: &CellResult) -> Option<String> {
 }
 
 /// The words of a run but for those that choose cells.
-fn kept<'a>(said: &'a [String], command: &str) -> Vec<&'a String> {
+fn kept(said: &[String], command: &str, series: Option<&Path>) -> Vec<String> {
     let mut own = said.iter().skip_while(|word| *word != command).skip(1).peekable();
     let mut kept = Vec::new();
     while let Some(word) = own.next() {
@@ -78,7 +80,13 @@ fn kept<'a>(said: &'a [String], command: &str) -> Vec<&'a String> {
         let short = word.starts_with("-j") || word.starts_with("-f");
         match REPLACED.contains(&name) || short {
             true if REPLACED.contains(&word.as_str()) => drop(own.next()),
-            false if !DROPPED.contains(&name) => kept.push(word),
+            false if name == "--series" => {
+                let given = word.split_once('=').map(|(_, given)| given.to_owned());
+                let given = given.or_else(|| own.next().cloned()).unwrap_or_default();
+                let copy = series.map(|copy| copy.display().to_string());
+                kept.extend([name.to_owned(), copy.unwrap_or(given)]);
+            }
+            false if !DROPPED.contains(&name) => kept.push(word.clone()),
             _ => {}
         }
     }
@@ -109,7 +117,7 @@ mod tests {
         let mut run = result(vec![cell(&baseline)]);
         let mut said = |words: &[&str]| {
             run.manifest.command = words.iter().map(|word| (*word).to_owned()).collect();
-            again(&run.manifest, &run.cells[0]).unwrap()
+            again(&run.manifest, &run.cells[0], Some(Path::new("r/series"))).unwrap()
         };
         let only = "--filter 'open.v2.baseline.mainline'";
         assert_eq!(
@@ -142,8 +150,14 @@ mod tests {
             format!("cargo xtask run-matrix --matrix default --install {only} --seed 1")
         );
         assert_eq!(
-            said(&["xtask", "coverage", "--series", "a.mbx", "--filter", "x"]),
-            format!("cargo xtask coverage --series a.mbx {only} --seed 1")
+            said(&["xtask", "coverage", "--series", "-", "--filter", "x"]),
+            format!("cargo xtask coverage --series r/series {only} --seed 1")
+        );
+        assert_eq!(
+            said(&["xtask", "run-matrix", "--series=a@b.org", "--base", "7.3"]),
+            format!(
+                "cargo xtask run-matrix --matrix default --series r/series --base 7.3 {only} --seed 1"
+            )
         );
         let program = ["--exec", "./a", "b c", "--limit", "4M", "--", "-f", "--jobs"];
         assert_eq!(
@@ -161,19 +175,19 @@ mod tests {
         let mut run = result(vec![cell(&baseline)]);
         run.manifest.command = ["xtask", "mutants"].map(str::to_owned).into();
         run.cells[0].cell.key.kernel = "mutant-no-cap".to_owned();
-        let said = again(&run.manifest, &run.cells[0]);
+        let said = again(&run.manifest, &run.cells[0], None);
         assert_eq!(said.as_deref(), Some("cargo xtask mutants no-cap --seed 1"));
         run.cells[0].cell.key.kernel = "patched".to_owned();
-        let said = again(&run.manifest, &run.cells[0]);
+        let said = again(&run.manifest, &run.cells[0], None);
         assert_eq!(said.as_deref(), Some("cargo xtask mutants --seed 1"));
         run.manifest.command = ["xtask", "run-matrix", "--shuffle"].map(str::to_owned).into();
         run.cells[0].cell.id.push_str(".round-001");
         run.cells[0].cell.round = Some(1);
-        let said = again(&run.manifest, &run.cells[0]).unwrap();
+        let said = again(&run.manifest, &run.cells[0], None).unwrap();
         assert!(said.contains("--filter 'open.v2.baseline.mainline' "), "{said}");
         // Patches that came with a plan.
         run.manifest.command = ["xtask", "merge", "parts"].map(str::to_owned).into();
         run.cells[0].cell.key.kernel = USER_SERIES.to_owned();
-        assert_eq!(again(&run.manifest, &run.cells[0]), None);
+        assert_eq!(again(&run.manifest, &run.cells[0], None), None);
     }
 }

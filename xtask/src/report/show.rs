@@ -3,6 +3,7 @@
 //! said, usage over time, the console where it matters, and the command that repeats the cell.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use protocol::{
     CallCost, CellRequest, Census, Charges, Fact, Files, Heartbeat, Hello, Instructions, KernelLog,
@@ -37,13 +38,14 @@ const STACKS_SHOWN: usize = 3;
 const ROWS_SHOWN: usize = 5;
 
 /// Everything about one cell. `evidence` is that of the attempt that counts; `folder` is its folder
-/// as people should read it. `symbols`: of the kernel that ran, or why there are none.
+/// as people should read it, `series` the run's copy of the user's patches. `symbols`: of the
+/// kernel that ran, or why there are none.
 pub(crate) fn show(
     run: &Manifest,
     cell: &CellResult,
     evidence: &Evidence,
     symbols: Result<&Symbols<'_>, &str>,
-    folder: &str,
+    (folder, series): (&str, Option<&Path>),
     style: Style,
 ) -> String {
     let seen = Seen::of(evidence);
@@ -61,7 +63,7 @@ pub(crate) fn show(
     section("usage of the limited memcg", usage(cell, &seen));
     section("console", console(&seen, symbols, style));
     section("evidence", format!("  {folder}\n"));
-    section("again", format!("  {}\n", again(run, cell).as_deref().unwrap_or(NONE)));
+    section("again", format!("  {}\n", again(run, cell, series).as_deref().unwrap_or(NONE)));
     text
 }
 

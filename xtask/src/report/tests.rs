@@ -134,7 +134,7 @@ fn a_cell_is_shown_with_all_its_evidence() {
         &result.cells[0],
         &bench.evidence,
         Err("the kernel is not in the cache"),
-        "results/r/cells/c",
+        ("results/r/cells/c", None),
         Style::default(),
     );
     insta::assert_snapshot!(text);

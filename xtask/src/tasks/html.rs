@@ -46,5 +46,10 @@ fn draw(
 ) -> Part {
     let evidence = readable(past::evidence(folder, &folder.dir().join(&cell.counted().folder)));
     let evidence = evidence.as_ref().map_err(String::as_str);
-    report::html_cell(&result.manifest, cell, &Stored { evidence, symbols })
+    let series = folder.series();
+    report::html_cell(
+        &result.manifest,
+        cell,
+        &Stored { evidence, symbols, series: series.as_deref() },
+    )
 }

@@ -106,9 +106,12 @@ fn say_more(folders: &Folders, folder: &RunFolder, result: &RunResult) -> anyhow
         let dir = folder.dir().join(&only.first.folder);
         let evidence = past::evidence(folder, &dir)?;
         let (run, place) = (&result.manifest, past::place(&dir, &only.cell.id));
+        let series = folder.series();
         let (kernel, seen) = (&only.cell.key.kernel, Seen::of(&evidence));
         symbols::if_wanted(&folders.cache, run, kernel, &seen, |symbols| {
-            print_report(|style| report::show(run, only, &evidence, symbols, &place, style))
+            print_report(|style| {
+                report::show(run, only, &evidence, symbols, (&place, series.as_deref()), style)
+            })
         })?;
     }
     if let Some(ran) = result.cells.first() {

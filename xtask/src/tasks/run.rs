@@ -135,15 +135,25 @@ impl<'a> Run<'a> {
         Self::in_folder(start, folder, ready, config, kernels, spec)
     }
 
-    /// Notes what the run is to later ones: a night, or less than its matrix.
+    /// Notes what the run is to later ones: a night, or less than its matrix, and the words that
+    /// the kernel tree it was called in stands for.
     ///
     /// # Errors
     /// A run folder that cannot be written to.
-    pub(super) fn asked(&mut self, night: bool, narrowed: Vec<String>) -> anyhow::Result<()> {
+    pub(super) fn asked(
+        &mut self,
+        night: bool,
+        narrowed: Vec<String>,
+        of_tree: Vec<String>,
+    ) -> anyhow::Result<()> {
         if night && !narrowed.is_empty() {
             note(&format!("note: this run will be no night: {}", narrowed.join(", ")));
         }
         (self.manifest.night, self.manifest.narrowed) = (night, narrowed);
+        // What follows "--" is of a program.
+        let command = &mut self.manifest.command;
+        let end = command.iter().position(|word| word == "--").unwrap_or(command.len());
+        command.splice(end..end, of_tree);
         self.folder.write_manifest(&self.manifest)
     }
 

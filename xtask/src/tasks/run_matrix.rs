@@ -40,8 +40,12 @@ fn narrowed(args: &cli::RunMatrix) -> Vec<String> {
     narrowed
 }
 
-/// The arguments, with the series of the kernel tree that the command is called in.
-fn in_this_tree(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<cli::RunMatrix> {
+/// The arguments, with the series of the kernel tree that the command is called in, and the words
+/// that would have said the same.
+fn in_this_tree(
+    folders: &Folders,
+    args: &cli::RunMatrix,
+) -> anyhow::Result<(cli::RunMatrix, Vec<String>)> {
     let mut args = args.clone();
     let named = [
         ("--kernel", !args.kernels.is_empty()),
@@ -51,10 +55,16 @@ fn in_this_tree(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<cli:
     ];
     let named = named.into_iter().find_map(|(option, given)| given.then_some(option));
     let (series, build) = (&args.user_series, &args.build);
-    if let Some(found) = user_series::of_this_tree(folders, named, series, build)? {
-        (args.user_series, args.build) = found;
+    let mut words = Vec::new();
+    if let Some((series, build)) = user_series::of_this_tree(folders, named, series, build)? {
+        let base = series.base.clone().filter(|_| args.user_series.base.is_none());
+        let said = [("--series", &series.series), ("--base", &base), ("--source", &build.source)];
+        for (option, value) in said {
+            words.extend(value.iter().flat_map(|value| [option.to_owned(), value.clone()]));
+        }
+        (args.user_series, args.build) = (series, build);
     }
-    Ok(args)
+    Ok((args, words))
 }
 
 /// Runs the command.
@@ -63,7 +73,7 @@ fn in_this_tree(folders: &Folders, args: &cli::RunMatrix) -> anyhow::Result<cli:
 /// Configuration, kernels and host, each with its code; what a cell does is no error.
 pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit> {
     let folders = Folders::of(places)?;
-    let args = &in_this_tree(&folders, args)?;
+    let (args, of_tree) = &in_this_tree(&folders, args)?;
     let (args, work, before) = &left_open::work(&folders, args)?;
     let Work { config, matrix, seed, cells, record, program } = work;
     if args.dry_run {
@@ -100,7 +110,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
         run.ready.rig.initramfs = guest_binary::pack_with(guest, &program.tree, &folders.cache)?;
     }
     (run.unexpected_max, run.retries) = (args.left_open.max_fail, args.left_open.retries);
-    run.asked(args.partition.night, narrowed(args))?;
+    run.asked(args.partition.night, narrowed(args), of_tree.clone())?;
     run.watch(reach)?;
     if let Some(record) = record {
         run.folder.write_json(parts::RECORD, record)?;

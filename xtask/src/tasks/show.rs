@@ -50,9 +50,12 @@ pub(crate) fn run(places: &Places, args: &cli::Show) -> anyhow::Result<Exit> {
         _ => (&found.first.folder, first_evidence),
     };
     let place = past::place(Path::new(shown), &id);
+    let series = folder.series();
     let kernel = &found.cell.key.kernel;
     symbols::if_wanted(&folders.cache, &manifest, kernel, &Seen::of(&evidence), |symbols| {
-        print_report(|style| report::show(&manifest, &found, &evidence, symbols, &place, style))
+        print_report(|style| {
+            report::show(&manifest, &found, &evidence, symbols, (&place, series.as_deref()), style)
+        })
     })?;
     Ok(Exit::Ok)
 }

@@ -16,7 +16,7 @@ use crate::kernel::user_series::Branch;
 use crate::kernel::{Cache, user_series};
 use crate::plan::{Plan, UserFile};
 use crate::progress::note;
-use crate::results::RunFolder;
+use crate::results::{RunFolder, SERIES};
 use crate::taxonomy::USER_SERIES;
 
 /// Kernels that are compared when the command line names neither kernels nor a series.
@@ -180,7 +180,7 @@ fn counted(number: usize, word: &str, plural: &str) -> String {
 /// I/O errors, with the path.
 pub(super) fn keep(config: &Config, folder: &RunFolder) -> anyhow::Result<()> {
     let Some(kernel) = config.kernels.get(USER_SERIES) else { return Ok(()) };
-    let place = folder.dir().join("series");
+    let place = folder.dir().join(SERIES);
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     for path in &kernel.extra_patches {
         // Bytes: a kernel has files in other charsets, and the copy has to apply to them.

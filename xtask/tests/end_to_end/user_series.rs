@@ -3,10 +3,11 @@
 //! verdicts beside the baseline, and to the documented exit code where that cannot be.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use super::{Bench, counted};
+use super::{Bench, Ran, counted};
 use crate::python;
 
 /// Printed by the kernel with the first patch.
@@ -109,6 +110,20 @@ fn an_mbox_is_compared_with_the_baseline_and_a_bug_in_it_is_a_regression() {
     let kept = bench.results().join("latest/series/0001-mm-memcg-say-that-it-is-there.patch");
     assert!(fs::read_to_string(&kept).unwrap().contains(MARK), "{}", kept.display());
 
+    // The printed command needs no mbox.
+    let cell = "open-unkillable.v2.series.mainline";
+    let shown = bench.run(&["show", cell]);
+    let again = shown.expect_exit(0).stdout.lines().rfind(|line| line.contains("cargo xtask"));
+    let words = again.expect("a command").trim().trim_start_matches("cargo xtask ");
+    fs::rename(&mbox, bench.folder.path().join("gone")).unwrap();
+    let options = "--configs \"$1\" --results \"$2\"";
+    let script = format!("\"$0\" {words} {options}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_memcg-harness")]);
+    command.arg(bench.configs()).arg(bench.results());
+    Ran::of(command.output().unwrap()).expect_exit(0).expect_output("1 cell: 1 as expected");
+    fs::rename(bench.folder.path().join("gone"), &mbox).unwrap();
+
     // A plan carries the series to machines that have no mbox.
     let plan = bench.folder.path().join("plan.json").display().to_string();
     let words = [&["plan", "--parts", "2", "--output", &plan], &arguments[1..]].concat();
@@ -168,28 +183,8 @@ fn a_series_that_does_not_apply_or_is_not_whole_is_named() {
 #[ignore = "installs b4 from PyPI: `cargo xtask test` runs it"]
 fn what_b4_makes_of_a_thread_is_read_as_an_mbox_and_as_a_maildir() {
     let bench = Bench::new();
-    let repository = repository(&bench);
     let folder = bench.folder.path();
-    sh(&repository, "git format-patch -q -n -v2 --thread --cover-letter -o ../sent base..bad");
-    sh(
-        folder,
-        "sed -i 's/^Subject: .PATCH v2 0.*/Subject: [PATCH v2 0\\/2] mm: memcg: both/' sent/*cover*",
-    );
-    // As an archive has them: each after a line that says when, and an answer with a tag among
-    // them.
-    sh(
-        folder,
-        "for mail in sent/*; do tail -n +2 $mail | sed '1i From mboxrd@z Thu Jan  1 00:00:00 1970'; done > thread",
-    );
-    let id =
-        sh(folder, "sed -n 's/^Message-I[Dd]: <\\(.*\\)>$/\\1/p' sent/v2-0001*").trim().to_owned();
-    let answer = format!(
-        "\nFrom mboxrd@z Thu Jan  1 00:00:00 1970\nFrom: B <b@example.org>\nMessage-ID: <answer@example.org>\n\
-         In-Reply-To: <{id}>\nReferences: <{id}>\nDate: Tue, 6 Jan 2026 10:00:00 +0000\n\
-         Subject: Re: [PATCH v2 1/2] mm: memcg: say that it is there\n\n> + it\n\nAcked-by: B <b@example.org>\n"
-    );
-    let thread = fs::read_to_string(folder.join("thread")).unwrap() + &answer;
-    fs::write(folder.join("thread"), thread).unwrap();
+    let id = thread(&bench);
     let b4 = b4();
     let am = |how: &str| {
         let command = format!(
@@ -216,6 +211,88 @@ fn what_b4_makes_of_a_thread_is_read_as_an_mbox_and_as_a_maildir() {
     lint.expect_output("0002-mm-memcg-warn.patch");
     let kept = bench.results().join("latest/series/0001-mm-memcg-say-that-it-is-there.patch");
     assert!(fs::read_to_string(kept).unwrap().contains("\nAcked-by: B <b@example.org>\n"));
+}
+
+#[test]
+#[ignore = "installs b4 from PyPI: `cargo xtask test` runs it"]
+fn the_thread_of_a_message_id_is_fetched_from_its_archive() {
+    let bench = Bench::new();
+    let folder = bench.folder.path();
+    let id = thread(&bench);
+    sh(folder, &format!("mkdir -p archive/all/{id}; gzip -c thread > archive/all/{id}/t.mbox.gz"));
+    let python = python::with("b4", &B4.join("\n")).join("bin/python");
+    let mut server = Command::new(python)
+        .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", "archive"])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let port = said.split_whitespace().nth(5).unwrap_or_else(|| panic!("{said}"));
+    let settings = format!(
+        "[b4]\n\tmidmask = http://127.0.0.1:{port}/all/%s\n\tlinkmask = http://127.0.0.1:{port}/r/%s\n\tattestation-policy = off\n"
+    );
+    fs::write(folder.join("settings"), settings).unwrap();
+    let programs = folder.join("programs");
+    sh(
+        folder,
+        &format!(
+            "mkdir programs; printf '#!/bin/sh\nexec {} \"$@\"\n' > programs/b4; chmod +x programs/b4",
+            b4()
+        ),
+    );
+    let lint = |series: &str, programs: &Path| {
+        let mut command = bench.command(&["check-series", "--lint", "--series", series]);
+        let path = format!("{}:/usr/bin:/bin", programs.display());
+        Ran::of(
+            command
+                .env("GIT_CONFIG_GLOBAL", folder.join("settings"))
+                .env("PATH", path)
+                .output()
+                .unwrap(),
+        )
+    };
+    for series in [id.clone(), format!("http://127.0.0.1:{port}/all/{id}/T/#u")] {
+        lint(&series, &programs)
+            .expect_error("`b4 am` made v2_")
+            .expect_error("0001-mm-memcg-say-that-it-is-there.patch\n  0002-mm-memcg-warn.patch\n");
+    }
+    lint("no-such@example.org", &programs)
+        .expect_exit(5)
+        .expect_error("`b4 am` made no mailbox")
+        .expect_error("so it was taken for a message-id");
+    lint(&id, Path::new("/nowhere")).expect_exit(3).expect_error("which b4 fetches");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+/// A thread in the file `thread`, its patches in `sent/`; returns the message-id of the first.
+fn thread(bench: &Bench) -> String {
+    let repository = repository(bench);
+    let folder = bench.folder.path();
+    sh(&repository, "git format-patch -q -n -v2 --thread --cover-letter -o ../sent base..bad");
+    sh(
+        folder,
+        "sed -i 's/^Subject: .PATCH v2 0.*/Subject: [PATCH v2 0\\/2] mm: memcg: both/' sent/*cover*",
+    );
+    // As an archive has them: each after a line that says when, and an answer with a tag among
+    // them.
+    sh(
+        folder,
+        "for mail in sent/*; do tail -n +2 $mail | sed '1i From mboxrd@z Thu Jan  1 00:00:00 1970'; done > thread",
+    );
+    let id =
+        sh(folder, "sed -n 's/^Message-I[Dd]: <\\(.*\\)>$/\\1/p' sent/v2-0001*").trim().to_owned();
+    let answer = format!(
+        "\nFrom mboxrd@z Thu Jan  1 00:00:00 1970\nFrom: B <b@example.org>\nMessage-ID: <answer@example.org>\n\
+         In-Reply-To: <{id}>\nReferences: <{id}>\nDate: Tue, 6 Jan 2026 10:00:00 +0000\n\
+         Subject: Re: [PATCH v2 1/2] mm: memcg: say that it is there\n\n> + it\n\nAcked-by: B <b@example.org>\n"
+    );
+    let thread = fs::read_to_string(folder.join("thread")).unwrap() + &answer;
+    fs::write(folder.join("thread"), thread).unwrap();
+    id
 }
 
 /// The command line that begins with `b4`.

@@ -2,6 +2,8 @@
 //! One cell: its verdict in the line that is always seen, and what that rests on below it, to be
 //! opened.
 
+use std::path::Path;
+
 use maud::{Markup, html};
 use protocol::{Fact, Operations, ProcessRole};
 
@@ -23,6 +25,8 @@ pub(crate) struct Stored<'a, 'k> {
     pub(crate) evidence: Result<&'a Evidence, &'a str>,
     /// Symbols of the kernel that ran, or why there are none.
     pub(crate) symbols: Result<&'a Symbols<'k>, &'a str>,
+    /// The run's copy of the user's patches, if it has one.
+    pub(crate) series: Option<&'a Path>,
 }
 
 /// Draws one cell.
@@ -55,7 +59,7 @@ pub(crate) fn cell(run: &Manifest, cell: &CellResult, seen: &Stored<'_, '_>) -> 
                 }
                 (facts(cell))
                 h4 { "Again" }
-                @match again(run, cell) {
+                @match again(run, cell, seen.series) {
                     Some(command) => pre.again tabindex="0" { code { (command) } },
                     None => p.none { (NONE) "." },
                 }

@@ -21,7 +21,11 @@ fn drawn(run: &RunResult, evidence: &[Result<&Evidence, &str>]) -> String {
         .iter()
         .zip(evidence)
         .map(|(cell, evidence)| {
-            super::cell(&run.manifest, cell, &Stored { evidence: *evidence, symbols: symbols() })
+            super::cell(
+                &run.manifest,
+                cell,
+                &Stored { evidence: *evidence, symbols: symbols(), series: None },
+            )
         })
         .collect();
     page(run, &parts)
