@@ -217,11 +217,11 @@ impl Held {
 }
 
 /// A mapping whose pages are touched one by one.
-struct Pages(NonNull<libc::c_void>);
+pub(super) struct Pages(NonNull<libc::c_void>);
 
 impl Pages {
     /// Call it when memory is locked: these pages must not be.
-    fn map(pages: u64) -> nix::Result<Self> {
+    pub(super) fn map(pages: u64) -> nix::Result<Self> {
         munlockall()?;
         let bytes =
             NonZeroUsize::new((pages * memcg::page_bytes()) as usize).ok_or(Errno::EINVAL)?;
@@ -230,7 +230,7 @@ impl Pages {
         unsafe { mmap_anonymous(None, bytes, rights, flags) }.map(Self)
     }
 
-    fn touch(&self, page: u64) -> nix::Result<()> {
+    pub(super) fn touch(&self, page: u64) -> nix::Result<()> {
         let offset = (page * memcg::page_bytes()) as usize;
         // SAFETY: inside the mapping.
         unsafe { self.0.cast::<u8>().as_ptr().add(offset).write_volatile(1) };

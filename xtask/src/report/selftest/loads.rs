@@ -122,6 +122,7 @@ const REASONS: &[(&str, &str)] = &[
     ("land-on-max", "usage has to come to rest exactly on the limit"),
     ("high-over", "it measures how long the kernel throttles a task"),
     ("max-", "it sets limits at moments that depend on other tasks"),
+    ("levels", "it checks six promises of the interface in a hierarchy of its own"),
     ("promises", "it checks 20 promises of the interface, each with a memcg of its own"),
     ("policy-", "it tests the files of the series, which other kernels do not have"),
     ("sweep", "it measures how often reclaim reschedules"),
