@@ -71,6 +71,9 @@ pub(crate) struct Cell {
     /// Round of a soak, from 1; `None` outside of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) round: Option<u32>,
+    /// Matrix that it was chosen from besides that of its run; `None` for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chosen_from: Option<String>,
     /// Shape of its VM.
     pub(crate) vm: VmShape,
     /// What the guest is asked.
@@ -250,6 +253,7 @@ impl Place<'_> {
             key,
             repetition,
             round: None,
+            chosen_from: None,
             vm: VmShape {
                 // In QEMU 7.2 a boot with two counted CPUs hung twice.
                 cpus: if scenario.counted { 1 } else { matrix.vm.cpus },

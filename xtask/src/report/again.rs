@@ -60,7 +60,8 @@ pub(super) fn again(run: &Manifest, cell: &CellResult, series: Option<&Path>) ->
     };
     let mut words: Vec<String> = ["cargo", "xtask", as_run].map(str::to_owned).into();
     if as_run == "run-matrix" && !(own.len() == kept.len() && says("--matrix")) {
-        words.extend(["--matrix".to_owned(), quoted(&run.matrix)]);
+        let matrix = cell.cell.chosen_from.as_ref().unwrap_or(&run.matrix);
+        words.extend(["--matrix".to_owned(), quoted(matrix)]);
     }
     words.extend(own.iter().map(|word| quoted(word)));
     words.extend(["--filter".to_owned(), in_quotes(cell.cell.id_in_matrix())]);
@@ -185,6 +186,10 @@ mod tests {
         run.cells[0].cell.round = Some(1);
         let said = again(&run.manifest, &run.cells[0], None).unwrap();
         assert!(said.contains("--filter 'open.v2.baseline.mainline' "), "{said}");
+        // A cell that the matrix of its run does not have.
+        run.cells[0].cell.chosen_from = Some("full".to_owned());
+        let said = again(&run.manifest, &run.cells[0], None).unwrap();
+        assert!(said.contains("run-matrix --matrix full "), "{said}");
         // Patches that came with a plan.
         run.manifest.command = ["xtask", "merge", "parts"].map(str::to_owned).into();
         run.cells[0].cell.key.kernel = USER_SERIES.to_owned();

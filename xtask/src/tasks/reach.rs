@@ -138,6 +138,7 @@ pub(super) fn choose(
     let chosen = map.choose(&changed, &names, &candidates, budget_ms.saturating_sub(spent_ms));
     note(&report::chosen(&chosen.cells, chosen.left_out));
     cells.retain(|cell| chosen.cells.contains(&cell.key.scenario_id()));
+    cells.iter_mut().for_each(|cell| cell.chosen_from = Some(full.name.clone()));
     Ok(cells)
 }
 
