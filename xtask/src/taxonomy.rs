@@ -9,7 +9,7 @@ mod rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use fact::{CallFact, CellFact, FactName, Facts, MemcgFact, Unit};
+pub(crate) use fact::{CallFact, CellFact, FactName, Facts, Harm, MemcgFact, Unit};
 pub(crate) use rule::Rule;
 
 /// Reads and writes a type as the text that it displays as and is parsed from.

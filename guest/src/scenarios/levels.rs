@@ -268,7 +268,9 @@ fn number(memcg: &Memcg, file: &str, key: &str) -> nix::Result<u64> {
 /// Whether a process that runs `body` in `memcg` ended by itself and without a failure.
 fn ended(memcg: &Memcg, body: impl FnOnce() -> nix::Result<()>) -> nix::Result<bool> {
     let pid = process::fork_child(|| {
-        let done = memcg.admit(Pid::this()).is_ok() && body().is_ok();
+        // Where a charge fails, it is killed: a fault of who cannot be is tried for ever.
+        let ready = process::become_ordinary("leaf", 0).is_ok() && memcg.admit(Pid::this()).is_ok();
+        let done = ready && body().is_ok();
         i32::from(!done)
     })?;
     Ok(waitpid(pid, None)? == WaitStatus::Exited(pid, 0))

@@ -13,6 +13,8 @@
 //! `open-waits-long`: the task sleeps longer than the kernel looks for a victim in one go. A signal
 //! that does not kill must leave it asleep (`quiet`). Then user space enables the OOM killer, and
 //! usage must come back below the limit although the task makes no other call (`enable`).
+//!
+//! `touch-waits`: a task sleeps in a page fault, and only a limit that is raised wakes it (`raise`).
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -26,11 +28,12 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
+use super::promises::Pages;
 use super::{Part, Plan, Terms, Workload};
 use crate::calls::open_kept;
 use crate::clock::{self, Deadline};
 use crate::lane::Lane;
-use crate::memcg::Memcg;
+use crate::memcg::{Memcg, page_bytes};
 use crate::shared::{self, Flag, Shareable};
 use crate::tally::Failure;
 use crate::{arena, process};
@@ -41,11 +44,14 @@ pub(super) const WORKLOADS: &[Workload] = &[
         &[("held", 4000), ("raise_bytes", 1 << 20), ("failures_max", 20)],
         plan,
     ),
+    Workload::new("touch-waits", &[("raise_bytes", 1 << 20)], plan_touch),
     Workload::new("open-waits-long", &[("asleep_ms", 5_000), ("failures_max", 20)], plan_long),
 ];
 
 const SLEEPS: usize = 0;
 const CLOSE: usize = 1;
+/// The same of `touch-waits`.
+const LOWER: usize = 1;
 const RAISE: usize = 2;
 const MARKED: usize = 3;
 const TOLD: usize = 4;
@@ -192,6 +198,57 @@ fn plan_long(terms: &Terms<'_>) -> Result<Plan> {
                 });
             }
             talk.ended.raise();
+        })
+    });
+    Ok(terms.plan(actor).with_outsider(outsider))
+}
+
+fn plan_touch(terms: &Terms<'_>) -> Result<Plan> {
+    ensure!(terms.cell.tasks == 1, "one task touches: {} tasks", terms.cell.tasks);
+    let talk: &'static Talk = shared::map_one()?;
+    let (limited, limit_bytes) = (terms.memcgs.limited.clone(), terms.cell.limit_bytes);
+    let pages_max = limit_bytes / page_bytes();
+    let actor = Part::new(&["touch"], move |_| {
+        Ok(move |lane: &Lane| {
+            lane.wait_until(|| talk.holding.is_up());
+            let Ok(pages) = Pages::map(pages_max) else { return };
+            let mut page = 0;
+            while !talk.end.is_up() && page < pages_max && lane.goes_on() {
+                talk.calling.raise();
+                lane.call(0, || pages.touch(page));
+                talk.calling.lower();
+                page += 1;
+                talk.opened.store(page, Ordering::SeqCst);
+            }
+            drop(pages);
+            // Not before the limit is back: the load ends with the last actor.
+            lane.wait_until(|| talk.ended.is_up());
+        })
+    });
+    // The limit of the request is the highest: no page is ever over it.
+    let raised_bytes = limit_bytes / 2 + terms.param("raise_bytes");
+    let ops = &["sleeps", "lower", "raise", "marked", "told", "unmarked"];
+    let outsider = Part::new(ops, move |_| {
+        let limited = limited.clone();
+        let notices = notices_of(&limited)?;
+        Ok(move |lane: &Lane| {
+            let raise = |bytes: u64| {
+                lane.call(RAISE, || {
+                    limited.limit_to(bytes).map_err(|_| Errno::EBUSY).and_then(|()| goes_on(talk))
+                });
+            };
+            lane.call(LOWER, || limited.limit_to(limit_bytes / 2).map_err(|_| Errno::EBUSY));
+            talk.holding.raise();
+            if lane.call(SLEEPS, || halts(talk)).is_some() {
+                lane.call(MARKED, || says_under_oom(&limited, 1));
+                lane.call(TOLD, || take(&notices));
+                raise(raised_bytes);
+                lane.call(SLEEPS, || halts(talk));
+            }
+            talk.end.raise();
+            raise(limit_bytes);
+            talk.ended.raise();
+            lane.call(UNMARKED, || says_under_oom(&limited, 0));
         })
     });
     Ok(terms.plan(actor).with_outsider(outsider))

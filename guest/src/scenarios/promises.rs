@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munlockall};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munlockall, munmap};
 use nix::sys::sendfile::sendfile;
 use nix::sys::stat::stat;
 
@@ -217,7 +217,10 @@ impl Held {
 }
 
 /// A mapping whose pages are touched one by one.
-pub(super) struct Pages(NonNull<libc::c_void>);
+pub(super) struct Pages {
+    start: NonNull<libc::c_void>,
+    bytes: usize,
+}
 
 impl Pages {
     /// Call it when memory is locked: these pages must not be.
@@ -227,14 +230,22 @@ impl Pages {
             NonZeroUsize::new((pages * memcg::page_bytes()) as usize).ok_or(Errno::EINVAL)?;
         let (rights, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE);
         // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
-        unsafe { mmap_anonymous(None, bytes, rights, flags) }.map(Self)
+        let start = unsafe { mmap_anonymous(None, bytes, rights, flags) }?;
+        Ok(Self { start, bytes: bytes.get() })
     }
 
     pub(super) fn touch(&self, page: u64) -> nix::Result<()> {
         let offset = (page * memcg::page_bytes()) as usize;
         // SAFETY: inside the mapping.
-        unsafe { self.0.cast::<u8>().as_ptr().add(offset).write_volatile(1) };
+        unsafe { self.start.cast::<u8>().as_ptr().add(offset).write_volatile(1) };
         Ok(())
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is its own, and nobody else has its address.
+        let _ = unsafe { munmap(self.start, self.bytes) };
     }
 }
 

@@ -114,6 +114,21 @@ impl CellResult {
         &self.counted().judgement
     }
 
+    /// The same, but if it was repeated although it was as expected, the repetition: a number was
+    /// worse than the baseline's, and may have been by chance.
+    pub(crate) fn looked_twice(&self) -> &Judgement {
+        let again = self.again.as_ref().filter(|again| !again.says_nothing());
+        match again {
+            Some(again) if self.first.judgement.as_expected => &again.judgement,
+            _ => self.judgement(),
+        }
+    }
+
+    /// The kernel that it ran on.
+    pub(crate) fn kernel(&self) -> &str {
+        &self.cell.key.kernel
+    }
+
     /// Whether the first attempt has no verdict on the kernel.
     pub(crate) fn first_says_nothing(&self) -> bool {
         self.first.says_nothing()

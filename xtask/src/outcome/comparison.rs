@@ -82,6 +82,17 @@ impl Side {
     }
 }
 
+impl Comparison {
+    /// Whether the patched kernel regressed, though it broke no rule and did not go down.
+    pub(crate) fn is_worse_by_numbers(&self) -> bool {
+        let harder =
+            |one: &Difference| matches!(one, Difference::Broken { .. } | Difference::Down { .. });
+        self.wanted == Wanted::NoWorse
+            && self.outcome == Differential::Regressed
+            && !self.differences.iter().any(harder)
+    }
+}
+
 /// In what a patched kernel differs from the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -110,6 +121,9 @@ pub(crate) enum Difference {
         baseline: Vec<f64>,
         /// Its values on the patched kernel.
         patched: Vec<f64>,
+        /// Whether the patched kernel is worse for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        worse: bool,
     },
     /// A kind of error, kill or event occurs on one side alone, and not by chance.
     Count {
@@ -136,7 +150,11 @@ pub(crate) enum Difference {
 impl Difference {
     /// Whether the patched kernel is worse for it, whatever its author wanted.
     pub(crate) fn is_worse(&self) -> bool {
-        matches!(self, Self::Amount { worse: true, .. } | Self::Broken { .. } | Self::Down { .. })
+        match self {
+            Self::Amount { worse, .. } | Self::Stated { worse, .. } => *worse,
+            Self::Broken { .. } | Self::Down { .. } => true,
+            Self::Kept { .. } | Self::Count { .. } => false,
+        }
     }
 }
 

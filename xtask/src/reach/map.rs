@@ -15,6 +15,10 @@ use super::image::{Image, Part};
 /// A function that runs when a kernel boots, and never again.
 const AT_BOOT: &str = "start_kernel";
 
+/// What a function near a changed one counts that no cell calls yet, so that a share of it for a
+/// millisecond is no 0.
+const NEAR_WORTH: u64 = 1_000_000;
+
 /// Columns of its text.
 const COLUMNS: usize = 100;
 
@@ -32,6 +36,16 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
     /// What it takes, milliseconds, on all kernels.
     pub(crate) cost_ms: u64,
+}
+
+/// What cells are chosen for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    /// Functions that the series changes.
+    pub(crate) changed: BTreeSet<&'a str>,
+    /// Functions around them: of two cells that call the same of `changed`, the one that calls more
+    /// of these that others do not call does something different with them.
+    pub(crate) near: BTreeSet<&'a str>,
 }
 
 impl Map {
@@ -106,27 +120,32 @@ impl Map {
 
     /// The candidates to run besides the cells `have`, the most telling first, within `budget_ms`:
     /// those that call changed functions which no cell yet does, then those that call most, then
-    /// those that the map does not know. The first one is taken whatever it takes.
+    /// those that the map does not know. Of equals it is the one that calls, for what it costs, most
+    /// functions near by that few of the chosen do. The first one is taken whatever it takes.
     pub(crate) fn choose(
         &self,
-        changed: &BTreeSet<&str>,
+        wanted: &Wanted<'_>,
         have: &BTreeSet<String>,
         candidates: &[Candidate],
         budget_ms: u64,
     ) -> Chosen {
-        let mut reached: BTreeSet<&str> =
-            have.iter().flat_map(|cell| self.calls(cell, changed).unwrap_or_default()).collect();
-        let mut left: Vec<(&Candidate, Option<BTreeSet<&str>>)> = candidates
+        let mut reached: BTreeMap<&str, u64> = BTreeMap::new();
+        let calls = have.iter().filter_map(|cell| self.calls(cell, wanted));
+        calls.for_each(|calls| calls.count(&mut reached));
+        let mut left: Vec<(&Candidate, Option<Calls<'_>>)> = candidates
             .iter()
-            .map(|one| (one, self.calls(&one.name, changed)))
-            .filter(|(_, calls)| calls.as_ref().is_none_or(|calls| !calls.is_empty()))
+            .map(|one| (one, self.calls(&one.name, wanted)))
+            .filter(|(_, calls)| calls.as_ref().is_none_or(|calls| !calls.changed.is_empty()))
             .collect();
         let (mut chosen, mut spent_ms) = (Chosen::default(), 0);
         while !left.is_empty() {
-            let score = |(one, calls): &(&Candidate, Option<BTreeSet<&str>>)| {
-                let all = calls.as_ref().map_or(0, BTreeSet::len);
-                let new = calls.iter().flatten().filter(|name| !reached.contains(*name)).count();
-                (new, all, std::cmp::Reverse(one.cost_ms))
+            let score = |(one, calls): &(&Candidate, Option<Calls<'_>>)| {
+                let times = |name: &&str| reached.get(name).copied().unwrap_or(0);
+                let changed = calls.iter().flat_map(|calls| &calls.changed);
+                let new = changed.clone().filter(|name| times(name) == 0).count();
+                let near = calls.iter().flat_map(|calls| &calls.near);
+                let worth: u64 = near.map(|name| NEAR_WORTH / (1 + times(name))).sum();
+                (new, changed.count(), worth / one.cost_ms.max(1), std::cmp::Reverse(one.cost_ms))
             };
             // Of equals the first.
             let best = (0..left.len()).rev().max_by_key(|at| score(&left[*at])).unwrap_or(0);
@@ -137,18 +156,33 @@ impl Map {
                 continue;
             }
             spent_ms += one.cost_ms;
-            reached.extend(calls.into_iter().flatten());
+            calls.iter().for_each(|calls| calls.count(&mut reached));
             chosen.cells.push(one.name.clone());
         }
         chosen
     }
 
-    /// The functions of `changed` that a cell calls; `None` for a cell that was not recorded.
-    fn calls<'a>(&self, cell: &str, changed: &BTreeSet<&'a str>) -> Option<BTreeSet<&'a str>> {
+    /// The functions of `wanted` that a cell calls; `None` for a cell that was not recorded.
+    fn calls<'a>(&self, cell: &str, wanted: &Wanted<'a>) -> Option<Calls<'a>> {
         let bit = self.cells.iter().position(|known| known == cell)?;
         let calls =
             |name: &&&str| self.functions.get(**name).is_some_and(|mask| mask >> bit & 1 == 1);
-        Some(changed.iter().filter(calls).copied().collect())
+        let of = |names: &BTreeSet<&'a str>| names.iter().filter(calls).copied().collect();
+        Some(Calls { changed: of(&wanted.changed), near: of(&wanted.near) })
+    }
+}
+
+/// What a cell calls of what is wanted.
+struct Calls<'a> {
+    changed: Vec<&'a str>,
+    near: Vec<&'a str>,
+}
+
+impl<'a> Calls<'a> {
+    /// One more cell calls them.
+    fn count(&self, times: &mut BTreeMap<&'a str, u64>) {
+        let all = self.changed.iter().chain(&self.near);
+        all.for_each(|name| *times.entry(name).or_default() += 1);
     }
 }
 
@@ -194,7 +228,8 @@ mod tests {
         ];
         let chosen = |changed: &[&str], have: &[&str], budget_ms| {
             let have = have.iter().map(|&name| name.to_owned()).collect();
-            let found = map().choose(&changed.iter().copied().collect(), &have, &all, budget_ms);
+            let wanted = Wanted { changed: changed.iter().copied().collect(), ..Wanted::default() };
+            let found = map().choose(&wanted, &have, &all, budget_ms);
             (found.cells.join(" "), found.left_out)
         };
         assert_eq!(chosen(&["f", "g", "h"], &[], 100), ("b.v2 c.v2 a.v2 new.v2".into(), 0));
@@ -204,5 +239,23 @@ mod tests {
         // One is worth more than the limit.
         assert_eq!(chosen(&["h"], &[], 1), ("c.v2".into(), 1));
         assert_eq!(chosen(&["unknown"], &[], 100), ("new.v2".into(), 0));
+    }
+
+    #[test]
+    fn of_cells_that_call_the_same_the_most_different_comes_first() {
+        let functions = [("all", 0b111), ("one", 0b001), ("two", 0b010), ("twice", 0b011)];
+        let functions = functions.map(|(name, mask)| (name.to_owned(), mask)).into();
+        let map = Map { functions, ..map() };
+        let candidate = |name: &str, cost_ms| Candidate { name: name.to_owned(), cost_ms };
+        let all = [candidate("a.v2", 10), candidate("b.v2", 10), candidate("c.v2", 1)];
+        let changed = BTreeSet::from(["all"]);
+        let chosen = |near: &[&'static str], have: &[&str]| {
+            let have = have.iter().map(|&name| name.to_owned()).collect();
+            let wanted = Wanted { changed: changed.clone(), near: near.iter().copied().collect() };
+            map.choose(&wanted, &have, &all, 100).cells.join(" ")
+        };
+        assert_eq!(chosen(&[], &[]), "c.v2 a.v2 b.v2");
+        assert_eq!(chosen(&["one", "twice"], &[]), "a.v2 b.v2 c.v2");
+        assert_eq!(chosen(&["two", "twice"], &["a.v2"]), "b.v2 a.v2 c.v2");
     }
 }

@@ -14,10 +14,12 @@ mod changes;
 mod code;
 mod image;
 mod map;
+mod near;
 mod ran;
 mod remarks;
 
 pub(crate) use changes::changes;
-pub(crate) use map::{Candidate, Map};
+pub(crate) use map::{Candidate, Map, Wanted};
+pub(crate) use near::near;
 pub(crate) use ran::{reached, watched};
 pub(crate) use remarks::{Touched, remark};

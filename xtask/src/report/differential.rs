@@ -140,7 +140,7 @@ fn difference(difference: &Difference) -> String {
             return format!("breaks {rule}, which the baseline keeps");
         }
         Difference::Down { verdict } => return format!("{verdict} here, not on the baseline"),
-        Difference::Stated { fact, baseline, patched }
+        Difference::Stated { fact, baseline, patched, worse: _ }
         | Difference::Amount { fact, baseline, patched, worse: _ } => {
             (fact, list(baseline), list(patched))
         }
@@ -185,8 +185,8 @@ mod tests {
             differences: vec![count],
             ..one.clone()
         };
-        let stated =
-            Difference::Stated { fact: kills, baseline: vec![0.0, 0.0], patched: vec![0.0, 1.0] };
+        let (baseline, patched) = (vec![0.0, 0.0], vec![0.0, 1.0]);
+        let stated = Difference::Stated { fact: kills, baseline, patched, worse: false };
         let kept = Difference::Kept { rule: "I1".into() };
         let mut control = Comparison {
             outcome: Differential::Changed,

@@ -8,7 +8,11 @@ use super::{html, print_report, shown};
 use crate::config::KnownFault;
 use crate::evidence::store;
 use crate::exit::Exit;
-use crate::outcome::{Attempt, CellResult, Manifest, RunResult, SCHEMA_VERSION, Totals};
+use crate::outcome::{
+    Attempt, CellResult, Comparison, Differential, Judgement, Manifest, RunResult, SCHEMA_VERSION,
+    Totals,
+};
+use crate::plan::CellKey;
 use crate::progress::{self, Event};
 use crate::report::{self, ConsoleFault, Style};
 use crate::results::RunFolder;
@@ -22,16 +26,14 @@ pub(super) fn result(
     planned: usize,
 ) -> RunResult {
     verdict::excuse_consoles(&mut cells, manifest.baseline.as_deref());
-    let is_baseline = |ran: &CellResult| manifest.baseline.as_ref() == Some(&ran.cell.key.kernel);
-    let judged = cells.iter().map(|ran| Judged {
-        cell: &ran.cell,
-        judgement: if is_baseline(ran) { ran.as_baseline() } else { ran.judgement() },
-    });
-    let judged: Vec<Judged<'_>> = judged.collect();
-    let names: BTreeSet<&String> = cells.iter().map(|ran| &ran.cell.key.scenario).collect();
-    let mut comparisons = Vec::new();
-    if let Some(baseline) = &manifest.baseline {
-        comparisons.extend(names.iter().flat_map(|name| compare(name, baseline, &judged)));
+    let mut comparisons = compared(&manifest, &cells, CellResult::judgement);
+    // What is worse by chance is not worse again.
+    for (one, again) in
+        comparisons.iter_mut().zip(compared(&manifest, &cells, CellResult::looked_twice))
+    {
+        if one.is_worse_by_numbers() && again.outcome != Differential::Regressed {
+            *one = again;
+        }
     }
     if let Some(reach) = &manifest.reach {
         verdict::reached(&mut comparisons, reach, &cells);
@@ -46,6 +48,29 @@ pub(super) fn result(
         cells,
         comparisons,
     }
+}
+
+/// All comparisons with the baseline, of the judgement of each patched cell that `which` says.
+fn compared(
+    manifest: &Manifest,
+    cells: &[CellResult],
+    which: impl Fn(&CellResult) -> &Judgement,
+) -> Vec<Comparison> {
+    let Some(baseline) = &manifest.baseline else { return Vec::new() };
+    let judgement = |ran| match CellResult::kernel(ran) == baseline {
+        true => ran.as_baseline(),
+        false => which(ran),
+    };
+    let judged = cells.iter().map(|ran| Judged { cell: &ran.cell, judgement: judgement(ran) });
+    let judged: Vec<Judged<'_>> = judged.collect();
+    let names: BTreeSet<&String> = cells.iter().map(|ran| &ran.cell.key.scenario).collect();
+    names.iter().flat_map(|name| compare(name, baseline, &judged)).collect()
+}
+
+/// Cells that are worse than the baseline, and only by numbers.
+pub(super) fn worse_by_numbers(manifest: &Manifest, cells: &[CellResult]) -> BTreeSet<CellKey> {
+    let found = compared(manifest, cells, CellResult::judgement).into_iter();
+    found.filter(Comparison::is_worse_by_numbers).map(|one| one.cell).collect()
 }
 
 /// Stores and prints the result of a matrix; gives the exit code it means.

@@ -19,7 +19,7 @@ use crate::host::file::{self, Links};
 use crate::outcome::{Manifest, Reach, Reached};
 use crate::plan::{self, Cell, Selection};
 use crate::progress::note;
-use crate::reach::{self, Candidate, Map, Touched};
+use crate::reach::{self, Candidate, Map, Touched, Wanted};
 use crate::report;
 use crate::results::RunFolder;
 use crate::symbols::DebugInfo;
@@ -101,15 +101,15 @@ fn remarks(
 }
 
 /// Cells of the full matrix to run besides `have`: those that reach what the series changes, by
-/// the map of its base, the most telling first.
+/// the map of its base, the most telling first. `unpatched` is the key of the baseline's image.
 ///
 /// # Errors
-/// A map that cannot be read; a configuration that does not fit.
+/// A map or an image that cannot be read; a configuration that does not fit.
 pub(super) fn choose(
     folders: &Folders,
     config: &Config,
     matrix: &Matrix,
-    reach: &Reach,
+    (reach, unpatched): (&Reach, &str),
     have: &[Cell],
     selection: &Selection,
     budget_ms: u64,
@@ -135,7 +135,9 @@ pub(super) fn choose(
     let candidates: Vec<Candidate> = candidates.collect();
     let spent_ms: u64 = have.iter().map(|cell| past.estimate_ms(cell)).sum();
     let changed = reach.functions.iter().map(|function| function.name.as_str()).collect();
-    let chosen = map.choose(&changed, &names, &candidates, budget_ms.saturating_sub(spent_ms));
+    let near = reach::near(&vmlinux(&folders.cache, unpatched)?, &changed)?;
+    let wanted = Wanted { changed, near: near.iter().map(String::as_str).collect() };
+    let chosen = map.choose(&wanted, &names, &candidates, budget_ms.saturating_sub(spent_ms));
     note(&report::chosen(&chosen.cells, chosen.left_out));
     cells.retain(|cell| chosen.cells.contains(&cell.key.scenario_id()));
     cells.iter_mut().for_each(|cell| cell.chosen_from = Some(full.name.clone()));

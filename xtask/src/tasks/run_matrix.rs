@@ -95,7 +95,7 @@ pub(crate) fn run(places: &Places, args: &cli::RunMatrix) -> anyhow::Result<Exit
             &folders,
             config,
             matrix,
-            reach,
+            (reach, &kernels[&reach.baseline].note.key),
             &cells,
             &selection(&args.select),
             budget_ms,

@@ -5,13 +5,14 @@
 //! of the unpatched kernel and holds there alone, how a user's program ends, and kinds of errnos,
 //! kills and events as [`i11_off_is_mainline::differences`] compares them, with its tolerance. If
 //! no cell here comes to what the scenario is for, and the baseline does, that is a difference.
-//! Whether a difference is wanted only the author of the patch can say. A rule that is newly broken
-//! is not asked here: it is REGRESSED.
+//! Whether a difference is wanted only the author of the patch can say, unless it harms users in any
+//! case ([`FactName::harm`]): more kills than is stated, calls that fail, a load that does not end.
+//! That, and a rule that is newly broken, is REGRESSED.
 
 use super::{Judged, Rule, Verdict, facts, i11_off_is_mainline};
 use crate::config::Condition;
 use crate::outcome::Difference;
-use crate::taxonomy::CellFact;
+use crate::taxonomy::{CellFact, FactName, Harm};
 
 /// The differences; none where a repetition has no usable verdict.
 pub(super) fn differences(base: &[Judged<'_>], patched: &[Judged<'_>]) -> Vec<Difference> {
@@ -49,7 +50,15 @@ fn no_longer_reached(
         return Vec::new();
     }
     let exercised = first.cell.expect.exercised.iter();
-    exercised.filter_map(|condition| stated_of_one(condition, base, patched)).collect()
+    let found = exercised.filter_map(|condition| stated_of_one(condition, base, patched));
+    // Not that something is worse, but that nothing can be said of it.
+    let no_worse = |mut one: Difference| {
+        if let Difference::Stated { worse, .. } = &mut one {
+            *worse = false;
+        }
+        one
+    };
+    found.map(no_worse).collect()
 }
 
 /// How a program ends: its exit status, and the signal that ended it.
@@ -70,7 +79,7 @@ fn ended_otherwise(
         values.first().copied().filter(|one| values.iter().all(|value| value == one))
     };
     let differ = all(&baseline)? != all(&patched)?;
-    differ.then_some(Difference::Stated { fact: fact.into(), baseline, patched })
+    differ.then_some(Difference::Stated { fact: fact.into(), baseline, patched, worse: false })
 }
 
 /// What the scenario states of the unpatched kernel, where all of its cells keep it and not all
@@ -86,5 +95,19 @@ fn stated_of_one(
     let (baseline, patched) = (values(base)?, values(patched)?);
     let holds = |values: &[f64]| values.iter().all(|value| condition.holds(*value));
     let fact = condition.fact.clone();
-    (holds(&baseline) && !holds(&patched)).then_some(Difference::Stated { fact, baseline, patched })
+    let worse = is_harm(&fact, &baseline, &patched);
+    let differ = holds(&baseline) && !holds(&patched);
+    differ.then_some(Difference::Stated { fact, baseline, patched, worse })
+}
+
+/// Whether every value here is beyond all of the baseline, in the way that harms users.
+fn is_harm(fact: &FactName, baseline: &[f64], patched: &[f64]) -> bool {
+    let all = |beyond: &dyn Fn(f64, f64) -> bool| {
+        patched.iter().all(|here| baseline.iter().all(|base| beyond(*here, *base)))
+    };
+    match fact.harm() {
+        Some(Harm::More) => all(&|here, base| here > base),
+        Some(Harm::Less) => all(&|here, base| here < base),
+        None => false,
+    }
 }

@@ -84,9 +84,29 @@ fn other_is_changed_and_says_in_what() {
         base.expect.facts = vec![condition];
         here.facts.insert("kills".into(), 1.0);
     });
-    assert_eq!(stated.outcome, Changed, "one kill may be chance, what was stated is not");
+    assert_eq!(stated.outcome, Regressed, "one kill may be chance, what was stated is not");
     let (fact, baseline, patched) = ("kills".into(), vec![0.0], vec![1.0]);
-    assert_eq!(stated.differences, [Difference::Stated { fact, baseline, patched }]);
+    let worse = true;
+    assert_eq!(stated.differences, [Difference::Stated { fact, baseline, patched, worse }]);
+}
+
+#[test]
+fn of_what_is_stated_only_harm_is_worse() {
+    let stated = |fact: &str, comparison: Comparison, base_value: f64, value: f64| {
+        let found = changed(|[(base, was), (_, here)]| {
+            base.expect.facts =
+                vec![Condition { fact: fact.into(), comparison, number: base_value }];
+            was.facts.insert(fact.into(), base_value);
+            here.facts.insert(fact.into(), value);
+        });
+        found.outcome
+    };
+    assert_eq!(stated("load.complete", Comparison::Equal, 1.0, 0.0), Regressed);
+    assert_eq!(stated("outsider.raise.succeeded", Comparison::Equal, 2.0, 1.0), Regressed);
+    assert_eq!(stated("outsider.raise.succeeded", Comparison::Equal, 0.0, 1.0), Changed);
+    assert_eq!(stated("parent.events.oom_group_kill", Comparison::Equal, 0.0, 1.0), Regressed);
+    assert_eq!(stated("kills", Comparison::AtLeast, 2.0, 1.0), Changed);
+    assert_eq!(stated("parent.events.max", Comparison::Equal, 0.0, 1.0), Changed);
 }
 
 #[test]
@@ -104,7 +124,7 @@ fn a_limit_that_only_the_baseline_meets_is_a_change() {
     let never = met(Verdict::Inconclusive, 0.0);
     assert_eq!(never.outcome, Changed);
     let (fact, baseline, patched) = ("events.max".into(), vec![3.0], vec![0.0]);
-    assert_eq!(never.differences, [Difference::Stated { fact, baseline, patched }]);
+    assert_eq!(never.differences, [Difference::Stated { fact, baseline, patched, worse: false }]);
     assert_eq!(met(Verdict::Inconclusive, 1.0).outcome, Unknown, "something else was not reached");
     assert_eq!(met(Verdict::Error, 0.0).outcome, Unknown);
 }
