@@ -77,7 +77,7 @@ pub(crate) fn run(
     watch.begin(&limits).context("watch charges")?;
 
     watchdog.begins(Step::Load);
-    port.send(load(&mut crew, cell)?)?;
+    port.send(load(&mut crew, cell, &limits)?)?;
     memcgs.report(port, Stage::LoadEnd)?;
 
     watchdog.begins(Step::Settle);
@@ -128,12 +128,16 @@ fn drain_second(cell: &CellRequest, memcgs: &Memcgs) -> Result<()> {
 }
 
 /// Runs the load to its end.
-fn load(crew: &mut Crew, cell: &CellRequest) -> Result<Fact> {
+fn load(crew: &mut Crew, cell: &CellRequest, limits: &[Limit<'_>]) -> Result<Fact> {
     crew.start(&cell.workload)?;
     let interrupts = boot::call_interrupts()?;
     let complete = crew.await_load(cell.load_ms_max)?;
     let duration_us = crew.since_start_us();
     let call_interrupts = Some(boot::call_interrupts()?.saturating_sub(interrupts));
+    if !complete {
+        // A workload that moves a limit was cut off, perhaps before it moved it back.
+        limits.iter().for_each(|limit| _ = limit.memcg.limit_to(limit.limit_bytes));
+    }
     Ok(Fact::LoadEnded(LoadEnded { duration_us, complete, call_interrupts }))
 }
 

@@ -4,12 +4,14 @@
 //! Only words: what they mean of a cell is decided in `verdict`.
 
 mod fact;
+mod harm;
 mod rule;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use fact::{CallFact, CellFact, FactName, Facts, Harm, MemcgFact, Unit};
+pub(crate) use fact::{CallFact, CellFact, FactName, Facts, MemcgFact, Unit};
+pub(crate) use harm::Harm;
 pub(crate) use rule::Rule;
 
 /// Reads and writes a type as the text that it displays as and is parsed from.

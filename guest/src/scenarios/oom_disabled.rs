@@ -14,7 +14,8 @@
 //! that does not kill must leave it asleep (`quiet`). Then user space enables the OOM killer, and
 //! usage must come back below the limit although the task makes no other call (`enable`).
 //!
-//! `touch-waits`: a task sleeps in a page fault, and only a limit that is raised wakes it (`raise`).
+//! `touch-waits`: a task sleeps in a page fault, and only a limit that is raised wakes it
+//! (`raise`).
 
 use std::ffi::CStr;
 use std::fs::File;

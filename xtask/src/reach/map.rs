@@ -2,8 +2,8 @@
 //! Which cells of the unpatched kernel call which functions: recorded once, and asked for the cells
 //! that reach what a series changes.
 //!
-//! A function that no cell calls is not in it. One that all call is: nothing says which of them would
-//! notice a change there, so each is worth running.
+//! A function that no cell calls is not in it. One that all call is: nothing says which of them
+//! would notice a change there, so each is worth running.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -120,8 +120,8 @@ impl Map {
 
     /// The candidates to run besides the cells `have`, the most telling first, within `budget_ms`:
     /// those that call changed functions which no cell yet does, then those that call most, then
-    /// those that the map does not know. Of equals it is the one that calls, for what it costs, most
-    /// functions near by that few of the chosen do. The first one is taken whatever it takes.
+    /// those that the map does not know. Of equals it is the one that calls, for what it costs,
+    /// most functions near by that few of the chosen do. The first is taken whatever it takes.
     pub(crate) fn choose(
         &self,
         wanted: &Wanted<'_>,

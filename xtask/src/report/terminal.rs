@@ -97,7 +97,7 @@ fn table(result: &RunResult, style: Style) -> String {
 pub(super) fn expected(cell: &CellResult) -> &'static str {
     match (cell.judgement().as_expected, cell.flaky()) {
         (true, _) if !cell.judgement().known.is_empty() => "known",
-        (true, _) if cell.again.is_some() => "2nd try",
+        (true, _) if cell.first_says_nothing() => "2nd try",
         (true, _) => "yes",
         (_, true) => "flaky",
         _ => "NO",
@@ -127,6 +127,7 @@ pub(super) fn attempts(cell: &CellResult) -> Option<String> {
     let again = cell.again.as_ref()?;
     let (name, other) = match cell.first_says_nothing() {
         true => ("the first try was", &cell.first.judgement),
+        false if cell.judgement().as_expected => ("a second look, alone:", &again.judgement),
         false => ("rerun alone:", &again.judgement),
     };
     Some(format!("{name} {}: {}", verdict(other), other.why))
@@ -144,7 +145,8 @@ fn fuzz(result: &RunResult, style: Style) -> String {
 
 fn surprises(result: &RunResult, style: Style) -> String {
     let mut text = String::new();
-    for cell in result.cells.iter().filter(|cell| cell.judgement().as_expected) {
+    let second = |cell: &&CellResult| cell.judgement().as_expected && cell.first_says_nothing();
+    for cell in result.cells.iter().filter(second) {
         if let Some(attempts) = attempts(cell) {
             text.push_str(&format!("\n{}: {attempts}\n", cell.cell.id));
         }

@@ -167,15 +167,6 @@ facts! {
     }
 }
 
-/// In which way a fact harms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Harm {
-    /// The more, the worse.
-    More,
-    /// The less, the worse.
-    Less,
-}
-
 /// Flat facts of one cell.
 pub(crate) type Facts = BTreeMap<FactName, f64>;
 
@@ -225,20 +216,6 @@ impl FactName {
             | Self::Stat(..)
             | Self::Errno(..)
             | Self::Instructions(_) => Unit::Count,
-        }
-    }
-
-    /// Whether more of it, or less, harms users, whatever a patch is for; `None` for all that a
-    /// patch may want to change in either way.
-    pub(crate) fn harm(&self) -> Option<Harm> {
-        match self {
-            Self::Cell(CellFact::Kills | CellFact::KillsGlobal | CellFact::ProcessesUnkillable)
-            | Self::Call(.., CallFact::Errors | CallFact::Unfinished)
-            | Self::Errno(..) => Some(Harm::More),
-            Self::Event(_, key) if key.starts_with("oom") => Some(Harm::More),
-            Self::Cell(CellFact::LoadComplete | CellFact::Settled | CellFact::Removed)
-            | Self::Call(.., CallFact::Succeeded) => Some(Harm::Less),
-            _ => None,
         }
     }
 

@@ -5,9 +5,9 @@
 //! of the unpatched kernel and holds there alone, how a user's program ends, and kinds of errnos,
 //! kills and events as [`i11_off_is_mainline::differences`] compares them, with its tolerance. If
 //! no cell here comes to what the scenario is for, and the baseline does, that is a difference.
-//! Whether a difference is wanted only the author of the patch can say, unless it harms users in any
-//! case ([`FactName::harm`]): more kills than is stated, calls that fail, a load that does not end.
-//! That, and a rule that is newly broken, is REGRESSED.
+//! Whether a difference is wanted only the author of the patch can say, unless it harms users in
+//! any case ([`FactName::harm`]): more kills than is stated, calls that fail, a load that does not
+//! end. That, and a rule that is newly broken, is REGRESSED.
 
 use super::{Judged, Rule, Verdict, facts, i11_off_is_mainline};
 use crate::config::Condition;
@@ -58,8 +58,15 @@ fn no_longer_reached(
         }
         one
     };
-    found.map(no_worse).collect()
+    // That it does not end is worse, whatever it was for.
+    let stated = first.cell.expect.facts.iter();
+    let stated = stated.filter_map(|condition| stated_of_one(condition, base, patched));
+    found.map(no_worse).chain(stated.filter(Difference::is_worse)).collect()
 }
+
+/// Share of a cell's time without a host CPU from which on calls fail and loads do not end because
+/// of that.
+const STARVED: f64 = 0.5;
 
 /// How a program ends: its exit status, and the signal that ended it.
 const PROGRAM: [CellFact; 2] = [CellFact::ProgramStatus, CellFact::ProgramSignal];
@@ -87,15 +94,20 @@ fn ended_otherwise(
 fn stated_of_one(
     condition: &Condition,
     base: &[Judged<'_>],
-    patched: &[Judged<'_>],
+    here: &[Judged<'_>],
 ) -> Option<Difference> {
     let values = |cells: &[Judged<'_>]| -> Option<Vec<f64>> {
         cells.iter().map(|cell| facts::get(&cell.judgement.facts, &condition.fact)).collect()
     };
-    let (baseline, patched) = (values(base)?, values(patched)?);
+    let (baseline, patched) = (values(base)?, values(here)?);
     let holds = |values: &[f64]| values.iter().all(|value| condition.holds(*value));
     let fact = condition.fact.clone();
-    let worse = is_harm(&fact, &baseline, &patched);
+    let starved = |cell: &Judged<'_>| {
+        let share = cell.judgement.facts.get(&CellFact::HostStarved.into());
+        share.is_some_and(|share| *share >= STARVED)
+    };
+    let in_time = here.iter().all(|cell| !starved(cell));
+    let worse = in_time && is_harm(&fact, &baseline, &patched);
     let differ = holds(&baseline) && !holds(&patched);
     differ.then_some(Difference::Stated { fact, baseline, patched, worse })
 }
