@@ -7,8 +7,9 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt as _;
 use std::ptr::NonNull;
 
 use anyhow::{Context, Result, ensure};
@@ -86,6 +87,8 @@ const PROMISES: &[fn(&Held) -> nix::Result<()>] = &[
     Held::nothing_protects_from_its_own_reclaim,
     Held::low_gives_way,
     Held::nothing_protects_from_the_parent,
+    Held::reclaim_says_what_is_missing,
+    Held::a_peak_begins_anew,
     Held::dentries_are_taken,
     Held::high_is_enforced,
     Held::high_holds_within_a_call,
@@ -160,6 +163,39 @@ impl Held {
         let taken = before.saturating_sub(self.cached()?);
         let enough = (SLACK_BYTES..=4 * SLACK_BYTES).contains(&taken);
         if written.is_ok() && enough { Ok(()) } else { Err(Errno::ENODATA) }
+    }
+
+    /// Some is taken, and not all that was asked for: no success.
+    fn reclaim_says_what_is_missing(&self) -> nix::Result<()> {
+        let before = self.read_in()?;
+        let written = fs::write(self.own.path("memory.reclaim"), PLENTY);
+        let refused = written.is_err_and(|error| error.raw_os_error() == Some(libc::EAGAIN));
+        let taken = before.saturating_sub(self.cached()?);
+        if refused && taken >= SLACK_BYTES { Ok(()) } else { Err(Errno::EXFULL) }
+    }
+
+    /// Who writes to memory.peak sees the peak since then.
+    fn a_peak_begins_anew(&self) -> nix::Result<()> {
+        let file = File::options().read(true).write(true).open(self.own.path("memory.peak"));
+        // Older kernels have no peak for each open file.
+        let Ok(file) = file else { return Ok(()) };
+        let peak = || -> nix::Result<u64> {
+            let mut text = [0; 32];
+            let length = file.read_at(&mut text, 0).map_err(|_| Errno::EIO)?;
+            let text = std::str::from_utf8(&text[..length]).map_err(|_| Errno::EIO)?;
+            text.trim().parse().map_err(|_| Errno::EIO)
+        };
+        touch_for_a_while(PEAK_PAGES)?;
+        (&file).write_all(b"reset").map_err(|_| Errno::EIO)?;
+        let reset = peak()?;
+        let usage = touch_and_look(PEAK_PAGES / 2, || self.own.current_bytes().ok())?;
+        let fell = self.event_free_peak()? > reset;
+        if fell && peak()? >= usage { Ok(()) } else { Err(Errno::ECHRNG) }
+    }
+
+    /// The peak since the memcg was made.
+    fn event_free_peak(&self) -> nix::Result<u64> {
+        self.own.bytes_in("memory.peak").map_err(|_| Errno::EIO)
     }
 
     /// Names that are not there: objects that only a shrinker can take (`shrink_slab_memcg()`).
@@ -273,6 +309,21 @@ fn plan_high(terms: &Terms<'_>) -> Result<Plan> {
     Ok(terms.plan(actor))
 }
 
+/// Pages that are touched for a peak: more than stocks can hide.
+const PEAK_PAGES: u64 = 512;
+
+/// Touches pages and lets them go.
+fn touch_for_a_while(count: u64) -> nix::Result<()> {
+    touch_and_look(count, || Some(0)).map(drop)
+}
+
+/// What `look` sees while so many fresh pages are there.
+fn touch_and_look(count: u64, look: impl FnOnce() -> Option<u64>) -> nix::Result<u64> {
+    let pages = Pages::map(count)?;
+    (0..count).try_for_each(|page| pages.touch(page))?;
+    look().ok_or(Errno::EIO)
+}
+
 /// Pages that a CPU precharges at once (`MEMCG_CHARGE_BATCH`).
 const BATCH_PAGES: u64 = 64;
 
@@ -282,7 +333,7 @@ fn plan_lowered(terms: &Terms<'_>) -> Result<Plan> {
     let (limited, limit_bytes) = (terms.memcgs.limited.clone(), terms.cell.limit_bytes);
     let half_bytes = BATCH_PAGES / 2 * memcg::page_bytes();
     let pages_max = 4 * BATCH_PAGES * terms.cell.operations;
-    let actor = Part::new(&["lower", "empty"], move |_| {
+    let actor = Part::new(&["lower", "empty", "peak"], move |_| {
         stay_on_cpu(0)?;
         let limited = limited.clone();
         // Kept open: opening it charges, and the CPU precharges again.
@@ -305,6 +356,17 @@ fn plan_lowered(terms: &Terms<'_>) -> Result<Plan> {
                 lane.call(1, || {
                     limited.write("memory.force_empty", "0").map_err(|_| Errno::EIO)?;
                     if usage_bytes() <= lower_bytes { Ok(()) } else { Err(Errno::EBUSY) }
+                });
+                lane.call(2, || {
+                    touch_for_a_while(PEAK_PAGES)?;
+                    let peak_file = limited.peak_file();
+                    fs::write(&peak_file, "0").map_err(|_| Errno::EIO)?;
+                    let usage = touch_and_look(PEAK_PAGES / 2, || Some(usage_bytes()))?;
+                    let peak = fs::read_to_string(&peak_file).map_err(|_| Errno::EIO)?;
+                    let peak: u64 = peak.trim().parse().map_err(|_| Errno::EIO)?;
+                    // What was sampled before must not be above the peak that is reported.
+                    touch_for_a_while(PEAK_PAGES + 2 * BATCH_PAGES)?;
+                    if peak >= usage { Ok(()) } else { Err(Errno::ERANGE) }
                 });
             }
         })

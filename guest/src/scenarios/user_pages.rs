@@ -37,7 +37,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     ),
     Workload::new(
         "touch-sizes",
-        &[("large", 1100), ("middle", 600), ("spared", 998), ("apart_pages", 1)],
+        &[("large", 1100), ("middle", 600), ("spared", 998), ("apart_pages", 1), ("leaderless", 0)],
         plan_sizes,
     ),
 ];
@@ -189,11 +189,11 @@ fn plan_debt(terms: &Terms<'_>) -> Result<Plan> {
 
 /// One task touches pages beyond the limit; two others hold a large and a middling number of them.
 /// All have the same low `oom_score_adj`. Pages of the large one may lie apart, so that each needs
-/// a page table of its own.
+/// a page table of its own. Its first thread may have ended, so that another one has the memory.
 fn plan_sizes(terms: &Terms<'_>) -> Result<Plan> {
     let held = [terms.cell.operations, terms.param("large"), terms.param("middle")];
     ensure!(terms.cell.tasks == held.len() as u32, "one task grows, two hold pages");
-    let apart_pages = terms.param("apart_pages");
+    let (apart_pages, leaderless) = (terms.param("apart_pages"), terms.param("leaderless") != 0);
     let (spared, filled): (_, &'static [Flag]) = (terms.param("spared"), shared::map(3)?);
     let actor = Part::new(&["touch"], move |index| {
         let apart_pages = if index == 1 { apart_pages } else { 1 };
@@ -213,12 +213,42 @@ fn plan_sizes(terms: &Terms<'_>) -> Result<Plan> {
             for number in (0..fresh.pages).take_while(|_| lane.goes_on()) {
                 lane.call(0, || fresh.touch(number));
             }
+            if leaderless && index == 1 {
+                go_on_without_leader(filled);
+            }
             filled[index as usize].raise();
             lane.wait_until(|| filled[0].is_up());
         })
     });
     Ok(terms.plan(actor))
 }
+
+/// Ends the calling thread, the only one of its process; another one goes on in its place, until
+/// the first task has touched all. Its own flag is raised when the leader is gone.
+fn go_on_without_leader(filled: &'static [Flag]) {
+    let leader = nix::unistd::gettid();
+    let rest = move || {
+        let gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/self/task/{leader}/stat"));
+            stat.is_ok_and(|stat| {
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+            })
+        };
+        let _ = clock::within(LEADER_GONE_MS, 1_000, gone);
+        filled[1].raise();
+        while !filled[0].is_up() {
+            clock::sleep_us(1_000);
+        }
+        process::exit_now(0)
+    };
+    if std::thread::Builder::new().spawn(rest).is_ok() {
+        // SAFETY: nothing of this thread is used again: its stack stays mapped.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+/// For a thread to end.
+const LEADER_GONE_MS: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {

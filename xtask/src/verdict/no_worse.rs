@@ -64,8 +64,7 @@ fn no_longer_reached(
     found.map(no_worse).chain(stated.filter(Difference::is_worse)).collect()
 }
 
-/// Share of a cell's time without a host CPU from which on calls fail and loads do not end because
-/// of that.
+/// Share of a cell's time without a host CPU from which on loads do not end because of that.
 const STARVED: f64 = 0.5;
 
 /// How a program ends: its exit status, and the signal that ended it.
@@ -106,8 +105,9 @@ fn stated_of_one(
         let share = cell.judgement.facts.get(&CellFact::HostStarved.into());
         share.is_some_and(|share| *share >= STARVED)
     };
-    let in_time = here.iter().all(|cell| !starved(cell));
-    let worse = in_time && is_harm(&fact, &baseline, &patched);
+    // That something is missing may be because of that, not that something happened.
+    let is_excused = fact.harm() == Some(Harm::Less) && here.iter().any(starved);
+    let worse = !is_excused && is_harm(&fact, &baseline, &patched);
     let differ = holds(&baseline) && !holds(&patched);
     differ.then_some(Difference::Stated { fact, baseline, patched, worse })
 }
