@@ -33,6 +33,7 @@ mod look;
 mod memcg;
 mod memcgs;
 mod observer;
+mod pages;
 mod patience;
 mod port;
 mod process;

@@ -7,18 +7,22 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Barrier;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::promises::Pages;
 use super::{Part, Plan, Terms, Workload};
 use crate::arena::SCRATCH;
 use crate::lane::Lane;
 use crate::memcg::{Memcg, page_bytes};
+use crate::pages::Pages;
 use crate::shared::{self, Flag};
 use crate::{clock, process};
 
@@ -51,10 +55,8 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
     let done: &'static Flag = shared::map_one()?;
     let actor = Part::new(&["wait"], move |_| {
         Ok(move |lane: &Lane| {
-            lane.call(0, || {
-                lane.wait_until(|| done.is_up());
-                nix::Result::Ok(())
-            });
+            lane.call(0, || nix::Result::Ok(()));
+            lane.wait_until(|| done.is_up());
         })
     });
     let outsider = Part::new(&["holds"], move |_| {
@@ -109,6 +111,9 @@ const PROMISES: &[fn(&Tree) -> nix::Result<()>] = &[
     Tree::a_breach_alone_is_counted,
     Tree::protection_is_shared_by_usage,
     Tree::a_removed_memcg_protects_nothing,
+    Tree::a_batch_is_given_back_to_each,
+    Tree::threads_move_with_their_process,
+    Tree::a_fault_is_counted_once,
 ];
 
 impl Tree {
@@ -225,25 +230,23 @@ impl Tree {
         if after + SLACK_BYTES <= before { Ok(()) } else { Err(Errno::ENOTEMPTY) }
     }
 
-    /// What a removed memcg was charged can be reclaimed, whatever it was promised.
+    /// What a removed memcg was charged can be reclaimed, whatever it was promised. Reclaim begins
+    /// right above it: nothing there is protected, whoever has the pages now.
     fn a_removed_memcg_protects_nothing(&self) -> nix::Result<()> {
         self.give_back();
         let gone = self.mid.child("gone").map_err(|_| Errno::EIO)?;
-        let min =
-            |memcg: &Memcg, value: &str| memcg.write("memory.min", value).map_err(|_| Errno::EIO);
-        min(&self.mid, PLENTY).and_then(|()| min(&gone, PLENTY))?;
+        gone.write("memory.min", PLENTY).map_err(|_| Errno::EIO)?;
         let read = ended(&gone, || read_in(&self.file_a))?;
         let peak = gone.bytes_in("memory.peak").map_err(|_| Errno::EIO)?;
         let before = number(&self.mid, "memory.stat", "file")?;
         let removed = gone.remove();
         // It is told that it is gone a moment after its folder is.
         let falls = || {
-            let _ = self.top.write("memory.reclaim", &(2 * SLACK_BYTES).to_string());
+            let _ = self.mid.write("memory.reclaim", &(2 * SLACK_BYTES).to_string());
             let after = number(&self.mid, "memory.stat", "file");
             after.is_ok_and(|after| after + SLACK_BYTES <= before)
         };
         let fell = clock::within(FREED_MS, 10_000, falls);
-        min(&self.mid, "0")?;
         self.give_back();
         if !read || !removed {
             return Err(Errno::EIO);
@@ -253,6 +256,104 @@ impl Tree {
         }
         fell.map_err(|_| Errno::EXDEV)
     }
+}
+
+impl Tree {
+    /// Pages of one file that two memcgs were charged for in turn are freed together
+    /// (uncharge_folio()).
+    fn a_batch_is_given_back_to_each(&self) -> nix::Result<()> {
+        self.give_back();
+        let before = (usage(&self.a)?, usage(&self.b)?);
+        let read =
+            |memcg: &Memcg, first: u64| ended(memcg, || read_every_second(&self.file_a, first));
+        let both = read(&self.a, 0)? && read(&self.b, 1)?;
+        let grew = usage(&self.a)? >= before.0 + SLACK_BYTES;
+        forget(&self.file_a);
+        if !both || !grew {
+            return Err(Errno::EIO);
+        }
+        let is_back = |memcg: &Memcg, before: u64| {
+            let _ = memcg.drain();
+            usage(memcg).is_ok_and(|now| now.abs_diff(before) <= SLACK_BYTES / 4)
+        };
+        let both = || is_back(&self.a, before.0) && is_back(&self.b, before.1);
+        clock::within(FREED_MS, 10_000, both).map_err(|_| Errno::ENOTUNIQ)
+    }
+
+    /// A thread that has charged in one memcg charges another one as soon as its process is moved
+    /// (mem_cgroup_kmem_attach()).
+    fn threads_move_with_their_process(&self) -> nix::Result<()> {
+        let pid = process::fork_child(|| i32::from(moved_thread_charges(&self.a) != Ok(true)))?;
+        if waitpid(pid, None)? == WaitStatus::Exited(pid, 0) { Ok(()) } else { Err(Errno::ENOTNAM) }
+    }
+
+    /// A fault that waits for the disk is tried again, and counted once (mm_account_fault()).
+    fn a_fault_is_counted_once(&self) -> nix::Result<()> {
+        self.give_back();
+        let before = number(&self.a, "memory.stat", "pgfault")?;
+        if !ended(&self.a, || map_in(&self.file_a))? {
+            return Err(Errno::EIO);
+        }
+        let faults = number(&self.a, "memory.stat", "pgfault")? - before;
+        let pages = FILE_BYTES / page_bytes();
+        // Those of the process itself come on top.
+        if (pages..pages * 3 / 2).contains(&faults) { Ok(()) } else { Err(Errno::EREMCHG) }
+    }
+}
+
+/// Files that a thread opens, of more than 128 bytes each.
+const THREAD_FILES: u64 = 8_000;
+
+fn moved_thread_charges(memcg: &Memcg) -> nix::Result<bool> {
+    let error = |_| Errno::EIO;
+    process::become_ordinary("threads", 0).map_err(error)?;
+    process::reserve_files(THREAD_FILES).map_err(error)?;
+    let before = usage(memcg)?;
+    let (charged, moved) = (Barrier::new(2), Barrier::new(2));
+    let open = || File::open("/dev/null").map_err(|_| Errno::EIO);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| -> nix::Result<u64> {
+            let first = open();
+            charged.wait();
+            moved.wait();
+            let files: Vec<File> = (0..THREAD_FILES).map(|_| open()).collect::<nix::Result<_>>()?;
+            let now = usage(memcg);
+            drop((files, first?));
+            now
+        });
+        charged.wait();
+        let admitted = memcg.admit(Pid::this()).map_err(error);
+        moved.wait();
+        let now = thread.join().map_err(|_| Errno::EIO)?;
+        admitted?;
+        Ok(now? >= before + THREAD_FILES * 128)
+    })
+}
+
+/// Reads one byte of every second page, and nothing ahead.
+fn read_every_second(path: &str, first: u64) -> nix::Result<()> {
+    let file = File::open(path).map_err(|_| Errno::EIO)?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM)?;
+    let mut pages = (first..FILE_BYTES / page_bytes()).step_by(2);
+    pages.try_for_each(|page| {
+        file.read_exact_at(&mut [0], page * page_bytes()).map_err(|_| Errno::EIO)
+    })
+}
+
+/// Touches each page of a mapped file, and nothing ahead.
+fn map_in(path: &str) -> nix::Result<()> {
+    let file = File::open(path).map_err(|_| Errno::EIO)?;
+    let bytes = NonZeroUsize::new(FILE_BYTES as usize).ok_or(Errno::EINVAL)?;
+    // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
+    let begin =
+        unsafe { mmap(None, bytes, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, &file, 0) }?;
+    // SAFETY: the mapping is that of just now.
+    unsafe { madvise(begin, bytes.get(), MmapAdvise::MADV_RANDOM) }?;
+    for page in 0..FILE_BYTES / page_bytes() {
+        // SAFETY: inside the mapping, which the file fills.
+        unsafe { begin.cast::<u8>().add((page * page_bytes()) as usize).read_volatile() };
+    }
+    Ok(())
 }
 
 fn usage(memcg: &Memcg) -> nix::Result<u64> {

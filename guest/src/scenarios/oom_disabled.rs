@@ -29,12 +29,12 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
-use super::promises::Pages;
 use super::{Part, Plan, Terms, Workload};
 use crate::calls::open_kept;
 use crate::clock::{self, Deadline};
 use crate::lane::Lane;
 use crate::memcg::{Memcg, page_bytes};
+use crate::pages::Pages;
 use crate::shared::{self, Flag, Shareable};
 use crate::tally::Failure;
 use crate::{arena, process};
@@ -130,8 +130,7 @@ fn plan(terms: &Terms<'_>) -> Result<Plan> {
                 talk.close.raise();
                 lane.call(CLOSE, || goes_on(talk));
                 lane.call(SLEEPS, || halts(talk));
-                let raised = limited.limit_to(raised_bytes);
-                lane.call(RAISE, || raised.map_err(|_| Errno::EBUSY).and_then(|()| goes_on(talk)));
+                lane.call(RAISE, || goes_on_with(talk, &limited, raised_bytes));
             }
             talk.close.raise();
             talk.end.raise();
@@ -234,10 +233,10 @@ fn plan_touch(terms: &Terms<'_>) -> Result<Plan> {
         let notices = notices_of(&limited)?;
         Ok(move |lane: &Lane| {
             let raise = |bytes: u64| {
-                lane.call(RAISE, || {
-                    limited.limit_to(bytes).map_err(|_| Errno::EBUSY).and_then(|()| goes_on(talk))
-                });
+                lane.call(RAISE, || goes_on_with(talk, &limited, bytes));
             };
+            // A notice that is refused must not hold the memcg.
+            refused_notice(&limited);
             lane.call(LOWER, || limited.limit_to(limit_bytes / 2).map_err(|_| Errno::EBUSY));
             talk.holding.raise();
             if lane.call(SLEEPS, || halts(talk)).is_some() {
@@ -312,6 +311,13 @@ fn goes_on(talk: &Talk) -> nix::Result<()> {
     clock::within(STEP_MS, 1000, || talk.opened.load(Ordering::SeqCst) != seen)
 }
 
+/// Raises the limit, and waits until task 0 has made progress since before.
+fn goes_on_with(talk: &Talk, memcg: &Memcg, limit_bytes: u64) -> nix::Result<()> {
+    let seen = talk.opened.load(Ordering::SeqCst);
+    memcg.limit_to(limit_bytes).map_err(|_| Errno::EBUSY)?;
+    clock::within(STEP_MS, 1000, || talk.opened.load(Ordering::SeqCst) != seen)
+}
+
 /// An eventfd that is told when the memcg runs out of memory (`mem_cgroup_oom_register_event()`).
 fn notices_of(memcg: &Memcg) -> Result<File> {
     // SAFETY: plain numbers.
@@ -322,6 +328,17 @@ fn notices_of(memcg: &Memcg) -> Result<File> {
     let control = File::open(memcg.path(CONTROL)).context("open memory.oom_control")?;
     memcg.write("cgroup.event_control", &format!("{made} {}", control.as_raw_fd()))?;
     Ok(notices)
+}
+
+/// Asks for a notice in words that the kernel does not know.
+fn refused_notice(memcg: &Memcg) {
+    // SAFETY: plain numbers.
+    let made = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+    if let (Ok(made), Ok(usage)) = (Errno::result(made), File::open(memcg.usage_file())) {
+        let _ =
+            memcg.write("cgroup.event_control", &format!("{made} {} no-size", usage.as_raw_fd()));
+        let _ = nix::unistd::close(made);
+    }
 }
 
 /// Takes what an eventfd was told; `EAGAIN` if nothing.

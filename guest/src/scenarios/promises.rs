@@ -8,15 +8,12 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt as _;
-use std::ptr::NonNull;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munlockall, munmap};
 use nix::sys::sendfile::sendfile;
 use nix::sys::stat::stat;
 
@@ -27,6 +24,7 @@ use crate::calls::open_kept;
 use crate::lane::Lane;
 use crate::memcg::{self, Memcg};
 use crate::observer::Gauge;
+use crate::pages::{Pages, touch_and_look, touch_for_a_while};
 use crate::shared::{self, Flag};
 use crate::{arena, clock, process};
 
@@ -206,11 +204,15 @@ impl Held {
                 return Err(Errno::EEXIST);
             }
         }
-        let before = self.stat("slab_reclaimable")?;
+        let (before, used) = (self.stat("slab_reclaimable")?, self.stat("kernel")?);
         let _ = self.own.write("memory.reclaim", PLENTY);
         // They are freed after a grace period.
         let fell = || self.stat("slab_reclaimable").is_ok_and(|now| now <= before / 2);
-        clock::within(FREED_MS, 10_000, fell).map_err(|_| Errno::ENOTEMPTY)
+        clock::within(FREED_MS, 10_000, fell).map_err(|_| Errno::ENOTEMPTY)?;
+        // What CPUs have in stock is no more than some pages (obj_cgroup_uncharge()).
+        let fell = before - self.stat("slab_reclaimable")?;
+        let given_back = || self.stat("kernel").is_ok_and(|now| now + fell / 2 <= used);
+        clock::within(FREED_MS, 10_000, given_back).map_err(|_| Errno::ESTALE)
     }
 
     /// One call that charges three times memory.high: what is over is reclaimed before it ends, so
@@ -252,39 +254,6 @@ impl Held {
     }
 }
 
-/// A mapping whose pages are touched one by one.
-pub(super) struct Pages {
-    start: NonNull<libc::c_void>,
-    bytes: usize,
-}
-
-impl Pages {
-    /// Call it when memory is locked: these pages must not be.
-    pub(super) fn map(pages: u64) -> nix::Result<Self> {
-        munlockall()?;
-        let bytes =
-            NonZeroUsize::new((pages * memcg::page_bytes()) as usize).ok_or(Errno::EINVAL)?;
-        let (rights, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE);
-        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
-        let start = unsafe { mmap_anonymous(None, bytes, rights, flags) }?;
-        Ok(Self { start, bytes: bytes.get() })
-    }
-
-    pub(super) fn touch(&self, page: u64) -> nix::Result<()> {
-        let offset = (page * memcg::page_bytes()) as usize;
-        // SAFETY: inside the mapping.
-        unsafe { self.start.cast::<u8>().as_ptr().add(offset).write_volatile(1) };
-        Ok(())
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is its own, and nobody else has its address.
-        let _ = unsafe { munmap(self.start, self.bytes) };
-    }
-}
-
 /// Pages up to `memory.high`, the own or the parent's, and a few beyond it, with nothing to
 /// reclaim: what lies above is little, so the penalty is too.
 fn plan_high(terms: &Terms<'_>) -> Result<Plan> {
@@ -311,18 +280,6 @@ fn plan_high(terms: &Terms<'_>) -> Result<Plan> {
 
 /// Pages that are touched for a peak: more than stocks can hide.
 const PEAK_PAGES: u64 = 512;
-
-/// Touches pages and lets them go.
-fn touch_for_a_while(count: u64) -> nix::Result<()> {
-    touch_and_look(count, || Some(0)).map(drop)
-}
-
-/// What `look` sees while so many fresh pages are there.
-fn touch_and_look(count: u64, look: impl FnOnce() -> Option<u64>) -> nix::Result<u64> {
-    let pages = Pages::map(count)?;
-    (0..count).try_for_each(|page| pages.touch(page))?;
-    look().ok_or(Errno::EIO)
-}
 
 /// Pages that a CPU precharges at once (`MEMCG_CHARGE_BATCH`).
 const BATCH_PAGES: u64 = 64;
