@@ -116,11 +116,9 @@ fn an_mbox_is_compared_with_the_baseline_and_a_bug_in_it_is_a_regression() {
     let again = shown.expect_exit(0).stdout.lines().rfind(|line| line.contains("cargo xtask"));
     let words = again.expect("a command").trim().trim_start_matches("cargo xtask ");
     fs::rename(&mbox, bench.folder.path().join("gone")).unwrap();
-    let options = "--configs \"$1\" --results \"$2\"";
-    let script = format!("\"$0\" {words} {options}");
     let mut command = Command::new("sh");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_memcg-harness")]);
-    command.arg(bench.configs()).arg(bench.results());
+    command.args(["-c", &format!("\"$0\" {words}"), env!("CARGO_BIN_EXE_memcg-harness")]);
+    command.env("XDG_CONFIG_HOME", bench.folder.path()).env("NO_COLOR", "1");
     Ran::of(command.output().unwrap()).expect_exit(0).expect_output("1 cell: 1 as expected");
     fs::rename(bench.folder.path().join("gone"), &mbox).unwrap();
 
