@@ -83,13 +83,26 @@ impl Side {
 }
 
 impl Comparison {
-    /// Whether the patched kernel regressed, though it broke no rule and did not go down.
+    /// Whether all that is worse are numbers that a scenario states: chance may move them. A
+    /// problem that shows here alone is more than that.
     pub(crate) fn is_worse_by_numbers(&self) -> bool {
-        let harder =
-            |one: &Difference| matches!(one, Difference::Broken { .. } | Difference::Down { .. });
-        self.wanted == Wanted::NoWorse
-            && self.outcome == Differential::Regressed
-            && !self.differences.iter().any(harder)
+        let mut worse = self.differences.iter().filter(|one| one.is_worse()).peekable();
+        let shows = self.patched.shown.is_some_and(|shown| !shown.never());
+        let shows_here_alone = shows && self.baseline.shown.is_some_and(Shown::never);
+        self.outcome == Differential::Regressed
+            && !shows_here_alone
+            && worse.peek().is_some()
+            && worse.all(|one| matches!(one, Difference::Stated { .. }))
+    }
+
+    /// A second look did not find it worse: it differs, and its author knows whether it should.
+    pub(crate) fn is_not_worse_again(&mut self) {
+        self.outcome = Differential::Changed;
+        for one in &mut self.differences {
+            if let Difference::Stated { worse, .. } = one {
+                *worse = false;
+            }
+        }
     }
 }
 

@@ -27,12 +27,10 @@ pub(super) fn result(
 ) -> RunResult {
     verdict::excuse_consoles(&mut cells, manifest.baseline.as_deref());
     let mut comparisons = compared(&manifest, &cells, CellResult::judgement);
-    // What is worse by chance is not worse again.
-    for (one, again) in
-        comparisons.iter_mut().zip(compared(&manifest, &cells, CellResult::looked_twice))
-    {
+    let again = compared(&manifest, &cells, CellResult::looked_twice);
+    for (one, again) in comparisons.iter_mut().zip(again) {
         if one.is_worse_by_numbers() && again.outcome != Differential::Regressed {
-            *one = again;
+            one.is_not_worse_again();
         }
     }
     if let Some(reach) = &manifest.reach {
@@ -148,7 +146,40 @@ pub(super) fn exit(interrupted: bool, good: bool) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::verdict::tests::run::{benches, cell, result};
+
+    #[test]
+    fn a_stated_number_has_to_be_worse_twice() {
+        let [baseline, patched] = benches();
+        let outcome = |looks: &[f64]| {
+            let mut base = cell(&baseline);
+            let (fact, comparison) = ("kills".into(), config::Comparison::Equal);
+            base.cell.expect.facts = vec![config::Condition { fact, comparison, number: 0.0 }];
+            let mut here = cell(&patched);
+            here.cell.expect.or_better = true;
+            for one in [&mut base, &mut here] {
+                one.cell.note.problem.clear();
+                one.first.judgement.verdict = crate::taxonomy::Verdict::Pass;
+                one.first.judgement.breaks.clear();
+                one.first.judgement.as_expected = true;
+                one.first.judgement.facts.insert("kills".into(), 0.0);
+            }
+            let look = |kills: &f64| {
+                let mut attempt = here.first.clone();
+                attempt.judgement.facts.insert("kills".into(), *kills);
+                attempt
+            };
+            let [first, again] = [looks.first().map(look), looks.get(1).map(look)];
+            let here = CellResult { cell: here.cell.clone(), first: first.unwrap(), again };
+            let manifest = result(vec![base.clone(), here.clone()]).manifest;
+            let found = super::result("r", manifest, vec![base, here], 2).comparisons.remove(0);
+            (found.outcome, found.differences.iter().any(|one| one.is_worse()))
+        };
+        assert_eq!(outcome(&[1.0]), (Differential::Regressed, true));
+        assert_eq!(outcome(&[1.0, 1.0]), (Differential::Regressed, true));
+        assert_eq!(outcome(&[1.0, 0.0]), (Differential::Changed, false));
+    }
 
     #[test]
     fn every_console_fault_of_a_soak_counts_and_so_does_a_missing_console() {
